@@ -1,0 +1,35 @@
+# `make demo` and `make test` do all the set-up on a fresh machine; everything runs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo clean-demo test test-slow lint bench bench-sim
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 13), "persondays needs Python 3.11 to 3.13; name one with make PYTHON=..."'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .[dev]
+	touch $@
+
+demo: setup
+	$(BIN)/persondays demo runs/demo
+
+clean-demo:
+	rm -rf runs/demo
+
+test: setup
+	$(BIN)/pytest
+
+test-slow: setup
+	$(BIN)/pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: bench-sim
+
+bench-sim: setup
+	$(BIN)/python bench/simulator.py

@@ -1,0 +1,1 @@
+"""Recordings to person-days. Imports neither `train` nor torch."""

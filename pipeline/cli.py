@@ -1,0 +1,84 @@
+"""The `persondays` command: sub-commands come from entry points, so the halves need not know each other.
+
+Each entry point of the group `persondays.commands` names a function with typer annotations in a
+module that is cheap to import (what is heavy is imported inside the function).
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points, version
+from typing import Any
+
+import click
+import typer
+
+from pipeline.errors import UserError
+
+GROUP = "persondays.commands"
+INTERRUPTED = 130
+
+
+def application() -> typer.Typer:
+    """All sub-commands that are installed."""
+    app = typer.Typer(
+        help="From raw wearable recordings of a population to a pretrained human-activity backbone.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback(invoke_without_command=True)
+    def top(show_version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+        if show_version:
+            typer.echo(version("persondays"))
+            raise typer.Exit
+
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        command = point.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=point.name)
+        else:
+            app.command(point.name)(command)
+    return app
+
+
+def run(app: typer.Typer, name: str | None = None) -> int:
+    """Run a command line and give its exit status: 0, 1 (UserError), 2 (usage), 130 (Ctrl-C).
+
+    A user's mistake is one message on standard error; only a fault of the program shows a traceback.
+    """
+    try:
+        result = typer.main.get_command(app).main(standalone_mode=False, prog_name=name)
+        return result if isinstance(result, int) else 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("stopped. Run the same command again to go on where it stopped.", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"error: the disk is full ({error.filename or 'no space left on device'}). Nothing half-written is taken "
+            "for whole: free some space and run the same command again.",
+            file=sys.stderr,
+        )
+    return 1
+
+
+def run_command(command: Callable[..., Any], name: str) -> int:
+    """Run one command by itself, as `python -m ROOM` does."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    return run(app, name)
+
+
+def main() -> None:
+    """The entry point of `persondays`."""
+    sys.exit(run(application(), "persondays"))

@@ -1,0 +1,1 @@
+"""Person-days to backbone. Imports neither `ingest` nor ray; importable without ray, deepspeed and zarr."""

@@ -1,0 +1,107 @@
+"""Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405) in torch.
+
+Every number of a run is a pure function of (seed, lane, round, slot, start second, purpose, index):
+the key of the generator is made from the first three, its counter is the rest. So a number does not
+depend on rank, worker, device, batch or place in the batch, and nothing has to be replayed to resume.
+All arithmetic is 32-bit integers held in int64, exact on every device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+MASK = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+
+
+class Purpose(IntEnum):
+    """What a number is for. Values are part of every run's reproducibility: append, never renumber."""
+
+    LANE_DEAL = 0
+    DAY_ORDER = 1
+    DRAW = 2
+    SHUFFLE = 3
+    REVERSAL = 4
+    PERMUTATION = 5
+    WARP = 6
+    SCALING = 7
+    AXES = 8
+    ROTATION = 9
+    JITTER = 10
+    CONTROL = 11
+    SPLIT = 12
+
+
+def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    """Four 32-bit words (int64 tensors) for a 128-bit counter and a 64-bit key, ten rounds.
+
+    The six inputs are int64 tensors of values below 2**32 that broadcast together.
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c1, c2, c3 = (p1 >> 32 & MASK) ^ c1 ^ k0, p1 & MASK, (p0 >> 32 & MASK) ^ c3 ^ k1, p0 & MASK
+        k0, k1 = k0 + _WEYL[0] & MASK, k1 + _WEYL[1] & MASK
+    return c0, c1, c2, c3
+
+
+def round_key(seed: int, lane: Tensor | int, round_: Tensor | int) -> tuple[Tensor, Tensor]:
+    """The generator's key for (seed, lane, round); lane and round may be int64 tensors of one shape."""
+    lane, round_ = torch.as_tensor(lane), torch.as_tensor(round_)
+    seed_words = torch.tensor(seed & MASK, device=lane.device), torch.tensor(seed >> 32 & MASK, device=lane.device)
+    zero = torch.zeros_like(lane)
+    words = philox((lane & MASK, round_ & MASK, round_ >> 32 & MASK, zero), seed_words)
+    return words[0], words[1]
+
+
+def words(key: tuple[Tensor, Tensor], slot: Tensor | int, start: Tensor | int, purpose: Purpose, count: int) -> Tensor:
+    """`count` 32-bit words (int64) along a new last axis, for keys, slots and starts that broadcast together."""
+    slot, start = torch.as_tensor(slot, device=key[0].device), torch.as_tensor(start, device=key[0].device)
+    blocks = torch.arange((count + 3) // 4, device=key[0].device)
+    counter = (slot[..., None] & MASK, start[..., None] & MASK, torch.full_like(blocks, int(purpose)), blocks)
+    four = philox(counter, (key[0][..., None], key[1][..., None]))
+    return torch.stack(torch.broadcast_tensors(*four), -1).flatten(-2)[..., :count]
+
+
+def to_uniform(words_: Tensor) -> Tensor:
+    """32-bit words as float32 strictly between 0 and 1 (23 bits, exact in float32)."""
+    return ((words_ >> 9).to(torch.float32) + 0.5) * 2.0**-23
+
+
+@dataclass(frozen=True)
+class WindowRandom:
+    """The random numbers of a batch of windows; all fields are int64 tensors of shape (batch,)."""
+
+    key0: Tensor
+    key1: Tensor
+    slot: Tensor
+    start: Tensor
+
+    @staticmethod
+    def of(seed: int, lane: Tensor, round_: Tensor, slot: Tensor, start: Tensor) -> WindowRandom:
+        """For windows that lane `lane` drew in round `round_`; tensors of shape (batch,) on one device."""
+        key0, key1 = round_key(seed, lane, round_)
+        return WindowRandom(key0, key1, slot, start)
+
+    def uniform(self, purpose: Purpose, count: int) -> Tensor:
+        """float32 (batch, count), uniform in the open interval (0, 1)."""
+        return to_uniform(words((self.key0, self.key1), self.slot, self.start, purpose, count))
+
+    def normal(self, purpose: Purpose, count: int) -> Tensor:
+        """float32 (batch, count), standard normal by Box and Muller (1958)."""
+        half = (count + 1) // 2
+        uniform = self.uniform(purpose, 2 * half)
+        radius = torch.sqrt(-2.0 * torch.log(uniform[:, :half]))
+        angle = (2.0 * torch.pi) * uniform[:, half:]
+        return torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)), 1)[:, :count]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers are made."""
+        return self.slot.device
