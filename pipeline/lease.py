@@ -1,0 +1,119 @@
+"""One driver at a time: a lease made by create-if-absent, numbered so that every holder has its own epoch.
+
+`lease/000000007` belongs to the holder of epoch 7; its heartbeat is rewritten beside it. The highest
+epoch rules. It is taken over when it was released, when its process is known to be dead (same
+machine), or when its heartbeat has not changed for the TTL on the observer's own clock. Taking over
+also moves the epoch in the tables' metadata (`pipeline.tables`), so that a commit prepared by an
+older holder is refused by Delta Lake itself, however late it comes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+import time
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.errors import UserError
+from pipeline.storage import Folder
+
+TTL_S = 30.0
+BEAT_S = 5.0
+
+
+class LeaseLost(UserError):
+    """Another driver has taken over; nothing more may be committed."""
+
+
+def _host() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return sha256((os.uname().nodename + (boot.read_text() if boot.exists() else "")).encode()).hexdigest()[:16]
+
+
+def _process(pid: int) -> str:
+    """A process by its number and the time it started, or "" when there is none."""
+    try:
+        return f"{pid}:{Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[19]}"
+    except (OSError, IndexError):
+        return ""
+
+
+class Lease:
+    """The right to write a store, kept alive by a background thread while the context is open."""
+
+    def __init__(self, folder: Folder, ttl_s: float = TTL_S, beat_s: float = BEAT_S) -> None:
+        self.folder, self.ttl_s, self.beat_s = folder, ttl_s, beat_s
+        self.epoch = 0
+        self._stop = threading.Event()
+
+    def __enter__(self) -> Lease:
+        latest = self._latest()
+        if latest and not self._may_take(latest):
+            raise UserError(
+                f"{self.folder.url}: another run is writing this store (its heartbeat changes). Wait for it to end, or "
+                f"stop it; a run that died is taken over after {self.ttl_s:.0f} s without a heartbeat."
+            )
+        self.epoch = latest + 1
+        owner = {"owner": secrets.token_hex(8), "host": _host(), "process": _process(os.getpid())}
+        if not self.folder.create(self._name(self.epoch), json.dumps(owner).encode()):
+            raise UserError(f"{self.folder.url}: another run took this store at the same moment. Try again later.")
+        self.folder.delete([name for name in self.folder.names() if name < self._name(latest)])
+        self._beat()
+        self._thread = threading.Thread(target=self._keep_beating, daemon=True, name="lease")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.folder.write(self._name(self.epoch, "released"), b"")
+
+    def check(self) -> None:
+        """Raise LeaseLost unless this is still the ruling epoch. Call before every commit."""
+        latest = self._latest()
+        if latest != self.epoch:
+            raise LeaseLost(
+                f"{self.folder.url}: another run took this store over (epoch {latest}, ours was {self.epoch}). "
+                "This run stops; nothing it has not committed counts."
+            )
+
+    def _name(self, epoch: int, what: str = "") -> str:
+        return f"{epoch:09d}" + (f".{what}" if what else "")
+
+    def _latest(self) -> int:
+        return max((int(name.split(".")[0]) for name in self.folder.names()), default=0)
+
+    def _beat(self) -> None:
+        self.folder.write(self._name(self.epoch, "beat"), secrets.token_hex(8).encode())
+
+    def _keep_beating(self) -> None:
+        while not self._stop.wait(self.beat_s):
+            try:
+                self._beat()
+            except Exception:  # a missed beat is not a fault: check() decides
+                continue
+
+    def _may_take(self, epoch: int) -> bool:
+        if self.folder.exists(self._name(epoch, "released")):
+            return True
+        owner = json.loads(self.folder.read(self._name(epoch)))
+        if owner["host"] == _host() and owner["process"]:
+            return _process(int(owner["process"].split(":")[0])) != owner["process"]
+        first, started = self._seen(epoch), time.monotonic()
+        while time.monotonic() - started < self.ttl_s:
+            time.sleep(min(self.beat_s, self.ttl_s) / 2)
+            if self._seen(epoch) != first or self._latest() != epoch:
+                return False
+        return True
+
+    def _seen(self, epoch: int) -> bytes:
+        try:
+            return self.folder.read(self._name(epoch, "beat"))
+        except FileNotFoundError:
+            return b""

@@ -1,0 +1,153 @@
+"""Files under one URL: a folder of this machine or object storage, by fsspec.
+
+Three promises that plain file systems do not give alike: a file is written whole or not at all,
+`create` has one winner however many try, and faults of a user's making come as one sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+
+
+class Folder:
+    """The files below `url` (a local path or any fsspec URL); names are relative, with `/` between."""
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        self.url = str(url).rstrip("/") or "/"
+        try:
+            self.fs, self.path = fsspec.core.url_to_fs(self.url)
+        except (ValueError, ImportError) as error:
+            raise UserError(f"cannot use {self.url!r} as storage: {error}.") from None
+        self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+        if self.is_local:
+            self.url = self.path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Folder, (self.url,)
+
+    def at(self, name: str) -> str:
+        """The full path of `name` for the file system."""
+        return f"{self.path}/{name}" if name else self.path
+
+    def folder(self, name: str) -> Folder:
+        """The folder `name` below this one."""
+        return Folder(f"{self.url}/{name}")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file; raises FileNotFoundError."""
+        with self.explained():
+            return bytes(self.fs.cat_file(self.at(name)))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole, in place of any older one."""
+        with self.explained():
+            if self.is_local:
+                temporary = self._temporary(name, data)
+                os.replace(temporary, self.at(name))
+            else:
+                self.fs.pipe_file(self.at(name), data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file unless there is one; False if there is. Of several at once, one gets True."""
+        with self.explained():
+            if self.is_local:
+                temporary = self._temporary(name, data)
+                try:
+                    os.link(temporary, self.at(name))
+                    return True
+                except FileExistsError:
+                    return False
+                finally:
+                    temporary.unlink()
+            try:
+                self.fs.pipe_file(self.at(name), data, mode="create")
+                return True
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno == 22 and self.exists(name):
+                    return False
+                raise
+
+    def _temporary(self, name: str, data: bytes) -> Path:
+        target = Path(self.at(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
+
+    def exists(self, name: str) -> bool:
+        """Whether a file of this name is there."""
+        with self.explained():
+            self.fs.invalidate_cache()
+            return bool(self.fs.exists(self.at(name)))
+
+    def names(self, below: str = "") -> list[str]:
+        """All files below a folder, sorted; empty where there is no such folder. Unfinished writes are left out."""
+        with self.explained():
+            self.fs.invalidate_cache()
+            root = self.at("")
+            found = (path[len(root) :].lstrip("/") for path in self.fs.find(self.at(below)))
+            return sorted(name for name in found if name and not name.endswith(".partial"))
+
+    def delete(self, names: list[str]) -> None:
+        """Delete files; those not there are passed over."""
+        with self.explained():
+            for name in names:
+                try:
+                    self.fs.rm_file(self.at(name))
+                except FileNotFoundError:
+                    continue
+
+    def delete_all(self) -> None:
+        """Delete the folder and everything in it."""
+        with self.explained():
+            if self.fs.exists(self.path):
+                self.fs.rm(self.path, recursive=True)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn refusals of the storage (credentials, bucket, connection) into a UserError."""
+        try:
+            yield
+        except PermissionError as error:
+            raise UserError(
+                f"{self.url}: not permitted ({error}). Check who owns it, or the credentials in the environment."
+            ) from None
+        except (NotADirectoryError, IsADirectoryError) as error:
+            raise UserError(f"{self.url}: expected a folder, found something else ({error}).") from None
+        except Exception as error:
+            kind = type(error)
+            if kind.__module__.split(".")[0] in ("botocore", "aiobotocore") or kind is ConnectionError:
+                raise UserError(
+                    f"{self.url}: the storage does not answer ({error}). Check the endpoint and credentials."
+                ) from None
+            raise
+
+    def delta_options(self) -> dict[str, str]:
+        """Options by which Delta Lake reaches the same storage; credentials come from the environment."""
+        if self.is_local or not self.url.startswith(("s3://", "s3a://")):
+            return {}
+        options = {"aws_conditional_put": "etag"}
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        if endpoint:
+            options["AWS_ENDPOINT_URL"] = endpoint
+            if endpoint.startswith("http://"):
+                options["AWS_ALLOW_HTTP"] = "true"
+        return options

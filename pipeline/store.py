@@ -1,0 +1,201 @@
+"""The window store: person-days in Zarr v3 arrays, rows in Delta tables, at any fsspec URL (docs/store.md).
+
+One shard is one person-day, so an object belongs to one person and can be forgotten. Shards are
+written by many workers, each to its own slots; arrays are grown and tables written by one driver.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.grid import AXES, COUNTS_PER_G, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
+from pipeline.identity import Key
+from pipeline.person_day import PersonDay
+from pipeline.settings import fingerprint
+from pipeline.storage import Folder
+from pipeline.tables import Table
+
+FORMAT = "persondays-store"
+VERSION = 1
+ARRAYS = ("signal", "motion", "state")
+TABLES = ("plan", "person_days", "recordings")
+
+Codec = Literal["lz4", "zstd"]
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What a store says of itself, in the attributes of its root group."""
+
+    key_check: str
+    processing: dict[str, Any]
+    fingerprint: str
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+    counts_per_g: int = COUNTS_PER_G
+    format: str = FORMAT
+    version: int = VERSION
+
+
+class MissingDay(UserError):
+    """A slot whose row stands but whose objects do not."""
+
+
+class Store:
+    """An existing window store. `Store.open` and `Store.create` make one."""
+
+    def __init__(self, folder: Folder, attributes: Attributes) -> None:
+        self.folder, self.attributes = folder, attributes
+        self.plan, self.person_days, self.recordings = (Table(folder, name) for name in TABLES)
+
+    @staticmethod
+    def open(url: str) -> Store:
+        """The store at a URL; raises UserError where there is none, or one of another version."""
+        folder = Folder(url)
+        try:
+            found = json.loads(folder.read("zarr.json")).get("attributes", {})
+        except (FileNotFoundError, ValueError):
+            raise UserError(
+                f"{folder.url}: expected a window store, found none. Give the URL that ingest was given as --store."
+            ) from None
+        if found.get("format") != FORMAT:
+            raise UserError(f"{folder.url}: expected a window store, found a Zarr group of another kind.")
+        if found.get("version") != VERSION:
+            raise UserError(
+                f"{folder.url}: expected a store of version {VERSION}, found version {found.get('version')}. "
+                "Read it with the release of persondays that wrote it, or ingest anew."
+            )
+        known = Attributes.__dataclass_fields__
+        return Store(folder, Attributes(**{name: value for name, value in found.items() if name in known}))
+
+    @staticmethod
+    def create(
+        url: str, key: Key, processing: dict[str, Any], counts_per_g: int = COUNTS_PER_G, codec: Codec = "lz4"
+    ) -> Store:
+        """A new empty store. Its root metadata is written last, so that a store half made is none."""
+        folder = Folder(url)
+        foreign = sorted({name.split("/")[0] for name in folder.names()} - {*ARRAYS, "tables", "lease"})
+        if foreign:
+            raise UserError(
+                f"{folder.url}: a new store needs a folder of its own, found {', '.join(foreign[:3])} in it. "
+                "Name another folder."
+            )
+        for name in TABLES:
+            Table(folder, name).create()
+        for name in ARRAYS:
+            _create_array(folder, name, counts_per_g, codec)
+        attributes = Attributes(key.check, processing, fingerprint(processing), counts_per_g=counts_per_g)
+        root = {"zarr_format": 3, "node_type": "group", "attributes": asdict(attributes)}
+        folder.write("zarr.json", json.dumps(root, indent=2).encode())
+        return Store(folder, attributes)
+
+    def require(self, key: Key, processing: dict[str, Any]) -> None:
+        """Raise UserError unless the store was made with this key and these processing settings."""
+        if key.check != self.attributes.key_check:
+            raise UserError(
+                f"{self.folder.url}: the store was made with another key, which would give every person a second "
+                "identity. Use the store's own key, or another store."
+            )
+        if fingerprint(processing) != self.attributes.fingerprint:
+            theirs = self.attributes.processing
+            names = sorted(name for name in {*theirs, *processing} if theirs.get(name) != processing.get(name))
+            changes = "; ".join(f"{name}: store {theirs.get(name)!r}, now {processing.get(name)!r}" for name in names)
+            raise UserError(
+                f"{self.folder.url}: the store was made with other processing settings ({changes}). "
+                "Use the store's settings, or another store."
+            )
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        import zarr
+
+        root = zarr.open_group(_zarr_store(self.folder), mode="r+", zarr_format=3)
+        return {name: root[name] for name in ARRAYS}
+
+    def reopen(self) -> None:
+        """Forget array handles: their length is what it was when they were opened."""
+        self.__dict__.pop("_arrays", None)
+
+    @property
+    def length(self) -> int:
+        """Slots that the arrays hold, used or not."""
+        return int(min(array.shape[0] for array in self._arrays.values()))
+
+    def grow(self, slots: int) -> None:
+        """Make the arrays hold at least `slots` slots. Only the driver may, under its lease; arrays never shrink."""
+        self.reopen()
+        for array in self._arrays.values():
+            if array.shape[0] < slots:
+                array.resize((slots, *array.shape[1:]))
+
+    def write_day(self, slot: int, day: PersonDay) -> None:
+        """Put a person-day into its slot: the same values give the same bytes, whoever writes."""
+        self._arrays["signal"][slot] = day.signal_CT
+        self._arrays["motion"][slot] = day.motion_S
+        self._arrays["state"][slot] = day.state_S
+
+    def read_day(self, slot: int) -> PersonDay:
+        """The person-day of a slot; raises MissingDay where an object of it is not there."""
+        arrays = self._arrays
+        state_S = np.asarray(arrays["state"][slot])
+        signal_CT = np.asarray(arrays["signal"][slot])
+        motion_S = np.asarray(arrays["motion"][slot])
+        measured = np.flatnonzero(state_S & 1)
+        if not state_S.any() or (
+            measured.size and (signal_CT[0, measured[0] * SAMPLE_RATE_HZ] == FILL or np.isnan(motion_S[measured[0]]))
+        ):
+            raise MissingDay(
+                f"{self.folder.url}: objects of slot {slot} are missing, though its row is there. Check the storage; "
+                "ingest the recording anew to repair it."
+            )
+        return PersonDay(signal_CT, motion_S, state_S)
+
+
+def _zarr_store(folder: Folder) -> Any:
+    import zarr
+
+    if folder.is_local:
+        return zarr.storage.LocalStore(folder.path)
+    return zarr.storage.FsspecStore.from_url(folder.url)
+
+
+def _create_array(folder: Folder, name: str, counts_per_g: int, codec: Codec) -> None:
+    import zarr
+    from zarr.codecs import BloscCodec, BloscShuffle, BytesCodec, Crc32cCodec
+
+    def blosc(size: int) -> BloscCodec:
+        level = 5 if codec == "lz4" else 1
+        return BloscCodec(cname=codec, clevel=level, shuffle=BloscShuffle.bitshuffle, typesize=size)
+
+    common = {"store": _zarr_store(folder.folder(name)), "zarr_format": 3, "overwrite": True}
+    if name == "signal":
+        zarr.create_array(
+            **common,
+            shape=(0, AXES, TICKS_PER_DAY),
+            dtype="int16",
+            shards=(1, AXES, TICKS_PER_DAY),
+            chunks=(1, AXES, TICKS_PER_HOUR),
+            serializer=BytesCodec(endian="little"),
+            compressors=[blosc(2), Crc32cCodec()],
+            fill_value=FILL,
+            dimension_names=("person_day", "axis", "tick"),
+            attributes={"scale_factor": 1.0 / counts_per_g, "add_offset": 0.0, "_FillValue": FILL, "units": "g"},
+        )
+    else:
+        dtype, size, fill, units = ("float32", 4, np.nan, "g") if name == "motion" else ("uint8", 1, 0, "1")
+        zarr.create_array(
+            **common,
+            shape=(0, SECONDS_PER_DAY),
+            dtype=dtype,
+            chunks=(1, SECONDS_PER_DAY),
+            serializer=BytesCodec(endian="little"),
+            compressors=[blosc(size), Crc32cCodec()],
+            fill_value=fill,
+            dimension_names=("person_day", "second"),
+            attributes={"units": units},
+        )

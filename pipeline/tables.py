@@ -1,0 +1,215 @@
+"""The store's tables, in Delta Lake: transactional on a folder and on object storage, and able to forget.
+
+Column minima and maxima are kept for the numeric columns only: in the log or the files' footers they
+would name people. Commits are fenced: a handle that has not seen the newest epoch of the lease is
+refused (setting a table property conflicts with every commit prepared before it).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipeline.errors import UserError
+from pipeline.storage import Folder
+
+if TYPE_CHECKING:
+    from deltalake import CommitProperties, DeltaTable
+
+EPOCH = "persondays.epoch"
+
+PLAN = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("source", pa.string()),  # fingerprint of size and etag: a changed file gets new slots
+        ("first_slot", pa.int64()),
+        ("slots", pa.int32()),
+    ]
+)
+
+PERSON_DAYS = pa.schema(
+    [
+        ("slot", pa.int64()),
+        ("recording", pa.string()),
+        ("participant", pa.string()),
+        ("day", pa.date32()),  # null with --relative-dates
+        ("day_index", pa.int32()),  # 0 is the recording's first day
+        ("device", pa.string()),
+        ("serial", pa.string()),
+        ("location", pa.string()),
+        ("calibration", pa.string()),
+        ("upsampled", pa.bool_()),
+        ("measured_seconds", pa.int32()),
+        ("idle_seconds", pa.int32()),
+        ("gap_seconds", pa.int32()),
+        ("clipped_seconds", pa.int32()),
+        ("nonwear_seconds", pa.int32()),
+        ("bad_seconds", pa.int32()),
+        ("wear_seconds", pa.int32()),
+        ("eligible_seconds", pa.int32()),
+        ("eligible_5s", pa.int32()),
+        ("eligible_10s", pa.int32()),
+        ("eligible_30s", pa.int32()),
+        ("motion_sum_g", pa.float64()),
+        ("enmo_mg", pa.float32()),
+        ("checksum", pa.string()),
+    ]
+)
+
+RECORDINGS = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("participant", pa.string()),
+        ("source", pa.string()),
+        ("size", pa.int64()),
+        ("status", pa.string()),  # done or rejected
+        ("reason", pa.string()),
+        ("person_days", pa.int32()),
+        ("device", pa.string()),
+        ("serial", pa.string()),
+        ("location", pa.string()),
+        ("figures", pa.string()),  # every QC figure of ingest.process, as JSON
+    ]
+)
+
+SCHEMAS = {"plan": PLAN, "person_days": PERSON_DAYS, "recordings": RECORDINGS}
+
+
+def _statistics_columns(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if not pa.types.is_string(field.type) and not pa.types.is_date(field.type)]
+
+
+class Table:
+    """One Delta table of a store. Reading sees the version of the last `refresh`; a writer's commits refresh it."""
+
+    def __init__(self, store: Folder, name: str) -> None:
+        self.name, self.schema = name, SCHEMAS[name]
+        self.folder = store.folder(f"tables/{name}")
+        self._delta: DeltaTable | None = None
+
+    @property
+    def delta(self) -> DeltaTable:
+        """The opened table; raises UserError where there is none."""
+        if self._delta is None:
+            from deltalake import DeltaTable
+            from deltalake.exceptions import TableNotFoundError
+
+            try:
+                self._delta = DeltaTable(self.folder.url, storage_options=self.folder.delta_options())
+            except (TableNotFoundError, FileNotFoundError):
+                raise UserError(
+                    f"{self.folder.url}: expected a Delta table, found none. The store is not whole: make it anew."
+                ) from None
+        return self._delta
+
+    def create(self) -> None:
+        """Make the empty table; one that is there already is kept."""
+        from deltalake import DeltaTable
+
+        if self.folder.is_local:
+            from pathlib import Path
+
+            Path(self.folder.path).mkdir(parents=True, exist_ok=True)
+        self._delta = DeltaTable.create(
+            self.folder.url,
+            self.schema,
+            mode="ignore",
+            configuration={"delta.dataSkippingStatsColumns": ",".join(_statistics_columns(self.schema))},
+            storage_options=self.folder.delta_options(),
+        )
+
+    @property
+    def version(self) -> int:
+        """The version that is read."""
+        return self.delta.version()
+
+    def refresh(self) -> None:
+        """See what others have committed."""
+        self.delta.update_incremental()
+
+    def at(self, version: int) -> Table:
+        """The table as it was at a version; raises UserError where that version is gone."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        past = Table(self.folder, self.name)
+        past.folder = self.folder
+        try:
+            past._delta = DeltaTable(self.folder.url, version, storage_options=self.folder.delta_options())
+        except DeltaError:
+            raise UserError(
+                f"{self.folder.url}: version {version} is not there any more (newest: {self.version}). People were "
+                "withdrawn since, or the store was made anew: start a new run."
+            ) from None
+        return past
+
+    def read(self, columns: list[str] | None = None) -> pa.Table:
+        """All rows, in the order of the table's files."""
+        return self.delta.to_pyarrow_table(columns=columns)
+
+    def query(self, where: str, columns: list[str]) -> pa.Table:
+        """The rows that an SQL condition over the table's columns (and `wear_hours`) selects.
+
+        Raises UserError with the engine's explanation when the condition cannot be run.
+        """
+        from deltalake import QueryBuilder
+        from deltalake.exceptions import DeltaError
+
+        source = f"(select *, wear_seconds / 3600.0 as wear_hours from {self.name})"
+        text = f"select {', '.join(columns)} from {source} where {where}"
+        try:
+            result = QueryBuilder().register(self.name, self.delta).execute(text).read_all()
+        except (DeltaError, ValueError, OSError) as error:
+            known = ", ".join([*self.schema.names, "wear_hours"])
+            raise UserError(f"--where {where!r} cannot be run: {error}. Columns: {known}.") from None
+        table = pa.table(result)
+        fields = [
+            self.schema.field(name) if name in self.schema.names else table.schema.field(name) for name in columns
+        ]
+        return table.cast(pa.schema(fields))
+
+    def fence(self, epoch: int) -> None:
+        """Write the lease's epoch into the table: every commit prepared before it will be refused."""
+        self.refresh()
+        self.delta.alter.set_table_properties({EPOCH: str(epoch)}, raise_if_not_exists=False)
+        self.refresh()
+
+    def append(self, rows: list[dict[str, Any]]) -> None:
+        """Add rows in one commit."""
+        if rows:
+            self._write(rows, mode="append")
+
+    def replace(self, recordings: list[str], rows: list[dict[str, Any]]) -> None:
+        """Swap all rows of these recordings for `rows` (of the same recordings) in one commit."""
+        if recordings:
+            listed = ", ".join(f"'{name}'" for name in recordings)
+            self._write(rows, mode="overwrite", predicate=f"recording in ({listed})")
+
+    def _write(self, rows: list[dict[str, Any]], **how: Any) -> None:
+        from deltalake import write_deltalake
+        from deltalake.exceptions import CommitFailedError
+        from deltalake.writer import ColumnProperties, WriterProperties
+
+        quiet = ColumnProperties(statistics_enabled="NONE")
+        ids = [name for name in self.schema.names if name not in _statistics_columns(self.schema)]
+        try:
+            write_deltalake(
+                self.delta,
+                pa.Table.from_pylist(rows, self.schema),
+                writer_properties=WriterProperties(compression="ZSTD", column_properties=dict.fromkeys(ids, quiet)),
+                commit_properties=self._no_retry(),
+                **how,
+            )
+        except CommitFailedError as error:
+            raise UserError(
+                f"{self.folder.url}: the commit was refused because another run has written this table ({error}). "
+                "This run stops; nothing it has not committed counts."
+            ) from None
+        self.refresh()
+
+    @staticmethod
+    def _no_retry() -> CommitProperties:
+        from deltalake import CommitProperties
+
+        return CommitProperties(max_commit_retries=0)
