@@ -1,0 +1,206 @@
+"""The harnet networks: one-dimensional residual networks over windows of acceleration in g at 30 Hz.
+
+Built from published facts alone (He et al. 2016, arXiv:1603.05027, pre-activation; Zhang 2019,
+arXiv:1904.11486, anti-aliased down-sampling; Yuan et al. 2024, doi:10.1038/s41746-024-01062-3, sizes),
+with the parameter names that public harnet weights have, so that weights move both ways. Imports torch
+and nothing else: this file is copied into every export as the network's definition.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+AXES = 3
+KERNEL = 5
+HIDDEN = 512
+TASKS = ("aot_h", "scale_h", "permute_h", "time_w_h")
+"""Pretext heads in the order of the logits: arrow of time, scaling, permutation, time warp."""
+
+
+class Stage(NamedTuple):
+    """One stage: a convolution to `channels`, `blocks` residual blocks, then down by `factor`."""
+
+    channels: int
+    blocks: int
+    factor: int
+    order: int
+
+
+class Preset(NamedTuple):
+    """A published network: ticks of its input window and its five stages."""
+
+    ticks: int
+    stages: tuple[Stage, ...]
+
+
+PRESETS = {
+    "harnet5": Preset(
+        150, (Stage(64, 2, 2, 2), Stage(128, 2, 2, 2), Stage(256, 2, 3, 1), Stage(256, 2, 3, 1), Stage(512, 0, 3, 1))
+    ),
+    "harnet10": Preset(
+        300, (Stage(64, 2, 2, 2), Stage(128, 2, 2, 2), Stage(256, 2, 5, 1), Stage(512, 2, 5, 1), Stage(1024, 0, 3, 1))
+    ),
+    "harnet30": Preset(
+        900, (Stage(64, 2, 3, 1), Stage(128, 2, 3, 1), Stage(256, 2, 5, 1), Stage(512, 2, 5, 1), Stage(1024, 0, 4, 0))
+    ),
+}
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` times `width`, to the nearest multiple of 8 and at least 8."""
+    return max(8, 8 * round(channels * width / 8))
+
+
+def box_kernel(factor: int, order: int) -> Tensor:
+    """A box of `factor` ones convolved `order` times with itself, sum 1; float32 ((order + 1)(factor - 1) + 1,)."""
+    box = torch.ones(1, 1, factor, dtype=torch.float64)
+    kernel = box
+    for _ in range(order):
+        kernel = F.conv1d(kernel, box, padding=factor - 1)
+    return torch.flatten(kernel / kernel.sum()).float()
+
+
+def convolution(channels_in: int, channels_out: int) -> nn.Conv1d:
+    """Kernel 5, circular padding, no bias: the length stays."""
+    return nn.Conv1d(channels_in, channels_out, KERNEL, padding=KERNEL // 2, padding_mode="circular", bias=False)
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation: (BatchNorm, ReLU, convolution) twice, plus the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm1d(channels)
+        self.bn2 = nn.BatchNorm1d(channels)
+        self.conv1 = convolution(channels, channels)
+        self.conv2 = convolution(channels, channels)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        inner_BCT = self.conv1(F.relu(self.bn1(x_BCT)))
+        return x_BCT + self.conv2(F.relu(self.bn2(inner_BCT)))
+
+
+class Downsample(nn.Module):
+    """Blur with a fixed kernel, channel by channel, and keep every `factor`-th tick; zeros beyond the ends."""
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, factor: int, order: int) -> None:
+        super().__init__()
+        self.stride = factor
+        self.padding = order * (factor - 1) // 2
+        self.register_buffer("kernel", box_kernel(factor, order).repeat(channels, 1, 1))
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        return F.conv1d(x_BCT, self.kernel, stride=self.stride, padding=self.padding, groups=x_BCT.shape[1])
+
+
+def stage_layers(channels_in: int, channels: int, stage: Stage) -> nn.Sequential:
+    """The modules of one stage, in the order that the parameter names count them."""
+    return nn.Sequential(
+        convolution(channels_in, channels),
+        *(ResidualBlock(channels) for _ in range(stage.blocks)),
+        nn.BatchNorm1d(channels),
+        nn.ReLU(),
+        Downsample(channels, stage.factor, stage.order),
+    )
+
+
+def initialise(network: nn.Module) -> None:
+    """Convolutions and linear layers Kaiming normal by fan-out (He et al. 2015), biases 0; BatchNorm 1 and 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
+class Harnet(nn.Module):
+    """The feature extractor: float32 (batch, 3, ticks) in g at 30 Hz to (batch, features, 1).
+
+    `width` multiplies every stage's channels (1.0 is the published network). Raises ValueError for an
+    unknown preset or a width that is not above 0.
+    """
+
+    def __init__(self, preset: str, width: float = 1.0) -> None:
+        super().__init__()
+        if preset not in PRESETS:
+            raise ValueError(f"unknown network {preset!r}: expected one of {', '.join(PRESETS)}")
+        if not width > 0:
+            raise ValueError(f"the width of a network is above 0, not {width}")
+        self.preset, self.width = preset, width
+        self.ticks = PRESETS[preset].ticks
+        channels_in = AXES
+        for number, stage in enumerate(PRESETS[preset].stages, 1):
+            channels = scaled(stage.channels, width)
+            self.add_module(f"layer{number}", stage_layers(channels_in, channels, stage))
+            channels_in = channels
+        self.features = channels_in
+        initialise(self)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        for stage in self.children():
+            x_BCT = stage(x_BCT)
+        return x_BCT
+
+
+class Head(nn.Module):
+    """A pretext task's head: features to two logits."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(features, 2)
+        initialise(self)
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        return self.linear1(features_BF)
+
+
+class Classifier(nn.Module):
+    """The downstream head: features to 512, ReLU, to one logit a class."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(features, HIDDEN)
+        self.linear2 = nn.Linear(HIDDEN, classes)
+        initialise(self)
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        return self.linear2(F.relu(self.linear1(features_BF)))
+
+
+class PretextNetwork(nn.Module):
+    """The feature extractor under all four pretext heads: (batch, 3, ticks) to logits (batch, 4 tasks, 2).
+
+    All heads are always present and computed, so that an inactive task's head gets a zero gradient
+    and every rank sees the same parameters.
+    """
+
+    def __init__(self, feature_extractor: Harnet) -> None:
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        for task in TASKS:
+            self.add_module(task, Head(feature_extractor.features))
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        features_BF = self.feature_extractor(x_BCT).flatten(1)
+        return torch.stack([self.get_submodule(task)(features_BF) for task in TASKS], 1)
+
+
+class DownstreamNetwork(nn.Module):
+    """The feature extractor under a classifier: (batch, 3, ticks) to logits (batch, classes)."""
+
+    def __init__(self, feature_extractor: Harnet, classes: int) -> None:
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        self.classifier = Classifier(feature_extractor.features, classes)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        return self.classifier(self.feature_extractor(x_BCT).flatten(1))
