@@ -11,8 +11,10 @@ from torch.nn import functional as F
 
 from pipeline.errors import UserError
 from pipeline.settings import build
-from train.networks import PRESETS, DownstreamNetwork, Harnet, NetworkSettings, PretextNetwork, make_network
-from train.networks.harnet import TASKS, box_kernel, scaled
+from train.model import Model
+from train.networks import PRESETS, DownstreamNetwork, Harnet, NetworkSettings, make_network
+from train.networks.harnet import box_kernel, scaled
+from train.objectives.multitask import Multitask, MultitaskSettings
 
 # (down factor, down order) of each stage and residual blocks, written out a second time on purpose
 DOWN = {
@@ -44,7 +46,8 @@ def test_published_counts(preset: str, parameters: int, ticks: int, features: in
 
 def test_names() -> None:
     network = Harnet("harnet10", 0.125)
-    pretext, downstream = PretextNetwork(network).state_dict(), DownstreamNetwork(network, 5).state_dict()
+    pretext = Model(network, Multitask(MultitaskSettings()).heads(network.features)).state_dict()
+    downstream = DownstreamNetwork(network, 5).state_dict()
     assert len(pretext) == 139
     assert len(downstream) == 135
     assert {name for name in pretext if not name.startswith("feature_extractor.")} == {
@@ -145,20 +148,6 @@ def test_initialisation_is_kaiming_by_fan_out() -> None:
     torch.manual_seed(0)
     again = make_network(NetworkSettings("harnet5"))
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
-
-
-def test_an_inactive_head_gets_a_zero_gradient() -> None:
-    pretext = PretextNetwork(Harnet("harnet5", 0.125))
-    logits = pretext(torch.randn(4, 3, 150))
-    assert logits.shape == (4, len(TASKS), 2)
-    logits[:, [0, 2, 3]].square().sum().backward()
-    gradients = {name: parameter.grad for name, parameter in pretext.named_parameters()}
-    assert all(gradient is not None for gradient in gradients.values())
-    inactive, active = gradients["scale_h.linear1.weight"], gradients["aot_h.linear1.weight"]
-    assert inactive is not None
-    assert active is not None
-    assert not inactive.any()
-    assert active.any()
 
 
 @pytest.mark.parametrize(("width", "channels"), [(1.0, 64), (0.25, 16), (0.2, 16), (0.01, 8), (1.5, 96)])

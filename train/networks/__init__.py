@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from train.networks.harnet import PRESETS, DownstreamNetwork, Harnet, PretextNetwork
+from train.networks.harnet import PRESETS, DownstreamNetwork, Harnet
 
-__all__ = ["PRESETS", "DownstreamNetwork", "Harnet", "NetworkSettings", "PretextNetwork", "make_network"]
+__all__ = ["PRESETS", "DownstreamNetwork", "Harnet", "NetworkSettings", "make_network"]
 
 
 @dataclass(frozen=True)

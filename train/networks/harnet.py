@@ -17,8 +17,6 @@ from torch.nn import functional as F
 AXES = 3
 KERNEL = 5
 HIDDEN = 512
-TASKS = ("aot_h", "scale_h", "permute_h", "time_w_h")
-"""Pretext heads in the order of the logits: arrow of time, scaling, permutation, time warp."""
 
 
 class Stage(NamedTuple):
@@ -151,18 +149,6 @@ class Harnet(nn.Module):
         return x_BCT
 
 
-class Head(nn.Module):
-    """A pretext task's head: features to two logits."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.linear1 = nn.Linear(features, 2)
-        initialise(self)
-
-    def forward(self, features_BF: Tensor) -> Tensor:
-        return self.linear1(features_BF)
-
-
 class Classifier(nn.Module):
     """The downstream head: features to 512, ReLU, to one logit a class."""
 
@@ -174,24 +160,6 @@ class Classifier(nn.Module):
 
     def forward(self, features_BF: Tensor) -> Tensor:
         return self.linear2(F.relu(self.linear1(features_BF)))
-
-
-class PretextNetwork(nn.Module):
-    """The feature extractor under all four pretext heads: (batch, 3, ticks) to logits (batch, 4 tasks, 2).
-
-    All heads are always present and computed, so that an inactive task's head gets a zero gradient
-    and every rank sees the same parameters.
-    """
-
-    def __init__(self, feature_extractor: Harnet) -> None:
-        super().__init__()
-        self.feature_extractor = feature_extractor
-        for task in TASKS:
-            self.add_module(task, Head(feature_extractor.features))
-
-    def forward(self, x_BCT: Tensor) -> Tensor:
-        features_BF = self.feature_extractor(x_BCT).flatten(1)
-        return torch.stack([self.get_submodule(task)(features_BF) for task in TASKS], 1)
 
 
 class DownstreamNetwork(nn.Module):
