@@ -1,0 +1,24 @@
+"""`persondays export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def export(
+    checkpoint: str = typer.Option(
+        ..., help="A checkpoint, or the folder of a run's checkpoints (then its newest complete one); any fsspec URL."
+    ),
+    out: Path = typer.Option(..., help="The folder to write: weights, network, hub entry points, model card."),
+    best: bool = typer.Option(False, "--best", help="From a folder of checkpoints, the best instead of the newest."),
+) -> None:
+    """Turn a checkpoint into a folder that `torch.hub.load(FOLDER, ..., source="local")` loads."""
+    from train.checkpoint import open_checkpoint
+    from train.export.folder import write_export
+
+    opened = open_checkpoint(checkpoint, best=best)
+    network = write_export(opened.model, opened.state, out, checkpoint)
+    print(f"exported {network.preset} (width {network.width:g}, {network.features} features) to {out}")
+    print(f'use it: torch.hub.load("{out}", "{network.preset}", source="local", pretrained=True, class_num=5)')

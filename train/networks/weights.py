@@ -1,0 +1,145 @@
+"""Harnet weights by name, ours and those of OxWearables' format, always counted.
+
+The public loader drops names that it does not know without a word, so a wrong file gives random
+weights that look trained. Here every name and shape is accounted for, or the file is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import UserError
+from train.networks import PRESETS, NetworkSettings, make_network
+from train.networks.harnet import Harnet
+
+BACKBONE = "feature_extractor."
+DISTRIBUTED = "module."
+"""What distributed training of the public code puts before every name."""
+
+
+def without_distributed_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, without `module.` where every name has it."""
+    if all(name.startswith(DISTRIBUTED) for name in state):
+        return {name.removeprefix(DISTRIBUTED): tensor for name, tensor in state.items()}
+    return dict(state)
+
+
+def backbone_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The feature extractor's entries, under the names that `Harnet.load_state_dict` takes."""
+    return {
+        name.removeprefix(BACKBONE): tensor
+        for name, tensor in without_distributed_prefix(state).items()
+        if name.startswith(BACKBONE)
+    }
+
+
+def identify(backbone: Mapping[str, Tensor], where: str) -> NetworkSettings:
+    """Which network these entries are; raises UserError when they are none, naming the nearest preset's difference."""
+    nearest: list[str] | None = None
+    for preset in PRESETS:
+        last = backbone.get("layer5.0.weight")
+        if last is None:
+            break
+        settings = NetworkSettings(preset, last.shape[0] / PRESETS[preset].stages[-1].channels)
+        differences = _differences(settings, backbone)
+        if not differences:
+            return settings
+        nearest = differences if nearest is None or len(differences) < len(nearest) else nearest
+    found = f"{len(nearest)} differences to the nearest, {nearest[0]}" if nearest else f"{len(backbone)} entries"
+    raise UserError(
+        f"{where}: expected the weights of harnet5, harnet10 or harnet30 (131 entries {BACKBONE}layer1.0.weight ...), "
+        f"found {found}. Give a checkpoint or an export of persondays, or weights in the public harnet format."
+    )
+
+
+def _differences(settings: NetworkSettings, backbone: Mapping[str, Tensor]) -> list[str]:
+    """Entries whose presence or shape is not as the network's."""
+    with torch.device("meta"):
+        expected = make_network(settings).state_dict()
+    names = [f"{name} is missing" for name in expected if name not in backbone]
+    names += [f"{name} is not of it" for name in backbone if name not in expected]
+    return names + [
+        f"{name} has shape {tuple(backbone[name].shape)} and not {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in backbone and backbone[name].shape != tensor.shape
+    ]
+
+
+def load_backbone(settings: NetworkSettings, backbone: Mapping[str, Tensor], where: str) -> Harnet:
+    """The network with these weights, in evaluation mode; raises UserError unless all and only its entries are there.
+
+    The down-sampling kernels are fixed by the network: entries that differ from them are refused.
+    """
+    network = make_network(settings)
+    expected = network.state_dict()
+    differences = _differences(settings, backbone) + [
+        f"{name} differs from the network's fixed kernel"
+        for name, tensor in expected.items()
+        if name.endswith(".kernel") and name in backbone and not _close(backbone[name], tensor)
+    ]
+    if not all(tensor.isfinite().all() for tensor in backbone.values()):
+        differences.append("some values are not finite")
+    if differences:
+        raise UserError(
+            f"{where}: expected the {len(expected)} entries of {settings.preset} at width {settings.width:g}, found "
+            f"{len(backbone)} entries with {len(differences)} faults, first: {differences[0]}. Name the network that "
+            "was trained, or other weights."
+        )
+    network.load_state_dict(dict(backbone))
+    return network.eval()
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    return found.shape == expected.shape and torch.allclose(found.float(), expected, atol=1e-6)
+
+
+def load_harnet_weights(path: Path) -> Harnet:
+    """The feature extractor in a file of harnet weights (.pt as the public code saves them, or .safetensors).
+
+    Heads and classifiers beside it are passed over, the 131 entries of the feature extractor are
+    counted. Only tensors are unpickled. Raises UserError.
+    """
+    state = without_distributed_prefix(read_tensors(path))
+    backbone = backbone_weights(state)
+    return load_backbone(identify(backbone, str(path)), backbone, str(path))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a .safetensors or .pt file by name; raises UserError."""
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file. Give a file of harnet weights.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler of a foreign file raises anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: expected a file of weights, found something else ({reason}).") from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(
+            f"{path}: expected a state dict (names to tensors), found {type(state).__name__}. "
+            "Save `model.state_dict()` and give that file."
+        )
+    return dict(state)
+
+
+def load_model(path: Path) -> Harnet:
+    """The frozen feature extractor of an exported folder, or of a file of harnet weights; raises UserError."""
+    if not path.is_dir():
+        return load_harnet_weights(path)
+    try:
+        table = json.loads((path / "config.json").read_text(encoding="utf-8"))["network"]
+        settings = NetworkSettings(table["preset"], table["width"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: expected a folder that `persondays export` made, found no usable config.json in it ({error}). "
+            "Give --model the folder that was given to export as --out."
+        ) from None
+    return load_backbone(settings, backbone_weights(read_tensors(path / "model.safetensors")), str(path))
