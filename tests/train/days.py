@@ -1,0 +1,44 @@
+"""Person-days made in memory, for tests of sampling that need no store."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from pipeline import grid
+from pipeline.person_day import PersonDay, motion
+from pipeline.states import MEASURED, NONWEAR
+
+
+class MadeDays:
+    """Days that are a function of their slot: measured in a few minutes, non-wear in one stretch.
+
+    Each tick tells where it is from: axis 0 holds the slot, axes 1 and 2 the second and the tick in it.
+    """
+
+    def __init__(self, seconds: int = 900) -> None:
+        self.seconds = seconds
+
+    @cache  # noqa: B019 (made once a test module)
+    def read_day(self, slot: int) -> PersonDay:
+        """The day of a slot."""
+        random = np.random.default_rng(slot)
+        first = int(random.integers(0, grid.SECONDS_PER_DAY - self.seconds))
+        state = np.zeros(grid.SECONDS_PER_DAY, np.uint8)
+        state[first : first + self.seconds] = MEASURED
+        state[first + 300 : first + 400] |= NONWEAR
+        signal = np.full((3, grid.TICKS_PER_DAY), grid.FILL, np.int16)
+        ticks = np.arange(first * 30, (first + self.seconds) * 30)
+        signal[0, ticks] = slot
+        signal[1, ticks] = ticks // 30 % 30_000
+        signal[2, ticks] = ticks % 30 * random.integers(1, 40, self.seconds).repeat(30)
+        return PersonDay(signal, motion(signal, state), state)
+
+    def starts(self, slot: int, window_seconds: int) -> int:
+        """Eligible starts of a day, counted one by one."""
+        state = self.read_day(slot).state_S
+        good = (state & MEASURED != 0) & (state & NONWEAR == 0)
+        return sum(
+            bool(good[s : s + window_seconds].all()) for s in np.flatnonzero(good) if s + window_seconds <= good.size
+        )

@@ -1,0 +1,1 @@
+"""From a store's tables and shards to batches: members, lanes, draws, stream (docs/sampling.md)."""

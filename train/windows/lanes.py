@@ -1,0 +1,160 @@
+"""The sampling law as a pure function: which windows a step gets follows from the tables and a seed.
+
+The members (person-days) are dealt to L lanes. A lane visits each of its days once, in an order of
+its own, before any again: that is a round. It takes a few days at a time (a pool) and gives b windows
+to each step. Every position of a lane's endless stream is therefore known without reading a sample:
+position p lies in round p // (windows of a round), and in that round the prefix sums of the quotas
+name the pool. Rank r of W owns the lanes r, r + W, ..., so the global batch is the same at every W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.grid import SECONDS_PER_DAY
+from train.random import Purpose, round_key, words
+
+Int = NDArray[np.int64]
+
+DEFAULT_WINDOWS_PER_DAY = {5: 3000, 10: 1500, 30: 500}
+
+
+def quotas(eligible_starts: Int, windows_per_day: int) -> Int:
+    """Windows that each day gives to a round: its share of `windows_per_day` by eligible starts, at least 1.
+
+    Never more than there are starts; 0 where there is none.
+    """
+    share = np.rint(windows_per_day * eligible_starts / SECONDS_PER_DAY).astype(np.int64)
+    return np.minimum(np.maximum(share, 1), eligible_starts)
+
+
+def lane_count(members: int, lanes: int) -> int:
+    """The lanes of a run: as asked, or the largest power of two not above the number of members."""
+    if members < 1:
+        raise UserError("no person-day is left to draw from: widen --where, lower min_wear_hours, or ingest more.")
+    return lanes if lanes <= members else 1 << (members.bit_length() - 1)
+
+
+def per_step(batch: int, lanes: int, world_size: int) -> int:
+    """Windows that a lane gives to each step.
+
+    Raises UserError, with the nearest valid values, where batch, lanes and processes do not divide.
+    """
+    if lanes % world_size:
+        valid = [count for count in range(1, lanes + 1) if lanes % count == 0]
+        raise UserError(
+            f"{world_size} processes cannot share {lanes} lanes evenly: run {_nearest(world_size, valid)} processes."
+        )
+    if batch < 1 or batch % lanes:
+        below = batch // lanes * lanes
+        near = " or ".join(str(value) for value in (below, below + lanes) if value > 0)
+        raise UserError(f"a batch of {batch} windows cannot be shared by {lanes} lanes evenly: make it {near}.")
+    return batch // lanes
+
+
+def _nearest(value: int, valid: list[int]) -> str:
+    below = max((count for count in valid if count < value), default=None)
+    above = min((count for count in valid if count > value), default=None)
+    return " or ".join(str(count) for count in (below, above) if count is not None)
+
+
+def _order(slots: Int, key: tuple[torch.Tensor, torch.Tensor], purpose: Purpose) -> Int:
+    """A random order of slots that each slot's own number decides."""
+    numbers = words(key, torch.from_numpy(slots), 0, purpose, 2).numpy()
+    return np.lexsort((slots, numbers[:, 1], numbers[:, 0]))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The days that a lane holds at one time, and where their windows stand in the lane's stream."""
+
+    lane: int
+    round: int
+    index: int
+    slots: Int
+    quotas: Int
+    first: int
+    """Position, in the lane's stream, of the pool's first window."""
+
+    @property
+    def size(self) -> int:
+        """Windows in the pool."""
+        return int(self.quotas.sum())
+
+
+@dataclass(frozen=True)
+class Round:
+    """One visit of a lane to each of its days. `slots` and `ends` are in the order of the visit."""
+
+    slots: Int
+    quotas: Int
+    firsts: Int
+    """Windows given before each pool, and by all."""
+    cuts: Int
+    """Index of each pool's first day, and the number of days."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """One lane's endless stream. `slots` and `quotas` are those of its members, sorted by slot."""
+
+    number: int
+    seed: int
+    days_per_pool: int
+    slots: Int
+    quotas: Int
+    windows_per_round: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows_per_round", int(self.quotas.sum()))
+
+    def round(self, number: int) -> Round:
+        """The order of a round; its first pool is shorter by the lane's number, lest all lanes read at once."""
+        return _round(self, number)
+
+    def pool_at(self, position: int) -> Pool:
+        """The pool that holds a position of the stream: by arithmetic and prefix sums, nothing is replayed."""
+        number, offset = divmod(position, self.windows_per_round)
+        visit = self.round(number)
+        index = int(np.searchsorted(visit.firsts, offset, side="right")) - 1
+        days = slice(visit.cuts[index], visit.cuts[index + 1])
+        first = number * self.windows_per_round + int(visit.firsts[index])
+        return Pool(self.number, number, index, visit.slots[days], visit.quotas[days], first)
+
+    def after(self, pool: Pool) -> Pool:
+        """The pool that follows one."""
+        return self.pool_at(pool.first + pool.size)
+
+
+@lru_cache(maxsize=256)
+def _round(lane: Lane, number: int) -> Round:
+    order = _order(lane.slots, round_key(lane.seed, lane.number, number), Purpose.DAY_ORDER)
+    slots, sizes = lane.slots[order], lane.quotas[order]
+    first_days = min(1 + lane.number % lane.days_per_pool, slots.size)
+    cuts = np.unique(np.array([0, *range(first_days, slots.size, lane.days_per_pool), slots.size]))
+    return Round(slots, sizes, np.concatenate(([0], np.cumsum(sizes)))[cuts], cuts)
+
+
+def deal(slots: Int, quotas_: Int, lanes: int, seed: int, days_per_pool: int) -> list[Lane]:
+    """Deal members to lanes, as one deals cards: in an order that the seed decides, one each in turn.
+
+    Members are known by their slots, so the result does not depend on the order of the rows.
+    """
+    order = _order(slots, round_key(seed, 0, 0), Purpose.LANE_DEAL)
+    dealt = []
+    for number in range(lanes):
+        mine = order[number::lanes]
+        mine = mine[np.argsort(slots[mine])]
+        dealt.append(Lane(number, seed, days_per_pool, slots[mine], quotas_[mine]))
+    return dealt
+
+
+def owned(lanes: list[Lane], rank: int, world_size: int) -> list[Lane]:
+    """The lanes of a rank."""
+    return lanes[rank::world_size]

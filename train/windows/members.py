@@ -1,0 +1,75 @@
+"""Who takes part: the person-days that a run draws from, and the people held out to validate on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from train.windows.lanes import Int
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+VALIDATION_SHARE = 0.05
+VALIDATION_LEAST, VALIDATION_MOST = 2, 1_000
+
+
+@dataclass(frozen=True)
+class Members:
+    """Person-days by slot, ascending, with their numbers of eligible starts and their people."""
+
+    slots: Int
+    starts: Int
+    participants: NDArray[np.str_]
+
+    def of(self, people: set[str], kept: bool) -> Members:
+        """Those of these people (kept), or of all others."""
+        mask = np.isin(self.participants, sorted(people)) == kept
+        return Members(self.slots[mask], self.starts[mask], self.participants[mask])
+
+    @property
+    def people(self) -> int:
+        """The number of people."""
+        return int(np.unique(self.participants).size)
+
+
+def select(store: Store, seconds: int, min_wear_hours: float, where: str | None) -> Members:
+    """The person-days of the table's version at hand that may be drawn from.
+
+    Raises UserError for a condition that cannot be run, or when nothing is left.
+    """
+    starts = f"eligible_{seconds}s"
+    condition = f"wear_hours >= {min_wear_hours!r} and {starts} > 0" + (f" and ({where})" if where else "")
+    rows = store.person_days.query(condition, ["slot", "participant", starts])
+    if not rows.num_rows:
+        raise UserError(
+            f"{store.folder.url}: none of {store.person_days.read(['slot']).num_rows} person-days has "
+            f"{min_wear_hours:g} h of wear and a window of {seconds} s"
+            + (f" and passes {where!r}" if where else "")
+            + ". Lower min_wear_hours, widen --where, or ingest more."
+        )
+    slots, first = np.unique(rows["slot"].to_numpy(), return_index=True)
+    if slots.size != rows.num_rows:
+        raise UserError(f"{store.folder.url}: slots stand twice in the table of person-days. Run ingest again.")
+    participants = np.array(rows["participant"].to_pylist(), dtype=np.str_)
+    return Members(slots, rows[starts].to_numpy().astype(np.int64)[first], participants[first])
+
+
+def held_out(members: Members) -> set[str]:
+    """People to validate on: 5%, at least 2 and at most 1,000, the lowest by a hash of their keyed ids.
+
+    Raises UserError when nobody would be left to train on.
+    """
+    people = np.unique(members.participants).tolist()
+    count = min(max(round(VALIDATION_SHARE * len(people)), VALIDATION_LEAST), VALIDATION_MOST)
+    if count >= len(people):
+        raise UserError(
+            f"{len(people)} participants are too few: {VALIDATION_LEAST} are held out to validate on, and at least one "
+            "has to be left to train on. Ingest more people; repeats of one person count once."
+        )
+    return set(sorted(people, key=lambda person: sha256(f"validation:{person}".encode()).digest())[:count])
