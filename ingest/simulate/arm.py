@@ -1,0 +1,252 @@
+"""From a movement to what an accelerometer on the wrist feels: forward kinematics of an arm, sample by sample.
+
+The arm is two equal links that hang from the shoulder. Joint angles give the wrist's position, second
+differences its acceleration (so swing, centripetal force and timing belong together), and the forearm's
+attitude turns that plus gravity into the axes of the device: x along the forearm to the hand, y across,
+z out of the back of the wrist. Gestures are minimum-jerk movements (Flash & Hogan 1985,
+doi:10.1523/JNEUROSCI.05-07-01688.1985) whose time is skewed, so that rise and fall differ. Jolts and
+shaking pass through a resonator: soft tissue and strap.
+
+The kernel carries its state from one stretch to the next, so that nothing jumps between bouts. While
+nothing moves it repeats the last value, which is most of a night.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ingest.simulate.movement import (
+    CHANNELS,
+    CONTROL_HZ,
+    ELBOW,
+    FORWARD,
+    HARMONICS,
+    JOINTS,
+    ROLL,
+    SHOULDER,
+    SIDE,
+    TURN,
+    UP,
+    Movement,
+    constant,
+)
+
+STANDARD_GRAVITY = 9.80665
+QUIET = 1e-8
+"""Radians or g below which a part of the movement counts as still."""
+FADE_S = 0.12
+"""Time constant of each of three smoothers in a row that follow a control."""
+
+
+class ArmState(NamedTuple):
+    """What one stretch hands to the next; the kernel writes into these arrays."""
+
+    pose: NDArray[np.float64]
+    """Angles without rhythm, sway and tremor."""
+    fades: NDArray[np.float64]
+    """(rhythm, shaking, tremor) x three smoothers."""
+    sway: NDArray[np.float64]
+    """Joints x three smoothers."""
+    wobble: NDArray[np.float64]
+    """Three world axes x two past values of the resonator."""
+    track: NDArray[np.float64]
+    """(out, up, turn) of the wrist, two past values each."""
+    phase: NDArray[np.float64]
+    """Radians of the rhythm and the tremor."""
+    force: NDArray[np.float64]
+    """The last value given, and the strength of the last linear acceleration."""
+
+
+def resting() -> ArmState:
+    """An arm on a table."""
+    pose = np.array([0.5, 1.1, 0.0, 0.0])
+    return ArmState(
+        pose=pose,
+        fades=np.zeros((3, 3)),
+        sway=np.zeros((JOINTS, 3)),
+        wobble=np.zeros((3, 2)),
+        track=np.full((3, 2), np.nan),
+        phase=np.zeros(2),
+        force=np.array([0.0, 0.0, 1.0, 0.0]),
+    )
+
+
+def feel(movement: Movement, samples: int, step_s: float, state: ArmState) -> NDArray[np.float32]:
+    """What the device feels in g, (samples, 3), at steps of `step_s` seconds; `state` moves on."""
+    still = constant(movement.duration_s, 0.0)
+    rhythm = movement.rhythm
+    felt = np.empty((samples, 3), dtype=np.float32)
+    _feel(
+        felt,
+        step_s,
+        np.ascontiguousarray(movement.gestures["start_s"]),
+        np.ascontiguousarray(movement.gestures["length_s"]),
+        np.ascontiguousarray(movement.gestures["skew"]),
+        np.ascontiguousarray(movement.gestures["pose"]),
+        still if rhythm is None else rhythm.cycle_hz,
+        still if rhythm is None else rhythm.strength,
+        np.zeros((CHANNELS, HARMONICS, 2)) if rhythm is None else rhythm.harmonics,
+        np.array((0.0, 0.0) if rhythm is None else rhythm.jolt_g),
+        np.array((1.0, 0.0, 0.0) if rhythm is None else rhythm.jolt_direction),
+        0.02 if rhythm is None else rhythm.jolt_s,
+        still if movement.sway is None else movement.sway,
+        movement.sway_hz,
+        still if movement.shaking is None else movement.shaking,
+        still if movement.tremor is None else movement.tremor,
+        movement.tremor_hz,
+        movement.wobble_hz,
+        movement.wobble_damping,
+        movement.arm_m,
+        np.array([movement.seed], dtype=np.uint64),
+        *state,
+    )
+    return felt
+
+
+@njit(cache=True)
+def _uniform(word):  # type: ignore[no-untyped-def]
+    """The next number of an xorshift64* generator (Vigna 2016), uniform in (-1, 1); `word` is its state."""
+    x = word[0]
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
+    word[0] = x
+    return np.int64(x * np.uint64(2685821657736338717)) * 2.0**-63
+
+
+@njit(cache=True)
+def _follow(smoothers, target, share):  # type: ignore[no-untyped-def]
+    """Three smoothers in a row move towards `target` by a share each sample; their output."""
+    smoothers[0] += share * (target - smoothers[0])
+    smoothers[1] += share * (smoothers[0] - smoothers[1])
+    smoothers[2] += share * (smoothers[1] - smoothers[2])
+    return smoothers[2]
+
+
+@njit(cache=True)
+def _feel(  # type: ignore[no-untyped-def]
+    felt, step_s, start_s, length_s, skew, target, cycle_hz, strength, harmonics, jolt_g, jolt_direction, jolt_s,
+    sway_sd, sway_hz, shaking, tremor_size, tremor_hz, wobble_hz, wobble_damping, arm_m, word,
+    pose, fades, sway, wobble, track, phase, force,
+):  # fmt: skip
+    link = arm_m / 2
+    rate = 1 / step_s
+    fade_share = 1 - np.exp(-step_s / FADE_S)
+    sway_share = 1 - np.exp(-step_s * 2 * np.pi * sway_hz)
+    sway_gain = 5 / np.sqrt(sway_hz)  # held uniform noise through the smoothers has SD 0.2 sqrt(sway_hz)
+    decay = np.exp(-2 * np.pi * wobble_hz * wobble_damping * step_s)
+    turn = 2 * np.pi * wobble_hz * step_s
+    near, far, push = 2 * decay * np.cos(turn), -decay * decay, 1.3 * np.sin(turn)
+    jolt_left, jolt_now = 0, 0.0
+    jolt_samples = max(1, int(jolt_s * rate))
+    gesture, held, previous_control = 0, 0, -1
+    sway_target = np.zeros(JOINTS)
+    angle = pose.copy()
+    wave = np.zeros(CHANNELS)
+    for i in range(felt.shape[0]):
+        now = i * step_s
+        control = int(now * CONTROL_HZ)
+        moving = False
+
+        while gesture < start_s.size and now >= start_s[gesture] + length_s[gesture]:
+            pose[:] = target[gesture]
+            gesture += 1
+            moving = True
+        angle[:] = pose
+        if gesture < start_s.size and now > start_s[gesture]:
+            part = (now - start_s[gesture]) / length_s[gesture]
+            part += skew[gesture] * part * (1 - part)
+            done = part * part * part * (10 + part * (6 * part - 15))
+            for joint in range(JOINTS):
+                angle[joint] += done * (target[gesture, joint] - pose[joint])
+            moving = True
+
+        if sway_sd[control] > 0 or np.abs(sway[:, 2]).max() > QUIET:
+            if control != previous_control:
+                for joint in range(JOINTS):
+                    sway_target[joint] = sway_sd[control] * sway_gain * _uniform(word)
+            for joint in range(JOINTS):
+                angle[joint] += _follow(sway[joint], sway_target[joint], sway_share)
+            moving = True
+        previous_control = control
+
+        wave[:] = 0.0
+        beat = _follow(fades[0], strength[control], fade_share)
+        if beat > QUIET:
+            before = phase[0]
+            phase[0] += 2 * np.pi * cycle_hz[control] * step_s
+            if jolt_g[0] > 0 and int(phase[0] / np.pi) != int(before / np.pi):
+                half = int(phase[0] / np.pi) % 2
+                jolt_now = beat * jolt_g[half] * (1 + 0.4 * _uniform(word)) / jolt_samples
+                jolt_left = jolt_samples
+            if phase[0] > 200 * np.pi:
+                phase[0] -= 200 * np.pi
+            c1, s1 = np.cos(phase[0]), np.sin(phase[0])
+            c, s = c1, s1
+            for k in range(HARMONICS):
+                for channel in range(CHANNELS):
+                    wave[channel] += harmonics[channel, k, 0] * c + harmonics[channel, k, 1] * s
+                c, s = c * c1 - s * s1, s * c1 + c * s1
+            for joint in range(JOINTS):
+                angle[joint] += beat * wave[joint]
+            moving = True
+
+        shiver = _follow(fades[2], tremor_size[control], fade_share)
+        if shiver > QUIET:
+            phase[1] = (phase[1] + 2 * np.pi * tremor_hz * (1 + 0.3 * _uniform(word)) * step_s) % (2 * np.pi)
+            angle[ROLL] += shiver * np.sin(phase[1])
+            angle[ELBOW] += 0.4 * shiver * np.sin(phase[1] + 0.7)
+            moving = True
+
+        shake = _follow(fades[1], shaking[control], fade_share)
+        if shake > QUIET or jolt_left > 0:
+            moving = True
+        held = 0 if moving else held + 1
+        if held > 3 and force[3] < 1e-4 and track[0, 0] == track[0, 0]:
+            felt[i, 0], felt[i, 1], felt[i, 2] = force[0], force[1], force[2]
+            continue
+
+        upper, fore = angle[SHOULDER], angle[SHOULDER] + angle[ELBOW]
+        sin_fore, cos_fore = np.sin(fore), np.cos(fore)
+        out = link * (np.sin(upper) + sin_fore)
+        up = -link * (np.cos(upper) + cos_fore)
+        if track[0, 0] != track[0, 0]:
+            track[0, :], track[1, :], track[2, :] = out, up, angle[TURN]
+        out_speed = (out - track[0, 1]) * rate / 2
+        turn_speed = (angle[TURN] - track[2, 1]) * rate / 2
+        out_pull = (out - 2 * track[0, 0] + track[0, 1]) * rate * rate
+        up_pull = (up - 2 * track[1, 0] + track[1, 1]) * rate * rate
+        turn_pull = (angle[TURN] - 2 * track[2, 0] + track[2, 1]) * rate * rate
+        forward = (out_pull - out * turn_speed * turn_speed) / STANDARD_GRAVITY + beat * wave[FORWARD]
+        side = (out * turn_pull + 2 * out_speed * turn_speed) / STANDARD_GRAVITY + beat * wave[SIDE]
+        upward = up_pull / STANDARD_GRAVITY + beat * wave[UP]
+        track[0, 1], track[1, 1], track[2, 1] = track[0, 0], track[1, 0], track[2, 0]
+        track[0, 0], track[1, 0], track[2, 0] = out, up, angle[TURN]
+
+        strong = abs(forward) + abs(side) + abs(upward)
+        jolt = 0.0
+        if jolt_left > 0:
+            jolt = jolt_now
+            jolt_left -= 1
+        loose = 0.25 * strong + 1.7 * shake
+        ring = 0.0
+        for axis in range(3):
+            drive = jolt * jolt_direction[axis] + loose * _uniform(word)
+            y = near * wobble[axis, 0] + far * wobble[axis, 1] + push * drive
+            wobble[axis, 1], wobble[axis, 0] = wobble[axis, 0], y
+            ring += abs(y)
+        upward += wobble[0, 0]
+        forward += wobble[1, 0]
+        side += wobble[2, 0]
+        force[3] = strong + ring
+
+        over = forward * cos_fore + (upward + 1) * sin_fore
+        sin_roll, cos_roll = np.sin(angle[ROLL]), np.cos(angle[ROLL])
+        force[0] = forward * sin_fore - (upward + 1) * cos_fore
+        force[1] = cos_roll * side + sin_roll * over
+        force[2] = cos_roll * over - sin_roll * side
+        felt[i, 0], felt[i, 1], felt[i, 2] = force[0], force[1], force[2]

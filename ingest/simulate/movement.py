@@ -1,0 +1,142 @@
+"""What a stretch of movement is made of, as numbers that the arm's kernel turns into acceleration.
+
+Everything an arm does here is a sum of a few things: gestures (from pose to pose), a rhythm (a cycle
+with harmonics and the jolts of its steps), sway (slow random wandering of the joints), shaking (fast
+random acceleration from outside) and a tremor. An activity is a way to draw these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+CONTROL_HZ = 10
+"""Rate of the slow quantities; the kernel smooths them."""
+
+SHOULDER, ELBOW, ROLL, TURN = range(4)
+"""Joints, radians: flexion of shoulder and elbow (0: the arm hangs), roll of the forearm, turn of the arm's plane."""
+JOINTS = 4
+UP, FORWARD, SIDE = range(4, 7)
+"""Channels of a rhythm after the joints: acceleration of the body in g."""
+CHANNELS = 7
+HARMONICS = 6
+
+GESTURE = np.dtype([("start_s", "f8"), ("length_s", "f8"), ("skew", "f8"), ("pose", "f8", JOINTS)])
+
+
+def control_points(duration_s: float) -> int:
+    """Number of control values for a stretch."""
+    return int(duration_s * CONTROL_HZ) + 2
+
+
+def constant(duration_s: float, value: float) -> NDArray[np.float32]:
+    """A control that does not change."""
+    return np.full(control_points(duration_s), value, dtype=np.float32)
+
+
+def wander(rng: np.random.Generator, duration_s: float, sd: float, time_constant_s: float) -> NDArray[np.float32]:
+    """A control that wanders about 0: an Ornstein-Uhlenbeck process with this SD and time constant."""
+    memory = np.exp(-1 / (time_constant_s * CONTROL_HZ))
+    drive = rng.standard_normal(control_points(duration_s)) * sd * np.sqrt(1 - memory**2)
+    drive[0] = sd * rng.standard_normal()
+    return lfilter([1.0], [1.0, -memory], drive).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """A cycle: its frequency and strength in time, its shape, and the jolts of its two halves."""
+
+    cycle_hz: NDArray[np.float32]
+    """Control."""
+    strength: NDArray[np.float32]
+    """Control, 0 to 1; the kernel fades in and out within half a second."""
+    harmonics: NDArray[np.float64]
+    """(CHANNELS, HARMONICS, 2): cosine and sine coefficients; radians for joints, g for the body."""
+    jolt_g: tuple[float, float] = (0.0, 0.0)
+    """Height of the jolt at the start of either half of the cycle."""
+    jolt_direction: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    """Up, forward, side."""
+    jolt_s: float = 0.02
+    """How long a jolt pushes: short ones ring, long ones swell."""
+
+
+@dataclass(frozen=True)
+class Movement:
+    """One stretch of movement; None and zeros mean that a part is missing."""
+
+    duration_s: float
+    gestures: NDArray[np.void]
+    rhythm: Rhythm | None = None
+    sway: NDArray[np.float32] | None = None
+    """Control: SD of the joints' wandering, radians."""
+    sway_hz: float = 1.0
+    shaking: NDArray[np.float32] | None = None
+    """Control: SD of outside acceleration, g."""
+    tremor: NDArray[np.float32] | None = None
+    """Control: amplitude in radians."""
+    tremor_hz: float = 0.0
+    wobble_hz: float = 10.0
+    wobble_damping: float = 0.25
+    arm_m: float = 0.55
+    seed: int = field(default=1)
+    """Of the kernel's own fast noise; not 0."""
+
+
+def harmonics_of(wave: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cosine and sine coefficients (HARMONICS, 2) of one cycle given by its values; the mean is left out."""
+    spectrum = np.fft.rfft(wave)[1 : HARMONICS + 1] * 2 / wave.size
+    return np.stack((spectrum.real, -spectrum.imag), axis=-1)
+
+
+def skewed_cycle(skew: float, times_a_cycle: int = 1, lead: float = 0.0) -> NDArray[np.float64]:
+    """One cycle of a cosine (256 values) whose rise is faster than its fall for a positive skew (-1 to 1).
+
+    `times_a_cycle` waves stand in one cycle, shifted forward by `lead` radians of the wave.
+    """
+    phase = times_a_cycle * 2 * np.pi * np.arange(256) / 256 + lead
+    return np.cos(phase + 0.8 * skew * np.sin(phase))
+
+
+def gestures(
+    rng: np.random.Generator,
+    duration_s: float,
+    *,
+    pause_s: float,
+    spread: float,
+    flurry: float,
+    length_s: tuple[float, float],
+    skew: float,
+    anchors: NDArray[np.float64],
+    scatter: tuple[float, float, float, float],
+    stay: float = 0.0,
+    returning: bool = False,
+) -> NDArray[np.void]:
+    """Movements from pose to pose for a stretch; the first takes the arm from wherever it is.
+
+    A pause is log-normal (median `pause_s`, sigma `spread`), or with probability `flurry` under a
+    second; a movement takes a log-normal time (median and sigma in `length_s`). It ends near one of
+    `anchors` (poses, one a row; the same as before with probability `stay`), off by normal `scatter` a
+    joint. `returning`: every second movement goes back to the first anchor.
+    """
+    least = 0.2
+    count = int(duration_s / (least + length_s[0] * 0.3)) + 2
+    expected = duration_s / (pause_s * np.exp(spread**2 / 2) * (1 - flurry) + 0.4 * flurry + length_s[0])
+    count = min(count, int(2 * expected + 20))
+    pause = rng.lognormal(np.log(pause_s), spread, count)
+    in_flurry = rng.random(count) < flurry
+    pause[in_flurry] = rng.uniform(0.05, 0.8, int(in_flurry.sum()))
+    pause[0] = 0.0
+    length = np.clip(rng.lognormal(np.log(length_s[0]), length_s[1], count), least, 6.0)
+    changes = (rng.random(count) >= stay).cumsum()
+    anchor = rng.integers(len(anchors), size=count + 1)[changes]
+    if returning:
+        anchor[::2] = 0
+    made = np.zeros(count, dtype=GESTURE)
+    made["start_s"] = np.cumsum(pause) + np.concatenate(([0.0], np.cumsum(length)[:-1]))
+    made["length_s"] = length
+    made["skew"] = np.clip(skew + rng.normal(0, 0.25, count), -0.9, 0.9)
+    made["pose"] = anchors[anchor] + rng.standard_normal((count, JOINTS)) * scatter
+    return made[made["start_s"] + made["length_s"] < duration_s]

@@ -1,0 +1,141 @@
+"""Who is simulated: a person's body and habits, and the device on the wrist, each drawn once from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.simulate.streams import Purpose, is_one_in, stream
+
+Packing = Literal["packed, 8 g step", "packed, finest step", "unpacked"]
+"""How the device writes samples: 10 bits with the exponent of its range (real +-8 g files), 10 bits with the
+smallest exponent that holds the three axes, or int16."""
+
+
+class Trait(IntEnum):
+    """What one in so many participants has, whatever the size of the population."""
+
+    TREMOR = 0
+    RUNNER = 1
+    CYCLIST = 2
+    NON_WEAR = 3
+    STRAP_FLIP = 4
+    GAP = 5
+    DAMAGE = 6
+    FINEST_STEP = 7
+    UNPACKED = 8
+
+
+ONE_IN = {
+    Trait.TREMOR: 6,
+    Trait.RUNNER: 3,
+    Trait.CYCLIST: 3,
+    Trait.NON_WEAR: 2,
+    Trait.STRAP_FLIP: 5,
+    Trait.GAP: 4,
+    Trait.DAMAGE: 3,
+    Trait.FINEST_STEP: 3,
+    Trait.UNPACKED: 7,
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """A body and its habits. Angles in radians, lengths in metres, times in hours of the day."""
+
+    wrist: Literal["left", "right"]
+    arm_m: float
+    walking_steps_per_s: float
+    running_steps_per_s: float
+    swing: float
+    """Amplitude of the arm swing in walking."""
+    impact_g: float
+    """Height of the jolt that a walking step sends to the wrist."""
+    wobble_hz: float
+    """Frequency at which soft tissue and strap ring after a jolt."""
+    vigour: float
+    """Factor on the size and pace of every voluntary movement."""
+    restlessness: float
+    """Factor on how often something moves in rest and sleep."""
+    asymmetry: float
+    """-1 to 1: movements rise fast and fall slowly, or the reverse; bouts scatter around it."""
+    tremor_hz: float
+    """0 for none."""
+    wake_h: float
+    bed_h: float
+    works_at_desk: bool
+    runs: bool
+    cycles: bool
+    takes_device_off: bool
+    flips_strap: bool
+
+
+@dataclass(frozen=True)
+class Device:
+    """An AX3 as it was built: what it reports is gain * true + offset + drift * (celsius - 25), in g."""
+
+    serial: int
+    rate_hz: float
+    """True rate by its own clock, at nominal 100 Hz."""
+    gain_C: NDArray[np.float64]
+    offset_C: NDArray[np.float64]
+    drift_C: NDArray[np.float64]
+    """g per degree Celsius."""
+    noise_g: float
+    """White noise of each axis; slower, coloured noise comes on top."""
+    packing: Packing
+    has_gap: bool
+    has_damage: bool
+
+
+def person(seed: int, participant: int) -> Person:
+    """The person with this number."""
+    rng = stream(seed, participant, Purpose.PERSON)
+    has = {trait: is_one_in(every, seed, participant, trait) for trait, every in ONE_IN.items()}
+    sign = 1.0 if rng.random() < 0.5 else -1.0
+    return Person(
+        wrist="left" if rng.random() < 0.7 else "right",
+        arm_m=rng.normal(0.55, 0.03),
+        walking_steps_per_s=float(np.clip(rng.normal(1.82, 0.12), 1.5, 2.15)),
+        running_steps_per_s=float(np.clip(rng.normal(2.7, 0.12), 2.4, 3.0)),
+        swing=float(np.clip(rng.normal(0.38, 0.10), 0.15, 0.65)),
+        impact_g=float(np.exp(rng.normal(np.log(0.5), 0.3))),
+        wobble_hz=rng.uniform(7.0, 14.0),
+        vigour=float(np.exp(rng.normal(0.0, 0.18))),
+        restlessness=float(np.exp(rng.normal(0.0, 0.3))),
+        asymmetry=sign * rng.uniform(0.2, 0.8),
+        tremor_hz=rng.uniform(4.2, 6.5) if has[Trait.TREMOR] else 0.0,
+        wake_h=float(np.clip(rng.normal(7.0, 0.7), 5.0, 9.0)),
+        bed_h=float(np.clip(rng.normal(23.0, 0.7), 21.5, 24.8)),
+        works_at_desk=bool(rng.random() < 0.55),
+        runs=has[Trait.RUNNER],
+        cycles=has[Trait.CYCLIST],
+        takes_device_off=has[Trait.NON_WEAR],
+        flips_strap=has[Trait.STRAP_FLIP],
+    )
+
+
+def device(seed: int, participant: int) -> Device:
+    """The device that this participant wears."""
+    rng = stream(seed, participant, Purpose.DEVICE)
+    has = {trait: is_one_in(every, seed, participant, trait) for trait, every in ONE_IN.items()}
+    packing: Packing = "packed, 8 g step"
+    if has[Trait.UNPACKED]:
+        packing = "unpacked"
+    elif has[Trait.FINEST_STEP]:
+        packing = "packed, finest step"
+    return Device(
+        serial=int(rng.integers(1_000, 32_767)),
+        rate_hz=rng.uniform(97.2, 102.8),
+        gain_C=1.0 + np.clip(rng.normal(0.0, 0.025, 3), -0.06, 0.06),
+        offset_C=np.clip(rng.normal(0.0, 0.035, 3), -0.09, 0.09),
+        drift_C=rng.normal(0.0, 0.0008, 3),
+        noise_g=rng.uniform(0.0025, 0.0040),
+        packing=packing,
+        has_gap=has[Trait.GAP],
+        has_damage=has[Trait.DAMAGE],
+    )

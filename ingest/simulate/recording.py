@@ -1,0 +1,210 @@
+"""One recording: a person's diary, moved through and felt, sensed and written, hour by hour."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.simulate.activities import CELSIUS, draw
+from ingest.simulate.arm import feel, resting
+from ingest.simulate.blocks import BlockMaker, Clock, header
+from ingest.simulate.diary import DAY_S, Activity, Bout, free_living, overlay, scripted
+from ingest.simulate.population import Device, Packing, Person, device, person
+from ingest.simulate.sensor import Sensor, mounting
+from ingest.simulate.streams import Purpose, stream
+
+STRETCH_S = 1_800.0
+"""Longest stretch made at once: it bounds the memory."""
+FIRST_DAY = np.datetime64("2024-03-04")
+LIGHT_AT_NIGHT, LIGHT_BY_DAY = 60.0, 380.0
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What is wrong with a recording. The default is nothing."""
+
+    gaps: tuple[tuple[float, float], ...] = ()
+    """Seconds from and to, since the start: blocks stamped between them are left out."""
+    bad_checksums: tuple[int, ...] = ()
+    """Numbers of blocks with one wrong byte in their samples."""
+    garbage: tuple[int, ...] = ()
+    """Numbers of blocks that are random bytes."""
+    cut_bytes: int = 0
+    """Bytes that are missing at the end of the file."""
+
+
+NO_FAULTS = Faults()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All that is true about a simulated recording."""
+
+    participant: str
+    person: Person
+    device: Device
+    start: np.datetime64
+    """Microseconds, the device's clock."""
+    bouts: list[Bout] = field(repr=False)
+    """What was done, gaps included, tiling the recording."""
+    faults: Faults
+
+
+def name_of(participant: int) -> str:
+    """P0001 for 1."""
+    return f"P{participant:04d}"
+
+
+def plan(
+    seed: int,
+    participant: int,
+    *,
+    days: float = 2.0,
+    start: np.datetime64 | None = None,
+    script: Sequence[tuple[Activity | str, float]] | None = None,
+    faults: Faults | None = None,
+    packing: Packing | None = None,
+) -> Recording:
+    """Everything about a recording but its samples; arguments as in `simulate_recording`."""
+    who, what = person(seed, participant), device(seed, participant)
+    what = replace(what, packing=packing or what.packing)
+    rng = stream(seed, participant, Purpose.DIARY)
+    if start is None:
+        start = FIRST_DAY + np.timedelta64(int(rng.integers(0, 365)), "D")
+        start = start + np.timedelta64(int(rng.integers(8 * 60, 12 * 60)), "m")
+    start = start.astype("datetime64[us]")
+    of_day_s = (start - start.astype("datetime64[D]")).astype(np.int64) / 1e6
+    if script is not None:
+        bouts = scripted(who, [(Activity(activity), seconds) for activity, seconds in script], rng)
+    else:
+        bouts = free_living(who, of_day_s, days * DAY_S, rng)
+    faults = _faults(what, bouts[-1].end_s, stream(seed, participant, Purpose.FAULT)) if faults is None else faults
+    return Recording(name_of(participant), who, what, start, bouts, faults)
+
+
+def truth(recording: Recording) -> list[Bout]:
+    """The bouts as the file has them: gaps laid over what was done."""
+    bouts = recording.bouts
+    for start_s, end_s in recording.faults.gaps:
+        bouts = overlay(bouts, start_s, end_s, Activity.GAP)
+    return bouts
+
+
+def _faults(device: Device, duration_s: float, rng: np.random.Generator) -> Faults:
+    """The faults of a recording of half a day or more by this device; shorter ones have none."""
+    if duration_s < DAY_S / 2:
+        return NO_FAULTS
+    blocks = int(duration_s * device.rate_hz / 120) - 1
+    begin = rng.uniform(0.1, 0.9) * duration_s
+    damaged = rng.choice(blocks, size=int(rng.integers(2, 5)), replace=False)
+    return Faults(
+        gaps=((begin, begin + rng.uniform(120, 1500)),) if device.has_gap else (),
+        bad_checksums=tuple(int(block) for block in damaged[1:]) if device.has_damage else (),
+        garbage=(int(damaged[0]),) if device.has_damage else (),
+    )
+
+
+def simulate_recording(
+    path: Path,
+    seed: int,
+    participant: int,
+    *,
+    days: float = 2.0,
+    start: np.datetime64 | None = None,
+    script: Sequence[tuple[Activity | str, float]] | None = None,
+    faults: Faults | None = None,
+    packing: Packing | None = None,
+    on_progress: Callable[[float], None] = lambda seconds: None,
+) -> Recording:
+    """Write one Axivity .cwa file and give what is true about it.
+
+    The file depends on the arguments alone: the same give the same bytes.
+
+    path: the file to write; it appears whole or not at all.
+    participant: a number from 1; person, device and traits follow from it and `seed`.
+    days: length of a free-living recording in days of 24 hours; 1 / 24 is an hour.
+    start: first instant by the device's clock (default: 08:00 to 12:00 of a day from the seed).
+    script: instead of free living, activities (names as in `Activity`) and their seconds, one after the
+        other: `[("walking", 60), ("non-wear", 7200)]`.
+    faults: instead of the device's own (which recordings under half a day never have): `Faults()` for
+        none, `Faults(gaps=((600, 900),), garbage=(3,), bad_checksums=(7,), cut_bytes=100)` for some.
+    packing: instead of the device's own way to write samples, see `Packing`.
+    on_progress: called with the seconds of recording made since the last call.
+    """
+    recording = plan(seed, participant, days=days, start=start, script=script, faults=faults, packing=packing)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            _write(file.write, recording, seed, participant, on_progress)
+            file.truncate(max(0, file.tell() - recording.faults.cut_bytes))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return recording
+
+
+def _write(
+    write: Callable[[bytes], object],
+    recording: Recording,
+    seed: int,
+    participant: int,
+    on_progress: Callable[[float], None],
+) -> None:
+    who, what, bouts = recording.person, recording.device, recording.bouts
+    noise, damage = (stream(seed, participant, purpose, 1) for purpose in (Purpose.NOISE, Purpose.FAULT))
+    session = int(noise.integers(1, 2**31))
+    clock = Clock(what.rate_hz, float(noise.uniform(0, 2 * np.pi)))
+    sensor = Sensor(what, noise, celsius=CELSIUS[bouts[0].activity] - 3.0)
+    maker = BlockMaker(what, session, recording.start, clock, noise)
+    arm = resting()
+    end = recording.start + np.timedelta64(round(bouts[-1].end_s * 1e6), "us")
+    write(header(what, session, recording.start, end, who.wrist))
+    for number, stretch in enumerate(_stretches(bouts)):
+        first, last = clock.index(stretch.start_s), clock.index(stretch.end_s)
+        step_s = stretch.duration_s / max(last - first, 1)
+        rng = stream(seed, participant, Purpose.MOVEMENT, number)
+        mount = mounting(who, stretch.wearing, stream(seed, participant, Purpose.DEVICE, 1 + stretch.wearing))
+        felt = feel(draw(stretch, who, rng), last - first, step_s, arm)
+        counts, celsius = sensor.counts(felt, mount, CELSIUS[stretch.activity] + rng.normal(0, 1.0), step_s)
+        made = maker.add(counts, celsius, _light(recording.start, stretch))
+        write(_spoil(made, recording, clock, damage).tobytes())
+        on_progress(stretch.duration_s)
+
+
+def _stretches(bouts: Sequence[Bout]) -> list[Bout]:
+    """Bouts, the long ones in equal parts."""
+    parts = []
+    for bout in bouts:
+        count = int(np.ceil(bout.duration_s / STRETCH_S))
+        edges = np.linspace(bout.start_s, bout.end_s, count + 1)
+        parts += [replace(bout, start_s=float(a), end_s=float(b)) for a, b in pairwise(edges)]
+    return parts
+
+
+def _light(start: np.datetime64, stretch: Bout) -> float:
+    """The raw light reading: dark in sleep, bright about noon, a hand in a sleeve now and then does not matter here."""
+    of_day_s = (start - start.astype("datetime64[D]")).astype(np.int64) / 1e6 + stretch.start_s
+    if stretch.activity == Activity.SLEEP:
+        return LIGHT_AT_NIGHT
+    height = max(0.0, float(np.sin(2 * np.pi * (of_day_s / DAY_S - 0.25))))
+    return LIGHT_AT_NIGHT + 150 + (LIGHT_BY_DAY - LIGHT_AT_NIGHT - 150) * height
+
+
+def _spoil(blocks: NDArray[np.void], recording: Recording, clock: Clock, rng: np.random.Generator) -> NDArray[np.void]:
+    """Blocks with the recording's faults: some damaged, those in a gap left out."""
+    faults, number = recording.faults, blocks["sequence_id"].astype(np.int64)
+    seconds = clock.seconds(number * int(blocks["sample_count"][0]) if len(blocks) else number)
+    keep = np.ones(len(blocks), dtype=bool)
+    for start_s, end_s in faults.gaps:
+        keep &= (seconds < start_s) | (seconds >= end_s)
+    raw = blocks.view(np.uint8).reshape(len(blocks), -1)
+    raw[np.isin(number, faults.bad_checksums), 200] ^= 0x5A
+    for block in np.flatnonzero(np.isin(number, faults.garbage)):
+        raw[block] = rng.integers(0, 256, raw.shape[1], dtype=np.uint8)
+    return blocks[keep]
