@@ -130,7 +130,7 @@ class Folder:
             raise UserError(
                 f"{self.url}: not permitted ({error}). Check who owns it, or the credentials in the environment."
             ) from None
-        except (NotADirectoryError, IsADirectoryError) as error:
+        except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
             raise UserError(f"{self.url}: expected a folder, found something else ({error}).") from None
         except Exception as error:
             kind = type(error)

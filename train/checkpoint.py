@@ -1,0 +1,222 @@
+"""The checkpoint's format: everything by parameter name, so that engine and world size do not matter.
+
+    <checkpoints>/step-000001200/
+        model.safetensors       weights and buffers by name
+        optimizer.safetensors   `<parameter>/<field>`: exp_avg, exp_avg_sq, step, ...
+        state.json              step, windows seen, settings, schedule, stream, versions, scores
+        complete.json           written last: every file with its size and sha256
+
+A folder without its marker is not a checkpoint, whatever is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+from pipeline.storage import Folder
+
+MODEL, OPTIMIZER, STATE, MARKER = "model.safetensors", "optimizer.safetensors", "state.json", "complete.json"
+SCORE = "validation_loss"
+
+OptimizerState = dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory, on the host. `optimizer` maps a parameter's name to its fields."""
+
+    model: dict[str, Tensor]
+    state: dict[str, Any]
+    optimizer: OptimizerState = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """The number of steps taken."""
+        return int(self.state["step"])
+
+
+def name_of(step: int) -> str:
+    """The folder of the checkpoint after `step` steps."""
+    return f"step-{step:09d}"
+
+
+def to_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the host that later steps do not change."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+
+
+def optimizer_by_name(model: nn.Module, optimizer: torch.optim.Optimizer) -> OptimizerState:
+    """The optimizer's state by parameter name, copied to the host. Parameters without state are left out."""
+    return {
+        name: to_host({key: torch.as_tensor(value) for key, value in optimizer.state[parameter].items()})
+        for name, parameter in model.named_parameters()
+        if optimizer.state.get(parameter)
+    }
+
+
+def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, state: OptimizerState) -> None:
+    """Put a state by parameter name into an optimizer; raises UserError when a name has no parameter."""
+    parameters = dict(model.named_parameters())
+    unknown = sorted(set(state) - set(parameters))
+    if unknown:
+        raise UserError(
+            f"the checkpoint's optimizer knows parameters that this network has not: {', '.join(unknown[:5])}."
+        )
+    for name, fields in state.items():
+        parameter = parameters[name]
+        optimizer.state[parameter] = {
+            key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
+            for key, value in fields.items()
+        }
+
+
+def load_model(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put weights and buffers into a model; raises UserError unless names and shapes are the same."""
+    own = model.state_dict()
+    missing, unknown = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
+    shapes = sorted(name for name in set(own) & set(weights) if own[name].shape != weights[name].shape)
+    if missing or unknown or shapes:
+        told = [f"{len(names)} {what} (as {names[0]})" for names, what in
+                ((missing, "missing"), (unknown, "unknown"), (shapes, "of another shape")) if names]  # fmt: skip
+        raise UserError(
+            f"the checkpoint is of another network: {len(own)} entries expected, {len(weights)} found; "
+            f"{', '.join(told)}. Use the recipe that it was made with, or another folder of checkpoints."
+        )
+    model.load_state_dict(dict(weights))
+
+
+def save(folder: Folder, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint below `folder`; its marker last. One that is complete already is kept as it is."""
+    name = name_of(checkpoint.step)
+    if folder.exists(f"{name}/{MARKER}"):
+        return
+    flat = {
+        f"{parameter}/{key}": value
+        for parameter, fields in checkpoint.optimizer.items()
+        for key, value in fields.items()
+    }
+    files = {
+        MODEL: safetensors.torch.save(checkpoint.model),
+        OPTIMIZER: safetensors.torch.save(flat),
+        STATE: json.dumps(checkpoint.state, indent=2).encode(),
+    }
+    for file, data in files.items():
+        folder.write(f"{name}/{file}", data)
+    listed = {file: {"size": len(data), "sha256": sha256(data).hexdigest()} for file, data in files.items()}
+    marker = {"format": "persondays-checkpoint", "version": 1, "step": checkpoint.step, "files": listed}
+    marker[SCORE] = checkpoint.state.get(SCORE)
+    folder.write(f"{name}/{MARKER}", json.dumps(marker, indent=2).encode())
+
+
+def complete(folder: Folder) -> dict[int, float | None]:
+    """The complete checkpoints below a folder: step to validation loss (None where there was none)."""
+    markers = [name for name in folder.names() if name.endswith(f"/{MARKER}") and name.count("/") == 1]
+    found = (json.loads(folder.read(name)) for name in markers)
+    return {int(marker["step"]): marker.get(SCORE) for marker in found}
+
+
+def best_of(scores: Mapping[int, float | None]) -> int | None:
+    """The step of the lowest validation loss; the later one of equals."""
+    scored = {step: score for step, score in scores.items() if score is not None}
+    return min(scored, key=lambda step: (scored[step], -step)) if scored else None
+
+
+def read(folder: Folder, step: int) -> Checkpoint:
+    """Read a complete checkpoint, every file checked against the marker; raises UserError on any difference."""
+    return _read(folder.folder(name_of(step)))
+
+
+def _read(folder: Folder) -> Checkpoint:
+    try:
+        marker = json.loads(folder.read(MARKER))
+        files = {file: folder.read(file) for file in marker["files"]}
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder.url}: expected a complete checkpoint, a file is missing ({error}). Take an older one."
+        ) from None
+    for file, data in files.items():
+        if sha256(data).hexdigest() != marker["files"][file]["sha256"]:
+            raise UserError(
+                f"{folder.url}/{file}: {len(data)} bytes that are not those that were written (sha256 differs). "
+                "The file is damaged: delete this checkpoint's folder and go on from an older one."
+            )
+    optimizer: OptimizerState = {}
+    for name, tensor in safetensors.torch.load(files[OPTIMIZER]).items():
+        parameter, _, key = name.rpartition("/")
+        optimizer.setdefault(parameter, {})[key] = tensor
+    return Checkpoint(safetensors.torch.load(files[MODEL]), json.loads(files[STATE]), optimizer)
+
+
+def open_checkpoint(url: str, which: Literal["newest", "best"] = "newest") -> Checkpoint:
+    """The checkpoint at a URL, or the newest (or best) complete one of a folder of them.
+
+    Raises UserError where there is none or it is damaged.
+    """
+    folder = Folder(url)
+    if folder.exists(MARKER):
+        return _read(folder)
+    scores = complete(folder)
+    step = best_of(scores) if which == "best" else max(scores, default=None)
+    if step is None:
+        raise UserError(
+            f"{folder.url}: expected a checkpoint or a folder of them, found no complete one"
+            + (" with a validation loss" if scores else "")
+            + ". Give the --checkpoints of a run that has saved."
+        )
+    return read(folder, step)
+
+
+def prune(folder: Folder, keep: int) -> None:
+    """Delete complete checkpoints beyond the newest `keep` and the best, marker first; and what a kill left behind."""
+    scores = complete(folder)
+    newest = max(scores, default=-1)
+    kept = {*sorted(scores)[-keep:], best_of(scores)}
+    steps = {name.split("/")[0] for name in folder.names() if name.startswith("step-")}
+    for name in sorted(steps):
+        step = int(name.removeprefix("step-"))
+        if step not in kept and (step in scores or step < newest):
+            files = [file for file in folder.names(name) if file.startswith(f"{name}/")]
+            folder.delete(sorted(files, key=lambda file: not file.endswith(MARKER)))
+            if folder.is_local:
+                folder.folder(name).delete_all()
+
+
+class Saver:
+    """Saves in the background, one at a time; a failed save is raised at the next call, never lost."""
+
+    def __init__(self, folder: Folder, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Begin to save; waits for the save before it."""
+        self.wait()
+        self._thread = threading.Thread(target=self._save, args=(checkpoint,), name="save")
+        self._thread.start()
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        try:
+            save(self.folder, checkpoint)
+            prune(self.folder, self.keep)
+        except BaseException as error:
+            self._error = error
+
+    def wait(self) -> None:
+        """Return when nothing is being saved; raises what went wrong."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
