@@ -95,11 +95,13 @@ BLOCK = np.dtype(
     ]
 )
 
-assert HEADER.itemsize == 1024
-assert BLOCK.itemsize == 512
+BLOCK_HEAD = np.dtype(BLOCK.descr[: BLOCK.names.index("payload")] if BLOCK.names else [])
+"""The fields before a block's samples."""
 
-PAYLOAD_OFFSET = 30
+PAYLOAD_OFFSET = BLOCK_HEAD.itemsize
 """Bytes of a block before its samples."""
+
+assert (HEADER.itemsize, BLOCK.itemsize, PAYLOAD_OFFSET) == (1024, 512, 30)
 
 
 def pack_timestamp(seconds: NDArray[np.datetime64]) -> NDArray[np.uint32]:

@@ -1,0 +1,77 @@
+"""A decoded recording before any signal step, the same for every device.
+
+Devices differ in packing, ranges and clocks; what they share is a stream of samples in counts and, now
+and then, a stamp: "sample i was taken at time t". Everything after `ingest/devices` sees only this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _no_spans() -> NDArray[np.int64]:
+    return np.empty((0, 2), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """N samples in K blocks, in the order of the file, undamaged blocks only.
+
+    counts_CN: int16 (3, N), as the device wrote them; axis c in g is counts * g_per_count[c] + offset_g[c].
+    rail_counts: a sample whose magnitude is at least this on an axis sits on the device's rail.
+    limit_counts: a magnitude above this cannot come from the device.
+    first_K, count_K: int64, first sample and number of samples of each block.
+    sequence_K: int64, number of the block as the device counts them.
+    stamp_sample_K, stamp_us_K: int64, `stamp_sample` (possibly outside the block) was taken at `stamp_us`
+        microseconds after 1970-01-01 of the device's own clock.
+    stamped_K: bool, False where the block has no readable stamp.
+    celsius_K: float32, NaN where there is none.
+    idle_spans_us: int64 (M, 2), spans in which the device says that it saw no movement and stored nothing.
+    """
+
+    device: str
+    serial: str
+    location: str | None
+    nominal_rate_hz: float
+    counts_CN: NDArray[np.int16]
+    g_per_count_C: NDArray[np.float64]
+    offset_g_C: NDArray[np.float64]
+    rail_counts: int
+    limit_counts: int
+    first_K: NDArray[np.int64]
+    count_K: NDArray[np.int64]
+    sequence_K: NDArray[np.int64]
+    stamp_sample_K: NDArray[np.int64]
+    stamp_us_K: NDArray[np.int64]
+    stamped_K: NDArray[np.bool_]
+    celsius_K: NDArray[np.float32]
+    damaged_blocks: int
+    idle_spans_us: NDArray[np.int64] = field(default_factory=_no_spans)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples that were read."""
+        return self.counts_CN.shape[1]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the header and the ends of a recording tell without reading it."""
+
+    device: str
+    serial: str
+    start: np.datetime64
+    """First instant of the device's clock, microseconds."""
+    end: np.datetime64
+    """Last one."""
+    nominal_rate_hz: float
+    samples: int
+    """An upper bound."""
+
+    @property
+    def days(self) -> list[np.datetime64]:
+        """Every calendar day that the recording touches: an upper bound of its person-days."""
+        return list(np.arange(self.start.astype("datetime64[D]"), self.end.astype("datetime64[D]") + 1))

@@ -1,0 +1,30 @@
+"""What a user may choose about the signal. A store is made with one choice, and keeps its fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipeline.grid import COUNTS_PER_G
+from pipeline.resample import Method
+
+STEPS_VERSION = 1
+"""Raised whenever a signal step gives other values than before."""
+
+
+@dataclass(frozen=True)
+class SignalSettings:
+    """Settings of the signal steps; raises ValueError for impossible ones."""
+
+    resampling: Method = "bandlimited"
+    """How samples come to 30 Hz; `nearest` is what OxWearables' public weights saw."""
+    require_calibration: bool = False
+    """Reject a recording that cannot be calibrated, instead of keeping it flagged."""
+    counts_per_g: int = COUNTS_PER_G
+    """Resolution of the store."""
+    steps: int = field(default=STEPS_VERSION, init=False)
+
+    def __post_init__(self) -> None:
+        if not 64 <= self.counts_per_g <= 4096:
+            raise ValueError(
+                f"counts_per_g: expected 64 to 4096 (a range of 512 g to 8 g in 16 bits), found {self.counts_per_g}"
+            )

@@ -1,0 +1,2 @@
+from typing import Literal
+Method = Literal["bandlimited", "linear", "nearest"]
