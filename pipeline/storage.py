@@ -16,6 +16,10 @@ from typing import Any
 from pipeline.errors import UserError
 
 
+class StorageError(UserError):
+    """The storage refuses: credentials, permissions, connection."""
+
+
 class Folder:
     """The files below `url` (a local path or any fsspec URL); names are relative, with `/` between."""
 
@@ -123,19 +127,19 @@ class Folder:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn refusals of the storage (credentials, bucket, connection) into a UserError."""
+        """Turn refusals of the storage (credentials, bucket, connection) into a StorageError."""
         try:
             yield
         except PermissionError as error:
-            raise UserError(
+            raise StorageError(
                 f"{self.url}: not permitted ({error}). Check who owns it, or the credentials in the environment."
             ) from None
         except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-            raise UserError(f"{self.url}: expected a folder, found something else ({error}).") from None
+            raise StorageError(f"{self.url}: expected a folder, found something else ({error}).") from None
         except Exception as error:
             kind = type(error)
             if kind.__module__.split(".")[0] in ("botocore", "aiobotocore") or kind is ConnectionError:
-                raise UserError(
+                raise StorageError(
                     f"{self.url}: the storage does not answer ({error}). Check the endpoint and credentials."
                 ) from None
             raise

@@ -79,12 +79,7 @@ class Store:
     ) -> Store:
         """A new empty store. Its root metadata is written last, so that a store half made is none."""
         folder = Folder(url)
-        foreign = sorted({name.split("/")[0] for name in folder.names()} - {*ARRAYS, "tables", "lease"})
-        if foreign:
-            raise UserError(
-                f"{folder.url}: a new store needs a folder of its own, found {', '.join(foreign[:3])} in it. "
-                "Name another folder."
-            )
+        refuse_foreign(folder)
         for name in TABLES:
             Table(folder, name).create()
         for name in ARRAYS:
@@ -122,6 +117,11 @@ class Store:
         self.__dict__.pop("_arrays", None)
 
     @property
+    def codec(self) -> str:
+        """How the signal is compressed: lz4 or zstd."""
+        return str(self._arrays["signal"].compressors[0].cname.value)
+
+    @property
     def length(self) -> int:
         """Slots that the arrays hold, used or not."""
         return int(min(array.shape[0] for array in self._arrays.values()))
@@ -139,6 +139,14 @@ class Store:
         self._arrays["motion"][slot] = day.motion_S
         self._arrays["state"][slot] = day.state_S
 
+    def delete_days(self, slots: list[int]) -> None:
+        """Delete all objects of these slots, and what killed writers left beside them; slots without any are passed."""
+        for name in (f"{array}/c/{slot}" for slot in slots for array in ARRAYS):
+            if self.folder.is_local:
+                self.folder.folder(name).delete_all()
+            else:
+                self.folder.delete([f"{name}/0/0" if name.startswith("signal") else f"{name}/0"])
+
     def read_day(self, slot: int) -> PersonDay:
         """The person-day of a slot; raises MissingDay where an object of it is not there."""
         arrays = self._arrays
@@ -154,6 +162,16 @@ class Store:
                 "ingest the recording anew to repair it."
             )
         return PersonDay(signal_CT, motion_S, state_S)
+
+
+def refuse_foreign(folder: Folder) -> None:
+    """Raise UserError where a folder holds anything but a store, or one half made."""
+    foreign = sorted({name.split("/")[0] for name in folder.names()} - {*ARRAYS, "tables", "lease", "zarr.json"})
+    if foreign:
+        raise UserError(
+            f"{folder.url}: a new store needs a folder of its own, found {', '.join(foreign[:3])} in it. "
+            "Name another folder."
+        )
 
 
 def _zarr_store(folder: Folder) -> Any:

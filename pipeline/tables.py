@@ -7,6 +7,7 @@ refused (setting a table property conflicts with every commit prepared before it
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from pipeline.storage import Folder
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
+    from deltalake.writer import WriterProperties
 
 EPOCH = "persondays.epoch"
 
@@ -133,8 +135,7 @@ class Table:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
-        past = Table(self.folder, self.name)
-        past.folder = self.folder
+        past = copy(self)
         try:
             past._delta = DeltaTable(self.folder.url, version, storage_options=self.folder.delta_options())
         except DeltaError:
@@ -186,18 +187,29 @@ class Table:
             listed = ", ".join(f"'{name}'" for name in recordings)
             self._write(rows, mode="overwrite", predicate=f"recording in ({listed})")
 
-    def _write(self, rows: list[dict[str, Any]], **how: Any) -> None:
-        from deltalake import write_deltalake
-        from deltalake.exceptions import CommitFailedError
+    def compact(self) -> None:
+        """Join the small files of many commits into few; older versions stay readable."""
+        self.refresh()
+        if len(self.delta.file_uris()) > 1:
+            self.delta.optimize.compact(writer_properties=self._writer(), commit_properties=self._no_retry())
+            self.refresh()
+
+    def _writer(self) -> WriterProperties:
         from deltalake.writer import ColumnProperties, WriterProperties
 
         quiet = ColumnProperties(statistics_enabled="NONE")
         ids = [name for name in self.schema.names if name not in _statistics_columns(self.schema)]
+        return WriterProperties(compression="ZSTD", column_properties=dict.fromkeys(ids, quiet))
+
+    def _write(self, rows: list[dict[str, Any]], **how: Any) -> None:
+        from deltalake import write_deltalake
+        from deltalake.exceptions import CommitFailedError
+
         try:
             write_deltalake(
                 self.delta,
                 pa.Table.from_pylist(rows, self.schema),
-                writer_properties=WriterProperties(compression="ZSTD", column_properties=dict.fromkeys(ids, quiet)),
+                writer_properties=self._writer(),
                 commit_properties=self._no_retry(),
                 **how,
             )
