@@ -8,6 +8,7 @@ All arithmetic is 32-bit integers held in int64, exact on every device.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -100,6 +101,15 @@ class WindowRandom:
         radius = torch.sqrt(-2.0 * torch.log(uniform[:, :half]))
         angle = (2.0 * torch.pi) * uniform[:, half:]
         return torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)), 1)[:, :count]
+
+    def coins(self, purposes: Sequence[Purpose]) -> Tensor:
+        """bool (batch, purposes), each true with probability 1/2: a coin for each purpose.
+
+        They come from the last block of a purpose's numbers, which no other draw reaches.
+        """
+        purpose = torch.tensor([int(purpose) for purpose in purposes], device=self.device)
+        counter = (self.slot[:, None] & MASK, self.start[:, None] & MASK, purpose, torch.full_like(purpose, MASK))
+        return philox(counter, (self.key0[:, None], self.key1[:, None]))[0] > MASK >> 1
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,180 @@
+"""The multi-task objective: labels, what a label means, what stands in the loss, and that batches do not matter."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.settings import build
+from train.model import Model
+from train.objectives import ObjectiveSettings, make_objective
+from train.objectives.multitask import TASKS, Multitask, MultitaskSettings
+from train.random import WindowRandom
+
+PLAIN = {"axis_permutation": False, "rotation": False}
+ALL_TASKS = MultitaskSettings(scaling=1.0)
+
+
+def randoms(count: int, seed: int = 5) -> WindowRandom:
+    index = torch.arange(count)
+    return WindowRandom.of(seed, index % 64, index // 64, index * 31 % 5000, index * 17 % 86400)
+
+
+def at(random: WindowRandom, chosen: torch.Tensor) -> WindowRandom:
+    return WindowRandom(random.key0[chosen], random.key1[chosen], random.slot[chosen], random.start[chosen])
+
+
+def noise(count: int, ticks: int = 300) -> torch.Tensor:
+    return torch.randn(count, 3, ticks, generator=torch.Generator().manual_seed(2))
+
+
+def test_labels_are_fair_and_pairwise_independent() -> None:
+    count = 8000
+    _, labels = Multitask(ALL_TASKS).views(noise(count, 44), randoms(count))
+    assert labels.dtype == torch.int64
+    assert set(labels.unique().tolist()) == {0, 1}
+    assert (labels.double().mean(0) - 0.5).abs().max() < 4 * 0.5 / count**0.5
+    assert (torch.corrcoef(labels.double().T) - torch.eye(4)).abs().max() < 4 / count**0.5
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_label_says_whether_the_window_was_transformed(task) -> None:  # type: ignore[no-untyped-def]
+    weights = {other.name: float(other is task) for other in TASKS}
+    x, random = noise(400), randoms(400)
+    seen, labels = Multitask(MultitaskSettings(**weights, **PLAIN)).views(x, random)
+    changed = (seen != x).flatten(1).any(1)
+    assert torch.equal(changed, labels[:, 0].bool())
+    assert torch.equal(seen[changed], task.transform(x, random)[changed])
+
+
+def test_transforms_come_in_the_order_reversal_scaling_permutation_warp() -> None:
+    x, random = noise(200), randoms(200)
+    seen, labels = Multitask(MultitaskSettings(scaling=1.0, **PLAIN)).views(x, random)
+    expected = x
+    for column, task in enumerate(TASKS):
+        expected = torch.where(labels[:, column].bool()[:, None, None], task.transform(expected, random), expected)
+    assert [task.name for task in TASKS] == ["reversal", "scaling", "permutation", "warp"]
+    assert torch.equal(seen, expected)
+    assert labels.all(1).any()
+
+
+def test_axes_rotation_and_jitter_leave_labels_alone() -> None:
+    x, random = noise(300), randoms(300)
+    plain, labels = Multitask(MultitaskSettings(**PLAIN)).views(x, random)
+    turned, same = Multitask(MultitaskSettings()).views(x, random)
+    assert torch.equal(labels, same)
+    torch.testing.assert_close(turned.norm(dim=1), plain.norm(dim=1), atol=1e-5, rtol=1e-5)
+    assert not torch.equal(turned, plain)
+    jittered, same = Multitask(MultitaskSettings(jitter_g=0.01)).views(x, random)
+    assert torch.equal(labels, same)
+    assert abs((jittered - turned).std() - 0.01) < 1e-4
+
+
+@pytest.mark.parametrize("settings", [MultitaskSettings(), MultitaskSettings(scaling=1.0, jitter_g=0.008)])
+def test_a_window_does_not_depend_on_its_batch(settings: MultitaskSettings) -> None:
+    objective, x, random = Multitask(settings), noise(97), randoms(97)
+    seen, labels = objective.views(x, random)
+    order = torch.randperm(97, generator=torch.Generator().manual_seed(1))
+    for chosen in (order, *order.split(30)):
+        part, part_labels = objective.views(x[chosen], at(random, chosen))
+        assert torch.equal(part_labels, labels[chosen])
+        torch.testing.assert_close(part, seen[chosen], rtol=0, atol=1e-6)
+
+
+def test_autocast_does_not_round_the_windows() -> None:
+    x, random = noise(20), randoms(20)
+    expected, _ = Multitask(MultitaskSettings()).views(x, random)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        seen, _ = Multitask(MultitaskSettings()).views(x, random)
+    assert torch.equal(seen, expected)
+
+
+def test_views_compile_without_a_graph_break() -> None:
+    views = Multitask(MultitaskSettings(jitter_g=0.008)).views
+    x, random = noise(8), randoms(8)
+    compiled = torch.compile(views, backend="eager", fullgraph=True)
+    for got, expected in zip(compiled(x, random), views(x, random), strict=True):
+        assert torch.equal(got, expected)
+
+
+def logits_for(targets: torch.Tensor, tasks: list[str], right: float) -> dict[str, torch.Tensor]:
+    heads = {task.name: task.head for task in TASKS}
+    sign = torch.nn.functional.one_hot(targets, 2).float() * right
+    return {heads[name]: sign[:, column] for column, name in enumerate(tasks)}
+
+
+def test_loss_is_the_weighted_mean_of_the_active_cross_entropies() -> None:
+    objective = Multitask(MultitaskSettings(reversal=1.0, permutation=2.0, warp=0.0))
+    targets = torch.tensor([[0, 1], [1, 1], [1, 0]])
+    outputs = logits_for(targets, ["reversal", "permutation"], 1.0)
+    outputs["permute_h"] = -outputs["permute_h"]
+    loss, figures = objective.loss(outputs | {"scale_h": torch.full((3, 2), math.nan)}, targets)
+    right, wrong = math.log1p(math.exp(-1)), math.log1p(math.e)
+    assert loss.item() == pytest.approx((right + 2 * wrong) / 3)
+    values = {name: figure.item() for name, figure in figures.items()}
+    assert values == pytest.approx(
+        {
+            "reversal/loss_sum": 3 * right,
+            "reversal/correct": 3,
+            "reversal/count": 3,
+            "permutation/loss_sum": 3 * wrong,
+            "permutation/correct": 0,
+            "permutation/count": 3,
+            "loss_sum": right + 2 * wrong,
+            "count": 3,
+        }
+    )
+    assert all(figure.dtype == torch.float64 and not figure.requires_grad for figure in figures.values())
+
+
+def test_figures_of_parts_add_up_to_those_of_the_whole() -> None:
+    objective = Multitask(MultitaskSettings())
+    model = small_model(objective)
+    x, targets = objective.views(noise(50), randoms(50))
+    whole = objective.loss(model(x), targets)[1]
+    parts = [objective.loss(model(x[part]), targets[part])[1] for part in torch.arange(50).split(17)]
+    for name, figure in whole.items():
+        assert sum(part[name].item() for part in parts) == pytest.approx(figure.item(), rel=1e-6)
+
+
+def small_model(objective: Multitask) -> Model:
+    torch.manual_seed(0)
+    extractor = torch.nn.Sequential(torch.nn.Conv1d(3, 8, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1))
+    return Model(extractor, objective.heads(8))
+
+
+def test_every_active_head_learns_and_the_others_are_left_alone() -> None:
+    objective = Multitask(MultitaskSettings())
+    model = small_model(objective)
+    x, targets = objective.views(noise(16), randoms(16))
+    objective.loss(model(x), targets)[0].backward()
+    without = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    assert without == {"scale_h.linear1.weight", "scale_h.linear1.bias"}
+    assert without == {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+
+
+def test_heads_start_kaiming_normal_over_fan_out_with_bias_0() -> None:
+    torch.manual_seed(0)
+    heads = Multitask(MultitaskSettings()).heads(20000)
+    for head in heads.values():
+        weight, bias = head.linear1.weight, head.linear1.bias
+        assert weight.shape == (2, 20000)
+        assert abs(weight.std().item() - 1.0) < 0.02  # sqrt(2 / fan-out) of two outputs
+        assert not bias.any()
+
+
+def test_settings_are_checked() -> None:
+    built = build(ObjectiveSettings, {"multitask": {"scaling": 1, "rotation": False}}, "objective")
+    assert [task.name for task in make_objective(built).tasks] == ["reversal", "scaling", "permutation", "warp"]  # type: ignore[attr-defined]
+    for table, message in (
+        ({"reversal": 0, "permutation": 0, "warp": 0}, "one of them more"),
+        ({"warp": -1.0}, "warp = -1.0"),
+        ({"jitter_g": -0.1}, "jitter_g"),
+        ({"jitter_g": math.nan}, "jitter_g"),
+        ({"revesal": 1.0}, "reversal"),
+    ):
+        with pytest.raises(UserError, match=message):
+            build(ObjectiveSettings, {"multitask": table}, "objective")

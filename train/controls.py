@@ -1,0 +1,34 @@
+"""Controls: windows without activity, beside which every pretext accuracy is shown.
+
+A network can tell a transformed window by what the transform leaves behind (interpolation smooths, joins jump), and
+learn nothing about movement. What it scores on noise, or on windows that kept only their spectrum, is the part of its
+score that such traces explain.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from train.random import Purpose, WindowRandom
+
+
+def noise_only(x_BCT: Tensor, random: WindowRandom) -> Tensor:
+    """White gaussian noise with the mean and standard deviation that each axis of each window has."""
+    deviation, mean = torch.std_mean(x_BCT, -1, correction=0, keepdim=True)
+    return mean + deviation * random.normal(Purpose.CONTROL, x_BCT[0].numel()).view_as(x_BCT)
+
+
+def phase_randomised(x_BCT: Tensor, random: WindowRandom) -> Tensor:
+    """Windows with the power spectrum of each axis and random phases.
+
+    The phases added are the same for the three axes, which keeps what the axes have in common
+    (Prichard and Theiler 1994, doi:10.1103/PhysRevLett.73.951). The mean is kept, and in an even number of ticks
+    the component at half the sampling rate too, since the result is real.
+    """
+    ticks = x_BCT.shape[-1]
+    free = (ticks - 1) // 2
+    angle = torch.zeros(len(x_BCT), ticks // 2 + 1, device=x_BCT.device)
+    angle[:, 1 : free + 1] = 2 * torch.pi * random.uniform(Purpose.CONTROL, free)
+    turn = torch.polar(torch.ones_like(angle), angle)
+    return torch.fft.irfft(torch.fft.rfft(x_BCT) * turn[:, None], n=ticks)

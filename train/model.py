@@ -1,0 +1,26 @@
+"""The network and its heads as one module.
+
+A head is a child under its own name, beside `feature_extractor`, because those are the state dict's names that code
+written for OxWearables' models expects (`feature_extractor.*`, `aot_h.linear1.weight`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+
+class Model(nn.Module):
+    """Windows (batch, 3, ticks) in g to the output of every head, by the head's name."""
+
+    def __init__(self, feature_extractor: nn.Module, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        for name, head in heads.items():
+            self.add_module(name, head)
+        self.head_names = tuple(heads)
+
+    def forward(self, x_BCT: Tensor) -> dict[str, Tensor]:
+        features = self.feature_extractor(x_BCT).flatten(1)
+        return {name: self.get_submodule(name)(features) for name in self.head_names}

@@ -1,0 +1,121 @@
+"""Multi-task pretext: for each window, say which of several transforms were applied to it.
+
+After Yuan et al. 2024 (doi:10.1038/s41746-024-01062-3) and Saeed et al. 2019 (doi:10.1145/3328932): each task is a
+transform applied with probability 1/2, and a two-way head of its own. Axis permutation, rotation and jitter follow
+without a label, so that neither a device's orientation nor its noise gives a transform away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from train.random import Purpose, WindowRandom
+from train.transforms import Transform
+from train.transforms.axes import permute_axes
+from train.transforms.jitter import jitter
+from train.transforms.permutation import permute
+from train.transforms.reversal import reverse
+from train.transforms.rotation import rotate
+from train.transforms.scaling import scale
+from train.transforms.warp import warp
+
+
+class Task(NamedTuple):
+    """A transform to be recognised: its name in settings and figures, its head, its numbers."""
+
+    name: str
+    head: str
+    purpose: Purpose
+    transform: Transform
+
+
+TASKS = (
+    Task("reversal", "aot_h", Purpose.REVERSAL, reverse),
+    Task("scaling", "scale_h", Purpose.SCALING, scale),
+    Task("permutation", "permute_h", Purpose.PERMUTATION, permute),
+    Task("warp", "time_w_h", Purpose.WARP, warp),
+)
+
+
+@dataclass(frozen=True)
+class MultitaskSettings:
+    """The weight of each task in the loss (0 switches the task off), and what is done without a label."""
+
+    reversal: float = 1.0
+    scaling: float = 0.0
+    permutation: float = 1.0
+    warp: float = 1.0
+    axis_permutation: bool = True
+    rotation: bool = True
+    jitter_g: float = 0.0
+
+    def __post_init__(self) -> None:
+        weights = {task.name: self.weight(task) for task in TASKS}
+        if not (all(0 <= weight < float("inf") for weight in weights.values()) and any(weights.values())):
+            found = ", ".join(f"{name} = {weight}" for name, weight in weights.items())
+            raise ValueError(f"the weights of the tasks must be 0 or more, and one of them more; found {found}.")
+        if not 0 <= self.jitter_g < float("inf"):
+            raise ValueError(f"jitter_g is a standard deviation in g, 0 or more; found {self.jitter_g}.")
+
+    def weight(self, task: Task) -> float:
+        """The task's share of the loss, relative to the others'."""
+        weight: float = getattr(self, task.name)
+        return weight
+
+
+class Head(nn.Module):
+    """Two logits (not transformed, transformed) from the features; Kaiming-normal weights over fan-out, bias 0."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(features, 2)
+        nn.init.kaiming_normal_(self.linear1.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.linear1.bias)
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        logits: Tensor = self.linear1(features_BF)
+        return logits
+
+
+class Multitask:
+    """The objective; targets are int64 (batch, active tasks), 1 where the task's transform was applied."""
+
+    def __init__(self, settings: MultitaskSettings) -> None:
+        self.settings = settings
+        self.tasks = tuple(task for task in TASKS if settings.weight(task) > 0)
+
+    def heads(self, features: int) -> dict[str, nn.Module]:
+        """All four heads, as the published models have; those of tasks that are off ask for no gradient."""
+        return {task.head: Head(features).requires_grad_(task in self.tasks) for task in TASKS}
+
+    def views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
+        """One view a window, (batch, 3, ticks) in g, and the targets."""
+        labels = random.coins([task.purpose for task in self.tasks])
+        for task, applied in zip(self.tasks, labels.unbind(1), strict=True):
+            x_BCT = torch.where(applied[:, None, None], task.transform(x_BCT, random), x_BCT)
+        if self.settings.axis_permutation:
+            x_BCT = permute_axes(x_BCT, random)
+        if self.settings.rotation:
+            x_BCT = rotate(x_BCT, random)
+        if self.settings.jitter_g > 0:
+            x_BCT = jitter(x_BCT, random, self.settings.jitter_g)
+        return x_BCT, labels.long()
+
+    def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted mean of the active tasks' cross entropies, each in float32; figures as `Objective` says."""
+        count = torch.tensor(len(targets), dtype=torch.float64, device=targets.device)
+        losses, figures = [], {}
+        for task, target in zip(self.tasks, targets.unbind(1), strict=True):
+            logits = outputs[task.head].float()
+            losses.append(nn.functional.cross_entropy(logits, target))
+            figures[f"{task.name}/loss_sum"] = losses[-1].detach().double() * count
+            figures[f"{task.name}/correct"] = (logits.argmax(1) == target).sum().double()
+            figures[f"{task.name}/count"] = count
+        weights = torch.tensor([self.settings.weight(task) for task in self.tasks], device=targets.device)
+        loss = (torch.stack(losses) * weights).sum() / weights.sum()
+        figures |= {"loss_sum": loss.detach().double() * count, "count": count}
+        return loss, figures

@@ -1,0 +1,24 @@
+"""Axis permutation: devices are worn with either axis along the arm; all six orders are equally likely."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import torch
+from torch import Tensor
+
+from train.random import Purpose, WindowRandom
+
+ORDERS = tuple(permutations(range(3)))
+
+
+def axis_order(random: WindowRandom) -> Tensor:
+    """int64 (batch, 3): the axis that becomes the first, second and third."""
+    uniform = random.uniform(Purpose.AXES, 1)[:, 0]
+    return torch.tensor(ORDERS, device=random.device)[(uniform * len(ORDERS)).long()]
+
+
+def permute_axes(x_BCT: Tensor, random: WindowRandom) -> Tensor:
+    """The windows with their axes in a random order."""
+    window = torch.arange(len(x_BCT), device=x_BCT.device)[:, None]
+    return x_BCT[window, axis_order(random)]

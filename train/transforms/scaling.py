@@ -1,0 +1,22 @@
+"""Scaling: a factor for each axis, never near 1, so that every labelled window has changed (Um et al. 2017)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from train.random import Purpose, WindowRandom
+
+LOWEST, HIGHEST = 0.5, 1.5
+LEAST_CHANGE = 0.15
+
+
+def factors(random: WindowRandom) -> Tensor:
+    """float32 (batch, 3), uniform on [0.5, 0.85) and [1.15, 1.5]."""
+    uniform = random.uniform(Purpose.SCALING, 3)
+    factor = LOWEST + (HIGHEST - LOWEST - 2 * LEAST_CHANGE) * uniform
+    return factor + 2 * LEAST_CHANGE * (uniform > 0.5)
+
+
+def scale(x_BCT: Tensor, random: WindowRandom) -> Tensor:
+    """The windows, every axis times its own factor."""
+    return x_BCT * factors(random)[:, :, None]
