@@ -12,12 +12,13 @@ from collections.abc import Callable
 from importlib.metadata import entry_points, version
 from typing import Any
 
-import click
 import typer
 
 from pipeline.errors import UserError
 
 GROUP = "persondays.commands"
+CLICK_EXCEPTION: Any = typer.BadParameter.__mro__[2]
+"""ClickException of the click that typer uses: newer releases carry a copy of their own."""
 INTERRUPTED = 130
 
 
@@ -55,10 +56,10 @@ def run(app: typer.Typer, name: str | None = None) -> int:
         return result if isinstance(result, int) else 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-    except click.ClickException as error:
+    except CLICK_EXCEPTION as error:
         error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
         print("stopped. Run the same command again to go on where it stopped.", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:

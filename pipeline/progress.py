@@ -29,6 +29,7 @@ class Progress:
         self.started = time.monotonic()
         self._done_at_start: float | None = None
         self._last_line = 0.0
+        self._complete = False
         self._live = sys.stderr.isatty()
 
     def __enter__(self) -> Progress:
@@ -57,8 +58,8 @@ class Progress:
         text = f"{done:,.0f}/{self.total:,.0f} {self.unit}" + (f", {note}" if note else "") + left
         if self._live:
             self._bar.update(self._task, completed=done, text=text)
-        elif now - self._last_line >= LOG_INTERVAL_S or done >= self.total:
-            self._last_line = now
+        elif now - self._last_line >= LOG_INTERVAL_S or (done >= self.total and not self._complete):
+            self._last_line, self._complete = now, done >= self.total
             print(f"{self.title}: {text}", file=sys.stderr, flush=True)
 
     def __exit__(
