@@ -1,0 +1,97 @@
+"""Who wore a device: told by a map, read from the file's name, or unknown.
+
+Where nobody says, each recording stands for a person of its own, and two recordings of one person
+are not joined. A recording that the user's rule does not cover is left out, not guessed.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pipeline.errors import UserError
+
+Rule = Callable[[str], str | None]
+"""From a recording's name (its path below the folder of recordings) to a participant, or None."""
+
+PRESETS = {"ukb": r"(?:^|/)(\d+)_90001_\d+_\d+\.[^/]*$"}
+"""Regular expressions by name; `ukb` reads the names of UK Biobank: EID_90001_instance_array."""
+
+
+def own_participant(name: str) -> str:
+    """Every recording is a person of its own."""
+    return name
+
+
+def by_regex(text: str) -> Rule:
+    """The first group of a regular expression (or preset) that is searched for in the name.
+
+    Raises UserError when it does not compile or has no group.
+    """
+    try:
+        pattern = re.compile(PRESETS.get(text, text))
+    except re.error as error:
+        raise UserError(
+            f"--id-regex {text!r} is no regular expression: {error}. Presets: {', '.join(PRESETS)}."
+        ) from None
+    if pattern.groups < 1:
+        raise UserError(
+            f"--id-regex {text!r} has no group: put parentheses around the part that names the participant."
+        )
+
+    def rule(name: str) -> str | None:
+        match = pattern.search(name)
+        return match.group(1) or None if match else None
+
+    return rule
+
+
+def by_map(path: Path) -> Rule:
+    """A CSV file with the columns `name` and `participant`; a name may hold the wildcards * ? [].
+
+    A pattern without a slash is compared with the last part of a recording's name. Raises UserError
+    when the file cannot be used, and when two patterns give one recording to two people.
+    """
+    exact: dict[str, str] = {}
+    patterns: list[tuple[str, str]] = []
+    for line, (name, participant) in _rows(path):
+        if any(mark in name for mark in "*?["):
+            patterns.append((name, participant))
+        elif exact.setdefault(name, participant) != participant:
+            raise UserError(f"{path}, line {line}: this name was given to another participant before. Keep one line.")
+
+    def rule(name: str) -> str | None:
+        last = name.rsplit("/", 1)[-1]
+        found = exact.get(name, exact.get(last))
+        if found is not None:
+            return found
+        people = {person for pattern, person in patterns if fnmatchcase(name if "/" in pattern else last, pattern)}
+        if len(people) > 1:
+            raise UserError(f"{path}: {len(people)} participants have patterns that match one recording. Narrow them.")
+        return people.pop() if people else None
+
+    return rule
+
+
+def _rows(path: Path) -> list[tuple[int, tuple[str, str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            if not {"name", "participant"} <= columns:
+                raise UserError(
+                    f"{path}: expected a CSV file with the columns name and participant, "
+                    f"found {', '.join(sorted(columns)) or 'nothing'}."
+                )
+            rows = [
+                (reader.line_num, ((row["name"] or "").strip(), (row["participant"] or "").strip())) for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read the map of participants {path}: {error}.") from None
+    for line, pair in rows:
+        if not all(pair):
+            raise UserError(f"{path}, line {line}: expected a name and a participant, found an empty field.")
+    return rows

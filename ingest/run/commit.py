@@ -1,0 +1,67 @@
+"""What the driver alone may write, under its lease: slots into the plan, and outcomes, in batches, into the tables.
+
+The order is the law: rows of `person_days` first, then the objects that nothing names any more are
+deleted, then `recordings`, whose row says that a recording is done. A run killed in between finds the
+recording undone and does all of it again, with the same result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Sequence
+
+from ingest.run.plan import Row, Standing, deal_slots
+from ingest.run.rows import Outcome
+from ingest.run.sources import Source
+from pipeline.lease import Lease
+from pipeline.store import Store
+from pipeline.tables import Table
+
+COMMIT_S = 60.0
+COMMIT_ROWS = 20_000
+
+
+class Committer:
+    """Collects outcomes and commits them when it is told."""
+
+    def __init__(self, store: Store, lease: Lease, standing: Standing) -> None:
+        self.store, self.lease, self.standing = store, lease, standing
+        self._pending: list[Outcome] = []
+        self._last = time.monotonic()
+
+    def give_slots(self, spans: Sequence[tuple[Source, int]]) -> None:
+        """Commit slots for recordings and the days they span at most, then grow the arrays to hold every slot given."""
+        self.lease.check()
+        rows = deal_slots(spans, max(self.store.length, self.standing.end_of_plan))
+        self.store.plan.append(rows)
+        self.standing.add_plan(rows)
+        self.store.grow(self.standing.end_of_plan)
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep an outcome for the next commit."""
+        self._pending.append(outcome)
+
+    def is_due(self) -> bool:
+        """Whether the last commit is a minute ago or the batch is large."""
+        rows = sum(1 + len(outcome.days) for outcome in self._pending)
+        return rows >= COMMIT_ROWS or time.monotonic() - self._last >= COMMIT_S
+
+    def commit(self) -> None:
+        """Commit what has been collected."""
+        self._last = time.monotonic()
+        batch, self._pending = self._pending, []
+        if not batch:
+            return
+        self.lease.check()
+        self._swap(self.store.person_days, self.standing.with_days, {outcome.id: outcome.days for outcome in batch})
+        for outcome in batch:
+            self.store.delete_days(self.standing.given_up(outcome.id, outcome.first_slot))
+        self.lease.check()
+        self._swap(self.store.recordings, self.standing.recordings, {o.id: [o.recording] for o in batch})
+
+    @staticmethod
+    def _swap(table: Table, present: Container[str], rows: dict[str, list[Row]]) -> None:
+        """Put new rows into a table; those of recordings that have rows there already take their place at once."""
+        standing = [recording for recording in rows if recording in present]
+        table.replace(standing, [row for recording in standing for row in rows[recording]])
+        table.append([row for recording in rows if recording not in present for row in rows[recording]])

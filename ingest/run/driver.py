@@ -1,0 +1,146 @@
+"""One ingest run from end to end: what is there, what is left, then probe, plan, run and commit (docs/ingest.md).
+
+The driver alone holds the key, takes the lease, gives slots, grows arrays and writes tables. Workers get
+a recording and its slots. So a run may be killed at any moment, and the next one finds a whole store.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ingest.run.cluster import ray_session
+from ingest.run.commit import Committer
+from ingest.run.inputs import Inputs, read_inputs
+from ingest.run.phases import Phases
+from ingest.run.plan import DONE, Row, Standing
+from ingest.run.settings import IngestSettings
+from ingest.run.sources import Source
+from ingest.run.summary import Summary, count
+from pipeline.errors import UserError
+from pipeline.identity import SHORT
+from pipeline.lease import Lease
+from pipeline.settings import plain
+from pipeline.storage import Folder
+from pipeline.store import Store, refuse_foreign
+
+log = logging.getLogger(__name__)
+
+
+def run_ingest(settings: IngestSettings) -> Summary:
+    """Bring every recording that is not yet in the store into it; raises UserError when the run cannot go on.
+
+    A second run over the same recordings finds nothing to do, without a lease and without Ray.
+    """
+    inputs = read_inputs(settings)
+    folder = Folder(settings.store)
+    if folder.exists("zarr.json"):
+        store = open_store(settings, inputs)
+        found = look(store, inputs)
+        if not left_to_do(settings, inputs, found):
+            return summarise(store, inputs, found, [])
+    else:
+        refuse_foreign(folder)
+    with Lease(folder.folder("lease")) as lease:
+        if not folder.exists("zarr.json"):
+            codec = settings.codec or "lz4"
+            Store.create(folder.url, inputs.key, processing(settings), settings.signal.counts_per_g, codec)
+        return ingest_under(lease, settings, inputs, open_store(settings, inputs))
+
+
+def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: Store) -> Summary:
+    """The part of a run that writes; what is finished when it is stopped is committed."""
+    started = time.monotonic()
+    for table in (store.plan, store.person_days, store.recordings):
+        table.fence(lease.epoch)
+    found = look(store, inputs)
+    todo = left_to_do(settings, inputs, found)
+    summary = summarise(store, inputs, found, todo)
+    if settings.participants is None and settings.id_regex is None:
+        log.warning(
+            "note: without --participants or --id-regex every recording counts as a person of its own; repeats of one "
+            "person are not joined."
+        )
+    committer = Committer(store, lease, found)
+    phases = Phases(settings, inputs, todo, committer, summary)
+    with ray_session(settings.workers, settings.ray_address), stopped_by_sigterm():
+        try:
+            phases.plan_slots()
+            phases.ingest_planned()
+        except BaseException:
+            with suppress(Exception):
+                committer.commit()
+            raise
+        committer.commit()
+    for table in (store.plan, store.person_days, store.recordings):
+        lease.check()
+        table.compact()
+    summary.seconds = time.monotonic() - started
+    return summary
+
+
+def processing(settings: IngestSettings) -> Row:
+    """What a store keeps of its settings, and holds every later run to."""
+    return {**plain(settings.signal), "relative_dates": settings.relative_dates}
+
+
+def open_store(settings: IngestSettings, inputs: Inputs) -> Store:
+    """The existing store, if it was made as the settings say."""
+    store = Store.open(settings.store)
+    store.require(inputs.key, processing(settings))
+    if settings.codec is not None and settings.codec != store.codec:
+        raise UserError(
+            f"{store.folder.url}: its arrays are compressed with {store.codec}, and --codec says {settings.codec}. "
+            "Leave --codec away, or name another store."
+        )
+    return store
+
+
+def look(store: Store, inputs: Inputs) -> Standing:
+    """What the tables know; raises UserError when the run would give recordings to other people than before."""
+    known = store.recordings.read(["recording", "participant", "source", "status", "reason"]).to_pylist()
+    with_days = store.person_days.read(["recording"])["recording"].unique().to_pylist()
+    found = Standing({row["recording"]: row for row in known}, frozenset(with_days))
+    found.add_plan(store.plan.read().to_pylist())
+    rows = ((source, found.recordings.get(source.id)) for source in inputs.sources)
+    moved = [source.id for source, row in rows if row and row["participant"] != inputs.participants[source.id]]
+    if moved:
+        raise UserError(
+            f"{store.folder.url}: {count(len(moved), 'recording')} in it ({moved[0][:SHORT]}, ...) would now belong to "
+            "another participant. Give --participants or --id-regex as the store was made, or name another store."
+        )
+    return found
+
+
+def left_to_do(settings: IngestSettings, inputs: Inputs, found: Standing) -> list[Source]:
+    """The recordings that are new or changed, and on demand the rejected ones."""
+    return [source for source in inputs.sources if not found.is_done(source, settings.retry_rejected)]
+
+
+def summarise(store: Store, inputs: Inputs, found: Standing, todo: list[Source]) -> Summary:
+    """The summary of a run that has done nothing yet."""
+    left = {source.id for source in todo}
+    rows = [found.recordings[source.id] for source in inputs.sources if source.id not in left]
+    return Summary(
+        store=store.folder.url,
+        done_before=sum(row["status"] == DONE for row in rows),
+        rejected_before=[(row["recording"], row["reason"]) for row in rows if row["status"] != DONE],
+        left_out=len(inputs.left_out),
+    )
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Let a polite request to end (Slurm, Kubernetes) stop a run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,72 @@
+"""What the user gives a run: recordings, the key, and who wore what; all mistakes in it show before any work."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.participants import Rule, by_map, by_regex, own_participant
+from ingest.run.settings import IngestSettings
+from ingest.run.sources import Source, list_sources
+from ingest.run.summary import count
+from pipeline.errors import UserError
+from pipeline.identity import Key, load_key
+from pipeline.storage import Folder
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The recordings that have a participant, and how many have none and are left out."""
+
+    key: Key
+    folder: Folder
+    sources: list[Source]
+    participants: dict[str, str]
+    """Recording id to participant id."""
+    left_out: list[Source]
+
+
+def read_inputs(settings: IngestSettings) -> Inputs:
+    """List the recordings and find whose they are; raises UserError for whatever is amiss."""
+    key = load_key(settings.key_file)
+    rule = _rule(settings)
+    folder, sources = list_sources(settings.recordings, key)
+    if settings.name_map is not None:
+        write_name_map(settings.name_map, sources, Folder(settings.store))
+    people = {source.id: rule(source.name) for source in sources}
+    kept = [source for source in sources if people[source.id] is not None]
+    if not kept:
+        raise UserError(
+            f"none of {count(len(sources), 'recording')} matches "
+            + (f"{settings.participants}" if settings.participants else f"--id-regex {settings.id_regex!r}")
+            + ": compared is the path below --recordings."
+        )
+    participants = {id_: key.participant(name) for id_, name in people.items() if name is not None}
+    return Inputs(key, folder, kept, participants, [source for source in sources if people[source.id] is None])
+
+
+def _rule(settings: IngestSettings) -> Rule:
+    if settings.participants is not None:
+        return by_map(settings.participants)
+    return own_participant if settings.id_regex is None else by_regex(settings.id_regex)
+
+
+def write_name_map(path: Path, sources: list[Source], store: Folder) -> None:
+    """Write which file every id stands for, readable by the user alone; refuses to put it into the store."""
+    if store.is_local and Path(store.path).resolve() in path.resolve().parents:
+        raise UserError(f"--name-map {path} is inside the store, which must not hold names. Write it elsewhere.")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["recording", "name"])
+    writer.writerows([source.id, source.name] for source in sources)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text.getvalue())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write the name map {path}: {error.strerror}.") from None

@@ -1,0 +1,128 @@
+"""The recordings to ingest: what stands under a URL, each with its keyed id and a fingerprint of its state.
+
+A recording's id comes from its path below the given folder, so the same folder at another place is
+the same set of recordings. Its fingerprint comes from its size and the storage's own mark of a
+change (entity tag, else time of modification): a file that was changed in place is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from ingest.devices import DEVICES, is_recording
+from pipeline.errors import UserError
+from pipeline.identity import SHORT, Key
+from pipeline.settings import fingerprint
+from pipeline.storage import Folder, StorageError
+
+SUFFIXES = tuple(suffix + compression for suffix in DEVICES for compression in ("", ".gz"))
+"""How the names of recordings end."""
+
+MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
+"""Where file systems say that a file has changed; the first that is there counts."""
+
+
+class RunFault(UserError):
+    """The storage fails, not a recording: the run has to stop."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording as it stands in storage."""
+
+    name: str
+    id: str
+    size: int
+    fingerprint: str
+
+    @property
+    def suffix(self) -> str:
+        """The part of the name that tells the kind of file."""
+        return max((suffix for suffix in SUFFIXES if self.name.lower().endswith(suffix)), key=len)
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether its end can only be reached by reading all of it."""
+        return self.suffix.endswith(".gz")
+
+    @property
+    def alias(self) -> str:
+        """A file name that tells the kind of file and nobody's identity."""
+        return self.id[:SHORT] + self.suffix
+
+
+def list_sources(url: str, key: Key) -> tuple[Folder, list[Source]]:
+    """The folder of recordings and what is in it, in the order of the ids. `url` may also name one recording.
+
+    Raises UserError where there is nothing, or no recording.
+    """
+    folder, single = Folder(url), ""
+    with folder.explained():
+        if folder.fs.isfile(folder.path):
+            parent, _, single = folder.url.rpartition("/")
+            folder = Folder(parent or "/")
+        found = folder.fs.find(folder.at(single), detail=True)
+        if not found and not folder.fs.exists(folder.path):
+            raise UserError(f"{url}: there is no such file or folder. Check --recordings.")
+    names = {path[len(folder.path) :].lstrip("/"): details for path, details in found.items()}
+    sources = [_source(name, details, key) for name, details in names.items() if is_recording(name)]
+    if not sources:
+        others = "a file of another kind" if single else f"{len(names):,} files of other kinds" if names else "no file"
+        raise UserError(
+            f"{url}: expected recordings (files that end in {', '.join(SUFFIXES)}), found {others}. Check --recordings."
+        )
+    return folder, sorted(sources, key=lambda source: source.id)
+
+
+def _source(name: str, details: dict[str, Any], key: Key) -> Source:
+    mark = next((str(details[mark]) for mark in MARKS if details.get(mark)), "")
+    size = int(details.get("size") or 0)
+    return Source(name, key.recording(name), size, fingerprint([size, mark]))
+
+
+@contextmanager
+def open_source(folder: Folder, source: Source) -> Iterator[BinaryIO]:
+    """The file of a recording, for range reads (a compressed one: to stream). Raises as `faults_sorted` does."""
+    cache = {"cache_type": "readahead", "block_size": 1 << 23} if source.is_compressed else {"cache_type": "none"}
+    with (
+        faults_sorted(folder),
+        folder.fs.open(folder.at(source.name), "rb", **({} if folder.is_local else cache)) as file,
+    ):
+        yield file
+
+
+def read_source(folder: Folder, source: Source) -> Any:
+    """The whole recording: a memory map where it is a file of this machine, else its bytes.
+
+    Raises as `faults_sorted` does.
+    """
+    import numpy as np
+
+    with faults_sorted(folder):
+        if folder.is_local and source.size:
+            return np.memmap(folder.at(source.name), mode="r")
+        return folder.fs.cat_file(folder.at(source.name))
+
+
+@contextmanager
+def faults_sorted(folder: Folder) -> Iterator[None]:
+    """Tell a recording that cannot be read (UserError: reject it) from storage that fails (RunFault: stop)."""
+    try:
+        with folder.explained():
+            yield
+    except FileNotFoundError:
+        if not folder.fs.exists(folder.path):
+            raise RunFault(
+                f"{folder.url}: a worker does not see this folder. On a cluster, recordings have to be on storage "
+                "that all nodes share."
+            ) from None
+        raise UserError("the file was there when the run began, and is gone now: put it back") from None
+    except StorageError as error:
+        if folder.is_local:
+            raise UserError("the file may not be read: check its owner and permissions") from None
+        raise RunFault(str(error)) from None
+    except OSError as error:
+        raise UserError(f"the file cannot be read ({error.strerror or type(error).__name__})") from None

@@ -1,0 +1,91 @@
+"""What a run has done, in words."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from ingest.run.plan import DONE, Row
+from pipeline.identity import SHORT
+from pipeline.progress import duration
+
+IDS_SHOWN = 6
+"""Recordings named beside a reason; the table `recordings` has them all."""
+
+
+@dataclass
+class Summary:
+    """Counts of one run. `rejected` holds (id, reason) of this run, `rejected_before` those of earlier ones."""
+
+    store: str
+    done: int = 0
+    person_days: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    done_before: int = 0
+    rejected_before: list[tuple[str, str]] = field(default_factory=list)
+    left_out: int = 0
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the run found all recordings done."""
+        return not (self.done or self.rejected)
+
+    def add(self, recording: Row) -> None:
+        """Count a new row of the table `recordings`."""
+        self.bytes += recording["size"]
+        self.person_days += recording["person_days"]
+        if recording["status"] == DONE:
+            self.done += 1
+        else:
+            self.rejected.append((recording["recording"], recording["reason"]))
+
+    def note(self, seconds: float) -> str:
+        """How it goes, for the progress line, `seconds` after the first recording was begun."""
+        days_s, megabytes_s = self.person_days / seconds, self.bytes / 1e6 / seconds
+        return (
+            f"{self.person_days:,} person-days ({days_s:.1f}/s), {megabytes_s:,.0f} MB/s, "
+            f"{len(self.rejected):,} rejected"
+        )
+
+    def text(self) -> str:
+        """A few lines for a person."""
+        return "\n".join([*self._counts(), *_reasons(self.rejected or self.rejected_before)])
+
+    def _counts(self) -> list[str]:
+        if self.nothing_to_do:
+            rejected = f", {len(self.rejected_before)} rejected" if self.rejected_before else ""
+            return [f"nothing to do: {count(self.done_before, 'recording')} done{rejected}{self._left_out()}"]
+        seconds = max(self.seconds, 1e-9)
+        rate = f"{self.person_days / seconds:.1f} person-days/s, {self.bytes / 1e6 / seconds:,.0f} MB/s"
+        before = f" ({self.done_before:,} done before)" if self.done_before else ""
+        return [
+            f"{count(self.done, 'recording')} done, {len(self.rejected):,} rejected{self._left_out()}{before}",
+            f"{count(self.person_days, 'person-day')} from {self.bytes / 1e6:,.1f} MB "
+            f"in {duration(self.seconds)} ({rate})",
+            f"store: {self.store}",
+        ]
+
+    def _left_out(self) -> str:
+        return f", {self.left_out:,} left out (no participant)" if self.left_out else ""
+
+
+def count(number: int, thing: str) -> str:
+    """A number with its noun: 1 recording, 1,200 recordings."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _reasons(rejected: list[tuple[str, str]]) -> list[str]:
+    """The reasons of rejection, most frequent first, and whom each befell."""
+    if not rejected:
+        return []
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for recording, reason in rejected:
+        by_reason[reason].append(recording[:SHORT])
+    lines = ["", "rejected (the table `recordings` of the store has all; --retry-rejected tries them again):"]
+    for reason, ids in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
+        more = f" and {len(ids) - IDS_SHOWN:,} more" if len(ids) > IDS_SHOWN else ""
+        lines.append(f"  {len(ids):>6,}  {reason}")
+        lines.append(f"          {' '.join(sorted(ids)[:IDS_SHOWN])}{more}")
+    return lines

@@ -1,0 +1,179 @@
+"""What a worker does: probe a few recordings, or bring one into its slots of the store.
+
+A task returns what it found, good or bad; it raises only a RunFault, when storage fails and the run has
+to stop. It knows a recording by its keyed id and the place to read it, so that no message of it can
+tell more, and it never sees the key.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ingest.run.plan import Row
+from ingest.run.sources import RunFault, Source, open_source, read_source
+from ingest.settings import SignalSettings
+from pipeline.errors import UserError
+from pipeline.person_day import PersonDay
+from pipeline.storage import Folder
+from pipeline.store import Store
+
+PROBES_AT_ONCE = 8
+WORKER_BYTES = 300e6
+"""A worker with its libraries loaded."""
+TIME_LIMIT_S = 4 * 3600.0
+"""A worker that is busy with one task for longer has hung: it ends itself, which counts as a death."""
+
+
+@dataclass(frozen=True)
+class ProbeTask:
+    """Some recordings to look at."""
+
+    recordings: str
+    sources: tuple[Source, ...]
+    max_days: int
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The calendar days that a recording touches at most, or why it is rejected."""
+
+    source: Source
+    days: int = 0
+    reason: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class IngestTask:
+    """One recording and its slots."""
+
+    recordings: str
+    store: str
+    source: Source
+    first_slot: int
+    slots: int
+    settings: SignalSettings
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """Figures of a recording and of its person-days, or why it is rejected. The serial number is not yet hashed."""
+
+    source: Source
+    figures: Row = field(default_factory=dict)
+    days: list[Row] = field(default_factory=list)
+    reason: str = ""
+    fault: str = ""
+
+
+def probe_some(task: ProbeTask) -> list[Probed]:
+    """Header and ends of some recordings, several at a time: it is waiting for storage, not work."""
+    with time_limit(), ThreadPoolExecutor(PROBES_AT_ONCE) as pool:
+        folder = Folder(task.recordings)
+        return list(pool.map(lambda source: probe_one(folder, source, task.max_days), task.sources))
+
+
+def probe_one(folder: Folder, source: Source, max_days: int) -> Probed:
+    """The span of one recording."""
+    from ingest.devices import probe
+
+    try:
+        with open_source(folder, source) as file:
+            days = probe(file, source.alias, source.size).days
+    except RunFault:
+        raise
+    except UserError as error:
+        return Probed(source, reason=str(error))
+    except Exception as error:
+        return Probed(source, reason=_named(error), fault=traceback.format_exc())
+    if len(days) > max_days:
+        return Probed(
+            source,
+            reason=f"it spans {len(days):,} days by its own clock, more than --max-days {max_days}: the clock was set "
+            "during the recording, or its stamps are damaged",
+        )
+    return Probed(source, days=len(days))
+
+
+def ingest_one(task: IngestTask) -> Ingested:
+    """Decode and process a recording, and write its person-days into its slots."""
+    with time_limit():
+        store = _open_store(task.store)
+        try:
+            return _ingest(task, store)
+        except RunFault:
+            raise
+        except UserError as error:
+            return Ingested(task.source, reason=str(error))
+        except Exception as error:
+            return Ingested(task.source, reason=_named(error), fault=traceback.format_exc())
+
+
+def _ingest(task: IngestTask, store: Store) -> Ingested:
+    from ingest.devices import decode
+    from ingest.process import process
+
+    recording = decode(read_source(Folder(task.recordings), task.source), task.source.alias)
+    processed = process(recording, task.settings)
+    rows: list[Row] = []
+    first_day = None
+    for day, person_day, figures in processed.days():
+        first_day = day if first_day is None else first_day
+        index = int((day - first_day).astype(int))
+        if index >= task.slots:
+            raise UserError(f"it holds more days than its ends tell ({task.slots}): its clock was set meanwhile")
+        write_day(store, task.first_slot + index, person_day)
+        rows.append({**figures, "slot": task.first_slot + index, "day": day.astype(object), "day_index": index})
+    return Ingested(task.source, dict(processed.figures), rows)
+
+
+def write_day(store: Store, slot: int, day: PersonDay) -> None:
+    """Put a person-day into its slot; raises RunFault when the store does not take it, whatever the cause."""
+    try:
+        with store.folder.explained():
+            store.write_day(slot, day)
+    except Exception as error:
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        raise RunFault(
+            f"{store.folder.url}: the store cannot be written ({cause}). Nothing half-written is taken for whole: "
+            "mend it and run the same command again."
+        ) from error
+
+
+def _open_store(url: str) -> Store:
+    try:
+        return Store.open(url)
+    except UserError as error:
+        raise RunFault(f"a worker cannot open the store. {error}") from None
+
+
+def _named(error: Exception) -> str:
+    """A fault of the program in one line."""
+    return f"fault of the program, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(
+        ": "
+    )
+
+
+@contextmanager
+def time_limit(seconds: float = TIME_LIMIT_S) -> Iterator[None]:
+    """End this process when the context lasts longer."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def memory_to_probe(task: ProbeTask) -> float:
+    """Bytes that a worker needs for it."""
+    return WORKER_BYTES
+
+
+def memory_to_ingest(task: IngestTask) -> float:
+    """Bytes that a worker needs for it, at most."""
+    return WORKER_BYTES + task.source.size * (20 if task.source.is_compressed else 5)
