@@ -21,7 +21,7 @@ from train.transforms.permutation import permute
 from train.transforms.reversal import reverse
 from train.transforms.rotation import matrices, quaternions, rotate
 from train.transforms.scaling import factors, scale
-from train.transforms.warp import ONE, SLOWEST, positions, speed, warp
+from train.transforms.warp import ONE, SLOWEST, draw_knots, positions, speed, warp
 
 Array = NDArray[np.float64]
 TICKS = pytest.mark.parametrize("ticks", [150, 300, 900])
@@ -145,7 +145,7 @@ def test_warp_equals_scipy(ticks: int) -> None:
 @TICKS
 def test_warp_interpolates_at_its_positions(ticks: int) -> None:
     x, random = movement(40, ticks), randoms(40)
-    position = positions(speed(random, ticks)).numpy().reshape(-1, ticks)
+    position = positions(speed(draw_knots(random), ticks)).numpy().reshape(-1, ticks)
     rows = x.double().numpy().reshape(-1, ticks)
     expected = [np.interp(at, np.arange(ticks), row) for at, row in zip(position, rows, strict=True)]
     np.testing.assert_allclose(warp(x, random).reshape(-1, ticks), np.stack(expected), rtol=0, atol=1e-5)
@@ -153,7 +153,7 @@ def test_warp_interpolates_at_its_positions(ticks: int) -> None:
 
 @TICKS
 def test_warp_keeps_time_monotone_from_end_to_end(ticks: int) -> None:
-    pace = speed(randoms(3000), ticks)
+    pace = speed(draw_knots(randoms(3000)), ticks)
     place = positions(pace)
     assert pace.min() >= SLOWEST * ONE
     assert place[..., 0].abs().max() == 0
@@ -162,16 +162,20 @@ def test_warp_keeps_time_monotone_from_end_to_end(ticks: int) -> None:
     assert place.diff().min() > 0
 
 
-def test_warp_positions_stay_inside_at_the_extremes_of_speed() -> None:
-    pace = ONE * torch.full((1, 3, 900), 4.0)
-    pace[..., 100:] = ONE * SLOWEST
+@TICKS
+def test_warp_raises_a_speed_that_would_run_backwards(ticks: int) -> None:
+    knots = torch.tensor([[[1.0, 0.6, -0.4, 0.9, 1.3, 1.0], [2.1, 2.1, -0.1, -0.1, 2.1, 2.1], [0.0] * 6]])
+    curve = CubicSpline(np.linspace(0, ticks - 1, 6), knots[0].T.numpy())(np.arange(ticks)).T
+    pace = speed(knots, ticks)
+    assert (curve.min(1) < SLOWEST).all()
+    np.testing.assert_allclose(pace[0] / ONE, np.maximum(curve, SLOWEST), atol=1e-5)
     place = positions(pace)
     assert place.diff().min() > 0
-    assert place.max() < 899
+    assert place.max() < ticks - 1
 
 
 def test_warp_speeds_are_about_1_at_the_knots_with_sigma_0_2() -> None:
-    pace = speed(randoms(5000), 301)[..., ::60] / ONE
+    pace = speed(draw_knots(randoms(5000)), 301)[..., ::60] / ONE
     assert (pace.mean((0, 1)) - 1).abs().max() < 4 * 0.2 / 15000**0.5
     assert (pace.std((0, 1)) - 0.2).abs().max() < 4 * 0.2 / 30000**0.5
     assert np.abs(np.corrcoef(pace[:, :, 2].T.numpy()) - np.eye(3)).max() < 5 / 5000**0.5

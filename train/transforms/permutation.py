@@ -1,5 +1,6 @@
-"""Permutation: a window cut into four segments that are put together in another order (Um et al. 2017).
+"""Permutation: a window cut into four segments that are put together in another order.
 
+After Um et al. 2017, doi:10.1145/3136755.3136817.
 The cuts keep every segment longer than 10 ticks without rejection: three uniform numbers, sorted, share out the
 ticks that are left when each segment has its 11. The order is one of the 23 that are not the identity, so a window
 labelled as permuted always is.

@@ -1,4 +1,7 @@
-"""Scaling: a factor for each axis, never near 1, so that every labelled window has changed (Um et al. 2017)."""
+"""Scaling: a factor for each axis, never near 1, so that every labelled window has changed.
+
+After Um et al. 2017, doi:10.1145/3136755.3136817.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Time warp: each axis is played at a speed that drifts along a smooth random curve (Um et al. 2017).
+"""Time warp: each axis is played at a speed that drifts along a smooth random curve.
 
+After Um et al. 2017, doi:10.1145/3136755.3136817.
 The curve is the not-a-knot cubic spline (scipy's default) over both ends and 4 inner knots drawn around 1. On six
 knots that spline is a sum of six fixed curves, so nothing is solved at run time. Its running sum is taken in
 fixed-point integers: they sum alike on every device, and CUDA has no deterministic sum of floats along an axis.
@@ -34,13 +35,18 @@ def spline_curves(ticks: int, device: torch.device) -> Tensor:
     return (_powers(place) @ _FROM_KNOTS).T.to(device, torch.float32)
 
 
-def speed(random: WindowRandom, ticks: int) -> Tensor:
-    """float32 (batch, 3, ticks): the speed of play in units of 1 / ONE, about ONE and at least 0.05 of it."""
-    knots = ONE * (1 + SIGMA * random.normal(Purpose.WARP, 3 * KNOTS).unflatten(1, (3, KNOTS)))
-    curves = spline_curves(ticks, random.device)
-    curve = knots[..., 0, None] * curves[0]
+def draw_knots(random: WindowRandom) -> Tensor:
+    """float32 (batch, 3, 6): the speed at the ends and the inner knots of each axis, about 1."""
+    return 1 + SIGMA * random.normal(Purpose.WARP, 3 * KNOTS).unflatten(1, (3, KNOTS))
+
+
+def speed(knots_BCK: Tensor, ticks: int) -> Tensor:
+    """float32 (batch, 3, ticks): the speed of play in units of 1 / ONE, at least 0.05 of it."""
+    values = ONE * knots_BCK
+    curves = spline_curves(ticks, knots_BCK.device)
+    curve = values[..., 0, None] * curves[0]
     for knot in range(1, KNOTS):
-        curve.addcmul_(knots[..., knot, None], curves[knot])
+        curve.addcmul_(values[..., knot, None], curves[knot])
     return curve.clamp_(min=SLOWEST * ONE)
 
 
@@ -55,6 +61,6 @@ def positions(speed_BCT: Tensor) -> Tensor:
 
 def warp(x_BCT: Tensor, random: WindowRandom) -> Tensor:
     """The windows read at the warped positions, by linear interpolation."""
-    position = positions(speed(random, x_BCT.shape[-1]))
+    position = positions(speed(draw_knots(random), x_BCT.shape[-1]))
     tick = position.long()
     return x_BCT.gather(2, tick).lerp_(x_BCT[..., 1:].gather(2, tick), position.frac_())
