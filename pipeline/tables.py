@@ -146,29 +146,30 @@ class Table:
         return past
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
-        """All rows, in the order of the table's files."""
-        return self.delta.to_pyarrow_table(columns=columns)
+        """All rows, in no order."""
+        return self._select(f"select {', '.join(columns or self.schema.names)} from {self.name}")
 
     def query(self, where: str, columns: list[str]) -> pa.Table:
-        """The rows that an SQL condition over the table's columns (and `wear_hours`) selects.
+        """The person-days that an SQL condition over the table's columns and `wear_hours` selects.
 
         Raises UserError with the engine's explanation when the condition cannot be run.
         """
-        from deltalake import QueryBuilder
         from deltalake.exceptions import DeltaError
 
         source = f"(select *, wear_seconds / 3600.0 as wear_hours from {self.name})"
-        text = f"select {', '.join(columns)} from {source} where {where}"
         try:
-            result = QueryBuilder().register(self.name, self.delta).execute(text).read_all()
+            return self._select(f"select {', '.join(columns)} from {source} where {where}")
         except (DeltaError, ValueError, OSError) as error:
             known = ", ".join([*self.schema.names, "wear_hours"])
             raise UserError(f"--where {where!r} cannot be run: {error}. Columns: {known}.") from None
-        table = pa.table(result)
-        fields = [
-            self.schema.field(name) if name in self.schema.names else table.schema.field(name) for name in columns
-        ]
-        return table.cast(pa.schema(fields))
+
+    def _select(self, statement: str) -> pa.Table:
+        """Run SQL by the engine inside deltalake (pyarrow's own reader can abort a process that ends early)."""
+        from deltalake import QueryBuilder
+
+        found = pa.table(QueryBuilder().register(self.name, self.delta).execute(statement).read_all())
+        ours = {field.name: field for field in self.schema}
+        return found.cast(pa.schema([ours.get(field.name, field) for field in found.schema]))
 
     def fence(self, epoch: int) -> None:
         """Write the lease's epoch into the table: every commit prepared before it will be refused."""

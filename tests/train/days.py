@@ -7,8 +7,10 @@ from functools import cache
 import numpy as np
 
 from pipeline import grid
+from pipeline.identity import Key
 from pipeline.person_day import PersonDay, motion
 from pipeline.states import MEASURED, NONWEAR
+from pipeline.store import Store
 
 
 class MadeDays:
@@ -42,3 +44,20 @@ class MadeDays:
         return sum(
             bool(good[s : s + window_seconds].all()) for s in np.flatnonzero(good) if s + window_seconds <= good.size
         )
+
+
+def write_store(url: str, people: int, days: int, seconds: int = 900) -> Store:
+    """A store of made days: slot p * days + d is day d of person p."""
+    store = Store.create(url, Key(bytes(32)), {"made": "for tests"})
+    store.grow(people * days)
+    made = MadeDays(seconds)
+    rows = []
+    for slot in range(people * days):
+        day = made.read_day(slot)
+        store.write_day(slot, day)
+        wear = int(((day.state_S & MEASURED != 0) & (day.state_S & NONWEAR == 0)).sum())
+        counts = {f"eligible_{length}s": made.starts(slot, length) for length in (5, 10, 30)}
+        person = f"{slot // days:064x}"
+        rows.append({"slot": slot, "participant": person, "recording": person, "wear_seconds": wear, **counts})
+    store.person_days.append(rows)
+    return store

@@ -1,0 +1,77 @@
+"""What a run writes down: JSON lines for programs, TensorBoard for people. Written by the first process only."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+Z_99 = 2.5758293035489004
+
+
+def wilson(correct: float, count: float, z: float = Z_99) -> tuple[float, float]:
+    """The interval of a proportion (99% by default) after Wilson 1927 (doi:10.1080/01621459.1927.10502953)."""
+    if count == 0:
+        return 0.0, 1.0
+    share, squared = correct / count, z * z / count
+    centre = (share + squared / 2) / (1 + squared)
+    half = z / (1 + squared) * math.sqrt(share * (1 - share) / count + squared / (4 * count))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def told(figures: dict[str, float]) -> dict[str, Any]:
+    """Sums (`count`, `loss_sum`, `TASK/correct`, ...) as a loss and, a task, accuracy with its interval."""
+    tasks = sorted(name.removesuffix("/correct") for name in figures if name.endswith("/correct"))
+    result: dict[str, Any] = {"loss": figures["loss_sum"] / max(figures["count"], 1), "windows": int(figures["count"])}
+    for task in tasks:
+        correct, count = figures[f"{task}/correct"], figures[f"{task}/count"]
+        low, high = wilson(correct, count)
+        result[task] = {"accuracy": correct / max(count, 1), "low": low, "high": high}
+    return result
+
+
+class Log:
+    """`log.jsonl` and TensorBoard's files in one folder. What an earlier try wrote beyond `step` is taken out."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "log.jsonl"
+        if self.path.exists():
+            kept = [line for line in read_lines(self.path) if line["step"] <= step and step > 0]
+            whole = self.path.with_suffix(".partial")
+            whole.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            whole.replace(self.path)
+        self._file = self.path.open("a", buffering=1)
+        self._board = SummaryWriter(str(folder), purge_step=step)
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """One line; numbers in it (nested ones by path) go to TensorBoard too, except of the start."""
+        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        if kind != "start":
+            for name, value in _numbers(kind, values):
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write out everything."""
+        self._file.close()
+        self._board.close()
+
+
+def _numbers(path: str, value: Any) -> list[tuple[str, float]]:
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in _numbers(f"{path}/{key}", item)]
+    return [(path, float(value))] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a last line that a kill cut short is left out."""
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue
+    return lines

@@ -1,0 +1,100 @@
+"""The processes of a run: who am I, on which device, and what do all of us agree on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+
+
+class Processes:
+    """One process alone, or one of those that torchrun started (RANK, WORLD_SIZE, LOCAL_RANK in the environment)."""
+
+    def __init__(self, threads: int | None) -> None:
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // here))
+        cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(self.device)
+        if self.world_size > 1:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+
+    @property
+    def first(self) -> bool:
+        """Whether this process speaks, logs and saves."""
+        return self.rank == 0
+
+    def sum(self, figures: dict[str, Tensor]) -> dict[str, float]:
+        """The sums over all processes of scalar figures; a process may lack some."""
+        parts = [{name: float(value) for name, value in figures.items()}]
+        if self.world_size > 1:
+            parts = parts * self.world_size
+            dist.all_gather_object(parts, parts[self.rank])
+        total: dict[str, float] = {}
+        for part in parts:
+            for name, value in part.items():
+                total[name] = total.get(name, 0.0) + value
+        return total
+
+    def any(self, value: int) -> int:
+        """The largest of all processes' values."""
+        if self.world_size == 1:
+            return value
+        largest = torch.tensor(value)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
+
+    def from_first(self, value: Any) -> Any:
+        """What the first process has."""
+        if self.world_size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A stretch that all processes get through, or none: a UserError in any ends all, told once."""
+        error = ""
+        try:
+            yield
+        except UserError as raised:
+            error = str(raised)
+        errors = [error]
+        if self.world_size > 1:
+            errors = [""] * self.world_size
+            dist.all_gather_object(errors, error)
+        told = next((text for text in errors if text), "")
+        if told:
+            self.fail(told)
+
+    def fail(self, message: str) -> NoReturn:
+        """End all processes with a UserError that all have found: the first one tells it."""
+        if self.first:
+            raise UserError(message)
+        raise SystemExit(1)
+
+    def average_batch_norm(self, model: nn.Module) -> None:
+        """Give every process the mean of all processes' running statistics."""
+        if self.world_size == 1:
+            return
+        for name, buffer in model.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                dist.all_reduce(buffer)
+                buffer /= self.world_size
+
+    def close(self) -> None:
+        """Leave the group."""
+        if dist.is_initialized():
+            dist.destroy_process_group()

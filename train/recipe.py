@@ -1,0 +1,139 @@
+"""A run's settings: one typed dataclass a part, filled from a small TOML file (train/recipes).
+
+Everything is counted in windows seen, never in epochs or steps: so a recipe means the same at any
+batch, world size and size of the store.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import UserError
+from pipeline.settings import build, merge, read_toml
+from train.networks import NetworkSettings
+from train.objectives import ObjectiveSettings
+from train.windows.lanes import DEFAULT_WINDOWS_PER_DAY
+
+RECIPES = Path(__file__).parent / "recipes"
+DEFAULT = "harnet10"
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which windows are drawn (docs/sampling.md)."""
+
+    seconds: int = 10
+    windows_per_day: int | None = None
+    """None: 3000 of 5 s, 1500 of 10 s, 500 of 30 s."""
+    lanes: int = 64
+    days_per_pool: int = 4
+    min_wear_hours: float = 1.0
+    where: str | None = None
+    control: Literal["none", "noise", "phase"] = "none"
+    """Train on a control instead: each window becomes noise, or keeps only its spectrum."""
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.seconds not in DEFAULT_WINDOWS_PER_DAY:
+            raise ValueError(f"seconds: expected one of 5, 10, 30, found {self.seconds}")
+        for name in ("lanes", "days_per_pool", "threads", "quota"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+
+    @property
+    def quota(self) -> int:
+        """Windows a day that is eligible throughout."""
+        return DEFAULT_WINDOWS_PER_DAY[self.seconds] if self.windows_per_day is None else self.windows_per_day
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """Optimizer and learning rate. The rate is that of a batch of 512, scaled to the batch at hand."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    rate_per_512: float = 1e-4
+    scaling: Literal["linear", "sqrt"] = "linear"
+    rate_cap: float | None = None
+    amsgrad: bool = True
+    weight_decay: float = 0.0
+    warmup_windows: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    clip_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How long, in what portions, and how often to look and to save; in windows seen."""
+
+    windows: int = 100_000_000
+    batch: int = 512
+    validate_every: int = 1_000_000
+    save_every: int = 1_000_000
+    keep: int = 3
+    patience: int | None = None
+    """Stop when the validation loss has not improved over so many windows."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    threads: int | None = None
+    """Threads of torch a process; None: the cores shared evenly."""
+
+    def __post_init__(self) -> None:
+        for name in ("windows", "batch", "validate_every", "save_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of a run's settings."""
+
+    name: str = "custom"
+    seed: int = 0
+    data: DataSettings = field(default_factory=DataSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        from train.networks import PRESETS
+
+        ticks = PRESETS[self.network.preset].ticks
+        if ticks != self.data.seconds * 30:
+            raise ValueError(
+                f"{self.network.preset} takes windows of {ticks // 30} s, data.seconds is {self.data.seconds}: "
+                f"set data.seconds = {ticks // 30}, or another network"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed: expected 0 to 2**63 - 1, found {self.seed}")
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe by the path of its TOML file or by the name of one of ours; `overrides` as `section.key=value`.
+
+    Raises UserError for a recipe or setting that does not exist, or a value of the wrong kind.
+    """
+    path = Path(name)
+    if not path.exists():
+        path = RECIPES / f"{name}.toml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
+        raise UserError(f"no recipe {name!r}: expected the path of a TOML file, or one of {known}.")
+    table = {"name": path.stem, **read_toml(path)}
+    for override in overrides:
+        table = merge(table, _parse(override))
+    return build(Recipe, table, path.name)
+
+
+def _parse(override: str) -> dict[str, Any]:
+    key, _, value = override.partition("=")
+    for text in (f"{key} = {value}", f'{key} = "{value}"'):
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError:
+            continue
+    raise UserError(f"--set {override!r}: expected section.key=value, as in --set run.windows=1000000.")

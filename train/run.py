@@ -1,0 +1,164 @@
+"""A run made ready: checkpoint chosen, members selected, lanes dealt, model built, stream opened."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from pipeline.errors import UserError
+from pipeline.settings import plain
+from pipeline.storage import Folder
+from train import checkpoint as ck
+from train.model import Model
+from train.networks import make_network
+from train.objectives import Objective, make_objective
+from train.processes import Processes
+from train.recipe import Recipe
+from train.windows.lanes import deal, lane_count, owned, per_step, quotas
+from train.windows.members import Members, held_out, select
+from train.windows.stream import Stream, Windows
+from train.windows.validation import draw_validation
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+
+FREE_TO_CHANGE = ("windows", "validate_every", "save_every", "keep", "patience", "threads", "compile")
+PACKAGES = ("persondays", "torch", "numpy", "zarr", "numcodecs")
+
+
+@dataclass
+class Run:
+    """All that a run holds while it trains."""
+
+    recipe: Recipe
+    processes: Processes
+    counts_per_g: float
+    objective: Objective
+    model: Model
+    optimizer: torch.optim.Optimizer
+    stream: Stream
+    validation: Windows
+    facts: dict[str, Any]
+    """What every checkpoint says of the store, the stream and the versions."""
+    epoch_windows: int
+    step: int = 0
+    best: tuple[float, int] = (float("inf"), 0)
+    """Lowest validation loss, and the windows seen then."""
+    last: dict[str, Any] = field(default_factory=dict)
+    """The last validation."""
+
+    @property
+    def seen(self) -> int:
+        """Windows seen by all processes together."""
+        return self.step * self.recipe.run.batch
+
+
+def choose_start(
+    folder: Folder, resume: Literal["auto", "never"], recipe: Recipe, processes: Processes
+) -> ck.Checkpoint | None:
+    """The checkpoint to go on from, as the first process sees it; raises UserError when it is of another run."""
+    step = processes.from_first(max(ck.complete(folder), default=None) if processes.first else None)
+    if step is None:
+        return None
+    if resume == "never":
+        raise UserError(
+            f"{folder.url} holds checkpoints (newest: step {step}), and --resume never was asked for. "
+            "Name another folder, or leave --resume auto to go on."
+        )
+    found = ck.read(folder, step)
+    then, now = _comparable(found.state["settings"]), _comparable(plain(recipe))
+    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    if names:
+        changes = "; ".join(f"{name}: then {then.get(name)!r}, now {now.get(name)!r}" for name in names)
+        raise UserError(
+            f"{folder.url} holds checkpoints of a run with other settings ({changes}). "
+            "Use those settings to go on, or name another folder to begin anew."
+        )
+    return found
+
+
+def _comparable(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Settings by path, without those that may change when a run goes on."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _comparable(value, f"{path}{name}.")
+        elif f"{path}{name}" not in {"name", "data.threads", *(f"run.{free}" for free in FREE_TO_CHANGE)}:
+            flat[path + name] = value
+    return flat
+
+
+def prepare(recipe: Recipe, store_url: str, start: ck.Checkpoint | None, processes: Processes) -> Run:
+    from pipeline.store import Store
+
+    store = Store.open(store_url)
+    facts: dict[str, Any] = {
+        "store": {"fingerprint": store.attributes.fingerprint, "key_check": store.attributes.key_check}
+    }
+    if start is not None and start.state["store"] != facts["store"]:
+        raise UserError(f"{store.folder.url}: the checkpoints were trained on another store. Give that one.")
+    table_version = processes.from_first(store.person_days.version)
+    if start is not None:
+        table_version = start.state["stream"]["table_version"]
+    store.person_days = store.person_days.at(table_version)
+    data, seed = recipe.data, recipe.seed
+    everyone = select(store, data.seconds, data.min_wear_hours, data.where)
+    people = held_out(everyone) if start is None else set(start.state["validation_participants"])
+    members, others = everyone.of(people, kept=False), everyone.of(people, kept=True)
+    quota = quotas(members.starts, data.quota)
+    lanes = deal(members.slots, quota, lane_count(members.slots.size, data.lanes), seed, data.days_per_pool)
+    share = per_step(recipe.run.batch, len(lanes), processes.world_size)
+    facts |= {
+        "stream": {"table_version": table_version, "lanes": len(lanes), "members": members.slots.size},
+        "validation_participants": sorted(people),
+        "participants": members.people,
+        "versions": {name: version(name) for name in PACKAGES} | {"device": str(processes.device.type)},
+        "world_size": processes.world_size,
+    }
+    objective, model, optimizer = _build(recipe, processes.device)
+    validation = draw_validation(store, others, data.seconds, seed, processes.rank, processes.world_size, data.threads)
+    step = start.step if start else 0
+    mine = owned(lanes, processes.rank, processes.world_size)
+    stream = Stream(store, mine, share, data.seconds, step, data.threads)
+    run = Run(
+        recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, stream, validation, facts,
+        int(quota.sum()), step,
+    )  # fmt: skip
+    if start is not None:
+        ck.load_model(model, start.model)
+        ck.load_optimizer(model, optimizer, start.optimizer)
+        run.best, run.last = tuple(start.state["best"]), start.state["validation"]
+    if processes.first:
+        _tell(run, store, members, others)
+    return run
+
+
+def _build(recipe: Recipe, device: torch.device) -> tuple[Objective, Model, torch.optim.Optimizer]:
+    """Objective, model and optimizer, the same on every process: initial weights follow from the seed."""
+    torch.manual_seed(recipe.seed)
+    objective = make_objective(recipe.objective)
+    network = make_network(recipe.network)
+    model = Model(network, objective.heads(network.features)).to(device)
+    settings = recipe.optimizer
+    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    active = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = kind(active, lr=settings.rate_per_512, amsgrad=settings.amsgrad, weight_decay=settings.weight_decay)
+    return objective, model, optimizer
+
+
+def _tell(run: Run, store: Store, members: Members, others: Members) -> None:
+    network, lanes = run.recipe.network, run.facts["stream"]["lanes"]
+    parameters = sum(parameter.numel() for parameter in run.model.feature_extractor.parameters())
+    print(
+        f"{members.slots.size:,} person-days of {members.people:,} participants in {lanes} lanes, "
+        f"{run.epoch_windows:,} windows an epoch; "
+        f"{others.people:,} participants ({others.slots.size:,} days) held out.\n"
+        f"{network.preset} at width {network.width:g}: {parameters:,} parameters; "
+        f"{run.processes.world_size} process(es) on {run.processes.device.type}; "
+        + (f"going on after {run.seen:,} windows." if run.step else "starting anew."),
+        file=sys.stderr,
+    )

@@ -1,0 +1,70 @@
+"""Validation on people held out, beside controls: what the network scores on windows that hold no movement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from train.controls import noise_only, phase_randomised
+from train.log import told
+from train.objectives import Objective
+from train.processes import Processes
+from train.random import WindowRandom
+from train.windows.stream import Windows
+
+Change = Callable[[Tensor, WindowRandom], Tensor]
+
+CONTROLS: dict[str, Change] = {"noise": noise_only, "phase": phase_randomised}
+BATCH = 512
+
+
+def windows_in_g(windows: Windows, seed: int, counts_per_g: float, device: torch.device) -> tuple[Tensor, WindowRandom]:
+    """Windows as float32 in g on the device, and their random numbers."""
+    x_BCT = windows.signal_BCT.to(device, non_blocking=True).float() / counts_per_g
+    places = (windows.lane_B, windows.round_B, windows.slot_B, windows.start_B)
+    return x_BCT, WindowRandom.of(seed, *(place.to(device, non_blocking=True) for place in places))
+
+
+def validate(
+    model: nn.Module,
+    objective: Objective,
+    windows: Windows,
+    changes: dict[str, Change],
+    seed: int,
+    counts_per_g: float,
+    processes: Processes,
+) -> dict[str, Any]:
+    """Loss and accuracies over all processes' windows, for each change by its name (`log.told`).
+
+    The model is run with its running statistics and is left in training mode.
+    """
+    model.eval()
+    result = {
+        name: _sums(model, objective, windows, change, seed, counts_per_g, processes)
+        for name, change in changes.items()
+    }
+    model.train()
+    return {name: told(sums) for name, sums in result.items()}
+
+
+@torch.no_grad()
+def _sums(
+    model: nn.Module,
+    objective: Objective,
+    windows: Windows,
+    change: Change,
+    seed: int,
+    counts_per_g: float,
+    processes: Processes,
+) -> dict[str, float]:
+    total: dict[str, Tensor] = {}
+    for start in range(0, len(windows), BATCH):
+        x_BCT, random = windows_in_g(windows.take(slice(start, start + BATCH)), seed, counts_per_g, processes.device)
+        views, targets = objective.views(change(x_BCT, random), random)
+        _, figures = objective.loss(model(views), targets)
+        for name, value in figures.items():
+            total[name] = total[name] + value if name in total else value
+    return processes.sum(total)
