@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from ingest.simulate.diary import Activity, Bout
 from ingest.simulate.movement import (
@@ -67,8 +68,8 @@ def draw(bout: Bout, person: Person, rng: np.random.Generator) -> Movement:
     skew = float(np.clip(0.7 * person.asymmetry + rng.normal(0, 0.3), -0.9, 0.9))
     movement = _DRAW[bout.activity](bout, person, rng, skew)
     if person.tremor_hz and bout.activity in (Activity.SITTING, Activity.STANDING):
-        level = np.exp(wander(rng, bout.duration_s, 1.0, 20.0)) * 0.02 * (wander(rng, bout.duration_s, 1.0, 60.0) > 0.3)
-        movement = replace(movement, tremor=level.astype(np.float32), tremor_hz=person.tremor_hz)
+        level = _bursts(rng, bout.duration_s, 0.4, 0.012, 30.0)
+        movement = replace(movement, tremor=level, tremor_hz=person.tremor_hz)
     return replace(movement, arm_m=person.arm_m, seed=int(rng.integers(1, 2**63)))
 
 
@@ -76,15 +77,15 @@ def _bursts(
     rng: np.random.Generator, duration_s: float, share: float, level: float, length_s: float
 ) -> NDArray[np.float32]:
     """A control that is on for `share` of the time, in stretches of about `length_s`, with log-normal strength."""
-    on = wander(rng, duration_s, 1.0, length_s) > np.quantile(wander(rng, 3600.0, 1.0, length_s), 1 - share)
+    on = wander(rng, duration_s, 1.0, length_s) > ndtri(1 - share)
     return (level * np.exp(wander(rng, duration_s, 0.5, length_s)) * on).astype(np.float32)
 
 
 def _sleep(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     postures = np.stack([rng.normal((0.3, 1.2, 0.0, 0.0), (0.5, 0.5, 1.2, 0.8)) for _ in range(5)])
     turns = gestures(
-        rng, bout.duration_s, pause_s=420 / person.restlessness, spread=1.1, flurry=0.6, length_s=(0.9, 0.5),
-        skew=skew, anchors=postures, scatter=(0.1, 0.15, 0.3, 0.2), stay=0.6,
+        rng, bout.duration_s, pause_s=200 / person.restlessness, spread=1.1, flurry=0.6, length_s=(0.9, 0.5),
+        skew=skew, anchors=postures, scatter=(0.1, 0.15, 0.3, 0.2), stay=0.6, continued=bout.continued,
     )  # fmt: skip
     return Movement(bout.duration_s, turns)
 
@@ -93,31 +94,32 @@ def _sitting(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
     duration = bout.duration_s
     manner = rng.choice(("still", "desk", "phone", "meal"), p=(0.45, 0.33, 0.12, 0.10))
     anchors, pause, share, level = {
-        "still": (np.stack((IN_LAP, ON_ARMREST, IN_LAP, HOLDING, AT_FACE)), 14.0, 0.05, 0.03),
-        "desk": (np.stack((ON_DESK, ON_DESK, ON_DESK, ON_ARMREST, AT_FACE)), 7.0, 0.35, 0.02),
-        "phone": (np.stack((HOLDING, HOLDING, IN_LAP)), 9.0, 0.25, 0.03),
-        "meal": (np.stack((ON_DESK, AT_FACE)), 2.5, 0.30, 0.05),
+        "still": (np.stack((IN_LAP, ON_ARMREST, IN_LAP, HOLDING, AT_FACE)), 18.0, 0.3, 0.004),
+        "desk": (np.stack((ON_DESK, ON_DESK, ON_DESK, ON_ARMREST, AT_FACE)), 10.0, 0.5, 0.012),
+        "phone": (np.stack((HOLDING, HOLDING, IN_LAP)), 11.0, 0.5, 0.012),
+        "meal": (np.stack((ON_DESK, AT_FACE)), 3.0, 0.5, 0.025),
     }[manner]
     own = rng.normal(0, (0.15, 0.2, 0.4, 0.2))
     moves = gestures(
         rng, duration, pause_s=pause / person.restlessness, spread=1.2, flurry=0.35,
         length_s=(0.75 / person.vigour, 0.4), skew=skew, anchors=anchors + own,
-        scatter=(0.05, 0.08, 0.2, 0.08), stay=0.7, returning=manner == "meal",
+        scatter=(0.03, 0.05, 0.12, 0.06), stay=0.85, returning=manner == "meal",
+        continued=bout.continued,
     )  # fmt: skip
     return Movement(
-        duration, moves, sway=_bursts(rng, duration, share, level * person.vigour, 6.0), sway_hz=rng.uniform(1.5, 3.0)
+        duration, moves, sway=_bursts(rng, duration, share, level * person.vigour, 6.0), sway_hz=rng.uniform(0.8, 2.5)
     )
 
 
 def _standing(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     own = rng.normal(0, (0.08, 0.15, 0.3, 0.1))
     moves = gestures(
-        rng, bout.duration_s, pause_s=5.0 / person.restlessness, spread=1.1, flurry=0.35,
+        rng, bout.duration_s, pause_s=7.0 / person.restlessness, spread=1.1, flurry=0.35,
         length_s=(0.8 / person.vigour, 0.4), skew=skew,
         anchors=np.stack((HANGING, HANGING, HOLDING, AT_WORKTOP, AT_FACE)) + own,
-        scatter=(0.1, 0.15, 0.3, 0.15), stay=0.6,
+        scatter=(0.06, 0.1, 0.2, 0.1), stay=0.75,
     )  # fmt: skip
-    level = 0.012 * np.exp(wander(rng, bout.duration_s, 0.8, 8.0)) * person.vigour
+    level = 0.009 * np.exp(wander(rng, bout.duration_s, 0.8, 8.0)) * person.vigour
     return Movement(bout.duration_s, moves, sway=level.astype(np.float32), sway_hz=rng.uniform(0.6, 1.2))
 
 
@@ -139,7 +141,6 @@ def _strides(
         pause = rng.uniform(1.0, 6.0)
         strength[int(at * CONTROL_HZ) : int((at + pause) * CONTROL_HZ)] = 0.0
         at += pause + rng.exponential(stops_each_s)
-    strength[-max(2, int(0.5 * CONTROL_HZ)) :] = 0.0
     seconds_on = _seconds_since(strength > 0)
     warm = 1 - 0.25 * np.exp(-seconds_on / 1.2)
     return (strides_per_s * (1 + drift) * warm).astype(np.float32), (strength * (0.6 + 0.4 * warm)).astype(np.float32)
@@ -158,18 +159,20 @@ def _gait(
 ) -> Movement:  # fmt: skip
     """Arm swing at stride rate, the body's bounce at step rate, a jolt a step."""
     shape = np.zeros((CHANNELS, HARMONICS, 2))
-    swing_wave = skewed_cycle(skew)
-    shape[SHOULDER] = swing * harmonics_of(swing_wave)
-    shape[ELBOW] = elbow * harmonics_of(skewed_cycle(skew, lead=rng.normal(-0.5, 0.3)))
-    shape[ROLL] = 0.5 * swing * harmonics_of(skewed_cycle(-skew, lead=rng.normal(0.8, 0.5)))
-    shape[TURN] = 0.2 * swing * harmonics_of(skewed_cycle(skew, lead=rng.normal(0.3, 0.4)))
+    arm = 0.4 * skew
+    shape[SHOULDER] = swing * harmonics_of(skewed_cycle(arm))
+    shape[ELBOW] = elbow * harmonics_of(skewed_cycle(arm, lead=rng.normal(-0.5, 0.3)))
+    shape[ROLL] = 0.5 * swing * harmonics_of(skewed_cycle(-arm, lead=rng.normal(0.8, 0.5)))
+    shape[TURN] = 0.2 * swing * harmonics_of(skewed_cycle(arm, lead=rng.normal(0.3, 0.4)))
     step = skewed_cycle(
         float(np.clip(skew + rng.normal(0, 0.3), -0.9, 0.9)), times_a_cycle=2, lead=rng.normal(2.6, 0.4)
     )
     shape[UP] = bounce_g * harmonics_of(step + 0.15 * skewed_cycle(skew, lead=rng.uniform(0, 6.3)))
     shape[FORWARD] = 0.5 * bounce_g * harmonics_of(skewed_cycle(-skew, times_a_cycle=2, lead=rng.normal(1.0, 0.4)))
     shape[SIDE] = 0.25 * bounce_g * harmonics_of(skewed_cycle(skew, lead=rng.uniform(0, 6.3)))
-    shape *= np.exp(rng.normal(0, 0.15, shape.shape))
+    shape *= np.exp(rng.normal(0, 0.2, shape.shape))
+    roughness = 0.35 * bounce_g / np.arange(1, HARMONICS + 1)[:, None]
+    shape[UP : SIDE + 1] += roughness * rng.standard_normal((3, HARMONICS, 2))
     cycle_hz, strength = _strides(rng, bout.duration_s, bout.cadence / 2, stops_each_s)
     own_side = rng.uniform(1.0, 1.3)
     return Movement(
@@ -183,8 +186,8 @@ def _gait(
             jolt_direction=(1.0, rng.normal(0.5, 0.3), rng.normal(0.0, 0.3)),
             jolt_s=rng.uniform(0.01, 0.05),
         ),
-        sway=(0.02 * np.exp(wander(rng, bout.duration_s, 0.4, 5.0))).astype(np.float32),
-        sway_hz=0.8,
+        sway=(0.10 * np.exp(wander(rng, bout.duration_s, 0.4, 5.0))).astype(np.float32),
+        sway_hz=0.5,
         wobble_hz=person.wobble_hz,
     )
 
@@ -195,16 +198,16 @@ def _walking(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
     return _gait(
         bout, person, rng, skew,
         pose=HANGING if free else HOLDING * (0.6, rng.uniform(0.5, 1.0), 1.0, 1.0),
-        swing=person.swing * pace**2 * (rng.uniform(0.8, 1.2) if free else rng.uniform(0.05, 0.3)),
-        elbow=person.swing * 0.5 * (1.0 if free else 0.2), bounce_g=0.22 * pace**2,
-        jolt_g=person.impact_g * pace**2, stops_each_s=90.0,
+        swing=person.swing * pace * (rng.uniform(0.8, 1.2) if free else rng.uniform(0.05, 0.3)),
+        elbow=person.swing * 0.5 * (1.0 if free else 0.2), bounce_g=0.13 * pace,
+        jolt_g=2.2 * person.impact_g * pace, stops_each_s=90.0,
     )  # fmt: skip
 
 
 def _running(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     return _gait(
-        bout, person, rng, skew, pose=np.array([0.0, 1.6, -0.9, 0.1]), swing=1.3 * person.swing,
-        elbow=0.35, bounce_g=1.0 * person.vigour, jolt_g=3.0 * person.impact_g, stops_each_s=400.0,
+        bout, person, rng, skew, pose=np.array([0.0, 1.6, -0.9, 0.1]), swing=0.9 * person.swing,
+        elbow=0.25, bounce_g=0.9 * person.vigour, jolt_g=3.0 * person.impact_g, stops_each_s=400.0,
     )  # fmt: skip
 
 
@@ -213,25 +216,25 @@ def _stairs(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -
     return _gait(
         bout, person, rng, skew, pose=HANGING if rng.random() < 0.7 else AT_WORKTOP,
         swing=person.swing * rng.uniform(0.4, 0.9), elbow=0.2, bounce_g=0.28 if down else 0.18,
-        jolt_g=person.impact_g * (1.6 if down else 0.6), stops_each_s=60.0,
+        jolt_g=person.impact_g * (2.6 if down else 1.2), stops_each_s=60.0,
     )  # fmt: skip
 
 
 def _housework(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     duration = bout.duration_s
     moves = gestures(
-        rng, duration, pause_s=1.6 / person.vigour, spread=1.0, flurry=0.5, length_s=(0.6 / person.vigour, 0.4),
+        rng, duration, pause_s=1.6 / person.vigour, spread=1.0, flurry=0.5, length_s=(0.8 / person.vigour, 0.4),
         skew=skew, anchors=np.stack((AT_WORKTOP, AT_WORKTOP, HOLDING, BELOW, ABOVE, HANGING)),
-        scatter=(0.2, 0.25, 0.4, 0.3), stay=0.7,
+        scatter=(0.25, 0.3, 0.5, 0.4), stay=0.6,
     )  # fmt: skip
     shape = np.zeros((CHANNELS, HARMONICS, 2))
     strokes = rng.uniform(1.0, 3.2)
-    size = person.vigour * rng.uniform(0.12, 0.3) / strokes
+    size = person.vigour * rng.uniform(0.1, 0.25) / strokes**1.5
     for joint, share in ((SHOULDER, 1.0), (ELBOW, rng.uniform(0.3, 1.2)), (ROLL, 0.8), (TURN, rng.uniform(0.2, 1.0))):
-        shape[joint] = share * size * harmonics_of(skewed_cycle(skew, lead=rng.uniform(0, 6.3)))
+        shape[joint] = share * size * harmonics_of(skewed_cycle(0.5 * skew, lead=rng.uniform(0, 6.3)))
     rhythm = Rhythm(
         cycle_hz=(strokes * (1 + wander(rng, duration, 0.08, 4.0))).astype(np.float32),
-        strength=np.minimum(_bursts(rng, duration, 0.4, 0.8, 8.0), 1.5),
+        strength=np.minimum(_bursts(rng, duration, 0.25, 0.8, 8.0), 1.0),
         harmonics=shape,
     )
     level = 0.04 * np.exp(wander(rng, duration, 0.6, 5.0)) * person.vigour
@@ -243,7 +246,8 @@ def _housework(bout: Bout, person: Person, rng: np.random.Generator, skew: float
 def _reaching(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     moves = gestures(
         rng, bout.duration_s, pause_s=0.9 / person.vigour, spread=0.6, flurry=0.2,
-        length_s=(0.75 / person.vigour, 0.25), skew=skew, anchors=np.stack((AT_WORKTOP, ABOVE, ABOVE, BELOW)), scatter=(0.2, 0.2, 0.3, 0.3), returning=True,
+        length_s=(0.75 / person.vigour, 0.25), skew=skew,
+        anchors=np.stack((AT_WORKTOP, ABOVE, ABOVE, BELOW)), scatter=(0.2, 0.2, 0.3, 0.3), returning=True,
     )  # fmt: skip
     level = 0.02 * person.vigour
     return Movement(
@@ -273,7 +277,7 @@ def _cycling(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
 
 def _non_wear(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     lying = np.array([np.pi / 2, 0.0, rng.choice((0.0, np.pi, np.pi / 2)), 0.0]) + rng.normal(0, 0.03, 4)
-    return Movement(bout.duration_s, _pose(lying))
+    return Movement(bout.duration_s, _pose(lying)[bout.continued :])
 
 
 _DRAW: dict[Activity, Callable[[Bout, Person, np.random.Generator, float], Movement]] = {

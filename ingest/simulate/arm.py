@@ -38,6 +38,8 @@ from ingest.simulate.movement import (
 STANDARD_GRAVITY = 9.80665
 QUIET = 1e-8
 """Radians or g below which a part of the movement counts as still."""
+STOP_S = 0.6
+"""How long before a stretch's end its rhythm begins to stop."""
 FADE_S = 0.12
 """Time constant of each of three smoothers in a row that follow a control."""
 
@@ -119,12 +121,19 @@ def _uniform(word):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _follow(smoothers, target, share):  # type: ignore[no-untyped-def]
-    """Three smoothers in a row move towards `target` by a share each sample; their output."""
-    smoothers[0] += share * (target - smoothers[0])
-    smoothers[1] += share * (smoothers[0] - smoothers[1])
-    smoothers[2] += share * (smoothers[1] - smoothers[2])
-    return smoothers[2]
+def _follow(smoothers, row, target, share):  # type: ignore[no-untyped-def]
+    """Three smoothers in a row (`row` of `smoothers`) move towards `target` by a share each sample; their output."""
+    first = smoothers[row, 0] + share * (target - smoothers[row, 0])
+    second = smoothers[row, 1] + share * (first - smoothers[row, 1])
+    third = smoothers[row, 2] + share * (second - smoothers[row, 2])
+    smoothers[row, 0], smoothers[row, 1], smoothers[row, 2] = first, second, third
+    return third
+
+
+@njit(cache=True)
+def _minimum_jerk(part):  # type: ignore[no-untyped-def]
+    """How much of a way is done after a part (0 to 1) of its time."""
+    return part * part * part * (10 + part * (6 * part - 15))
 
 
 @njit(cache=True)
@@ -143,39 +152,50 @@ def _feel(  # type: ignore[no-untyped-def]
     near, far, push = 2 * decay * np.cos(turn), -decay * decay, 1.3 * np.sin(turn)
     jolt_left, jolt_now = 0, 0.0
     jolt_samples = max(1, int(jolt_s * rate))
-    gesture, held, previous_control = 0, 0, -1
+    end_s = (felt.shape[0] - 1) * step_s
+    gesture, held, previous_control, asleep = 0, 0, -1, False
     sway_target = np.zeros(JOINTS)
     angle = pose.copy()
     wave = np.zeros(CHANNELS)
     for i in range(felt.shape[0]):
         now = i * step_s
         control = int(now * CONTROL_HZ)
+        if control != previous_control:
+            asleep = (
+                strength[control] == 0 and shaking[control] == 0 and tremor_size[control] == 0 and sway_sd[control] == 0
+                and held > 3 and force[3] < 1e-4
+                and (gesture >= start_s.size or start_s[gesture] > (control + 1) / CONTROL_HZ)
+            )  # fmt: skip
+            for joint in range(JOINTS):
+                sway_target[joint] = sway_sd[control] * sway_gain * _uniform(word)
+            previous_control = control
+        if asleep:
+            felt[i, 0], felt[i, 1], felt[i, 2] = force[0], force[1], force[2]
+            continue
         moving = False
 
         while gesture < start_s.size and now >= start_s[gesture] + length_s[gesture]:
             pose[:] = target[gesture]
             gesture += 1
             moving = True
-        angle[:] = pose
+        for joint in range(JOINTS):
+            angle[joint] = pose[joint]
         if gesture < start_s.size and now > start_s[gesture]:
             part = (now - start_s[gesture]) / length_s[gesture]
             part += skew[gesture] * part * (1 - part)
-            done = part * part * part * (10 + part * (6 * part - 15))
+            done = _minimum_jerk(part)
             for joint in range(JOINTS):
                 angle[joint] += done * (target[gesture, joint] - pose[joint])
             moving = True
 
-        if sway_sd[control] > 0 or np.abs(sway[:, 2]).max() > QUIET:
-            if control != previous_control:
-                for joint in range(JOINTS):
-                    sway_target[joint] = sway_sd[control] * sway_gain * _uniform(word)
-            for joint in range(JOINTS):
-                angle[joint] += _follow(sway[joint], sway_target[joint], sway_share)
-            moving = True
-        previous_control = control
+        for joint in range(JOINTS):
+            swayed = _follow(sway, joint, sway_target[joint], sway_share)
+            angle[joint] += swayed
+            moving = moving or abs(swayed) > QUIET
 
-        wave[:] = 0.0
-        beat = _follow(fades[0], strength[control], fade_share)
+        for channel in range(CHANNELS):
+            wave[channel] = 0.0
+        beat = _follow(fades, 0, strength[control], fade_share) * _minimum_jerk(min(1.0, (end_s - now) / STOP_S))
         if beat > QUIET:
             before = phase[0]
             phase[0] += 2 * np.pi * cycle_hz[control] * step_s
@@ -195,20 +215,17 @@ def _feel(  # type: ignore[no-untyped-def]
                 angle[joint] += beat * wave[joint]
             moving = True
 
-        shiver = _follow(fades[2], tremor_size[control], fade_share)
+        shiver = _follow(fades, 2, tremor_size[control], fade_share)
         if shiver > QUIET:
             phase[1] = (phase[1] + 2 * np.pi * tremor_hz * (1 + 0.3 * _uniform(word)) * step_s) % (2 * np.pi)
             angle[ROLL] += shiver * np.sin(phase[1])
             angle[ELBOW] += 0.4 * shiver * np.sin(phase[1] + 0.7)
             moving = True
 
-        shake = _follow(fades[1], shaking[control], fade_share)
+        shake = _follow(fades, 1, shaking[control], fade_share)
         if shake > QUIET or jolt_left > 0:
             moving = True
         held = 0 if moving else held + 1
-        if held > 3 and force[3] < 1e-4 and track[0, 0] == track[0, 0]:
-            felt[i, 0], felt[i, 1], felt[i, 2] = force[0], force[1], force[2]
-            continue
 
         upper, fore = angle[SHOULDER], angle[SHOULDER] + angle[ELBOW]
         sin_fore, cos_fore = np.sin(fore), np.cos(fore)
@@ -232,7 +249,7 @@ def _feel(  # type: ignore[no-untyped-def]
         if jolt_left > 0:
             jolt = jolt_now
             jolt_left -= 1
-        loose = 0.25 * strong + 1.7 * shake
+        loose = 0.08 * strong + 1.7 * shake
         ring = 0.0
         for axis in range(3):
             drive = jolt * jolt_direction[axis] + loose * _uniform(word)
@@ -250,3 +267,4 @@ def _feel(  # type: ignore[no-untyped-def]
         force[1] = cos_roll * side + sin_roll * over
         force[2] = cos_roll * over - sin_roll * side
         felt[i, 0], felt[i, 1], felt[i, 2] = force[0], force[1], force[2]
+    fades[0, :] = 0.0

@@ -44,6 +44,7 @@ class Bout:
 
     `cadence` is in steps (cycling: turns of the crank) per second and 0 where there is none. `wearing`
     counts how often the device was put on before: a strap flip shows from one wearing to the next.
+    `continued`: a part of a bout that began before.
     """
 
     start_s: float
@@ -51,6 +52,7 @@ class Bout:
     activity: Activity
     cadence: float = 0.0
     wearing: int = 0
+    continued: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -62,7 +64,7 @@ LENGTH: dict[Activity, tuple[float, float, float]] = {
     A.SITTING: (420.0, 1.1, 5400.0),
     A.STANDING: (70.0, 0.9, 900.0),
     A.WALKING: (45.0, 1.0, 1500.0),
-    A.STAIRS: (16.0, 0.4, 60.0),
+    A.STAIRS: (22.0, 0.4, 75.0),
     A.HOUSEWORK: (200.0, 0.8, 2400.0),
     A.REACHING: (40.0, 0.6, 240.0),
     A.RUNNING: (1500.0, 0.3, 3600.0),
@@ -70,10 +72,10 @@ LENGTH: dict[Activity, tuple[float, float, float]] = {
 }
 """Median seconds, sigma of the logarithm, longest seconds."""
 
-HOME = {A.SITTING: 4.0, A.STANDING: 4.0, A.WALKING: 4.0, A.HOUSEWORK: 2.5, A.REACHING: 1.5, A.STAIRS: 0.8}
-DESK = {A.SITTING: 6.0, A.STANDING: 2.0, A.WALKING: 4.0, A.REACHING: 0.6, A.STAIRS: 0.6}
-ON_FEET = {A.SITTING: 2.0, A.STANDING: 5.0, A.WALKING: 5.0, A.HOUSEWORK: 2.0, A.REACHING: 3.0, A.STAIRS: 0.8}
-EVENING = {A.SITTING: 6.0, A.STANDING: 2.0, A.WALKING: 2.0, A.HOUSEWORK: 1.0, A.REACHING: 0.6, A.STAIRS: 0.5}
+HOME = {A.SITTING: 4.0, A.STANDING: 4.0, A.WALKING: 4.0, A.HOUSEWORK: 2.5, A.REACHING: 1.5, A.STAIRS: 1.2}
+DESK = {A.SITTING: 6.0, A.STANDING: 2.0, A.WALKING: 4.0, A.REACHING: 0.6, A.STAIRS: 1.0}
+ON_FEET = {A.SITTING: 2.0, A.STANDING: 5.0, A.WALKING: 5.0, A.HOUSEWORK: 2.0, A.REACHING: 3.0, A.STAIRS: 1.2}
+EVENING = {A.SITTING: 6.0, A.STANDING: 2.0, A.WALKING: 2.0, A.HOUSEWORK: 1.0, A.REACHING: 0.6, A.STAIRS: 0.8}
 
 Appointment = tuple[float, Activity, float]
 """Seconds of the day, activity, length in seconds."""
@@ -137,8 +139,8 @@ def _nights_and_days(person: Person, days: int, rng: np.random.Generator) -> Ite
     """Activities and lengths from the midnight before the recording, over `days` whole days."""
     now = 0.0
     for day in range(days):
-        wake_s = (day * 24 + person.wake_h + rng.normal(0, 0.5)) * 3600
-        bed_s = (day * 24 + person.bed_h + rng.normal(0, 0.5)) * 3600
+        wake_s = (day * 24 + person.wake_h + rng.normal(0, 0.35)) * 3600
+        bed_s = (day * 24 + person.bed_h + rng.normal(0, 0.35)) * 3600
         if rng.random() < 0.4 and wake_s - now > 3 * 3600:
             asleep, there, up, back = rng.uniform((0.4, 10, 40, 10), (0.8, 25, 150, 25)) * (wake_s - now, 1, 1, 1)
             yield from ((A.SLEEP, asleep), (A.WALKING, there), (A.STANDING, up), (A.WALKING, back))

@@ -23,6 +23,8 @@ UP, FORWARD, SIDE = range(4, 7)
 """Channels of a rhythm after the joints: acceleration of the body in g."""
 CHANNELS = 7
 HARMONICS = 6
+END_S = 0.1
+"""A gesture ends at least so long before its stretch, so that the arm arrives."""
 
 GESTURE = np.dtype([("start_s", "f8"), ("length_s", "f8"), ("skew", "f8"), ("pose", "f8", JOINTS)])
 
@@ -79,7 +81,7 @@ class Movement:
     """Control: amplitude in radians."""
     tremor_hz: float = 0.0
     wobble_hz: float = 10.0
-    wobble_damping: float = 0.25
+    wobble_damping: float = 0.4
     arm_m: float = 0.55
     seed: int = field(default=1)
     """Of the kernel's own fast noise; not 0."""
@@ -97,7 +99,7 @@ def skewed_cycle(skew: float, times_a_cycle: int = 1, lead: float = 0.0) -> NDAr
     `times_a_cycle` waves stand in one cycle, shifted forward by `lead` radians of the wave.
     """
     phase = times_a_cycle * 2 * np.pi * np.arange(256) / 256 + lead
-    return np.cos(phase + 0.8 * skew * np.sin(phase))
+    return np.cos(phase + skew * np.sin(phase))
 
 
 def gestures(
@@ -113,11 +115,13 @@ def gestures(
     scatter: tuple[float, float, float, float],
     stay: float = 0.0,
     returning: bool = False,
+    continued: bool = False,
 ) -> NDArray[np.void]:
-    """Movements from pose to pose for a stretch; the first takes the arm from wherever it is.
+    """Movements from pose to pose for a stretch; the first comes at once, unless the stretch is `continued`.
 
     A pause is log-normal (median `pause_s`, sigma `spread`), or with probability `flurry` under a
-    second; a movement takes a log-normal time (median and sigma in `length_s`). It ends near one of
+    second; a movement takes a log-normal time (median and sigma in `length_s`) times the root of its way in
+    radians. It ends near one of
     `anchors` (poses, one a row; the same as before with probability `stay`), off by normal `scatter` a
     joint. `returning`: every second movement goes back to the first anchor.
     """
@@ -128,15 +132,17 @@ def gestures(
     pause = rng.lognormal(np.log(pause_s), spread, count)
     in_flurry = rng.random(count) < flurry
     pause[in_flurry] = rng.uniform(0.05, 0.8, int(in_flurry.sum()))
-    pause[0] = 0.0
-    length = np.clip(rng.lognormal(np.log(length_s[0]), length_s[1], count), least, 6.0)
+    pause[0] *= continued
     changes = (rng.random(count) >= stay).cumsum()
     anchor = rng.integers(len(anchors), size=count + 1)[changes]
     if returning:
         anchor[::2] = 0
+    pose = anchors[anchor] + rng.standard_normal((count, JOINTS)) * scatter
+    way = np.linalg.norm(np.diff(pose, axis=0, prepend=pose[:1] + 1.0), axis=1)
+    length = np.clip(rng.lognormal(np.log(length_s[0]), length_s[1], count) * np.sqrt(way), least, 6.0)
     made = np.zeros(count, dtype=GESTURE)
     made["start_s"] = np.cumsum(pause) + np.concatenate(([0.0], np.cumsum(length)[:-1]))
     made["length_s"] = length
     made["skew"] = np.clip(skew + rng.normal(0, 0.25, count), -0.9, 0.9)
-    made["pose"] = anchors[anchor] + rng.standard_normal((count, JOINTS)) * scatter
-    return made[made["start_s"] + made["length_s"] < duration_s]
+    made["pose"] = pose
+    return made[made["start_s"] + made["length_s"] < duration_s - END_S]

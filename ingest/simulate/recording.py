@@ -19,7 +19,7 @@ from ingest.simulate.population import Device, Packing, Person, device, person
 from ingest.simulate.sensor import Sensor, mounting
 from ingest.simulate.streams import Purpose, stream
 
-STRETCH_S = 1_800.0
+STRETCH_S = 3_600.0
 """Longest stretch made at once: it bounds the memory."""
 FIRST_DAY = np.datetime64("2024-03-04")
 LIGHT_AT_NIGHT, LIGHT_BY_DAY = 60.0, 380.0
@@ -183,7 +183,10 @@ def _stretches(bouts: Sequence[Bout]) -> list[Bout]:
     for bout in bouts:
         count = int(np.ceil(bout.duration_s / STRETCH_S))
         edges = np.linspace(bout.start_s, bout.end_s, count + 1)
-        parts += [replace(bout, start_s=float(a), end_s=float(b)) for a, b in pairwise(edges)]
+        parts += [
+            replace(bout, start_s=float(a), end_s=float(b), continued=bool(a > bout.start_s))
+            for a, b in pairwise(edges)
+        ]
     return parts
 
 

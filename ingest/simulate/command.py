@@ -1,0 +1,32 @@
+"""`persondays simulate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder for the recordings and truth.parquet.")],
+    participants: Annotated[int, typer.Option(help="How many people.")] = 12,
+    days: Annotated[float, typer.Option(help="Length of each recording in days of 24 hours.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes (default: one a core).")] = None,
+) -> None:
+    """Make Axivity .cwa files of a plausible population, and a table of what each person did when."""
+    import os
+
+    from ingest.simulate.cohort import TRUTH, Cohort, make
+    from pipeline.errors import UserError
+
+    if workers is not None and workers < 1:
+        raise UserError(f"expected --workers of 1 or more, found {workers}.")
+    made = make(Cohort(participants, days, seed), out, workers or len(os.sched_getaffinity(0)))
+    size = sum(path.stat().st_size for path in out.glob("*.cwa"))
+    if made:
+        typer.echo(f"{participants} recordings of {days:g} days ({size / 1e6:,.0f} MB, {made} made now) in {out}")
+        typer.echo(f"truth: {out / TRUTH}")
+    else:
+        typer.echo(f"nothing to do: {out} holds all {participants} recordings and {TRUTH}")
