@@ -53,15 +53,15 @@ def run(app: typer.Typer, name: str | None = None) -> int:
     """
     try:
         result = typer.main.get_command(app).main(standalone_mode=False, prog_name=name)
-        return result if isinstance(result, int) else 0
+        status = result if isinstance(result, int) else 0
+        return _interrupted() if status == INTERRUPTED else status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     except CLICK_EXCEPTION as error:
         error.show()
         return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print("stopped. Run the same command again to go on where it stopped.", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted()
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -71,6 +71,11 @@ def run(app: typer.Typer, name: str | None = None) -> int:
             file=sys.stderr,
         )
     return 1
+
+
+def _interrupted() -> int:
+    print("stopped. Run the same command again to go on where it stopped.", file=sys.stderr)
+    return INTERRUPTED
 
 
 def run_command(command: Callable[..., Any], name: str) -> int:
