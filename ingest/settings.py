@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pipeline.grid import COUNTS_PER_G
-from pipeline.resample import Method
 
 STEPS_VERSION = 1
 """Raised whenever a signal step gives other values than before."""
@@ -15,7 +15,7 @@ STEPS_VERSION = 1
 class SignalSettings:
     """Settings of the signal steps; raises ValueError for impossible ones."""
 
-    resampling: Method = "bandlimited"
+    resampling: Literal["bandlimited", "linear", "nearest"] = "bandlimited"
     """How samples come to 30 Hz; `nearest` is what OxWearables' public weights saw."""
     require_calibration: bool = False
     """Reject a recording that cannot be calibrated, instead of keeping it flagged."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from pipeline.grid import AXES, COUNTS_PER_G, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_SECOND
@@ -46,6 +47,22 @@ def motion(
 
     Does not change when the device is turned. NaN where the second is not measured.
     """
-    ticks_CSk = signal_CT.reshape(AXES, -1, TICKS_PER_SECOND).astype(np.float64)
-    variance_S = ticks_CSk.var(axis=2).sum(axis=0)
-    return np.where(state_S & MEASURED, np.sqrt(variance_S) / counts_per_g, np.nan).astype(np.float32)
+    motion_S = _spread(np.ascontiguousarray(signal_CT)) / (TICKS_PER_SECOND * counts_per_g)
+    return np.where(state_S & MEASURED, motion_S, np.nan).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _spread(signal_CT: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Root of the summed variance of each second's counts, times the ticks of a second; exact sums of integers."""
+    seconds = signal_CT.shape[1] // TICKS_PER_SECOND
+    squares_S = np.zeros(seconds, dtype=np.int64)
+    for c in range(signal_CT.shape[0]):
+        x_T = signal_CT[c]
+        for s in range(seconds):
+            total, squares = np.int64(0), np.int64(0)
+            for t in range(s * TICKS_PER_SECOND, (s + 1) * TICKS_PER_SECOND):
+                value = np.int64(x_T[t])
+                total += value
+                squares += value * value
+            squares_S[s] += TICKS_PER_SECOND * squares - total * total
+    return np.sqrt(squares_S)

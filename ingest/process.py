@@ -1,0 +1,187 @@
+"""The signal steps of one recording in their order: from decoded samples to person-days, one day at a time.
+
+What is cheap and concerns the whole recording (time, sums of every second, stillness, calibration, states)
+is done at once; the signal itself is resampled day by day, as the days are asked for, so that memory holds
+the recording and one day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.recording import Recording
+from ingest.settings import SignalSettings
+from ingest.signal.calibrate import Calibration, calibrate
+from ingest.signal.enmo import enmo
+from ingest.signal.nonwear import nonwear
+from ingest.signal.quantise import quantise
+from ingest.signal.seconds import Seconds, summarise
+from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
+from ingest.signal.stationary import WINDOW_SECONDS, windows
+from ingest.signal.timeline import Timeline
+from ingest.signal.timing import fit
+from pipeline.errors import UserError
+from pipeline.grid import AXES, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY
+from pipeline.grid import WINDOW_SECONDS as LENGTHS
+from pipeline.person_day import PersonDay, motion
+from pipeline.resample import UNITY, Bank, Course, design, resample
+from pipeline.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR, eligible, eligible_starts, worn
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Processed:
+    """A recording whose days are ready to be made.
+
+    figures: quality figures of the recording, scalars by name with the unit in it. `start` and `end` are calendar
+        times, `serial` is the device's own.
+    """
+
+    figures: Figures
+    recording: Recording
+    settings: SignalSettings
+    timeline: Timeline
+    course: Course
+    bank: Bank
+    calibration: Calibration
+    celsius_S: NDArray[np.float64]
+    state_S: NDArray[np.uint8]
+
+    def days(self) -> Iterator[tuple[np.datetime64, PersonDay, Figures]]:
+        """Every calendar day with a measured second: the day, its person-day and its figures."""
+        resampled_CT = np.empty((AXES, TICKS_PER_DAY), dtype=np.int32)
+        for index in range(self.timeline.days):
+            state_S = self.state_S[_day(index)].copy()
+            if not (state_S & MEASURED).any():
+                continue
+            signal_CT = self._signal(index, resampled_CT)
+            day = PersonDay(signal_CT, motion(signal_CT, state_S, self.settings.counts_per_g), state_S)
+            yield self.timeline.midnight + index, day, day_figures(day, self.settings.counts_per_g)
+
+    def _signal(self, index: int, resampled_CT: NDArray[np.int32]) -> NDArray[np.int16]:
+        """The stored values of a day; `resampled_CT` is room to work in."""
+        first_tick = index * TICKS_PER_DAY
+        resample(self.recording.counts_CN, self.course, self.bank, first_tick, resampled_CT)
+        first_G, stop_G = (np.clip(tick_G - first_tick, 0, TICKS_PER_DAY) for tick_G in segment_ticks(self.course))
+        counts_per_g, calibration = self.settings.counts_per_g, self.calibration
+        gain_C, offset_C, drift_C = map(np.array, (calibration.gain_C, calibration.offset_C, calibration.drift_C))
+        warmer_S = np.nan_to_num(self.celsius_S[_day(index)] - calibration.reference_celsius)
+        offset_CS = (offset_C + gain_C * self.recording.offset_g_C)[:, None] + drift_C[:, None] * warmer_S
+        signal_CT = np.full((AXES, TICKS_PER_DAY), FILL, dtype=np.int16)
+        quantise(
+            resampled_CT,
+            first_G,
+            stop_G,
+            gain_C * self.recording.g_per_count_C * counts_per_g / UNITY,
+            offset_CS * counts_per_g,
+            signal_CT,
+        )
+        return signal_CT
+
+
+def _day(index: int) -> slice:
+    """The seconds of a day."""
+    return slice(index * SECONDS_PER_DAY, (index + 1) * SECONDS_PER_DAY)
+
+
+def process(recording: Recording, settings: SignalSettings, given: Calibration | None = None) -> Processed:
+    """Everything that has to be known about a recording before its days are made.
+
+    `given` are coefficients for this device from elsewhere, used where the recording does not give its own. Raises
+    UserError when the recording has no usable clock, or may not stay uncalibrated.
+    """
+    timeline = fit(recording)
+    course = timeline.course()
+    bank = design(timeline.rate_hz, settings.resampling)
+    seconds = summarise(recording, timeline)
+    size = timeline.days * SECONDS_PER_DAY
+    state_S = coverage(recording, timeline, course, bank.reach, size) | flags(seconds, timeline.rate_hz)
+    celsius_S = _temperature(recording, timeline, size)
+    still = windows(seconds, (state_S & MEASURED) != 0, (state_S & IDLE) != 0, recording)
+    usable_W = still.still_W & still.whole_W
+    celsius_W = celsius_S.reshape(-1, WINDOW_SECONDS).mean(axis=1)
+    calibration = calibrate(still.mean_CW[:, usable_W], celsius_W[usable_W], given)
+    if settings.require_calibration and calibration.outcome == "none":
+        raise UserError(
+            f"the recording cannot be calibrated: it has {calibration.windows} still windows, or they do not show "
+            "enough orientations. Without --require-calibration it is kept and flagged."
+        )
+    state_S = with_nonwear(state_S, nonwear(still.still_W))
+    figures = recording_figures(recording, timeline, seconds, calibration, state_S)
+    return Processed(figures, recording, settings, timeline, course, bank, calibration, celsius_S, state_S)
+
+
+def _temperature(recording: Recording, timeline: Timeline, seconds: int) -> NDArray[np.float64]:
+    """Temperature at the middle of each second, between those of the blocks; NaN where the device has none."""
+    segment_K = np.searchsorted(timeline.first_G, recording.first_K, side="right") - 1
+    usable_K = (segment_K >= 0) & (recording.first_K < timeline.stop_G[segment_K]) & np.isfinite(recording.celsius_K)
+    if not usable_K.any():
+        return np.full(seconds, np.nan)
+    block_s = timeline.seconds_of(recording.first_K[usable_K])
+    return np.interp(np.arange(seconds) + 0.5, block_s, recording.celsius_K[usable_K])
+
+
+def recording_figures(
+    recording: Recording,
+    timeline: Timeline,
+    seconds: Seconds,
+    calibration: Calibration,
+    state_S: NDArray[np.uint8],
+) -> Figures:
+    """Quality figures of a recording."""
+    gap_s = timeline.start_G[1:] - timeline.end_G[:-1] - 1 / timeline.rate_hz
+    start, end = timeline.instant(timeline.start_G[0]), timeline.instant(timeline.end_G[-1])
+    return {
+        "device": recording.device,
+        "serial": recording.serial,
+        "location": recording.location,
+        "start": str(start),
+        "end": str(end),
+        "samples": recording.samples,
+        "nominal_rate_hz": recording.nominal_rate_hz,
+        "rate_hz": timeline.rate_hz,
+        "upsampled": timeline.rate_hz < SAMPLE_RATE_HZ,
+        "rate_drift_ppm": timeline.drift_ppm,
+        "clock_residual_ms": timeline.residual_ms,
+        "damaged_blocks": recording.damaged_blocks,
+        "duplicate_blocks": timeline.duplicate_blocks,
+        "backward_blocks": timeline.backward_blocks,
+        "mended_stamps": timeline.mended_stamps,
+        "gaps": len(gap_s),
+        "gap_total_s": float(np.maximum(gap_s, 0).sum()),
+        "clipped_ticks": int(seconds.rail_ticks_S.sum()),
+        "impossible_samples": int(seconds.impossible_S.sum()),
+        "calibration": calibration.outcome,
+        "still_windows": calibration.windows,
+        "error_before_mg": calibration.error_before_mg,
+        "error_after_mg": calibration.error_after_mg,
+        **{f"gain_{axis}": value for axis, value in zip("xyz", calibration.gain_C, strict=True)},
+        **{f"offset_{axis}_g": value for axis, value in zip("xyz", calibration.offset_C, strict=True)},
+        **{f"drift_{axis}_g_per_celsius": value for axis, value in zip("xyz", calibration.drift_C, strict=True)},
+        "reference_celsius": calibration.reference_celsius,
+        "measured_hours": float(((state_S & MEASURED) != 0).sum() / 3600),
+        "wear_hours": float(worn(state_S).sum() / 3600),
+    }
+
+
+def day_figures(day: PersonDay, counts_per_g: float) -> Figures:
+    """Figures of a person-day: whole seconds by state, eligible starts by window length, motion, ENMO, checksum."""
+    state_S = day.state_S
+    eligible_S, worn_S = eligible(state_S), worn(state_S)
+    enmo_S = enmo(day.signal_CT, counts_per_g)[worn_S & ((state_S & MEASURED) != 0)]
+    bits = {"measured": MEASURED, "idle": IDLE, "gap": GAP, "clipped": CLIPPED, "nonwear": NONWEAR, "bad": BAD}
+    return {
+        **{f"{name}_seconds": int(((state_S & bit) != 0).sum()) for name, bit in bits.items()},
+        "wear_seconds": int(worn_S.sum()),
+        "eligible_seconds": int(eligible_S.sum()),
+        **{f"eligible_{length}s": int(eligible_starts(eligible_S, length).sum()) for length in LENGTHS},
+        "motion_sum_g": float(day.motion_S[eligible_S].sum(dtype=np.float64)),
+        "enmo_mg": float(enmo_S.mean(dtype=np.float64) * 1000) if enmo_S.size else None,
+        "checksum": day.checksum(),
+    }

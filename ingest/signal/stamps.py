@@ -1,0 +1,198 @@
+"""Which block stamps are believed, and where the recording breaks.
+
+Segments end where the stamps leave the line before them by more than 3 sample periods. A stamp that alone
+is out of line is not used, its samples are; a block that begins before the one before it ended (a
+duplicate, a clock set back) is dropped. Nothing is bridged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ingest.recording import Recording
+
+GAP_PERIODS = 3.0
+LOOK_AHEAD = 3
+"""A stamp is out of line alone when one of this many stamps after it is back on the line before it."""
+RATE_TOLERANCE = 0.1
+STAMPS_FOR_A_SLOPE = 25
+"""Fewer stamps give no rate of their own: it would be noise."""
+
+
+class Verdict(IntEnum):
+    """What becomes of a block."""
+
+    ON = 0
+    """On the line."""
+    BREAK = 1
+    """First of a segment."""
+    MENDED = 2
+    """Kept, without its stamp."""
+    DROPPED = 3
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """What the stamps of a recording say; seconds count from a midnight.
+
+    Segment g holds the samples first_G[g] <= i < stop_G[g]; the stamp s, believed and in segment segment_S[s], says
+    that sample sample_S[s] was taken at second_S[s]. period: seconds a sample, common to all segments.
+    """
+
+    first_G: NDArray[np.int64]
+    stop_G: NDArray[np.int64]
+    segment_S: NDArray[np.int64]
+    sample_S: NDArray[np.int64]
+    second_S: NDArray[np.float64]
+    period: float
+    most_jump_s: float
+    duplicate_blocks: int
+    backward_blocks: int
+    mended_stamps: int
+
+
+def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
+    """Judge every block, first by a rough rate, then by the rate of the stamps so believed."""
+    second_K = (recording.stamp_us_K - midnight_us) * np.float64(1e-6)
+    period = _rough_period(recording, second_K)
+    for _ in range(2):
+        verdict_K, most_jump = _judge(
+            recording.first_K,
+            recording.count_K,
+            recording.sequence_K,
+            recording.stamp_sample_K,
+            second_K,
+            recording.stamped_K,
+            period,
+        )
+        kept = np.flatnonzero(verdict_K != Verdict.DROPPED)
+        breaks = np.flatnonzero(verdict_K[kept] == Verdict.BREAK)
+        segment_K = np.cumsum(verdict_K[kept] == Verdict.BREAK) - 1
+        believed = verdict_K[kept] != Verdict.MENDED
+        segment_S, stamp_S = segment_K[believed], kept[believed]
+        period = _common_period(segment_S, recording.stamp_sample_K[stamp_S], second_K[stamp_S], period)
+    dropped = np.flatnonzero(verdict_K == Verdict.DROPPED)
+    duplicates = _duplicates(recording, dropped, kept) if dropped.size else 0
+    last_G = kept[np.append(breaks[1:], len(kept)) - 1]
+    return Stamps(
+        first_G=recording.first_K[kept[breaks]],
+        stop_G=recording.first_K[last_G] + recording.count_K[last_G],
+        segment_S=segment_S,
+        sample_S=recording.stamp_sample_K[stamp_S],
+        second_S=second_K[stamp_S],
+        period=period,
+        most_jump_s=most_jump,
+        duplicate_blocks=duplicates,
+        backward_blocks=len(dropped) - duplicates,
+        mended_stamps=len(kept) - len(stamp_S),
+    )
+
+
+def _duplicates(recording: Recording, dropped: NDArray[np.int64], kept: NDArray[np.int64]) -> int:
+    """How many of the dropped blocks have the number and the stamp of a kept one."""
+    same = np.isin(recording.stamp_us_K[dropped], recording.stamp_us_K[kept])
+    return int((same & np.isin(recording.sequence_K[dropped], recording.sequence_K[kept])).sum())
+
+
+def _rough_period(recording: Recording, second_K: NDArray[np.float64]) -> float:
+    """Median seconds a sample between neighbouring stamps; the nominal one where that is no sensible number."""
+    nominal = 1 / recording.nominal_rate_hz
+    samples = np.diff(recording.stamp_sample_K[recording.stamped_K])
+    seconds = np.diff(second_K[recording.stamped_K])[samples > 0]
+    if not seconds.size:
+        return nominal
+    period = float(np.median(seconds / samples[samples > 0]))
+    return period if abs(period / nominal - 1) < RATE_TOLERANCE else nominal
+
+
+@njit(cache=True, nogil=True)
+def _common_period(
+    segment_S: NDArray[np.int64], sample_S: NDArray[np.int64], second_S: NDArray[np.float64], otherwise: float
+) -> float:
+    """Least-squares seconds a sample, one slope for all segments and an offset each (running means: Welford 1962)."""
+    if segment_S.size < STAMPS_FOR_A_SLOPE:
+        return otherwise
+    spread, joint = 0.0, 0.0
+    number, sample, second = 0, 0.0, 0.0
+    for s in range(segment_S.size):
+        if s == 0 or segment_S[s] != segment_S[s - 1]:
+            number, sample, second = 0, 0.0, 0.0
+        number += 1
+        away = sample_S[s] - sample
+        sample += away / number
+        second += (second_S[s] - second) / number
+        spread += away * (sample_S[s] - sample)
+        joint += away * (second_S[s] - second)
+    return joint / spread if spread > 0 else otherwise
+
+
+@njit(cache=True, nogil=True)
+def _judge(
+    first_K: NDArray[np.int64],
+    count_K: NDArray[np.int64],
+    sequence_K: NDArray[np.int64],
+    sample_K: NDArray[np.int64],
+    second_K: NDArray[np.float64],
+    stamped_K: NDArray[np.bool_],
+    period: float,
+) -> tuple[NDArray[np.uint8], float]:
+    """What becomes of each block, and the largest jump of the clock in seconds.
+
+    On the line, first after a break, kept without its stamp, or dropped. The line goes on from the last stamp believed.
+    """
+    verdict_K = np.full(first_K.size, Verdict.DROPPED, dtype=np.uint8)
+    tolerance = GAP_PERIODS * period
+    most = 0.0
+    last = -1
+    line_sample, line_second = 0, 0.0
+    for k in range(first_K.size):
+        adjacent = last >= 0 and k == last + 1
+        follows = adjacent and sequence_K[k] == sequence_K[last] + 1
+        if not stamped_K[k]:
+            if follows:
+                verdict_K[k] = Verdict.MENDED
+                last = k
+            continue
+        if last < 0:
+            verdict = Verdict.BREAK
+        else:
+            end = line_second + (first_K[last] + count_K[last] - line_sample) * period
+            jump = second_K[k] + (first_K[k] - sample_K[k]) * period - end
+            if adjacent and abs(jump) <= tolerance:
+                verdict = Verdict.ON
+            elif follows and _returns(sequence_K, sample_K, second_K, stamped_K, k, line_sample, line_second, period):
+                verdict = Verdict.MENDED
+            else:
+                verdict = Verdict.BREAK if jump >= -tolerance else Verdict.DROPPED
+                most = max(most, abs(jump))
+        verdict_K[k] = verdict
+        if verdict != Verdict.DROPPED:
+            last = k
+        if verdict == Verdict.ON or verdict == Verdict.BREAK:
+            line_sample, line_second = int(sample_K[k]), second_K[k]
+    return verdict_K, most
+
+
+@njit(cache=True, nogil=True)
+def _returns(
+    sequence_K: NDArray[np.int64],
+    sample_K: NDArray[np.int64],
+    second_K: NDArray[np.float64],
+    stamped_K: NDArray[np.bool_],
+    k: int,
+    line_sample: int,
+    line_second: float,
+    period: float,
+) -> bool:
+    """Whether a stamp soon after block k lies on the line from before it."""
+    for j in range(k + 1, min(k + 1 + LOOK_AHEAD, sample_K.size)):
+        if stamped_K[j] and sequence_K[j] == sequence_K[k] + (j - k):
+            expected = line_second + (sample_K[j] - line_sample) * period
+            if abs(second_K[j] - expected) <= GAP_PERIODS * period:
+                return True
+    return False

@@ -1,0 +1,71 @@
+"""The state of every second of a recording: what was measured, what is an edge, a gap, clipped, not worn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.recording import Recording
+from ingest.signal.seconds import Seconds
+from ingest.signal.timeline import Timeline
+from pipeline.grid import SAMPLE_RATE_HZ, TICKS_PER_SECOND
+from pipeline.resample import Course
+from pipeline.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
+
+RAIL_SECONDS = 0.5
+"""A second with this much on the device's rail is bad."""
+
+
+def segment_ticks(course: Course) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First tick, and the tick after the last, of each contiguous segment that holds a tick."""
+    begins = np.flatnonzero(np.diff(course.lo_R, prepend=-1))
+    ends = np.append(begins[1:], course.lo_R.size) - 1
+    return course.first_tick_R[begins], course.stop_tick_R[ends]
+
+
+def coverage(recording: Recording, timeline: Timeline, course: Course, reach: int, seconds: int) -> NDArray[np.uint8]:
+    """Bits measured, idle and gap of the first `seconds` seconds, and bad at the edges of segments.
+
+    An edge is where a filter that reaches `reach` samples to both sides has lost taps.
+    """
+    first_G, stop_G = segment_ticks(course)
+    ticks_S = _ticks(first_G, stop_G, seconds)
+    midnight_us = timeline.midnight.astype("datetime64[us]").astype(np.int64)
+    idle_M2 = np.rint((recording.idle_spans_us - midnight_us) * (SAMPLE_RATE_HZ * 1e-6)).astype(np.int64)
+    idle_S = _ticks(idle_M2[:, 0], idle_M2[:, 1], seconds)
+    touched_S = np.zeros(seconds, dtype=bool)
+    touched_S[int(timeline.start_G[0]) : int(timeline.end_G[-1]) + 1] = True
+    lost = math.ceil(reach / timeline.rate_hz * SAMPLE_RATE_HZ)
+    edge_S = _ticks(first_G, np.minimum(first_G + lost, stop_G), seconds)
+    edge_S += _ticks(np.maximum(stop_G - lost, first_G), stop_G, seconds)
+    measured_S = ticks_S >= TICKS_PER_SECOND
+    state_S = np.where(measured_S, MEASURED, 0).astype(np.uint8)
+    state_S[~measured_S & (idle_S > 0)] |= IDLE
+    state_S[touched_S & (ticks_S + idle_S < TICKS_PER_SECOND)] |= GAP
+    state_S[edge_S > 0] |= BAD
+    return state_S
+
+
+def flags(seconds: Seconds, rate_hz: float) -> NDArray[np.uint8]:
+    """Bits clipped, and bad where half a second is on the rail or a value is beyond the device's range."""
+    bad_S = (seconds.rail_S >= RAIL_SECONDS * rate_hz) | (seconds.impossible_S > 0)
+    return np.where(seconds.rail_S > 0, CLIPPED, 0).astype(np.uint8) | np.where(bad_S, BAD, 0).astype(np.uint8)
+
+
+def with_nonwear(state_S: NDArray[np.uint8], nonwear_S: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The states with non-wear marked, on seconds that are measured or idle."""
+    known_S = (state_S & (MEASURED | IDLE)) != 0
+    return state_S | np.where(known_S & nonwear_S, NONWEAR, 0).astype(np.uint8)
+
+
+def _ticks(first_G: NDArray[np.int64], stop_G: NDArray[np.int64], seconds: int) -> NDArray[np.int64]:
+    """How many ticks of each second lie in spans of ticks; spans may reach beyond the seconds."""
+    first_G, stop_G = (np.clip(tick_G, 0, seconds * TICKS_PER_SECOND) for tick_G in (first_G, stop_G))
+    change_S = np.zeros(seconds + 2, dtype=np.int64)
+    for tick_G, sign in ((first_G, 1), (stop_G, -1)):
+        second_G, rest_G = np.divmod(tick_G, TICKS_PER_SECOND)
+        np.add.at(change_S, second_G, sign * (TICKS_PER_SECOND - rest_G))
+        np.add.at(change_S, second_G + 1, sign * rest_G)
+    return np.cumsum(change_S)[:seconds]

@@ -1,0 +1,156 @@
+"""When each sample was taken: a piecewise-linear fit of the device's own block stamps.
+
+A device samples by one oscillator and stamps by another, its calendar clock. True rates are 97 to 103 Hz
+at a nominal 100 and drift with temperature; a stamp is off by up to two samples, because samples wait in a
+buffer. So a single stamp is not believed, and the nominal rate is not either: within a contiguous segment
+(`stamps` says where they end), time is a continuous line with a knot every 50 stamps (a minute of an
+AX3), fitted by least squares (linear splines; de Boor 1978, A Practical Guide to Splines).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ingest.recording import Recording
+from ingest.signal.stamps import RATE_TOLERANCE, STAMPS_FOR_A_SLOPE, read_stamps
+from ingest.signal.timeline import Timeline
+from pipeline.errors import UserError
+from pipeline.grid import SECONDS_PER_DAY
+
+STAMPS_PER_KNOT = 50
+MOST_JUMP_HOURS = 24
+
+_DAY_US = SECONDS_PER_DAY * 1_000_000
+
+
+def fit(recording: Recording) -> Timeline:
+    """The timeline of a recording.
+
+    Raises UserError when no block has a time, the clock jumps by more than a day, or the true rate is more than
+    10% off the nominal one.
+    """
+    if not recording.stamped_K.any():
+        raise UserError("no block has a calendar time: the device's clock was never set. Leave this recording out.")
+    midnight_us = int(recording.stamp_us_K[recording.stamped_K.argmax()]) // _DAY_US * _DAY_US
+    stamps = read_stamps(recording, midnight_us)
+    if stamps.most_jump_s > MOST_JUMP_HOURS * 3600:
+        raise UserError(
+            f"the device's clock jumps by {stamps.most_jump_s / 3600:,.1f} hours inside the recording; at most "
+            f"{MOST_JUMP_HOURS} are taken for a gap. Split the recording where its clock was set, or leave it out."
+        )
+    if abs(stamps.period * recording.nominal_rate_hz - 1) > RATE_TOLERANCE:
+        raise UserError(
+            f"the device says {recording.nominal_rate_hz:g} Hz and its clock {1 / stamps.period:.4g} Hz; expected "
+            f"them within {RATE_TOLERANCE:.0%}. The stamps or the header are damaged: leave this recording out."
+        )
+    segment_R, sample_R, sample_stop_R, second_R, period_R, residual = _fit_segments(
+        stamps.first_G, stamps.stop_G, stamps.segment_S, stamps.sample_S, stamps.second_S, stamps.period
+    )
+    days_before = max(0, math.ceil(-second_R[0] / SECONDS_PER_DAY))
+    return Timeline(
+        midnight=np.datetime64(midnight_us, "us").astype("datetime64[D]") - days_before,
+        first_G=stamps.first_G,
+        stop_G=stamps.stop_G,
+        segment_R=segment_R,
+        sample_R=sample_R,
+        sample_stop_R=sample_stop_R,
+        second_R=second_R + days_before * SECONDS_PER_DAY,
+        period_R=period_R,
+        duplicate_blocks=stamps.duplicate_blocks,
+        backward_blocks=stamps.backward_blocks,
+        mended_stamps=stamps.mended_stamps,
+        residual_ms=residual * 1e3,
+    )
+
+
+@njit(cache=True, nogil=True)
+def _fit_segments(
+    first_G: NDArray[np.int64],
+    stop_G: NDArray[np.int64],
+    segment_S: NDArray[np.int64],
+    sample_S: NDArray[np.int64],
+    second_S: NDArray[np.float64],
+    period: float,
+) -> tuple[
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    float,
+]:
+    """Pieces of the fit (segment, first and last position, second, period) and the rms of the stamps about it."""
+    most = first_G.size + segment_S.size // STAMPS_PER_KNOT
+    segment_R = np.empty(most, dtype=np.int64)
+    sample_R, sample_stop_R, second_R, period_R = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
+    pieces = 0
+    squares = 0.0
+    begin = 0
+    for g in range(first_G.size):
+        end = begin
+        while end < segment_S.size and segment_S[end] == g:
+            end += 1
+        stamps = end - begin
+        parts = max(1, stamps // STAMPS_PER_KNOT)
+        knot_Q = np.empty(parts + 1)
+        knot_Q[0], knot_Q[parts] = first_G[g], stop_G[g] - 1
+        for q in range(1, parts):
+            knot_Q[q] = sample_S[begin + q * stamps // parts]
+        sample, off = sample_S[begin:end], second_S[begin:end] - sample_S[begin:end] * period
+        off_Q = _hat_fit(knot_Q, sample, off) if stamps >= STAMPS_FOR_A_SLOPE else np.full(parts + 1, off.mean())
+        for q in range(parts):
+            length = knot_Q[q + 1] - knot_Q[q]
+            segment_R[pieces] = g
+            sample_R[pieces], sample_stop_R[pieces] = knot_Q[q], knot_Q[q + 1]
+            second_R[pieces] = knot_Q[q] * period + off_Q[q]
+            period_R[pieces] = period + ((off_Q[q + 1] - off_Q[q]) / length if length > 0 else 0.0)
+            pieces += 1
+        q = 0
+        for s in range(stamps):
+            while q < parts - 1 and sample[s] >= knot_Q[q + 1]:
+                q += 1
+            length = knot_Q[q + 1] - knot_Q[q]
+            slope = (off_Q[q + 1] - off_Q[q]) / length if length > 0 else 0.0
+            squares += (off[s] - off_Q[q] - (sample[s] - knot_Q[q]) * slope) ** 2
+        begin = end
+    return (
+        segment_R[:pieces],
+        sample_R[:pieces],
+        sample_stop_R[:pieces],
+        second_R[:pieces],
+        period_R[:pieces],
+        np.sqrt(squares / max(1, segment_S.size)),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _hat_fit(knot_Q: NDArray[np.float64], x: NDArray[np.int64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values at the knots of the continuous broken line that is nearest to y(x) in least squares.
+
+    x ascends; points beyond the end knots lie on the end pieces, drawn out. Every piece has points.
+    """
+    size = knot_Q.size
+    diagonal, beside, right = np.zeros(size), np.zeros(size), np.zeros(size)
+    q = 0
+    for i in range(x.size):
+        while q < size - 2 and x[i] >= knot_Q[q + 1]:
+            q += 1
+        w = (x[i] - knot_Q[q]) / (knot_Q[q + 1] - knot_Q[q])
+        diagonal[q] += (1 - w) * (1 - w)
+        beside[q] += (1 - w) * w
+        diagonal[q + 1] += w * w
+        right[q] += (1 - w) * y[i]
+        right[q + 1] += w * y[i]
+    for q in range(1, size):
+        ratio = beside[q - 1] / diagonal[q - 1]
+        diagonal[q] -= ratio * beside[q - 1]
+        right[q] -= ratio * right[q - 1]
+    value = np.empty(size)
+    value[size - 1] = right[size - 1] / diagonal[size - 1]
+    for q in range(size - 2, -1, -1):
+        value[q] = (right[q] - beside[q] * value[q + 1]) / diagonal[q]
+    return value
