@@ -1,0 +1,5 @@
+"""`python -m pipeline` is `persondays`."""
+
+from pipeline.cli import main
+
+main()
