@@ -206,8 +206,8 @@ def _walking(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
 
 def _running(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     return _gait(
-        bout, person, rng, skew, pose=np.array([0.0, 1.6, -0.9, 0.1]), swing=0.9 * person.swing,
-        elbow=0.25, bounce_g=0.9 * person.vigour, jolt_g=3.0 * person.impact_g, stops_each_s=400.0,
+        bout, person, rng, skew, pose=np.array([0.0, 1.6, -0.9, 0.1]), swing=0.65 * person.swing,
+        elbow=0.2, bounce_g=1.0 * person.vigour, jolt_g=4.5 * person.impact_g, stops_each_s=400.0,
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ STANDARD_GRAVITY = 9.80665
 QUIET = 1e-8
 """Radians or g below which a part of the movement counts as still."""
 STOP_S = 0.6
-"""How long before a stretch's end its rhythm begins to stop."""
+"""How long before a stretch's end all but gestures begin to stop: the next one starts from the last pose."""
 FADE_S = 0.12
 """Time constant of each of three smoothers in a row that follow a control."""
 
@@ -48,17 +48,11 @@ class ArmState(NamedTuple):
     """What one stretch hands to the next; the kernel writes into these arrays."""
 
     pose: NDArray[np.float64]
-    """Angles without rhythm, sway and tremor."""
-    fades: NDArray[np.float64]
-    """(rhythm, shaking, tremor) x three smoothers."""
-    sway: NDArray[np.float64]
-    """Joints x three smoothers."""
+    """Angles after the last gesture."""
     wobble: NDArray[np.float64]
     """Three world axes x two past values of the resonator."""
     track: NDArray[np.float64]
     """(out, up, turn) of the wrist, two past values each."""
-    phase: NDArray[np.float64]
-    """Radians of the rhythm and the tremor."""
     force: NDArray[np.float64]
     """The last value given, and the strength of the last linear acceleration."""
 
@@ -68,11 +62,8 @@ def resting() -> ArmState:
     pose = np.array([0.5, 1.1, 0.0, 0.0])
     return ArmState(
         pose=pose,
-        fades=np.zeros((3, 3)),
-        sway=np.zeros((JOINTS, 3)),
         wobble=np.zeros((3, 2)),
         track=np.full((3, 2), np.nan),
-        phase=np.zeros(2),
         force=np.array([0.0, 0.0, 1.0, 0.0]),
     )
 
@@ -140,7 +131,7 @@ def _minimum_jerk(part):  # type: ignore[no-untyped-def]
 def _feel(  # type: ignore[no-untyped-def]
     felt, step_s, start_s, length_s, skew, target, cycle_hz, strength, harmonics, jolt_g, jolt_direction, jolt_s,
     sway_sd, sway_hz, shaking, tremor_size, tremor_hz, wobble_hz, wobble_damping, arm_m, word,
-    pose, fades, sway, wobble, track, phase, force,
+    pose, wobble, track, force,
 ):  # fmt: skip
     link = arm_m / 2
     rate = 1 / step_s
@@ -154,7 +145,7 @@ def _feel(  # type: ignore[no-untyped-def]
     jolt_samples = max(1, int(jolt_s * rate))
     end_s = (felt.shape[0] - 1) * step_s
     gesture, held, previous_control, asleep = 0, 0, -1, False
-    sway_target = np.zeros(JOINTS)
+    fades, sway, sway_target, phase = np.zeros((3, 3)), np.zeros((JOINTS, 3)), np.zeros(JOINTS), np.zeros(2)
     angle = pose.copy()
     wave = np.zeros(CHANNELS)
     for i in range(felt.shape[0]):
@@ -173,6 +164,7 @@ def _feel(  # type: ignore[no-untyped-def]
             felt[i, 0], felt[i, 1], felt[i, 2] = force[0], force[1], force[2]
             continue
         moving = False
+        closing = _minimum_jerk(min(1.0, (end_s - now) / STOP_S))
 
         while gesture < start_s.size and now >= start_s[gesture] + length_s[gesture]:
             pose[:] = target[gesture]
@@ -189,13 +181,13 @@ def _feel(  # type: ignore[no-untyped-def]
             moving = True
 
         for joint in range(JOINTS):
-            swayed = _follow(sway, joint, sway_target[joint], sway_share)
+            swayed = closing * _follow(sway, joint, sway_target[joint], sway_share)
             angle[joint] += swayed
             moving = moving or abs(swayed) > QUIET
 
         for channel in range(CHANNELS):
             wave[channel] = 0.0
-        beat = _follow(fades, 0, strength[control], fade_share) * _minimum_jerk(min(1.0, (end_s - now) / STOP_S))
+        beat = closing * _follow(fades, 0, strength[control], fade_share)
         if beat > QUIET:
             before = phase[0]
             phase[0] += 2 * np.pi * cycle_hz[control] * step_s
@@ -215,14 +207,14 @@ def _feel(  # type: ignore[no-untyped-def]
                 angle[joint] += beat * wave[joint]
             moving = True
 
-        shiver = _follow(fades, 2, tremor_size[control], fade_share)
+        shiver = closing * _follow(fades, 2, tremor_size[control], fade_share)
         if shiver > QUIET:
             phase[1] = (phase[1] + 2 * np.pi * tremor_hz * (1 + 0.3 * _uniform(word)) * step_s) % (2 * np.pi)
             angle[ROLL] += shiver * np.sin(phase[1])
             angle[ELBOW] += 0.4 * shiver * np.sin(phase[1] + 0.7)
             moving = True
 
-        shake = _follow(fades, 1, shaking[control], fade_share)
+        shake = closing * _follow(fades, 1, shaking[control], fade_share)
         if shake > QUIET or jolt_left > 0:
             moving = True
         held = 0 if moving else held + 1
@@ -267,4 +259,3 @@ def _feel(  # type: ignore[no-untyped-def]
         force[1] = cos_roll * side + sin_roll * over
         force[2] = cos_roll * over - sin_roll * side
         felt[i, 0], felt[i, 1], felt[i, 2] = force[0], force[1], force[2]
-    fades[0, :] = 0.0

@@ -136,7 +136,7 @@ class BlockMaker:
 
 def checksum(blocks: NDArray[np.void]) -> NDArray[np.uint16]:
     """What the last word of each block (dtype BLOCK) has to be for its 256 words to sum to zero."""
-    words = blocks.view("<u2").reshape(len(blocks), -1)
+    words = blocks.view("<u2").reshape(-1, BLOCK.itemsize // 2)
     total: NDArray[np.uint16] = words[:, :-1].sum(axis=1, dtype=np.uint16)
     return np.negative(total)
 

@@ -23,6 +23,8 @@ UP, FORWARD, SIDE = range(4, 7)
 """Channels of a rhythm after the joints: acceleration of the body in g."""
 CHANNELS = 7
 HARMONICS = 6
+QUICKEST, SLOWEST = 0.4, 6.0
+"""Seconds of a gesture of one radian."""
 END_S = 0.1
 """A gesture ends at least so long before its stretch, so that the arm arrives."""
 
@@ -99,7 +101,7 @@ def skewed_cycle(skew: float, times_a_cycle: int = 1, lead: float = 0.0) -> NDAr
     `times_a_cycle` waves stand in one cycle, shifted forward by `lead` radians of the wave.
     """
     phase = times_a_cycle * 2 * np.pi * np.arange(256) / 256 + lead
-    return np.cos(phase + skew * np.sin(phase))
+    return np.cos(phase + skew * np.cos(phase))
 
 
 def gestures(
@@ -125,10 +127,8 @@ def gestures(
     `anchors` (poses, one a row; the same as before with probability `stay`), off by normal `scatter` a
     joint. `returning`: every second movement goes back to the first anchor.
     """
-    least = 0.2
-    count = int(duration_s / (least + length_s[0] * 0.3)) + 2
     expected = duration_s / (pause_s * np.exp(spread**2 / 2) * (1 - flurry) + 0.4 * flurry + length_s[0])
-    count = min(count, int(2 * expected + 20))
+    count = int(2 * expected + 20)
     pause = rng.lognormal(np.log(pause_s), spread, count)
     in_flurry = rng.random(count) < flurry
     pause[in_flurry] = rng.uniform(0.05, 0.8, int(in_flurry.sum()))
@@ -138,8 +138,8 @@ def gestures(
     if returning:
         anchor[::2] = 0
     pose = anchors[anchor] + rng.standard_normal((count, JOINTS)) * scatter
-    way = np.linalg.norm(np.diff(pose, axis=0, prepend=pose[:1] + 1.0), axis=1)
-    length = np.clip(rng.lognormal(np.log(length_s[0]), length_s[1], count) * np.sqrt(way), least, 6.0)
+    way = np.linalg.norm(np.diff(pose, axis=0, prepend=pose[:1] + 1.5), axis=1)
+    length = np.clip(rng.lognormal(np.log(length_s[0]), length_s[1], count), QUICKEST, SLOWEST) * np.sqrt(way)
     made = np.zeros(count, dtype=GESTURE)
     made["start_s"] = np.cumsum(pause) + np.concatenate(([0.0], np.cumsum(length)[:-1]))
     made["length_s"] = length

@@ -202,11 +202,11 @@ def _light(start: np.datetime64, stretch: Bout) -> float:
 def _spoil(blocks: NDArray[np.void], recording: Recording, clock: Clock, rng: np.random.Generator) -> NDArray[np.void]:
     """Blocks with the recording's faults: some damaged, those in a gap left out."""
     faults, number = recording.faults, blocks["sequence_id"].astype(np.int64)
-    seconds = clock.seconds(number * int(blocks["sample_count"][0]) if len(blocks) else number)
+    seconds = clock.seconds(number * blocks["sample_count"])
     keep = np.ones(len(blocks), dtype=bool)
     for start_s, end_s in faults.gaps:
         keep &= (seconds < start_s) | (seconds >= end_s)
-    raw = blocks.view(np.uint8).reshape(len(blocks), -1)
+    raw = blocks.view(np.uint8).reshape(-1, blocks.dtype.itemsize)
     raw[np.isin(number, faults.bad_checksums), 200] ^= 0x5A
     for block in np.flatnonzero(np.isin(number, faults.garbage)):
         raw[block] = rng.integers(0, 256, raw.shape[1], dtype=np.uint8)

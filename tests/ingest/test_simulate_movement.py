@@ -1,0 +1,139 @@
+"""The arm: physics against a pendulum in plain numpy, quiet when still, smooth from bout to bout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ingest.simulate.activities import draw
+from ingest.simulate.arm import feel, resting
+from ingest.simulate.diary import Activity, Bout
+from ingest.simulate.movement import (
+    CHANNELS,
+    GESTURE,
+    HARMONICS,
+    JOINTS,
+    SHOULDER,
+    Movement,
+    Rhythm,
+    constant,
+    gestures,
+    harmonics_of,
+    skewed_cycle,
+)
+from ingest.simulate.population import person
+
+ACTIVITIES = [activity for activity in Activity if activity != Activity.GAP]
+CADENCE = {Activity.WALKING: 1.8, Activity.RUNNING: 2.7, Activity.STAIRS: 1.6, Activity.CYCLING: 1.2}
+HZ = 100
+
+
+def stretch(activity, seconds, participant=1, seed=0, arm=None):
+    bout = Bout(0.0, seconds, activity, CADENCE.get(activity, 0.0))
+    movement = draw(bout, person(0, participant), np.random.default_rng(seed))
+    return feel(movement, int(seconds * HZ), 1 / HZ, arm or resting())
+
+
+def test_a_swinging_arm_is_a_pendulum():
+    """Along the arm: gravity and centripetal force; across: gravity and tangential force."""
+    amplitude, hertz, seconds, arm_m = 0.4, 0.9, 20.0, 0.6
+    shape = np.zeros((CHANNELS, HARMONICS, 2))
+    shape[SHOULDER, 0, 0] = amplitude
+    hang = np.zeros(1, dtype=GESTURE)
+    hang["length_s"] = 1.0
+    rhythm = Rhythm(constant(seconds, hertz), constant(seconds, 1.0), shape)
+    felt = feel(Movement(seconds, hang, rhythm=rhythm, arm_m=arm_m), 2000, 1 / HZ, resting())[800:1800]
+    seconds_t = np.arange(len(felt)) / HZ
+    angle = amplitude * np.cos(2 * np.pi * hertz * seconds_t)
+    speed = -amplitude * 2 * np.pi * hertz * np.sin(2 * np.pi * hertz * seconds_t)
+    along = np.cos(angle) + arm_m * speed**2 / 9.80665
+    across = np.sin(angle) - arm_m * (2 * np.pi * hertz) ** 2 * angle / 9.80665
+
+    def sizes(signal, cycles):
+        turns = np.exp(-2j * np.pi * hertz * seconds_t[:, None] * np.array(cycles))
+        return np.abs(turns.T @ (signal - signal.mean())) * 2 / len(signal)
+
+    assert sizes(-felt[:, 0].astype(float), [2]) == pytest.approx(sizes(along, [2]), rel=0.05)
+    assert sizes(felt[:, 2].astype(float), [1]) == pytest.approx(sizes(across, [1]), rel=0.1)
+    assert felt[:, 0].mean() == pytest.approx(-along.mean(), abs=0.01)
+
+
+def test_still_arm_feels_gravity_alone():
+    felt = stretch(Activity.NON_WEAR, 60.0)[200:]
+    assert np.allclose(np.linalg.norm(felt, axis=1), 1.0, atol=1e-6)
+    assert np.all(felt == felt[0])
+
+
+@pytest.mark.parametrize("activity", ACTIVITIES)
+def test_attitude_dominates_over_a_minute(activity):
+    """Whatever the movement, mean squared force cannot be less than gravity's, and is no machine's."""
+    felt = stretch(activity, 120.0)
+    assert np.all(np.isfinite(felt))
+    assert 0.95 < np.mean(felt.astype(float) ** 2) * 3 < 12
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_jumps_from_bout_to_bout(seed):
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(np.repeat(np.array(ACTIVITIES, dtype=object), 4))
+    arm = resting()
+    lengths = rng.uniform(2, 15, len(order))
+    felt = [stretch(a, s, 1 + seed, int(rng.integers(1e6)), arm) for a, s in zip(order, lengths, strict=True)]
+    edges = np.cumsum([len(part) for part in felt])[:-1]
+    whole = np.concatenate(felt)
+    jumps = np.linalg.norm(np.diff(whole, axis=0), axis=1)
+    around_edges = np.concatenate([jumps[edge - 3 : edge + 3] for edge in edges])
+    assert np.linalg.norm(whole, axis=1).max() < 16
+    assert around_edges.max() < 1.0
+
+
+def test_walking_shows_stride_and_step():
+    bout = Bout(0.0, 300.0, Activity.WALKING, 1.8)
+    who = replace(person(0, 1), swing=0.4)
+    felt = feel(draw(bout, who, np.random.default_rng(2)), 30_000, 1 / HZ, resting())
+    power = (np.abs(np.fft.rfft(felt - felt.mean(axis=0), axis=0)) ** 2).sum(axis=1)
+    hertz = np.fft.rfftfreq(len(felt), 1 / HZ)
+
+    def share(low, high):
+        return power[(hertz > low) & (hertz < high)].sum() / power[hertz > 0.3].sum()
+
+    assert share(0.75, 1.05) + share(1.6, 2.0) > 0.4
+    assert share(0.75, 1.05) > 3 * share(1.1, 1.4)
+
+
+def test_skew_makes_rise_and_fall_differ_and_reverses_with_its_sign():
+    def skewness(wave):
+        step = np.diff(wave, append=wave[:1])
+        return (step**3).mean() / (step**2).mean() ** 1.5
+
+    for skew in (0.2, 0.5, 0.9):
+        wave = skewed_cycle(skew)
+        back = (harmonics_of(wave) @ np.array([1, 0])).sum()
+        assert abs(back - wave[0] + wave.mean()) < 0.1
+        assert np.sign(skewness(wave)) == -np.sign(skewness(skewed_cycle(-skew)))
+        assert abs(skewness(wave)) > 0.1
+    assert abs(skewness(skewed_cycle(0.0))) < 1e-9
+
+
+def test_harmonics_rebuild_the_cycle():
+    phase = 2 * np.pi * np.arange(256) / 256
+    wave = 0.3 * np.cos(phase) - 0.2 * np.sin(3 * phase)
+    shape = harmonics_of(wave)
+    order = np.arange(1, HARMONICS + 1)[:, None]
+    rebuilt = (shape[:, :1] * np.cos(order * phase) + shape[:, 1:] * np.sin(order * phase)).sum(axis=0)
+    assert np.allclose(rebuilt, wave)
+
+
+@pytest.mark.parametrize("continued", [False, True])
+def test_gestures_follow_each_other_and_end_in_time(continued):
+    made = gestures(
+        np.random.default_rng(0), 600.0, pause_s=3.0, spread=1.0, flurry=0.4, length_s=(0.7, 0.4), skew=0.3,
+        anchors=np.zeros((2, JOINTS)), scatter=(0.1, 0.1, 0.1, 0.1), continued=continued,
+    )  # fmt: skip
+    ends = made["start_s"] + made["length_s"]
+    assert len(made) > 50
+    assert np.all(made["start_s"][1:] >= ends[:-1])
+    assert ends[-1] < 600.0
+    assert (made["start_s"][0] == 0) is not continued
