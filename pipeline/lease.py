@@ -14,6 +14,7 @@ import os
 import secrets
 import threading
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -72,7 +73,8 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self.folder.write(self._name(self.epoch, "released"), b"")
+        with suppress(OSError, UserError):  # a lease that cannot be released is taken over as a dead holder's
+            self.folder.write(self._name(self.epoch, "released"), b"")
 
     def check(self) -> None:
         """Raise LeaseLost unless this is still the ruling epoch. Call before every commit."""

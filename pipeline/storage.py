@@ -6,6 +6,7 @@ Three promises that plain file systems do not give alike: a file is written whol
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -138,6 +139,8 @@ class Folder:
             raise StorageError(f"{self.url}: expected a folder, found something else ({error}).") from None
         except Exception as error:
             kind = type(error)
+            if isinstance(error, OSError) and error.errno == errno.EROFS:
+                raise StorageError(f"{self.url}: the file system is read-only. Name another place.") from None
             if kind.__module__.split(".")[0] in ("botocore", "aiobotocore") or kind is ConnectionError:
                 raise StorageError(
                     f"{self.url}: the storage does not answer ({error}). Check the endpoint and credentials."

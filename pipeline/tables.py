@@ -7,13 +7,15 @@ refused (setting a table property conflicts with every commit prepared before it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.storage import Folder
+from pipeline.storage import Folder, StorageError
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
@@ -174,8 +176,8 @@ class Table:
     def fence(self, epoch: int) -> None:
         """Write the lease's epoch into the table: every commit prepared before it will be refused."""
         self.refresh()
-        self.delta.alter.set_table_properties({EPOCH: str(epoch)}, raise_if_not_exists=False)
-        self.refresh()
+        with self._commit():
+            self.delta.alter.set_table_properties({EPOCH: str(epoch)}, raise_if_not_exists=False)
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Add rows in one commit."""
@@ -192,8 +194,8 @@ class Table:
         """Join the small files of many commits into few; older versions stay readable."""
         self.refresh()
         if len(self.delta.file_uris()) > 1:
-            self.delta.optimize.compact(writer_properties=self._writer(), commit_properties=self._no_retry())
-            self.refresh()
+            with self._commit():
+                self.delta.optimize.compact(writer_properties=self._writer(), commit_properties=self._no_retry())
 
     def _writer(self) -> WriterProperties:
         from deltalake.writer import ColumnProperties, WriterProperties
@@ -204,9 +206,8 @@ class Table:
 
     def _write(self, rows: list[dict[str, Any]], **how: Any) -> None:
         from deltalake import write_deltalake
-        from deltalake.exceptions import CommitFailedError
 
-        try:
+        with self._commit():
             write_deltalake(
                 self.delta,
                 pa.Table.from_pylist(rows, self.schema),
@@ -214,11 +215,26 @@ class Table:
                 commit_properties=self._no_retry(),
                 **how,
             )
+
+    @contextmanager
+    def _commit(self) -> Iterator[None]:
+        """See one's own commit afterwards; a refused one, and storage that does not take it, are told as UserError."""
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        try:
+            yield
         except CommitFailedError as error:
             raise UserError(
                 f"{self.folder.url}: the commit was refused because another run has written this table ({error}). "
                 "This run stops; nothing it has not committed counts."
             ) from None
+        except (DeltaError, OSError) as error:
+            if isinstance(error, DeltaError) and type(error) is not DeltaError:  # a fault of ours: another schema
+                raise
+            raise StorageError(
+                f"{self.folder.url}: the table cannot be written ({error}). Nothing half-written is taken for whole: "
+                "mend the storage and run the same command again."
+            ) from error
         self.refresh()
 
     @staticmethod

@@ -13,10 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ingest.run.cluster import ray_session
-from ingest.run.commit import Committer
 from ingest.run.inputs import Inputs, read_inputs
-from ingest.run.phases import Phases
 from ingest.run.plan import DONE, Row, Standing
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source
@@ -54,6 +51,10 @@ def run_ingest(settings: IngestSettings) -> Summary:
 
 def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: Store) -> Summary:
     """The part of a run that writes; what is finished when it is stopped is committed."""
+    from ingest.run.cluster import ray_session
+    from ingest.run.commit import Committer
+    from ingest.run.phases import Phases
+
     started = time.monotonic()
     for table in (store.plan, store.person_days, store.recordings):
         table.fence(lease.epoch)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ingest.run.cluster import Died, in_order, stream
 from ingest.run.commit import Committer
@@ -43,6 +43,7 @@ class Phases:
     todo: Sequence[Source]
     committer: Committer
     summary: Summary
+    _faults: set[str] = field(default_factory=set)
 
     def plan_slots(self) -> None:
         """Give slots to the recordings that have none, in the order of their ids whichever was probed first."""
@@ -110,8 +111,9 @@ class Phases:
         return self.inputs.participants[source.id]
 
     def _add(self, outcome: Outcome, fault: str = "") -> None:
-        if fault:
-            log.error("recording %s: a fault of the program; it is rejected.\n%s", outcome.id[:SHORT], fault)
+        if fault and fault not in self._faults:
+            self._faults.add(fault)
+            log.error("recording %s is rejected by a fault of the program, shown once:\n%s", outcome.id[:SHORT], fault)
         self.summary.add(outcome.recording)
         self.committer.add(outcome)
 

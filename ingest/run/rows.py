@@ -39,17 +39,19 @@ def rejected(source: Source, participant: str, reason: str) -> Outcome:
 def done(found: Ingested, first_slot: int, participant: str, key: Key, relative_dates: bool) -> Outcome:
     """The outcome of a recording that is in its slots.
 
-    A column of `person_days` is filled from the figures of the day, else from those of the recording.
+    A column of `person_days` is filled from the figures of the day, else from those of the recording. With
+    `relative_dates`, times keep their hour and lose their date.
     """
-    figures = found.figures | {"serial": key.device(found.figures["serial"]) if found.figures.get("serial") else None}
-    common = _common(found.source, participant)
+    figures = found.figures | {"serial": key.device(found.figures["serial"])}
+    if relative_dates:
+        figures |= {name: figures[name].split("T")[1] for name in ("start", "end")}
     days = [
         {name: _plain(day.get(name, figures.get(name))) for name in PERSON_DAYS.names}
         | {"recording": found.source.id, "participant": participant, "day": None if relative_dates else day["day"]}
         for day in found.days
     ]
     recording = {
-        **common,
+        **_common(found.source, participant),
         "status": DONE,
         "reason": None,
         "person_days": len(days),

@@ -51,7 +51,7 @@ class Summary:
 
     def text(self) -> str:
         """A few lines for a person."""
-        return "\n".join([*self._counts(), *_reasons(self.rejected or self.rejected_before)])
+        return "\n".join([*self._counts(), *_reasons([*self.rejected_before, *self.rejected])])
 
     def _counts(self) -> list[str]:
         if self.nothing_to_do:
@@ -59,9 +59,10 @@ class Summary:
             return [f"nothing to do: {count(self.done_before, 'recording')} done{rejected}{self._left_out()}"]
         seconds = max(self.seconds, 1e-9)
         rate = f"{self.person_days / seconds:.1f} person-days/s, {self.bytes / 1e6 / seconds:,.0f} MB/s"
-        before = f" ({self.done_before:,} done before)" if self.done_before else ""
+        before = f" (before: {self.done_before:,} done, {len(self.rejected_before):,} rejected)"
         return [
-            f"{count(self.done, 'recording')} done, {len(self.rejected):,} rejected{self._left_out()}{before}",
+            f"{count(self.done, 'recording')} done, {len(self.rejected):,} rejected{self._left_out()}"
+            + (before if self.done_before or self.rejected_before else ""),
             f"{count(self.person_days, 'person-day')} from {self.bytes / 1e6:,.1f} MB "
             f"in {duration(self.seconds)} ({rate})",
             f"store: {self.store}",

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ingest.devices import decode, probe
+from ingest.process import process
 from ingest.run.plan import Row
 from ingest.run.sources import RunFault, Source, open_source, read_source
 from ingest.settings import SignalSettings
@@ -23,8 +25,10 @@ from pipeline.storage import Folder
 from pipeline.store import Store
 
 PROBES_AT_ONCE = 8
-WORKER_BYTES = 300e6
-"""A worker with its libraries loaded."""
+PROBE_BYTES, INGEST_BYTES = 300e6, 500e6
+"""Memory of a worker, libraries and one person-day included (measured: 480 MB), without the recording."""
+BYTES_PER_BYTE, BYTES_PER_COMPRESSED_BYTE = 3, 12
+"""Memory that a byte of a recording takes: the file, and its samples in 16 bits (measured: 1.9 to 2.4, and 10)."""
 TIME_LIMIT_S = 4 * 3600.0
 """A worker that is busy with one task for longer has hung: it ends itself, which counts as a death."""
 
@@ -80,8 +84,6 @@ def probe_some(task: ProbeTask) -> list[Probed]:
 
 def probe_one(folder: Folder, source: Source, max_days: int) -> Probed:
     """The span of one recording."""
-    from ingest.devices import probe
-
     try:
         with open_source(folder, source) as file:
             days = probe(file, source.alias, source.size).days
@@ -115,9 +117,6 @@ def ingest_one(task: IngestTask) -> Ingested:
 
 
 def _ingest(task: IngestTask, store: Store) -> Ingested:
-    from ingest.devices import decode
-    from ingest.process import process
-
     recording = decode(read_source(Folder(task.recordings), task.source), task.source.alias)
     processed = process(recording, task.settings)
     rows: list[Row] = []
@@ -170,10 +169,11 @@ def time_limit(seconds: float = TIME_LIMIT_S) -> Iterator[None]:
 
 
 def memory_to_probe(task: ProbeTask) -> float:
-    """Bytes that a worker needs for it."""
-    return WORKER_BYTES
+    """Bytes that a worker needs for it, at most."""
+    return PROBE_BYTES
 
 
 def memory_to_ingest(task: IngestTask) -> float:
     """Bytes that a worker needs for it, at most."""
-    return WORKER_BYTES + task.source.size * (20 if task.source.is_compressed else 5)
+    each = BYTES_PER_COMPRESSED_BYTE if task.source.is_compressed else BYTES_PER_BYTE
+    return INGEST_BYTES + each * task.source.size
