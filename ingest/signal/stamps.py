@@ -100,14 +100,15 @@ def _duplicates(recording: Recording, dropped: NDArray[np.int64], kept: NDArray[
 
 
 def _rough_period(recording: Recording, second_K: NDArray[np.float64]) -> float:
-    """Median seconds a sample between neighbouring stamps; the nominal one where that is no sensible number."""
+    """Median seconds a sample between neighbouring stamps; of a few stamps only if near the nominal one."""
     nominal = 1 / recording.nominal_rate_hz
     samples = np.diff(recording.stamp_sample_K[recording.stamped_K])
     seconds = np.diff(second_K[recording.stamped_K])[samples > 0]
     if not seconds.size:
         return nominal
     period = float(np.median(seconds / samples[samples > 0]))
-    return period if abs(period / nominal - 1) < RATE_TOLERANCE else nominal
+    enough = seconds.size >= STAMPS_FOR_A_SLOPE
+    return period if period > 0 and (enough or abs(period / nominal - 1) < RATE_TOLERANCE) else nominal
 
 
 @njit(cache=True, nogil=True)
