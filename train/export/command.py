@@ -18,7 +18,7 @@ def export(
     from train.checkpoint import open_checkpoint
     from train.export.folder import write_export
 
-    opened = open_checkpoint(checkpoint, best=best)
+    opened = open_checkpoint(checkpoint, "best" if best else "newest")
     network = write_export(opened.model, opened.state, out, checkpoint)
     print(f"exported {network.preset} (width {network.width:g}, {network.features} features) to {out}")
     print(f'use it: torch.hub.load("{out}", "{network.preset}", source="local", pretrained=True, class_num=5)')
