@@ -139,6 +139,8 @@ class Folder:
             raise StorageError(f"{self.url}: expected a folder, found something else ({error}).") from None
         except Exception as error:
             kind = type(error)
+            if type(error.__cause__).__name__ == "NoSuchBucket":
+                raise StorageError(f"{self.url}: there is no such bucket. Check its name, or make it.") from None
             if isinstance(error, OSError) and error.errno == errno.EROFS:
                 raise StorageError(f"{self.url}: the file system is read-only. Name another place.") from None
             if kind.__module__.split(".")[0] in ("botocore", "aiobotocore") or kind is ConnectionError:

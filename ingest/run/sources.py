@@ -60,13 +60,16 @@ def list_sources(url: str, key: Key) -> tuple[Folder, list[Source]]:
     Raises UserError where there is nothing, or no recording.
     """
     folder, single = Folder(url), ""
-    with folder.explained():
-        if folder.fs.isfile(folder.path):
-            parent, _, single = folder.url.rpartition("/")
-            folder = Folder(parent or "/")
-        found = folder.fs.find(folder.at(single), detail=True)
-        if not found and not folder.fs.exists(folder.path):
-            raise UserError(f"{url}: there is no such file or folder. Check --recordings.")
+    try:
+        with folder.explained():
+            if folder.fs.isfile(folder.path):
+                parent, _, single = folder.url.rpartition("/")
+                folder = Folder(parent or "/")
+            found = folder.fs.find(folder.at(single), detail=True)
+            if not found and not folder.fs.exists(folder.path):
+                raise FileNotFoundError
+    except FileNotFoundError:
+        raise UserError(f"{url}: there is no such file or folder. Check --recordings.") from None
     names = {path[len(folder.path) :].lstrip("/"): details for path, details in found.items()}
     sources = [_source(name, details, key) for name, details in names.items() if is_recording(name)]
     if not sources:
