@@ -114,7 +114,7 @@ def _own(mean_CW: NDArray[np.float64], celsius_W: NDArray[np.float64], before: f
 
 
 def _rounded(value_C: NDArray[np.float64]) -> PerAxis:
-    x, y, z = (round(float(value), DECIMALS) for value in value_C)
+    x, y, z = (round(float(value), DECIMALS) + 0.0 for value in value_C)
     return x, y, z
 
 

@@ -144,7 +144,7 @@ def _judge(
 ) -> tuple[NDArray[np.uint8], float]:
     """What becomes of each block, and the largest jump of the clock in seconds.
 
-    On the line, first after a break, kept without its stamp, or dropped. The line goes on from the last stamp believed.
+    The line goes on from the last stamp believed. A jump of the clock is what missing blocks do not explain.
     """
     verdict_K = np.full(first_K.size, Verdict.DROPPED, dtype=np.uint8)
     tolerance = GAP_PERIODS * period
@@ -170,7 +170,8 @@ def _judge(
                 verdict = Verdict.MENDED
             else:
                 verdict = Verdict.BREAK if jump >= -tolerance else Verdict.DROPPED
-                most = max(most, abs(jump))
+                missing = max(0, sequence_K[k] - sequence_K[last] - 1) * count_K[last] * period
+                most = max(most, abs(jump - missing))
         verdict_K[k] = verdict
         if verdict != Verdict.DROPPED:
             last = k

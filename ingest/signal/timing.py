@@ -39,8 +39,9 @@ def fit(recording: Recording) -> Timeline:
     stamps = read_stamps(recording, midnight_us)
     if stamps.most_jump_s > MOST_JUMP_HOURS * 3600:
         raise UserError(
-            f"the device's clock jumps by {stamps.most_jump_s / 3600:,.1f} hours inside the recording; at most "
-            f"{MOST_JUMP_HOURS} are taken for a gap. Split the recording where its clock was set, or leave it out."
+            f"the device's clock jumps by {stamps.most_jump_s / 3600:,.1f} hours inside the recording and no missing "
+            f"blocks explain it; at most {MOST_JUMP_HOURS} hours are taken for a gap. Split the recording where its "
+            "clock was set, or leave it out."
         )
     if abs(stamps.period * recording.nominal_rate_hz - 1) > RATE_TOLERANCE:
         raise UserError(
