@@ -1,0 +1,103 @@
+"""`persondays evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+KIND = "persondays-evaluation"
+VERSION = 1
+FILES = {"results.json", "evaluation.png"}
+
+
+def evaluate(
+    model: Path = typer.Option(..., help="The folder of `persondays export`, or a file of harnet weights (.pt)."),
+    labelled: Path = typer.Option(..., help="A folder with X.npy (windows, ticks, 3) in g, Y.npy and pid.npy."),
+    out: Path | None = typer.Option(None, help="Folder for results.json and evaluation.png."),
+    folds: int = typer.Option(5, min=2, help="Folds by person; lowered to the number of people."),
+    seed: int = typer.Option(0, min=0, help="Decides the random networks and the order of equal people."),
+    rate: float | None = typer.Option(None, help="Samples a second of X.npy; else as info.json beside it says."),
+) -> None:
+    """Compare the frozen backbone under a linear head with the same network at random weights, person by person."""
+    from rich.console import Console
+
+    from pipeline.progress import Progress
+    from train.evaluate.compare import PROTOCOL, predict, summarise
+    from train.evaluate.dataset import read_labelled
+    from train.networks.weights import load_model
+
+    network = load_model(model)
+    data = read_labelled(labelled, network.ticks, rate)
+    notes = list(data.notes)
+    if folds > len(data.people):
+        notes.append(f"{len(data.people)} people: {folds} folds lowered to {len(data.people)}, one person each")
+        folds = len(data.people)
+    with Progress("evaluate", 100, "%") as progress:
+        progress.update(0)
+        predictions = predict(network, data, folds, seed, lambda share: progress.update(100 * share))
+    if not predictions.converged:
+        notes.append("a linear head did not converge in its iterations: scores may move in their last digits")
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    results = {
+        "format": KIND,
+        "version": VERSION,
+        "model": {"preset": network.preset, "width": network.width, "features": network.features},
+        "data": {"windows": len(data.y_N), "people": len(data.people), "classes": len(data.classes)},
+        "folds": folds,
+        "seed": seed,
+        "protocol": PROTOCOL,
+        "notes": notes,
+        **summarise(data, predictions),
+    }
+    Console().print(_table(results))
+    if out is not None:
+        _write(results, out)
+        print(f"results and picture: {out}")
+
+
+def _write(results: dict[str, Any], out: Path) -> None:
+    from train.evaluate.picture import draw
+    from train.whole import whole_folder, write_json
+
+    with whole_folder(out, "results.json", KIND, FILES) as folder:
+        draw(results, folder / "evaluation.png")
+        write_json(folder / "results.json", results)
+
+
+def _table(results: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    data = results["data"]
+    table = Table(
+        title=f"{data['people']} people, {data['windows']:,} windows, {data['classes']} classes, "
+        f"{results['folds']} folds by person",
+        caption="mean (SD) over people; difference with its 95% interval over people",
+    )
+    for column in ("", "pretrained", "random weights", "difference", "people"):
+        table.add_column(column, no_wrap=True)
+    for metric, title in (("macro_f1", "macro F1"), ("kappa", "kappa")):
+        summary = results["summary"][metric]
+        pretrained, random, difference = (summary[name] for name in ("pretrained", "random", "difference"))
+        table.add_row(
+            title,
+            f"{_figure(pretrained['mean'])} ({_figure(pretrained['sd'])})",
+            f"{_figure(random['mean'])} ({_figure(random['sd'])})",
+            f"{_signed(difference['mean'])} [{_signed(difference['low'])}, {_signed(difference['high'])}]",
+            str(summary["people"]),
+        )
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"

@@ -1,0 +1,171 @@
+"""Labelled windows as they come, checked and brought to a network's input; faults are named, not guessed around."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.grid import AXES, SAMPLE_RATE_HZ
+
+STANDARD_GRAVITY = 9.80665
+CHUNK = 4_096
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Windows in g at 30 Hz, float32 (windows, 3, ticks), with class and person numbers, and what was done to them."""
+
+    x_NCT: NDArray[np.float32]
+    y_N: NDArray[np.int64]
+    person_N: NDArray[np.int64]
+    classes: tuple[str, ...]
+    people: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> Labelled:
+    """The labelled set in `folder`, as windows of `ticks` ticks at 30 Hz.
+
+    X.npy is (windows, ticks, 3) in g at any rate: `rate_hz`, else what info.json says, else the rate at
+    which its ticks last as long as the network's window. Raises UserError for every file that is missing,
+    ill-shaped, of another length, not finite or not in g, and for fewer than two people or classes.
+    """
+    x, y, pid = (_array(folder / name) for name in ("X.npy", "Y.npy", "pid.npy"))
+    notes: list[str] = []
+    x_NTC = _axes_last(x, folder, notes)
+    _check_lengths(x_NTC, y, pid, folder)
+    _check_values(x_NTC, folder, notes)
+    classes, y_N = np.unique(y.astype(str), return_inverse=True)
+    people, person_N = np.unique(pid.astype(str), return_inverse=True)
+    for found, name, what in ((classes, "Y.npy", "class"), (people, "pid.npy", "person")):
+        if len(found) < 2:
+            raise UserError(
+                f"{folder / name}: expected at least two different values, found only the {what} {str(found[0])!r}. "
+                "A comparison by person needs at least two people and two classes."
+            )
+    rate = _rate(folder, x_NTC.shape[1], ticks, rate_hz, notes)
+    return Labelled(
+        x_NCT=to_network(x_NTC, rate, ticks, folder, notes),
+        y_N=y_N.astype(np.int64),
+        person_N=person_N.astype(np.int64),
+        classes=tuple(map(str, classes)),
+        people=tuple(map(str, people)),
+        notes=tuple(notes),
+    )
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        array = np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: there is no such file. A labelled set is a folder with X.npy (windows, ticks, 3) in g, Y.npy "
+            "(labels) and pid.npy (people); `persondays labelled` makes them."
+        ) from None
+    except (ValueError, OSError, EOFError) as error:
+        hint = " Save strings with `.astype(str)`, not as objects." if "bject" in str(error) else ""
+        raise UserError(
+            f"{path}: expected an array that np.save wrote, found something else ({error}).{hint}"
+        ) from None
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path}: expected one array, found an archive of several. Save it with np.save.")
+    return array
+
+
+def _axes_last(x: NDArray[Any], folder: Path, notes: list[str]) -> NDArray[Any]:
+    if x.ndim == 3 and x.dtype.kind in "fiu" and x.shape[2] == AXES:
+        return x
+    if x.ndim == 3 and x.dtype.kind in "fiu" and x.shape[1] == AXES:
+        notes.append(f"X.npy is channels-first {x.shape}: read as (windows, 3, ticks)")
+        return x.transpose(0, 2, 1)
+    raise UserError(
+        f"{folder / 'X.npy'}: expected numbers of shape (windows, ticks, 3), found {x.dtype} of shape {x.shape}. "
+        "Keep the three axes x, y, z of acceleration in g as the last dimension."
+    )
+
+
+def _check_lengths(x: NDArray[Any], y: NDArray[Any], pid: NDArray[Any], folder: Path) -> None:
+    if y.ndim != 1 or pid.ndim != 1:
+        raise UserError(
+            f"{folder}: expected one label and one person a window, found Y.npy of shape {y.shape} and pid.npy of "
+            f"shape {pid.shape}. Labels are strings (or whole numbers), not one-hot rows."
+        )
+    if not len(x) == len(y) == len(pid) or not len(x):
+        raise UserError(
+            f"{folder}: expected the same number of windows in all files, found {len(x)} in X.npy, {len(y)} in Y.npy "
+            f"and {len(pid)} in pid.npy. Save the three from the same list of windows."
+        )
+
+
+def _check_values(x_NTC: NDArray[Any], folder: Path, notes: list[str]) -> None:
+    """Finite, and in g: the length of the acceleration vector is near 1 at most ticks of most people's lives."""
+    for start in range(0, len(x_NTC), CHUNK):
+        finite = np.isfinite(x_NTC[start : start + CHUNK]).all((1, 2))
+        if not finite.all():
+            raise UserError(
+                f"{folder / 'X.npy'}: expected finite values, found NaN or infinity in window "
+                f"{start + int(np.argmin(finite))}, perhaps in more. Leave out windows that were not fully measured."
+            )
+    sample_NTC = np.asarray(x_NTC[:: max(1, len(x_NTC) // CHUNK)], np.float64)
+    length = float(np.median(np.linalg.norm(sample_NTC, axis=2)))
+    if length > 5:
+        unit, factor = ("m/s²", STANDARD_GRAVITY) if length < 100 else ("mg", 1000)
+        raise UserError(
+            f"{folder / 'X.npy'}: expected acceleration in g (median length of the vector near 1), found {length:.3g}. "
+            f"It looks like {unit}: divide by {factor:g} and save it again."
+        )
+    if not 0.5 <= length <= 2:
+        notes.append(
+            f"the median length of the acceleration vector is {length:.2g} and not near 1 g: if gravity was removed, "
+            "features of a network that learned with it mean little"
+        )
+
+
+def _rate(folder: Path, ticks_found: int, ticks: int, rate_hz: float | None, notes: list[str]) -> float:
+    if rate_hz is not None:
+        if not rate_hz > 0:
+            raise UserError(f"--rate: expected samples a second, found {rate_hz:g}.")
+        return rate_hz
+    info = folder / "info.json"
+    if info.exists():
+        try:
+            return float(json.loads(info.read_text(encoding="utf-8"))["rate_hz"])
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{info}: expected JSON with the number rate_hz, found none. Mend it or give --rate."
+            ) from None
+    rate = ticks_found * SAMPLE_RATE_HZ / ticks
+    notes.append(
+        f"no --rate and no info.json: {ticks_found} ticks are taken for {ticks / SAMPLE_RATE_HZ:g} s, {rate:g} Hz"
+    )
+    return rate
+
+
+def to_network(x_NTC: NDArray[Any], rate_hz: float, ticks: int, folder: Path, notes: list[str]) -> NDArray[np.float32]:
+    """Windows (windows, any ticks, 3) at `rate_hz` as float32 (windows, 3, ticks) at 30 Hz, band-limited.
+
+    Raises UserError when they do not last as long as `ticks` ticks do, to one tick.
+    """
+    from pipeline.resample import resample_windows
+
+    found, wanted = x_NTC.shape[1] / rate_hz, ticks / SAMPLE_RATE_HZ
+    if abs(found - wanted) * SAMPLE_RATE_HZ > 1 + 1e-6:
+        raise UserError(
+            f"{folder / 'X.npy'}: expected windows of {wanted:g} s for this network, found {x_NTC.shape[1]} ticks at "
+            f"{rate_hz:g} Hz, {found:g} s. Give the true --rate, cut windows of {wanted:g} s, or evaluate a model for "
+            f"{found:g} s."
+        )
+    out_NCT = np.empty((len(x_NTC), AXES, ticks), np.float32)
+    for start in range(0, len(x_NTC), CHUNK):
+        chunk_NCT = np.asarray(x_NTC[start : start + CHUNK], np.float32).transpose(0, 2, 1)
+        same = rate_hz == SAMPLE_RATE_HZ and chunk_NCT.shape[2] == ticks
+        out_NCT[start : start + CHUNK] = chunk_NCT if same else resample_windows(chunk_NCT, rate_hz, ticks)
+    if rate_hz != SAMPLE_RATE_HZ:
+        notes.append(f"resampled from {rate_hz:g} to {SAMPLE_RATE_HZ} Hz")
+    return out_NCT

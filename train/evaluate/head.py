@@ -1,0 +1,127 @@
+"""The linear head: multinomial logistic regression on standardised features, solved to its optimum.
+
+The problem is strictly convex, so the head has one answer and no schedule, seed or patience of its
+own. Its one setting, the strength of the penalty, is chosen for each network among training people: a
+fixed one can turn the order of two networks around (docs/evaluation.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from train.evaluate.features import device
+from train.evaluate.folds import assign_folds
+from train.evaluate.metrics import confusion, macro_f1
+
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
+"""C to choose from, the inverse strength of L2 as scikit-learn counts it: sum of cross entropies + |W|^2 / (2 C)."""
+DEFAULT_C = 0.1
+INNER_FOLDS = 4
+ITERATIONS = 1_000
+TOLERANCE = 1e-4
+"""Largest element of the gradient of the mean loss at the end."""
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """Standardisation, weights and biases; `predict` gives class numbers."""
+
+    mean_F: NDArray[np.float32]
+    scale_F: NDArray[np.float32]
+    weight_FK: NDArray[np.float32]
+    bias_K: NDArray[np.float32]
+    c: float
+    converged: bool
+
+    def logits(self, features_NF: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Float32 (windows, classes)."""
+        x_NF: NDArray[np.float32] = (features_NF - self.mean_F) / self.scale_F
+        return x_NF @ self.weight_FK + self.bias_K
+
+    def predict(self, features_NF: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The likeliest class of each window, int64 (windows,)."""
+        return self.logits(features_NF).argmax(1)
+
+
+def objective(x_NF: Tensor, y_N: Tensor, weight_FK: Tensor, bias_K: Tensor, c: float) -> Tensor:
+    """Mean cross entropy + |W|^2 / (2 c windows); products in the type of `x_NF`, the rest in float64."""
+    logits_NK = (x_NF @ weight_FK.to(x_NF.dtype)).double() + bias_K
+    return F.cross_entropy(logits_NK, y_N) + weight_FK.square().sum() / (2 * c * len(x_NF))
+
+
+def fit_head(
+    features_NF: NDArray[np.float32], y_N: NDArray[np.int64], classes: int, c: float, near: LinearHead | None = None
+) -> LinearHead:
+    """The head for features (windows, features) and class numbers below `classes`, by L-BFGS.
+
+    Features are standardised by these windows' mean and SD; one that does not vary is left at 0. `near`,
+    a head of the same windows, is where the search begins: it saves time and does not change the answer.
+    """
+    mean_F, sd_F = features_NF.mean(0), features_NF.std(0)
+    scale_F = np.where(sd_F > 1e-6 * np.abs(mean_F), sd_F, np.inf).astype(np.float32)
+    x_NF = torch.from_numpy((features_NF - mean_F) / scale_F).to(device())
+    target_N = torch.from_numpy(y_N).to(device())
+    begin = (np.zeros((x_NF.shape[1], classes)), np.zeros(classes)) if near is None else (near.weight_FK, near.bias_K)
+    weight_FK, bias_K = (torch.tensor(start, dtype=torch.float64, device=device()).requires_grad_() for start in begin)
+    solver = torch.optim.LBFGS(
+        (weight_FK, bias_K),
+        max_iter=ITERATIONS,
+        tolerance_grad=TOLERANCE,
+        tolerance_change=0.0,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> float:
+        solver.zero_grad()
+        loss = objective(x_NF, target_N, weight_FK, bias_K, c)
+        loss.backward()
+        return loss.item()
+
+    solver.step(closure)
+    closure()
+    return LinearHead(
+        mean_F=mean_F,
+        scale_F=scale_F,
+        weight_FK=weight_FK.detach().cpu().float().numpy(),
+        bias_K=bias_K.detach().cpu().float().numpy(),
+        c=c,
+        converged=all(p.grad is not None and float(p.grad.abs().max()) <= TOLERANCE for p in (weight_FK, bias_K)),
+    )
+
+
+def choose(
+    views_VNF: list[NDArray[np.float32]],
+    y_N: NDArray[np.int64],
+    person_N: NDArray[np.int64],
+    classes: int,
+    seed: int,
+) -> tuple[int, float]:
+    """Which of several views of the same windows, and which C, by macro F1 on a quarter of these people.
+
+    For each view the head is fitted on the other people, from the strongest penalty on until the score
+    falls. With one person there is nobody to choose by: the first view and DEFAULT_C.
+    """
+    people, inner_N = np.unique(person_N, return_inverse=True)
+    if len(people) < 2:
+        return 0, DEFAULT_C
+    held_N = assign_folds(y_N, inner_N, min(INNER_FOLDS, len(people)), seed) == 0
+    train, test = np.flatnonzero(~held_N), np.flatnonzero(held_N)
+    best, chosen = -1.0, (0, DEFAULT_C)
+    for view, features_NF in enumerate(views_VNF):
+        head, last = None, -1.0
+        for c in PENALTIES:
+            head = fit_head(features_NF[train], y_N[train], classes, c, near=head)
+            score = macro_f1(confusion(y_N[test], head.predict(features_NF[test]), classes))
+            if score > best:
+                best, chosen = score, (view, c)
+            if score < last:
+                break
+            last = score
+    return chosen

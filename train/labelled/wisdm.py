@@ -1,0 +1,183 @@
+"""WISDM 2019 smartwatch accelerometer (Weiss et al. 2019, doi:10.1109/ACCESS.2019.2940729) as labelled windows.
+
+Text files, one a person: `subject,letter,nanoseconds,x,y,z;` in m/s². Stamps count from the watch's
+boot, so only their differences mean anything. The watch is nominally at 20 Hz, with stretches at 25 and
+100 Hz and pauses of up to 0.4 s: a window is cut from one stretch of one rate and one activity.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.grid import AXES, SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from pipeline.resample import Bank
+
+NAME = re.compile(r"data_(\w+)_accel_watch\.txt(\.gz)?")
+STANDARD_GRAVITY = 9.80665
+COUNTS_PER_G = 8_192
+"""Fine beside the watch's own steps; its rail is near 2.04 g and int16 holds 4 g."""
+SAME_RATE = 1.15
+"""Intervals whose ratio is below this belong to one stretch."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One person's file: times in seconds (samples,), activity letters (samples,), acceleration in g (3, samples)."""
+
+    person: str
+    time_N: NDArray[np.float64]
+    letter_N: NDArray[np.str_]
+    x_CN: NDArray[np.float64]
+    dropped_lines: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows in g at 30 Hz (windows, ticks, 3), activity names, subject numbers."""
+
+    x_NTC: NDArray[np.float32]
+    y_N: list[str]
+    pid_N: list[str]
+
+
+def find_files(source: Path) -> list[Path]:
+    """The watch accelerometer files below a folder, plain or gzipped, by subject; raises UserError without any."""
+    files = sorted((path for path in source.rglob("data_*") if NAME.fullmatch(path.name)), key=lambda path: path.name)
+    if not files:
+        raise UserError(
+            f"{source}: expected the WISDM watch accelerometer files (data_1600_accel_watch.txt, also .gz) and "
+            "activity_key.txt below this folder, found none. Unpack the data set and give its folder."
+        )
+    return files
+
+
+def read_activities(folder: Path) -> dict[str, str]:
+    """Activity names by letter, from activity_key.txt (`walking = A`) in the folder or up to three above it."""
+    for place in (folder, *folder.parents[:3]):
+        if (place / "activity_key.txt").is_file():
+            pairs = re.findall(
+                r"^(\w[^=\n]*?)\s*=\s*([A-Z])\s*$", (place / "activity_key.txt").read_text(), re.MULTILINE
+            )
+            return {letter: name for name, letter in pairs}
+    raise UserError(f"{folder}: expected activity_key.txt (`walking = A`) beside or above the files. Put it there.")
+
+
+def read_samples(path: Path) -> Samples:
+    """A person's samples in file order; lines that are not six fields are dropped and counted. Raises UserError."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    dropped = 0
+
+    def drop(_row: csv.InvalidRow) -> str:
+        nonlocal dropped
+        dropped += 1
+        return "skip"
+
+    types = {"subject": pa.string(), "letter": pa.string(), "time": pa.int64()} | dict.fromkeys("xyz", pa.float64())
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).replace(b";", b"")
+        table = csv.read_csv(
+            io.BytesIO(text),
+            csv.ReadOptions(column_names=list(types), use_threads=False),
+            csv.ParseOptions(invalid_row_handler=drop),
+            csv.ConvertOptions(column_types=types),
+        )
+    except (OSError, EOFError, pa.ArrowInvalid) as error:
+        raise UserError(
+            f"{path}: expected lines of subject,letter,nanoseconds,x,y,z; found something else ({error}). "
+            "Download the file anew."
+        ) from None
+    return Samples(
+        person=NAME.fullmatch(path.name).group(1),  # type: ignore[union-attr]
+        time_N=table["time"].to_numpy() * 1e-9,
+        letter_N=table["letter"].to_numpy().astype(str),
+        x_CN=np.stack([table[axis].to_numpy() for axis in "xyz"]) / STANDARD_GRAVITY,
+        dropped_lines=dropped,
+    )
+
+
+def stretches(samples: Samples) -> Iterator[tuple[int, int]]:
+    """Runs of samples, as first and one past the last, of one activity and one rate, forwards in time."""
+    interval = np.diff(samples.time_N)
+    usable = (interval > 0) & (samples.letter_N[1:] == samples.letter_N[:-1])
+    log_interval = np.log(np.where(interval > 0, interval, 1.0))
+    unlike = np.abs(np.diff(log_interval)) > np.log(SAME_RATE)
+    first = 0
+    for i in np.flatnonzero(~usable[1:] | ~usable[:-1] | unlike) + 1:  # interval i differs from interval i - 1
+        yield first, int(i) + 1
+        first = int(i) if usable[i] else int(i) + 1
+    yield first, len(samples.time_N)
+
+
+@cache
+def _bank(rate_hz: int) -> Bank:
+    from pipeline.resample import design
+
+    return design(rate_hz, "bandlimited")
+
+
+def windows_of(samples: Samples, first: int, stop: int, ticks: int) -> NDArray[np.float32]:
+    """Consecutive windows (windows, ticks, 3) in g at 30 Hz of one stretch, the filter's reach away from its edges."""
+    from pipeline.resample import UNITY, Course, resample
+
+    count = stop - first
+    if count < 3:
+        return np.empty((0, ticks, AXES), np.float32)
+    rate_hz = (count - 1) / (samples.time_N[stop - 1] - samples.time_N[first])
+    bank, step = _bank(round(rate_hz)), rate_hz / SAMPLE_RATE_HZ
+    whole = int((count - 1 - 2 * bank.reach) / step + 1) // ticks
+    if whole < 1:
+        return np.empty((0, ticks, AXES), np.float32)
+    x_CN = np.clip(np.rint(samples.x_CN[:, first:stop] * COUNTS_PER_G), -32_767, 32_767).astype(np.int16)
+    course = Course(
+        first_tick_R=np.array([0]),
+        stop_tick_R=np.array([whole * ticks]),
+        position_R=np.array([float(bank.reach)]),
+        step_R=np.array([step]),
+        lo_R=np.array([0]),
+        hi_R=np.array([count]),
+    )
+    out_CT = np.zeros((AXES, whole * ticks), np.int32)
+    resample(x_CN, course, bank, 0, out_CT)
+    return (out_CT.reshape(AXES, whole, ticks).transpose(1, 2, 0) / (UNITY * COUNTS_PER_G)).astype(np.float32)
+
+
+def label_wisdm(
+    files: list[Path], seconds: int, progress: Callable[[int], None] = lambda done: None
+) -> tuple[Windows, dict[str, Any]]:
+    """Windows of `seconds` without overlap from all files, and facts for info.json. Raises UserError."""
+    names = read_activities(files[0].parent)
+    ticks = seconds * SAMPLE_RATE_HZ
+    x, y_N, pid_N, dropped = [np.empty((0, ticks, AXES), np.float32)], [], [], 0
+    unknown: Counter[str] = Counter()
+    for done, path in enumerate(files, 1):
+        samples = read_samples(path)
+        dropped += samples.dropped_lines
+        for first, stop in stretches(samples):
+            letter = str(samples.letter_N[first])
+            if letter not in names:
+                unknown[letter] += stop - first
+                continue
+            windows_NTC = windows_of(samples, first, stop, ticks)
+            x.append(windows_NTC)
+            y_N += [names[letter]] * len(windows_NTC)
+            pid_N += [samples.person] * len(windows_NTC)
+        progress(done)
+    facts = {"files": len(files), "dropped_lines": dropped, "samples_of_unknown_activity": sum(unknown.values())}
+    return Windows(np.concatenate(x), y_N, pid_N), facts
