@@ -95,7 +95,7 @@ def _loop(run: Run, folder: Folder, stop: StopSignal, logs: Path) -> int:
     network: nn.Module = run.model
     if processes.world_size > 1:
         ids = [processes.device.index] if processes.device.type == "cuda" else None
-        network = DistributedDataParallel(run.model, device_ids=ids, broadcast_buffers=False)
+        network = DistributedDataParallel(run.model, device_ids=ids, forward_sync_buffers=False)
     if recipe.run.compile:
         network = torch.compile(network)  # type: ignore[assignment]
     meter = Meter(run.seen)

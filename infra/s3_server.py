@@ -1,0 +1,112 @@
+"""A real S3 server on this machine's loopback, for tests and trials: SeaweedFS, from PyPI.
+
+    python infra/s3_server.py FOLDER        prints the environment to use it with, runs until Ctrl-C
+
+The data lie in FOLDER; keys are made for each start. It is thrown away by SIGKILL, which it survives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HOST = "127.0.0.1"
+START_S = 60.0
+
+
+def _ports() -> int:
+    """A port P such that P to P + 3, and each plus 10,000, are free."""
+    while True:
+        port = 20_000 + secrets.randbelow(20_000)
+        wanted = [port + i + far for i in range(4) for far in (0, 10_000)]
+        try:
+            for number in wanted:
+                with socket.socket() as probe:
+                    probe.bind((HOST, number))
+            return port
+        except OSError:
+            continue
+
+
+def _command(folder: Path, port: int, config: Path) -> list[str]:
+    weed = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
+    return [
+        weed, "server", f"-dir={folder}", f"-ip={HOST}", f"-ip.bind={HOST}", f"-master.port={port + 1}",
+        f"-volume.port={port + 2}", f"-filer.port={port + 3}", "-master.volumeSizeLimitMB=256", "-volume.max=200",
+        "-master.volumePreallocate=false", "-master.telemetry=false", "-volume.preStopSeconds=0",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", "-filer=true", "-s3=true", f"-s3.port={port}", f"-s3.config={config}",
+    ]  # fmt: skip
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[dict[str, str]]:
+    """Run a server over `folder`; gives the environment (endpoint, credentials, region) to reach it with.
+
+    Raises RuntimeError when it does not come up within a minute.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port, access, secret = _ports(), secrets.token_hex(8), secrets.token_hex(16)
+    identity = {
+        "name": "test",
+        "credentials": [{"accessKey": access, "secretKey": secret}],
+        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+    }
+    config = folder / "s3.json"
+    config.write_text(json.dumps({"identities": [identity]}))
+    config.chmod(0o600)
+    with (folder / "server.log").open("w") as log:
+        process = subprocess.Popen(_command(folder, port, config), stdout=log, stderr=log, cwd=folder)
+    try:
+        _wait(port, process, folder)
+        yield {
+            "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
+            "AWS_ACCESS_KEY_ID": access,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_REGION": "us-east-1",
+        }
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://{HOST}:{port}/status", timeout=1)
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"the S3 server did not come up; its log is {folder / 'server.log'}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python infra/s3_server.py FOLDER")
+    with s3_server(Path(sys.argv[1]).absolute()) as environment:
+        import s3fs
+
+        os.environ |= environment
+        s3fs.S3FileSystem().mkdir("persondays")
+        for name, value in environment.items():
+            print(f"export {name}={value}")
+        print("# the bucket s3://persondays is there; Ctrl-C ends the server", flush=True)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            pass

@@ -1,0 +1,107 @@
+"""Store, tables, lease and checkpoints on a real S3 server: the same promises as on a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from infra.s3_server import s3_server
+from pipeline.errors import UserError
+from pipeline.lease import Lease
+from pipeline.storage import Folder
+from pipeline.store import MissingDay, Store
+from tests.train.days import MadeDays, write_store
+from train import checkpoint as ck
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A bucket on a server of our own."""
+    before = dict(os.environ)
+    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
+        os.environ.update(environment)
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir("ours")
+        yield "s3://ours"
+        s3fs.S3FileSystem.clear_instance_cache()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def store(bucket: str) -> Store:
+    return write_store(f"{bucket}/store", people=3, days=1)
+
+
+def test_days_and_rows_come_back(store: Store) -> None:
+    opened = Store.open(store.folder.url)
+    for slot in range(3):
+        assert opened.read_day(slot).checksum() == MadeDays().read_day(slot).checksum()
+    assert sorted(opened.person_days.read(["slot"])["slot"].to_pylist()) == [0, 1, 2]
+
+
+def test_commits_are_fenced(store: Store) -> None:
+    late = Store.open(store.folder.url).plan
+    assert late.version == store.plan.version
+    store.plan.fence(2)
+    row = {"recording": "a", "source": "b", "first_slot": 0, "slots": 1}
+    with pytest.raises(UserError, match="refused"):
+        late.append([row])
+    store.plan.append([row])
+    assert store.plan.read(["recording"]).num_rows == 1
+
+
+def test_a_missing_object_is_an_error(bucket: str) -> None:
+    store = write_store(f"{bucket}/holed", people=2, days=1)
+    store.folder.delete(["signal/c/1/0/0"])
+    with pytest.raises(MissingDay, match="slot 1"):
+        Store.open(store.folder.url).read_day(1)
+
+
+def test_create_has_one_winner(bucket: str) -> None:
+    folder = Folder(f"{bucket}/race")
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda name: folder.create("prize", name.encode()), map(str, range(8))))
+    assert sum(won) == 1
+    assert folder.read("prize").decode() == str(won.index(True))
+
+
+def test_one_lease_at_a_time(bucket: str) -> None:
+    folder = Folder(f"{bucket}/lease")
+    with Lease(folder) as lease:
+        lease.check()
+        with pytest.raises(UserError, match="another run"), Lease(folder):
+            pass
+    with Lease(folder) as lease:
+        assert lease.epoch == 2
+
+
+def test_checkpoints_are_saved_read_and_pruned(bucket: str) -> None:
+    folder = Folder(f"{bucket}/checkpoints")
+    for step in (1, 2, 3):
+        ck.save(folder, ck.Checkpoint({"w": torch.full((3,), step)}, {"step": step, ck.SCORE: 1.0 / step}))
+    ck.prune(folder, keep=1)
+    assert ck.complete(folder) == {3: 1 / 3}
+    assert ck.open_checkpoint(folder.url).model["w"].tolist() == [3, 3, 3]
+    assert {name.split("/")[0] for name in folder.names()} == {"step-000000003"}
+
+
+def test_a_wrong_secret_and_a_missing_bucket_are_told_without_a_traceback(bucket: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "train", "demo", "--checkpoints", str(tmp_path), "--store"]
+    wrong = os.environ | {"AWS_SECRET_ACCESS_KEY": "not-the-secret"}
+    for url, environment in ((f"{bucket}/store", wrong), ("s3://nobodys/store", dict(os.environ))):
+        done = subprocess.run([*command, url], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert "Traceback" not in done.stderr
+        assert "not-the-secret" not in json.dumps([done.stdout, done.stderr])
