@@ -13,12 +13,13 @@ Every set of taps adds to exactly one, so gravity passes unchanged.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 from numba import njit
-from numba.misc.special import literally
 from numpy.typing import NDArray
 
 from pipeline.dot import LANES, dot
@@ -119,11 +120,11 @@ def resample(x_CN: NDArray[np.int16], course: Course, bank: Bank, first_tick: in
     begin = int(np.searchsorted(course.stop_tick_R, first_tick, side="right"))
     end = int(np.searchsorted(course.first_tick_R, last, side="left"))
     pieces = slice(begin, end)
-    _filter(
+    phases, count = bank.taps_PL.shape
+    _filter(count)(
         x_CN,
-        np.ascontiguousarray(bank.taps_PL).reshape(-1),
-        bank.taps_PL.shape[1],
-        bank.taps_PL.shape[0].bit_length() - 1,
+        bank.taps_PL.reshape(-1),
+        phases.bit_length() - 1,
         course.first_tick_R[pieces],
         course.stop_tick_R[pieces],
         course.position_R[pieces],
@@ -135,41 +136,47 @@ def resample(x_CN: NDArray[np.int16], course: Course, bank: Bank, first_tick: in
     )
 
 
-@njit(cache=True, nogil=True)
-def _filter(
-    x_CN: NDArray[np.int16],
-    taps: NDArray[np.int16],
-    count: int,
-    phase_bits: int,
-    first_R: NDArray[np.int64],
-    stop_R: NDArray[np.int64],
-    position_R: NDArray[np.float64],
-    step_R: NDArray[np.float64],
-    lo_R: NDArray[np.int64],
-    hi_R: NDArray[np.int64],
-    first_tick: int,
-    out_CT: NDArray[np.int32],
-) -> None:
-    literally(count)
-    x0, x1, x2 = x_CN[0], x_CN[1], x_CN[2]
-    for r in range(first_R.size):
-        lo, hi = lo_R[r], hi_R[r]
-        begin, end = max(first_R[r], first_tick), min(stop_R[r], first_tick + out_CT.shape[1])
-        for n in range(begin, end):
-            nearest = np.int64(np.floor((position_R[r] + (n - first_R[r]) * step_R[r]) * (1 << phase_bits) + 0.5))
-            start = (nearest >> phase_bits) - count // 2 + 1
-            tap = (nearest & (1 << phase_bits) - 1) * count
-            t = n - first_tick
-            if start >= lo and start + count <= hi:
-                out_CT[0, t] = dot(x0, start, taps, tap, count)
-                out_CT[1, t] = dot(x1, start, taps, tap, count)
-                out_CT[2, t] = dot(x2, start, taps, tap, count)
-            else:
-                for c in range(3):
-                    total = 0
-                    for k in range(count):
-                        total += taps[tap + k] * np.int64(x_CN[c, min(max(start + k, lo), hi - 1)])
-                    out_CT[c, t] = total
+@cache
+def _filter(count: int) -> Callable[..., None]:
+    """The compiled loop over ticks for this many taps: a constant there, so that the dot product is straight code."""
+
+    @njit(cache=True, nogil=True)
+    def filter_(
+        x_CN: NDArray[np.int16],
+        taps: NDArray[np.int16],
+        phase_bits: int,
+        first_R: NDArray[np.int64],
+        stop_R: NDArray[np.int64],
+        position_R: NDArray[np.float64],
+        step_R: NDArray[np.float64],
+        lo_R: NDArray[np.int64],
+        hi_R: NDArray[np.int64],
+        first_tick: int,
+        out_CT: NDArray[np.int32],
+    ) -> None:
+        x0, x1, x2 = x_CN[0], x_CN[1], x_CN[2]
+        for r in range(first_R.size):
+            lo, hi = lo_R[r], hi_R[r]
+            begin, end = max(first_R[r], first_tick), min(stop_R[r], first_tick + out_CT.shape[1])
+            for n in range(begin, end):
+                position = position_R[r] + (n - first_R[r]) * step_R[r]
+                nearest = np.int64(np.floor(position * (1 << phase_bits) + 0.5))
+                start = (nearest >> phase_bits) - count // 2 + 1
+                tap = (nearest & (1 << phase_bits) - 1) * count
+                t = n - first_tick
+                if start >= lo and start + count <= hi:
+                    out_CT[0, t] = dot(x0, start, taps, tap, count)
+                    out_CT[1, t] = dot(x1, start, taps, tap, count)
+                    out_CT[2, t] = dot(x2, start, taps, tap, count)
+                else:
+                    for c in range(3):
+                        total = 0
+                        for k in range(count):
+                            total += taps[tap + k] * np.int64(x_CN[c, min(max(start + k, lo), hi - 1)])
+                        out_CT[c, t] = total
+
+    compiled: Callable[..., None] = filter_
+    return compiled
 
 
 def resample_windows(
