@@ -72,8 +72,6 @@ def _claim(cohort: Cohort, folder: Path) -> None:
         raise UserError(f"expected a folder to write into, found a file: {folder}.") from None
     except OSError as error:
         raise UserError(f"cannot make the folder {folder}: {error.strerror}. Name one that can be written.") from None
-    for left in folder.glob(".*.partial"):
-        left.unlink()
     if arguments.exists():
         found = json.loads(arguments.read_text())
         if found != asdict(cohort):
@@ -81,13 +79,19 @@ def _claim(cohort: Cohort, folder: Path) -> None:
                 f"{folder} was simulated with {_words(found)}; asked for now: {_words(asdict(cohort))}. "
                 "Name another folder, or delete that one."
             )
+        _remove_partial(folder)
         return
-    if any(folder.iterdir()):
+    if any(path.name != f".{ARGUMENTS}.partial" for path in folder.iterdir()):
         raise UserError(
             f"expected a new or empty folder, or one that `persondays simulate` began: {folder} holds other files. "
             "Name another folder."
         )
     _write_whole(arguments, json.dumps(asdict(cohort), indent=2).encode() + b"\n")
+
+
+def _remove_partial(folder: Path) -> None:
+    for left in folder.glob(".*.partial"):
+        left.unlink()
 
 
 def _words(arguments: dict[str, Any]) -> str:
@@ -108,9 +112,11 @@ def _run(cohort: Cohort, folder: Path, participants: list[int], workers: int) ->
     arguments = (cohort, folder, participants, taken, seconds, answer)
     processes: list[BaseProcess] = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(workers)]
     hours = len(participants) * cohort.days * 24
-    with Progress("simulate", hours, "hours of recording") as progress, _ended(processes):
+    with Progress("simulate", hours, "hours of recording") as progress, _ended(processes, folder):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # processes inherit it: only the parent hears Ctrl-C
         for process in processes:
             process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         running = list(processes)
         while running:
             wait([faults, *(process.sentinel for process in running)], timeout=0.25)
@@ -127,8 +133,8 @@ def _run(cohort: Cohort, folder: Path, participants: list[int], workers: int) ->
 
 
 @contextmanager
-def _ended(processes: list[BaseProcess]) -> Iterator[None]:
-    """Whatever happens inside, no process is left behind."""
+def _ended(processes: list[BaseProcess], folder: Path) -> Iterator[None]:
+    """Whatever happens inside, no process is left behind, and no part of a file."""
     try:
         yield
     finally:
@@ -136,18 +142,17 @@ def _ended(processes: list[BaseProcess]) -> Iterator[None]:
             if process.pid is not None:
                 process.terminate()
                 process.join()
+        _remove_partial(folder)
 
 
 def _work(cohort: Cohort, folder: Path, participants: list[int], taken: Any, seconds: Any, answer: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends its processes
-    signal.signal(signal.SIGTERM, _leave)
     parent = parent_process()
 
     def made(recorded_s: float) -> None:
         with seconds.get_lock():
             seconds.value += recorded_s
         if parent is not None and not parent.is_alive():
-            _leave()
+            raise SystemExit
 
     try:
         while True:
@@ -161,10 +166,6 @@ def _work(cohort: Cohort, folder: Path, participants: list[int], taken: Any, sec
     except Exception as error:
         error.add_note(traceback.format_exc())
         answer.send(error)
-
-
-def _leave(*_: object) -> None:
-    raise SystemExit(0)
 
 
 def _write_truth(cohort: Cohort, path: Path) -> None:

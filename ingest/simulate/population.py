@@ -28,6 +28,8 @@ class Trait(IntEnum):
     DAMAGE = 6
     FINEST_STEP = 7
     UNPACKED = 8
+    RIGHT_WRIST = 9
+    FAST_RISE = 10
 
 
 ONE_IN = {
@@ -40,6 +42,8 @@ ONE_IN = {
     Trait.DAMAGE: 3,
     Trait.FINEST_STEP: 3,
     Trait.UNPACKED: 7,
+    Trait.RIGHT_WRIST: 3,
+    Trait.FAST_RISE: 2,
 }
 
 
@@ -96,9 +100,8 @@ def person(seed: int, participant: int) -> Person:
     """The person with this number."""
     rng = stream(seed, participant, Purpose.PERSON)
     has = {trait: is_one_in(every, seed, participant, trait) for trait, every in ONE_IN.items()}
-    sign = 1.0 if rng.random() < 0.5 else -1.0
     return Person(
-        wrist="left" if rng.random() < 0.7 else "right",
+        wrist="right" if has[Trait.RIGHT_WRIST] else "left",
         arm_m=rng.normal(0.55, 0.03),
         walking_steps_per_s=float(np.clip(rng.normal(1.82, 0.12), 1.5, 2.15)),
         running_steps_per_s=float(np.clip(rng.normal(2.7, 0.12), 2.4, 3.0)),
@@ -107,7 +110,7 @@ def person(seed: int, participant: int) -> Person:
         wobble_hz=rng.uniform(6.0, 12.0),
         vigour=float(np.exp(rng.normal(0.0, 0.18))),
         restlessness=float(np.exp(rng.normal(0.0, 0.3))),
-        asymmetry=sign * rng.uniform(0.2, 0.8),
+        asymmetry=rng.uniform(0.2, 0.8) * (1 if has[Trait.FAST_RISE] else -1),
         tremor_hz=rng.uniform(4.2, 6.5) if has[Trait.TREMOR] else 0.0,
         wake_h=float(np.clip(rng.normal(6.9, 0.6), 5.5, 8.0)),
         bed_h=float(np.clip(rng.normal(23.0, 0.6), 21.8, 24.3)),
