@@ -41,6 +41,8 @@ NO_LOWPASS_BELOW_HZ = 33.0
 INTERPOLATION_TAPS, INTERPOLATION_DB = 32, 50.0
 TIME_RESOLUTION_HZ = 100_000
 """Phases per second at least: a tick is off by 5 microseconds at most (-66 dB at 15 Hz)."""
+PHASES = (64, 8_192)
+"""Fewest and most sets of taps; the most is enough down to 12.5 Hz, and slower signals change more slowly."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Bank:
 
 def design(rate_hz: float, method: Method) -> Bank:
     """The filter bank that brings samples at `rate_hz` (their true rate) to 30 Hz; Kaiser's window (1974)."""
-    phases = max(64, 1 << math.ceil(math.log2(TIME_RESOLUTION_HZ / rate_hz)))
+    phases = min(max(PHASES[0], 1 << max(0, math.ceil(math.log2(TIME_RESOLUTION_HZ / rate_hz)))), PHASES[1])
     fraction_P1 = np.arange(phases)[:, None] / phases
     if method == "bandlimited":
         if rate_hz < NO_LOWPASS_BELOW_HZ:
