@@ -1,8 +1,9 @@
 """Which slots a recording gets: pure functions over the rows of the tables.
 
 A slot is given once, by an upper bound of the recording's days, and is never given again: not when a
-recording turns out shorter, is rejected, or changes. Slots are dealt in the order of the keyed ids, so
-that their order says nothing about file names and does not depend on which task was faster.
+recording turns out shorter, is rejected, or changes. Slots are dealt in the order of the keyed ids
+(compressed recordings after the others), so that their order says nothing about file names and does not
+depend on which task was faster.
 """
 
 from __future__ import annotations
