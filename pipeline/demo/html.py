@@ -1,0 +1,120 @@
+"""A page in one file: no script, no network, pictures inside, light or dark as the reader's machine is.
+
+Every function gives a piece of HTML; text that comes in is escaped, pieces that come in are not.
+"""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from html import escape
+
+READABLE = 0.5
+"""A picture is shown at least at this share of its own width; a narrower screen scrolls it sideways."""
+
+CSS = """
+:root { color-scheme: light dark; --ink: #1d2529; --soft: #55626a; --line: #d5dbde; --back: #ffffff; --card: #f3f6f7;
+        --strong: #16586f; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e9eb; --soft: #a3b0b7; --line: #3a464c; --back: #14191c; --card: #1e262a; --strong: #7cc4dc; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 62rem; background: var(--back); color: var(--ink);
+       font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.8rem; line-height: 1.2; margin: 0.5rem 0; }
+h2 { font-size: 1.35rem; line-height: 1.3; margin: 3rem 0 0.5rem; padding-top: 1rem;
+     border-top: 1px solid var(--line); }
+p { max-width: 46rem; }
+a { color: var(--strong); }
+nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: 0.3rem 1.2rem; margin: 0.6rem 0; padding: 0; }
+dl.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem 2rem; }
+dt { font-weight: 600; }
+dd { margin: 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 0.6rem; margin: 1.2rem 0; }
+.tile { background: var(--card); border-radius: 8px; padding: 0.7rem 0.9rem; }
+.tile b { display: block; font-size: 1.4rem; font-variant-numeric: tabular-nums; line-height: 1.25; }
+.tile span { color: var(--soft); font-size: 0.88rem; }
+.scroll { overflow-x: auto; margin: 1rem 0; }
+.picture { background: #ffffff; border: 1px solid var(--line); border-radius: 8px; padding: 0.5rem; }
+.picture img { display: block; width: 100%; height: auto; margin: 0 auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.95rem; }
+th, td { text-align: left; padding: 0.35rem 1.1rem 0.35rem 0; border-bottom: 1px solid var(--line);
+         vertical-align: top; }
+thead th { color: var(--soft); font-weight: 600; font-size: 0.88rem; }
+td small { color: var(--soft); white-space: nowrap; }
+.verdict + .verdict { margin-top: -0.6rem; }
+.verdict { max-width: none; border-left: 4px solid var(--strong); background: var(--card); padding: 0.7rem 1rem;
+           border-radius: 0 8px 8px 0; }
+.missing { border: 1px dashed var(--soft); border-radius: 8px; padding: 0.7rem 1rem; color: var(--soft); }
+code { font: 0.88rem/1.5 ui-monospace, monospace; }
+pre { background: var(--card); border-radius: 8px; padding: 0.7rem 1rem; overflow-x: auto; margin: 0.6rem 0; }
+.made { color: var(--soft); margin-bottom: 0; }
+"""
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """A whole page."""
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
+        f"<style>{CSS}</style>\n</head>\n<body>\n{chr(10).join(body)}\n</body>\n</html>\n"
+    )
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph of plain text."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def tiles(pairs: Iterable[tuple[str, str]]) -> str:
+    """Figures that catch the eye, each with what it is."""
+    cells = (f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for value, name in pairs)
+    return f'<div class="tiles">{"".join(cells)}</div>'
+
+
+def table(rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
+    """Rows of text under a head; the first cell names its row. What stands in [brackets] at a cell's end is small."""
+    top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{_cell(cell)}</td>" for cell in cells)}</tr>'
+        for name, *cells in rows
+    )
+    head_row = f"<thead><tr>{top}</tr></thead>" if top else ""
+    return f'<div class="scroll"><table>{head_row}<tbody>{body}</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    main, bracket, small = text.partition(" [")
+    return f"{escape(main)} <small>{escape(small.removesuffix(']'))}</small>" if bracket else escape(text)
+
+
+def picture(png: bytes, what: str) -> str:
+    """A PNG picture inside the page; `what` tells those who cannot see it what it shows."""
+    width, height = struct.unpack(">II", png[16:24])
+    return (
+        f'<div class="scroll picture" tabindex="0"><img alt="{escape(what)}" width="{width}" height="{height}" '
+        f'style="min-width: {READABLE * width:.0f}px; max-width: {width}px" '
+        f'src="data:image/png;base64,{b64encode(png).decode()}"></div>'
+    )
+
+
+def seen(text: str) -> str:
+    """What there is to see in a section; stands before it."""
+    return f"<p><strong>What you see:</strong> {escape(text)}</p>"
+
+
+def explained(means: str, distrust: str) -> str:
+    """What a section's pictures and numbers mean, and what to distrust in them; stands after them."""
+    parts = (("What it means", means), ("What to distrust", distrust))
+    pairs = (f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in parts)
+    return f'<dl class="pair">{"".join(pairs)}</dl>'
+
+
+def commands(lines: Iterable[str], lead: str = "Made by") -> str:
+    """Commands to type."""
+    return f'<p class="made">{escape(lead)}</p><pre><code>{escape(chr(10).join(lines))}</code></pre>'
+
+
+def section(name: str, title: str, parts: Iterable[str]) -> str:
+    """A section that links can point to."""
+    return f'<section id="{escape(name)}">\n<h2>{escape(title)}</h2>\n{chr(10).join(parts)}\n</section>'

@@ -1,0 +1,1 @@
+"""What is in a window store: its totals, and one person-day as a picture."""

@@ -1,0 +1,95 @@
+"""`persondays inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+REASONS_SHOWN = 10
+
+
+def inspect(
+    store: str = typer.Argument(..., help="The window store; any fsspec URL."),
+    slot: int | None = typer.Option(None, min=0, help="The person-day to show. Default: one with much to see."),
+    picture: Path | None = typer.Option(None, help="Draw one person-day into this PNG file."),
+    json_: Path | None = typer.Option(None, "--json", help="Write the figures to this file as JSON; - prints them."),
+) -> None:
+    """Say what is in a window store, and draw one of its person-days. Nobody is named in full."""
+    import json
+
+    from rich.console import Console
+
+    from pipeline.inspect.totals import choose_day, describe_day, totals
+    from pipeline.storage import Folder
+    from pipeline.store import Store
+
+    opened = Store.open(store)
+    found = totals(opened)
+    if slot is not None or picture is not None:
+        found["day"] = describe_day(choose_day(opened, slot))
+    if picture is not None:
+        from pipeline.inspect.day import draw_day
+        from pipeline.pictures import save
+
+        day = opened.read_day(found["day"]["slot"])
+        save(draw_day(day, found["day"], opened.attributes.counts_per_g), picture)
+    text = json.dumps(found, indent=2, allow_nan=False)
+    if json_ == Path("-"):
+        typer.echo(text)
+        return
+    if json_ is not None:
+        Folder(str(json_.absolute().parent)).write(json_.name, (text + "\n").encode())
+    Console().print(_table(found))
+    if picture is not None:
+        typer.echo(f"picture: {picture}")
+
+
+def _table(found: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(show_header=False, title="window store", title_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in _lines(found):
+        table.add_row(name, value)
+    return table
+
+
+def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+    recordings, days = found["recordings"], found["person_days"]
+    reasons = list(recordings["reasons"].items())
+    lines = [
+        ("recordings", f"{recordings['done']:,} done ({recordings['bytes'] / 1e6:,.1f} MB)"),
+        ("rejected", f"{recordings['rejected']:,}"),
+        *(("", f"{count:,} x {reason}") for reason, count in reasons[:REASONS_SHOWN]),
+        *([("", f"and {len(reasons) - REASONS_SHOWN:,} other reasons")] if len(reasons) > REASONS_SHOWN else []),
+        ("participants", f"{found['participants']:,}"),
+        ("person-days", f"{days:,}"),
+        ("worn", f"{found['wear_hours']:,.1f} h"),
+        ("may be drawn", f"{found['eligible_hours']:,.1f} h"),
+        *((state, f"{hours:,.2f} h") for state, hours in found["state_hours"].items()),
+        *((name, _listed(found[name])) for name in ("devices", "locations", "calibration")),
+    ]
+    if found["bytes"] is not None:
+        total = sum(found["bytes"].values())
+        each = f", {total / 1e6 / days:.2f} MB a person-day" if days else ""
+        lines.append(("on disk", f"{total / 1e6:,.1f} MB{each}"))
+    if "day" in found:
+        day = found["day"]
+        lines.append(
+            (
+                f"slot {day['slot']}",
+                f"day {(day['day_index'] or 0) + 1} of recording {day['recording']}, participant {day['participant']}, "
+                f"worn {day['wear_hours']:.1f} h",
+            )
+        )
+    return lines
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "-"

@@ -1,0 +1,141 @@
+"""What the sampling law drew: the windows that a run took from one of its days, beside what the weights ask for.
+
+The draw is made again from the log's own facts (version of the table, people held out, lanes, seed), so what is
+shown are the windows that the run saw in its first round. A draw is without replacement, so a start of weight w
+is taken with probability 1 - exp(-w t), where t makes these probabilities sum to the quota: the exponential race
+stopped at a fixed time (Rosén 1972, doi:10.1214/aoms/1177692541; exact as the quota grows).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.identity import SHORT
+from pipeline.person_day import PersonDay
+from pipeline.settings import build
+from pipeline.store import Store
+from train.log import Z_99
+from train.random import round_key
+from train.recipe import DataSettings
+from train.report.history import History
+from train.windows.draw import draw, weights
+from train.windows.lanes import deal, quotas
+from train.windows.members import select
+
+Float = NDArray[np.float64]
+
+DECILES = 10
+
+
+@dataclass(frozen=True)
+class Draws:
+    """One day's eligible starts and those that a run drew in round 0.
+
+    start_N, weight_N (g): every eligible start second and its weight; drawn_N: whether it was drawn.
+    expected_N: the probability that it is.
+    """
+
+    slot: int
+    participant: str
+    recording: str
+    day_index: int | None
+    seconds: int
+    lane: int
+    day: PersonDay
+    start_N: NDArray[np.int64]
+    weight_N: Float
+    expected_N: Float
+    drawn_N: NDArray[np.bool_]
+
+
+def draws_of(run: History, store: Store) -> Draws:
+    """The draws of a run's first round from the training day with most eligible starts.
+
+    Raises UserError when the log is of another store, or the day is not there any more.
+    """
+    attributes = store.attributes
+    if run.start["store"] != {"fingerprint": attributes.fingerprint, "key_check": attributes.key_check}:
+        raise UserError(f"{store.folder.url}: the log is of a run on another store. Give that one as --store.")
+    data = build(DataSettings, run.settings["data"], "settings in the log: data")
+    seed, facts = int(run.settings["seed"]), run.start["stream"]
+    store.person_days = store.person_days.at(facts["table_version"])
+    everyone = select(store, data.seconds, data.min_wear_hours, data.where)
+    members = everyone.of(set(run.start["validation_participants"]), kept=False)
+    quota = quotas(members.starts, data.quota)
+    chosen = int(np.argmax(members.starts))
+    slot = int(members.slots[chosen])
+    lanes = deal(members.slots, quota, facts["lanes"], seed, data.days_per_pool)
+    lane = next(lane.number for lane in lanes if slot in lane.slots)
+    day = store.read_day(slot)
+    weight_S = weights(day.motion_S, day.state_S, data.seconds)
+    drawn = draw(weight_S, int(quota[chosen]), round_key(seed, lane, 0), slot).numpy()
+    start_N = np.flatnonzero(weight_S.numpy() > 0)
+    weight_N = weight_S.numpy()[start_N]
+    row = store.person_days.query(f"slot = {slot}", ["recording", "participant", "day_index"]).to_pylist()[0]
+    return Draws(
+        slot, row["participant"][:SHORT], row["recording"][:SHORT], row["day_index"], data.seconds, lane, day,
+        start_N, weight_N, inclusion(weight_N, drawn.size), np.isin(start_N, drawn),
+    )  # fmt: skip
+
+
+def inclusion(weight_N: Float, quota: int) -> Float:
+    """The probability that each start is among `quota` drawn without replacement, in proportion to weights above 0."""
+    if quota >= weight_N.size:
+        return np.ones(weight_N.size)
+    low, high = 0.0, quota / weight_N.sum()
+    while -np.expm1(-weight_N * high).sum() < quota:
+        low, high = high, 2 * high
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if -np.expm1(-weight_N * middle).sum() < quota else (low, middle)
+    return np.asarray(-np.expm1(-weight_N * high))
+
+
+def deciles(draws: Draws) -> list[dict[str, float]]:
+    """Ten groups of starts by weight, lightest first: share of the drawn windows, and what the weights ask for.
+
+    `low` and `high` hold 99% of what chance would give (normal approximation).
+    """
+    quota = int(draws.drawn_N.sum())
+    groups = np.array_split(np.argsort(draws.weight_N, kind="stable"), min(DECILES, draws.weight_N.size))
+    result = []
+    for group in groups:
+        chance_N = draws.expected_N[group]
+        expected, spread = chance_N.sum(), Z_99 * np.sqrt((chance_N * (1 - chance_N)).sum())
+        result.append(
+            {
+                "lightest_g": float(draws.weight_N[group].min()),
+                "heaviest_g": float(draws.weight_N[group].max()),
+                "starts": int(group.size),
+                "drawn": int(draws.drawn_N[group].sum()),
+                "share": float(draws.drawn_N[group].sum() / quota),
+                "expected": float(expected / quota),
+                "low": float(max(expected - spread, 0) / quota),
+                "high": float((expected + spread) / quota),
+            }
+        )
+    return result
+
+
+def summary(draws: Draws) -> dict[str, Any]:
+    """The draws as JSON-ready numbers, under short ids."""
+    return {
+        "slot": draws.slot,
+        "participant": draws.participant,
+        "recording": draws.recording,
+        "lane": draws.lane,
+        "round": 0,
+        "seconds_a_window": draws.seconds,
+        "eligible_starts": int(draws.start_N.size),
+        "drawn": int(draws.drawn_N.sum()),
+        "median_weight_g": {
+            "eligible": float(np.median(draws.weight_N)),
+            "drawn": float(np.median(draws.weight_N[draws.drawn_N])),
+        },
+        "deciles": deciles(draws),
+    }

@@ -1,0 +1,56 @@
+"""The final numbers of a run, JSON-ready: each task's accuracy beside what it is held against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from train.report.history import History
+
+KIND = "persondays-training"
+VERSION = 1
+GUESSING = 0.5
+"""Every pretext task asks yes or no, with a fair coin deciding the truth."""
+
+
+def final_numbers(run: History, control: History | None, draws: dict[str, Any] | None) -> dict[str, Any]:
+    """Numbers of the last validation and of the way there.
+
+    `control`: a network trained on noise only, scored on noise-only windows; `draws`: `train.report.draws.summary`.
+    """
+    settings, last = run.settings, run.validation[-1]
+    return {
+        "format": KIND,
+        "version": VERSION,
+        "recipe": settings["name"],
+        "network": settings["network"],
+        "seconds_a_window": settings["data"]["seconds"],
+        "processes": run.start["world_size"],
+        "device": run.start["versions"]["device"],
+        "participants": run.start["participants"],
+        "participants_held_out": len(run.start["validation_participants"]),
+        "person_days": run.start["stream"]["members"],
+        "epoch_windows": run.start["epoch_windows"],
+        "windows_asked": settings["run"]["windows"],
+        "windows_seen": run.seen,
+        "validation_windows": last["real"]["windows"],
+        "validation_loss": last["real"]["loss"],
+        "windows_per_s": run.typical("windows_per_s"),
+        "data_wait": run.typical("data_wait"),
+        "training_seconds": run.training_seconds,
+        "guessing": GUESSING,
+        "tasks": {task: _task(task, run, control) for task in run.tasks},
+        "control": control and {
+            "windows_seen": control.seen,
+            "training_seconds": control.training_seconds,
+            "validation_windows": control.validation[-1]["noise"]["windows"],
+        },
+        "draws": draws,
+    }  # fmt: skip
+
+
+def _task(task: str, run: History, control: History | None) -> dict[str, Any]:
+    """Accuracy with its 99% interval on each kind of windows, real ones first."""
+    return {
+        **{windows: run.score(windows, task) for windows in ("real", "phase", "noise")},
+        "trained_on_noise": control and control.score("noise", task),
+    }
