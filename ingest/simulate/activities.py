@@ -171,10 +171,10 @@ def _gait(
     shape[FORWARD] = 0.5 * bounce_g * harmonics_of(skewed_cycle(-skew, times_a_cycle=2, lead=rng.normal(1.0, 0.4)))
     shape[SIDE] = 0.25 * bounce_g * harmonics_of(skewed_cycle(skew, lead=rng.uniform(0, 6.3)))
     shape *= np.exp(rng.normal(0, 0.2, shape.shape))
-    roughness = 0.35 * bounce_g / np.arange(1, HARMONICS + 1)[:, None]
+    roughness = 0.45 * bounce_g / np.arange(1, HARMONICS + 1)[:, None]
     shape[UP : SIDE + 1] += roughness * rng.standard_normal((3, HARMONICS, 2))
     cycle_hz, strength = _strides(rng, bout.duration_s, bout.cadence / 2, stops_each_s)
-    own_side = rng.uniform(1.0, 1.3)
+    own_side, loose = rng.uniform(1.0, 1.3), 0.1 * rng.lognormal(0.0, 0.5)
     return Movement(
         bout.duration_s,
         _pose(pose + rng.normal(0, (0.05, 0.1, 0.25, 0.05))),
@@ -186,7 +186,7 @@ def _gait(
             jolt_direction=(1.0, rng.normal(0.5, 0.3), rng.normal(0.0, 0.3)),
             jolt_s=rng.uniform(0.01, 0.05),
         ),
-        sway=(0.10 * np.exp(wander(rng, bout.duration_s, 0.4, 5.0))).astype(np.float32),
+        sway=(loose * np.exp(wander(rng, bout.duration_s, 0.4, 5.0))).astype(np.float32),
         sway_hz=0.5,
         wobble_hz=person.wobble_hz,
     )

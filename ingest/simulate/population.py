@@ -107,7 +107,7 @@ def person(seed: int, participant: int) -> Person:
         running_steps_per_s=float(np.clip(rng.normal(2.7, 0.12), 2.4, 3.0)),
         swing=float(np.clip(rng.normal(0.32, 0.08), 0.15, 0.6)),
         impact_g=float(np.exp(rng.normal(np.log(0.4), 0.3))),
-        wobble_hz=rng.uniform(6.0, 12.0),
+        wobble_hz=rng.uniform(4.5, 10.0),
         vigour=float(np.exp(rng.normal(0.0, 0.18))),
         restlessness=float(np.exp(rng.normal(0.0, 0.3))),
         asymmetry=rng.uniform(0.2, 0.8) * (1 if has[Trait.FAST_RISE] else -1),
