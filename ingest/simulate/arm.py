@@ -128,6 +128,18 @@ def _minimum_jerk(part):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _cycle(harmonics, phase, wave):  # type: ignore[no-untyped-def]
+    """The channels of a rhythm at a phase, into `wave`; harmonics by the angle sum."""
+    cosine, sine = np.cos(phase), np.sin(phase)
+    c, s = cosine, sine
+    wave[:] = 0.0
+    for k in range(HARMONICS):
+        for channel in range(CHANNELS):
+            wave[channel] += harmonics[channel, k, 0] * c + harmonics[channel, k, 1] * s
+        c, s = c * cosine - s * sine, s * cosine + c * sine
+
+
+@njit(cache=True)
 def _feel(  # type: ignore[no-untyped-def]
     felt, step_s, start_s, length_s, skew, target, cycle_hz, strength, harmonics, jolt_g, jolt_direction, jolt_s,
     sway_sd, sway_hz, shaking, tremor_size, tremor_hz, wobble_hz, wobble_damping, arm_m, word,
@@ -185,8 +197,6 @@ def _feel(  # type: ignore[no-untyped-def]
             angle[joint] += swayed
             moving = moving or abs(swayed) > QUIET
 
-        for channel in range(CHANNELS):
-            wave[channel] = 0.0
         beat = closing * _follow(fades, 0, strength[control], fade_share)
         if beat > QUIET:
             before = phase[0]
@@ -197,12 +207,7 @@ def _feel(  # type: ignore[no-untyped-def]
                 jolt_left = jolt_samples
             if phase[0] > 200 * np.pi:
                 phase[0] -= 200 * np.pi
-            c1, s1 = np.cos(phase[0]), np.sin(phase[0])
-            c, s = c1, s1
-            for k in range(HARMONICS):
-                for channel in range(CHANNELS):
-                    wave[channel] += harmonics[channel, k, 0] * c + harmonics[channel, k, 1] * s
-                c, s = c * c1 - s * s1, s * c1 + c * s1
+            _cycle(harmonics, phase[0], wave)
             for joint in range(JOINTS):
                 angle[joint] += beat * wave[joint]
             moving = True
@@ -245,9 +250,9 @@ def _feel(  # type: ignore[no-untyped-def]
         ring = 0.0
         for axis in range(3):
             drive = jolt * jolt_direction[axis] + loose * _uniform(word)
-            y = near * wobble[axis, 0] + far * wobble[axis, 1] + push * drive
-            wobble[axis, 1], wobble[axis, 0] = wobble[axis, 0], y
-            ring += abs(y)
+            rung = near * wobble[axis, 0] + far * wobble[axis, 1] + push * drive
+            wobble[axis, 1], wobble[axis, 0] = wobble[axis, 0], rung
+            ring += abs(rung)
         upward += wobble[0, 0]
         forward += wobble[1, 0]
         side += wobble[2, 0]
