@@ -55,7 +55,7 @@ class Summary:
 
     def _counts(self) -> list[str]:
         if self.nothing_to_do:
-            rejected = f", {len(self.rejected_before)} rejected" if self.rejected_before else ""
+            rejected = f", {len(self.rejected_before):,} rejected" if self.rejected_before else ""
             return [f"nothing to do: {count(self.done_before, 'recording')} done{rejected}{self._left_out()}"]
         seconds = max(self.seconds, 1e-9)
         rate = f"{self.person_days / seconds:.1f} person-days/s, {self.bytes / 1e6 / seconds:,.0f} MB/s"

@@ -202,6 +202,9 @@ def test_no_identifier_stands_in_the_log_or_the_statistics_of_the_files(store: S
     import pyarrow.parquet as pq
 
     store.person_days.append([row("secret-recording", 0), row("secret-recording-2", 1)])
+    store.person_days.append([row("secret-recording-3", 2)])
+    store.person_days.compact()
+    assert len(store.person_days.delta.file_uris()) == 1
     tables = Path(store.folder.path) / "tables" / "person_days"
     log = b"".join(path.read_bytes() for path in (tables / "_delta_log").iterdir())
     assert b"secret" not in log
