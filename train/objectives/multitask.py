@@ -68,13 +68,15 @@ class MultitaskSettings:
 
 
 class Head(nn.Module):
-    """Two logits (not transformed, transformed) from the features; Kaiming-normal weights over fan-out, bias 0."""
+    """Two logits (not transformed, transformed) from the features.
+
+    Weights start small (uniform over fan-in, torch's own way), so that training begins at guessing and not at a
+    loss of 4 that takes a thousand steps to undo (docs/decisions/0007-heads-start-small.md).
+    """
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.linear1 = nn.Linear(features, 2)
-        nn.init.kaiming_normal_(self.linear1.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.linear1.bias)
 
     def forward(self, features_BF: Tensor) -> Tensor:
         logits: Tensor = self.linear1(features_BF)
