@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from ingest.devices.cwa_format import BLOCK, HEADER, celsius, unpack_timestamp
 from ingest.simulate.diary import Activity
-from ingest.simulate.population import ONE_IN, Trait, person
+from ingest.simulate.population import ONE_IN, Trait, device, person
 from ingest.simulate.recording import Faults, plan, simulate_recording, truth
+from ingest.simulate.sensor import Sensor, mounting
 
 HOUR = 1 / 24
 
@@ -162,3 +164,25 @@ def test_the_arrow_of_time_differs_between_people(tmp_path):
     assert np.abs(moments).max() > 0.2
     assert np.all(np.min(moments, axis=0) < 0)
     assert np.all(np.max(moments, axis=0) > 0)
+
+
+@pytest.mark.parametrize(("packing", "highest"), [("packed, 8 g step", 2044), ("unpacked", 2047)])
+def test_the_sensor_stops_at_its_rail(packing, highest):
+    what = replace(device(0, 1), packing=packing)
+    felt = np.tile(np.array([[20.0, -20.0, 0.5]], dtype=np.float32), (200, 1))
+    counts, _ = Sensor(what, np.random.default_rng(0), 25.0).counts(felt, np.eye(3), 25.0, 0.01)
+    assert set(counts[:, 0]) == {highest}
+    assert set(counts[:, 1]) == {-2048}
+    steps = np.unique(np.diff(np.unique(counts[:, 2])))
+    assert steps.min() == (4 if packing == "packed, 8 g step" else 1)
+
+
+def test_mounting_is_rigid_and_the_strap_flips():
+    """Axes stay orthonormal; a right wrist is mirrored; the second wearing of a flipped strap points the other way."""
+    left = replace(person(0, 1), wrist="left", flips_strap=True)
+    first, second = (mounting(left, wearing, np.random.default_rng(0)) for wearing in (0, 1))
+    right = mounting(replace(left, wrist="right"), 0, np.random.default_rng(0))
+    for mount, mirrored in ((first, 1), (second, 1), (right, -1)):
+        assert np.allclose(mount @ mount.T, np.eye(3))
+        assert np.linalg.det(mount) == pytest.approx(mirrored)
+    assert np.allclose(second, np.diag((-1, -1, 1)) @ first)
