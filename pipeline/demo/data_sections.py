@@ -10,8 +10,10 @@ def store_section(results: Results) -> list[str]:
     run, found = results.name, results.inspect
     made = html.commands(
         [
-            f"persondays simulate {run}/recordings",
-            f"persondays ingest --recordings {run}/recordings --store {run}/store --key-file {run}/key",
+            f"persondays simulate {run}/recordings{_cohort(results)}",
+            f"persondays new-key {run}/key",
+            f"persondays ingest --recordings {run}/recordings --store {run}/store --key-file {run}/key "
+            "--id-regex '(P[0-9]+)[.]cwa'",
             f"persondays inspect {run}/store --json {run}/report/inspect.json",
         ]
     )
@@ -37,8 +39,8 @@ def store_section(results: Results) -> list[str]:
         html.explained(
             "A person-day is one recording between two midnights of the device's own clock: one that starts at noon "
             "and lasts two days touches three. A second may be drawn when it was measured, worn and not bad. "
-            "Calibration 'own' means that the recording held enough still moments to find its sensor's errors against gravity. "
-            "People and recordings go by keyed ids: without the key, nobody can be named.",
+            "Calibration 'own' means that the recording held enough still moments to find its sensor's errors against "
+            "gravity. People and recordings go by keyed ids: without the key, nobody can be named.",
             "These people follow the rules of a simulator. Real recordings have more kinds of damage, stranger clocks "
             "and less tidy lives.",
         ),
@@ -108,6 +110,14 @@ def report_command(run: str) -> str:
         f"persondays report-training --logs {run}/checkpoints/logs --control-logs {run}/control/logs "
         f"--store {run}/store --out {run}/report"
     )
+
+
+def _cohort(results: Results) -> str:
+    """The arguments by which the people were simulated, where they are known."""
+    made = results.simulation
+    if made is None:
+        return ""
+    return f" --participants {made['participants']} --days {made['days']:g} --seed {made['seed']}"
 
 
 def _hours(hours: float) -> str:

@@ -9,6 +9,7 @@ import struct
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import Literal
 
 READABLE = 0.5
 """A picture is shown at least at this share of its own width; a narrower screen scrolls it sideways."""
@@ -41,13 +42,16 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { text-align: left; padding: 0.35rem 1.1rem 0.35rem 0; border-bottom: 1px solid var(--line);
          vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; font-size: 0.88rem; }
-td small { color: var(--soft); white-space: nowrap; }
-.verdict + .verdict { margin-top: -0.6rem; }
-.verdict { max-width: none; border-left: 4px solid var(--strong); background: var(--card); padding: 0.7rem 1rem;
-           border-radius: 0 8px 8px 0; }
-.missing { border: 1px dashed var(--soft); border-radius: 8px; padding: 0.7rem 1rem; color: var(--soft); }
+td small { display: block; color: var(--soft); white-space: nowrap; }
+.verdict p, .missing p { margin: 0.3rem 0; }
+.verdict { border-left: 4px solid var(--strong); background: var(--card); padding: 0.7rem 1rem;
+           border-radius: 0 8px 8px 0; margin: 1rem 0; }
+.missing { border: 1px dashed var(--soft); border-radius: 8px; padding: 0.7rem 1rem; margin: 1rem 0;
+           color: var(--soft); }
 code { font: 0.88rem/1.5 ui-monospace, monospace; }
-pre { background: var(--card); border-radius: 8px; padding: 0.7rem 1rem; overflow-x: auto; margin: 0.6rem 0; }
+.commands { background: var(--card); border-radius: 8px; padding: 0.7rem 1rem; margin: 0.6rem 0; }
+.commands code { display: block; padding-left: 2ch; text-indent: -2ch; }
+.commands span { display: inline-block; text-indent: 0; max-width: 100%; overflow-wrap: anywhere; }
 .made { color: var(--soft); margin-bottom: 0; }
 """
 
@@ -61,9 +65,14 @@ def document(title: str, body: Iterable[str]) -> str:
     )
 
 
-def paragraph(text: str, kind: str = "") -> str:
+def paragraph(text: str) -> str:
     """A paragraph of plain text."""
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+    return f"<p>{escape(text)}</p>"
+
+
+def box(kind: Literal["verdict", "missing"], lines: Iterable[str]) -> str:
+    """Paragraphs that stand out."""
+    return f'<div class="{kind}">{"".join(map(paragraph, lines))}</div>'
 
 
 def tiles(pairs: Iterable[tuple[str, str]]) -> str:
@@ -112,7 +121,10 @@ def explained(means: str, distrust: str) -> str:
 
 def commands(lines: Iterable[str], lead: str = "Made by") -> str:
     """Commands to type."""
-    return f'<p class="made">{escape(lead)}</p><pre><code>{escape(chr(10).join(lines))}</code></pre>'
+    typed = "".join(
+        f"<code>{' '.join(f'<span>{escape(word)}</span>' for word in line.split())}</code>" for line in lines
+    )
+    return f'<p class="made">{escape(lead)}</p><div class="commands">{typed}</div>'
 
 
 def section(name: str, title: str, parts: Iterable[str]) -> str:

@@ -21,15 +21,7 @@ METRICS = {"macro_f1": "macro F1", "kappa": "Cohen's kappa"}
 
 def training_section(results: Results) -> list[str]:
     run, found = results.name, results.training
-    made = html.commands(
-        [
-            f"torchrun --standalone --nproc-per-node 2 -m train demo --store {run}/store "
-            f"--checkpoints {run}/checkpoints",
-            f"torchrun --standalone --nproc-per-node 2 -m train demo --store {run}/store "
-            f"--checkpoints {run}/control --set data.control=noise",
-            report_command(run),
-        ]
-    )
+    made = html.commands([*_train_commands(run, found), report_command(run)])
     curves = results.picture("report/curves.png", "Validation accuracy of each pretext task beside its controls")
     if found is None:
         return [results.missing("report/training.json"), curves, made]
@@ -51,6 +43,19 @@ def training_section(results: Results) -> list[str]:
             "person to person, accuracies vary more than it says.",
         ),
         made,
+    ]
+
+
+def _train_commands(run: str, found: Found | None) -> list[str]:
+    """The commands that trained the network and its control, with the run's own numbers where they are known."""
+    start = f"torchrun --standalone --nproc-per-node {found['processes'] if found else 2} -m train demo"
+    windows, control_windows = "", ""
+    if found is not None:
+        windows = f" --set run.windows={found['windows_asked']}"
+        control_windows = f" --set run.windows={found['control']['windows_asked']}" if found["control"] else ""
+    return [
+        f"{start} --store {run}/store --checkpoints {run}/checkpoints{windows}",
+        f"{start} --store {run}/store --checkpoints {run}/control{control_windows} --set data.control=noise",
     ]
 
 
@@ -97,7 +102,7 @@ def evaluation_section(results: Results) -> list[str]:
         return [results.missing("evaluation/results.json"), image, made]
     data = found["data"]
     return [
-        *(html.paragraph(answer, "verdict") for answer in _answers(results.training, found)),
+        html.box("verdict", _answers(results.training, found)),
         html.seen(
             f"two frozen networks of the same shape, one with the pretrained weights and one with random weights, each "
             f"under a linear head that learns {data['classes']} activities from the labels of other people. A line in "
@@ -111,7 +116,7 @@ def evaluation_section(results: Results) -> list[str]:
             "better from worse only where the interval leaves out 0.",
             "The labels are the simulator's own diary, and its activities are cleaner than life. These people's "
             "recordings may also have been in pretraining (never their labels). Random weights are a strong opponent, "
-            "because many activities differ by strength and rhythm alone; only one set of them was tried.",
+            "because many activities differ by strength and rhythm alone.",
         ),
         html.table(list(found["protocol"].items()), ["how it was done", ""]),
         *(html.paragraph(f"Note: {note}.") for note in found["notes"]),

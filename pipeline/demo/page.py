@@ -68,5 +68,6 @@ def _tiles(results: Results) -> list[tuple[str, str]]:
         tiles.append((f"{results.training['windows_seen']:,}", "windows seen in training"))
     if results.evaluation is not None:
         difference = results.evaluation["summary"]["macro_f1"]["difference"]
-        tiles.append((signed(difference["mean"]), "macro F1 beyond random weights"))
+        low, high = signed(difference["low"]), signed(difference["high"])
+        tiles.append((signed(difference["mean"]), f"macro F1 beyond random weights ({low} to {high})"))
     return tiles

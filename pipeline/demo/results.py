@@ -51,10 +51,12 @@ class Results:
 
     def missing(self, path: str) -> str:
         """That a file is not there."""
-        return html.paragraph(
-            f"{self.name}/{path} is not there, or cannot be read: its step has not run to its end. "
-            "Run the command below, or the demo again.",
+        return html.box(
             "missing",
+            [
+                f"{self.name}/{path} is not there, or cannot be read: its step has not run to its end. Run the command "
+                "below, or the demo again."
+            ],
         )
 
 

@@ -70,6 +70,8 @@ def _draw_course(axes: Axes, run: History, windows: str, task: str, label: str, 
 
 
 def _draw_loss(axes: Axes, run: History) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     axes.plot([line["seen"] for line in run.train], [line["loss"] for line in run.train], color=CONTROL, linewidth=1)
     axes.plot(
         [line["seen"] for line in run.validation],
@@ -78,6 +80,9 @@ def _draw_loss(axes: Axes, run: History) -> None:
     )  # fmt: skip
     axes.axhline(math.log(2), color=INK, linewidth=0.9, linestyle=":")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title("loss (line: training,\ndots: validation)", fontsize=9)
     axes.set_xlabel("windows seen")
     thousands(axes)

@@ -40,6 +40,7 @@ def final_numbers(run: History, control: History | None, draws: dict[str, Any] |
         "guessing": GUESSING,
         "tasks": {task: _task(task, run, control) for task in run.tasks},
         "control": control and {
+            "windows_asked": control.settings["run"]["windows"],
             "windows_seen": control.seen,
             "training_seconds": control.training_seconds,
             "validation_windows": control.validation[-1]["noise"]["windows"],

@@ -1,0 +1,321 @@
+"""The demo's page: it says what the files say, judges by intervals, and opens in a browser."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.demo.page import SECTIONS, write_page
+from pipeline.demo.verdicts import judge_backbone, judge_task, reasons_not_better
+
+VOID = {"meta", "img", "br"}
+INSPECT: dict[str, Any] = {
+    "format": "persondays-inspect",
+    "version": 1,
+    "recordings": {"done": 12, "rejected": 1, "reasons": {"no block is <whole> & read": 1}, "bytes": 1_000_000},
+    "participants": 12,
+    "person_days": 36,
+    "wear_hours": 558.9,
+    "eligible_hours": 550.5,
+    "state_hours": {"measured": 575.2, "idle sleep": 0.0, "gap": 0.83},
+    "devices": {"AX3": 12},
+    "locations": {"left wrist": 9, "right wrist": 3},
+    "calibration": {"own": 11, "none": 1},
+    "bytes": {"signal": 170_000_000, "motion": 3_000_000, "state": 1_000_000, "tables": 40_000},
+    "day": {"slot": 4, "wear_hours": 23.9, "enmo_mg": 39.9},
+}
+
+
+def score(accuracy: float, half: float = 0.02) -> dict[str, float]:
+    return {"accuracy": accuracy, "low": accuracy - half, "high": accuracy + half}
+
+
+TRAINING: dict[str, Any] = {
+    "format": "persondays-training",
+    "version": 1,
+    "network": {"preset": "harnet10", "width": 0.25},
+    "processes": 2,
+    "device": "cpu",
+    "participants": 10,
+    "participants_held_out": 2,
+    "person_days": 30,
+    "epoch_windows": 29_196,
+    "windows_asked": 120_000,
+    "windows_seen": 120_064,
+    "validation_windows": 600,
+    "validation_loss": 0.512,
+    "windows_per_s": 812.3,
+    "data_wait": 0.01,
+    "training_seconds": 151.0,
+    "guessing": 0.5,
+    "tasks": {
+        "reversal": {"real": score(0.71), "phase": score(0.51), "noise": score(0.5), "trained_on_noise": score(0.5)},
+        "warp": {"real": score(0.86), "phase": score(0.81), "noise": score(0.7), "trained_on_noise": score(0.93)},
+    },
+    "control": {"windows_asked": 40_000, "windows_seen": 40_192},
+    "draws": {
+        "eligible_starts": 86_391,
+        "drawn": 1_500,
+        "seconds_a_window": 10,
+        "median_weight_g": {"eligible": 0.0234, "drawn": 0.36},
+        "deciles": [{"share": 0.1, "low": 0.05, "high": 0.2}] * 9 + [{"share": 0.504, "low": 0.1, "high": 0.2}],
+    },
+}
+
+
+def difference(mean: float | None, low: float | None, high: float | None) -> dict[str, Any]:
+    both = {"mean": 0.5, "sd": 0.1}
+    return {"people": 12, "pretrained": both, "random": both, "difference": {"mean": mean, "low": low, "high": high}}
+
+
+def evaluation(mean: float | None, low: float | None, high: float | None) -> dict[str, Any]:
+    return {
+        "format": "persondays-evaluation",
+        "version": 1,
+        "data": {"windows": 5_431, "people": 12, "classes": 9},
+        "protocol": {"split": "folds by person"},
+        "notes": ["resampled from 50 to 30 Hz"],
+        "summary": {"macro_f1": difference(mean, low, high), "kappa": difference(mean, low, high)},
+    }
+
+
+def png(colour: tuple[float, float, float], width: int = 1200, height: int = 300) -> bytes:
+    """A picture of one colour."""
+    from matplotlib.image import imsave
+
+    data = io.BytesIO()
+    imsave(data, np.full((height, width, 3), colour), format="png")
+    return data.getvalue()
+
+
+def write_run(run: Path, results: dict[str, Any]) -> Path:
+    """A run's folder with everything that the steps leave for the page."""
+    for name in ("recordings", "report", "evaluation"):
+        (run / name).mkdir(parents=True, exist_ok=True)
+    (run / "recordings" / "simulation.json").write_text('{"participants": 12, "days": 2.0, "seed": 0}')
+    (run / "report" / "inspect.json").write_text(json.dumps(INSPECT))
+    (run / "report" / "training.json").write_text(json.dumps(TRAINING))
+    (run / "evaluation" / "results.json").write_text(json.dumps(results))
+    for path, colour in {
+        "report/day.png": (1.0, 0.0, 1.0),
+        "report/draws.png": (0.0, 1.0, 1.0),
+        "report/curves.png": (1.0, 1.0, 0.0),
+        "evaluation/evaluation.png": (0.0, 1.0, 0.0),
+    }.items():
+        (run / path).write_bytes(png(colour))
+    return run
+
+
+class Page(HTMLParser):
+    """Reads a page, checks that its tags match, and keeps its text by section and its outward links."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.section, self.text, self.sources = "top", dict[str, str](), list[str]()
+        self.feed(source)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        if tag == "section":
+            self.section = values["id"] or ""
+        self.sources += [value for name in ("src", "href") if (value := values.get(name))]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text[self.section] = " ".join([self.text.get(self.section, ""), *data.split()])
+
+
+def read_page(run: Path) -> tuple[str, Page]:
+    source = write_page(run).read_text(encoding="utf-8")
+    return source, Page(source)
+
+
+# judgements
+
+
+@pytest.mark.parametrize(
+    ("real", "others", "verdict"),
+    [
+        ((0.48, 0.55), [(0.45, 0.52)], "at guessing"),
+        ((0.50, 0.58), [], "at guessing"),
+        ((0.40, 0.45), [], "at guessing"),
+        ((0.62, 0.68), [(0.45, 0.52), (0.51, 0.60)], "above its controls"),
+        ((0.62, 0.68), [(0.45, 0.52), (0.55, 0.62)], "not above its controls"),
+        ((0.62, 0.68), [(0.90, 0.95)], "not above its controls"),
+    ],
+)
+def test_a_task_is_judged_by_intervals(
+    real: tuple[float, float], others: list[tuple[float, float]], verdict: str
+) -> None:
+    names = ("phase", "noise", "trained_on_noise")
+    scores = {name: {"low": low, "high": high} for name, (low, high) in zip(names, others, strict=False)}
+    assert judge_task({"real": {"low": real[0], "high": real[1]}, **scores}, 0.5) == verdict
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1))
+def test_a_backbone_is_better_or_worse_only_where_0_is_left_out(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    verdict = judge_backbone({"mean": (low + high) / 2, "low": low, "high": high})
+    assert (verdict == "no difference shown") == (low <= 0 <= high)
+    assert (verdict == "better") == (low > 0)
+
+
+def test_without_an_interval_nothing_is_said() -> None:
+    assert judge_backbone({"mean": 0.3, "low": None, "high": None}) == "cannot be said"
+
+
+def test_reasons_come_from_the_numbers() -> None:
+    reasons = reasons_not_better(TRAINING, {"mean": 0.0, "low": -0.04, "high": 0.04}, 12)
+    assert "1 did not get above the controls (warp)" in reasons
+    assert "0.040 to either side" in reasons
+    assert reasons_not_better(None, {"mean": None, "low": None, "high": None}, 1) == ""
+
+
+# the page
+
+
+def test_the_page_is_whole_and_stands_alone(tmp_path: Path) -> None:
+    source, page = read_page(write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08)))
+    assert list(SECTIONS) == [name for name in page.text if name != "top"]
+    assert sum(link.startswith("data:image/png;base64,") for link in page.sources) == 4
+    assert all(link.startswith(("data:", "#")) for link in page.sources)
+    for outward in ("http:", "https:", "<script", "@import", "url("):
+        assert outward not in source
+    assert "is not there" not in source
+    assert str(tmp_path) not in source, "a path of this machine"
+    assert [path.name for path in (tmp_path / "run" / "report").iterdir() if path.suffix == ".html"] == ["index.html"]
+
+
+def test_numbers_come_from_the_files(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08))
+    _, page = read_page(run)
+    assert "12 simulated people who wear a wrist device for 2 days" in page.text["top"]
+    assert "11 done" not in page.text["store"]
+    assert "no block is <whole> & read" in page.text["store"], "escaped, and so told as it is"
+    assert "4.8 MB a person-day" in page.text["store"]
+    assert "In 9 of 10 tenths" in page.text["draws"]
+    assert "50.4%" in page.text["draws"]
+    assert "2:31 of training steps, 2 process(es) on cpu, at 812 windows a second" in page.text["training"]
+    assert "0.860 0.840 to 0.880" in page.text["training"]
+    changed = copy.deepcopy(INSPECT)
+    changed["recordings"]["done"], changed["participants"] = 11, 10
+    (run / "report" / "inspect.json").write_text(json.dumps(changed))
+    _, page = read_page(run)
+    assert "11 done" in page.text["store"]
+
+
+def test_tasks_are_told_from_their_controls(tmp_path: Path) -> None:
+    _, page = read_page(write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08)))
+    rows = re.search(r"reversal: .*? warp: .*? not above its controls", page.text["training"])
+    assert rows
+    assert rows.group(0).split("warp:")[0].rstrip().endswith("above its controls")
+    assert "not above" not in rows.group(0).split("warp:")[0]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said", "reasons"),
+    [
+        ((0.05, 0.02, 0.08), "is better than random weights: +0.050 [+0.020 to +0.080]", False),
+        ((0.05, -0.01, 0.11), "is not shown to differ from random weights: +0.050 [-0.010 to +0.110]", True),
+        ((-0.05, -0.08, -0.02), "is worse than random weights", True),
+        ((None, None, None), "is neither better nor worse as far as can be said: - [- to -]", True),
+    ],
+)
+def test_the_backbone_is_called_better_only_where_the_interval_says_so(
+    tmp_path: Path, numbers: tuple[float | None, ...], said: str, reasons: bool
+) -> None:
+    _, page = read_page(write_run(tmp_path / "run", evaluation(*numbers)))
+    text = page.text["evaluation"]
+    assert said in text
+    assert ("is better than" in text) == (not reasons)
+    assert ("What may be why" in text) == reasons
+
+
+def test_what_is_missing_is_said_in_its_place(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    _, page = read_page(run)
+    missing = {
+        "store": ["report/inspect.json"],
+        "day": ["report/day.png"],
+        "draws": ["report/draws.png"],
+        "training": ["report/training.json", "report/curves.png"],
+        "evaluation": ["evaluation/results.json", "evaluation/evaluation.png"],
+    }
+    for name, paths in missing.items():
+        for path in paths:
+            assert f"{path} is not there" in page.text[name]
+    assert "is not there" not in page.text["next"]
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"format": "persondays-evaluation", "version": 2}'])
+def test_files_cut_short_or_of_another_kind_count_as_missing(tmp_path: Path, broken: str) -> None:
+    run = write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08))
+    (run / "evaluation" / "results.json").write_text(broken)
+    (run / "report" / "day.png").write_bytes(b"\x89PNG")
+    _, page = read_page(run)
+    assert "evaluation/results.json is not there" in page.text["evaluation"]
+    assert "report/day.png is not there" in page.text["day"]
+
+
+# in a browser
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium on this machine: the page is not opened (apt-get install chromium)")
+    return found
+
+
+def browse(chromium: str, profile: Path, *arguments: str) -> str:
+    """What a headless Chromium prints."""
+    flags = ("--headless", "--no-sandbox", "--disable-background-networking", "--hide-scrollbars")
+    run = subprocess.run(
+        [chromium, *flags, f"--user-data-dir={profile}", *arguments],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    return run.stdout
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_shows_all_pictures_and_needs_no_scrolling_sideways(
+    tmp_path: Path, chromium: str, width: int
+) -> None:
+    from matplotlib.image import imread
+
+    run = write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08))
+    page, shot, size = write_page(run), tmp_path / "shot.png", f"--window-size={width},9000"
+    browse(chromium, tmp_path / "profile", size, f"--screenshot={shot}", page.as_uri())
+    pixels = imread(str(shot))[..., :3]
+    assert pixels.shape[1] == width
+    for colour in ((1, 0, 1), (0, 1, 1), (1, 1, 0), (0, 1, 0)):
+        assert np.abs(pixels - colour).max(2).min() < 0.02, f"the picture of colour {colour} is not on the screen"
+    frame = page.with_name("frame.html")
+    frame.write_text(
+        f'<iframe id="page" src="index.html" style="width:{width}px; height:900px; border:0"></iframe>'
+        "<script>onload = () => { const page = document.getElementById('page').contentDocument;"
+        " document.title = page.documentElement.scrollWidth; }</script>"
+    )
+    allowed = "--allow-file-access-from-files"
+    dom = browse(chromium, tmp_path / "profile", "--window-size=1400,1000", allowed, "--dump-dom", frame.as_uri())
+    assert f"<title>{width}</title>" in dom, "wider than the screen"
