@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from pipeline.errors import UserError
 from train.evaluate.compare import predict, random_network, summarise
@@ -20,6 +21,7 @@ from train.evaluate.features import estimate_statistics, extract
 from train.evaluate.folds import assign_folds
 from train.evaluate.head import DEFAULT_C, PENALTIES, choose, fit_head, objective
 from train.evaluate.metrics import confusion, kappa, macro_f1, paired
+from train.evaluate.workers import workers
 from train.networks import Harnet
 
 Ints = NDArray[np.int64]
@@ -65,20 +67,40 @@ def test_metrics_by_hand() -> None:
     assert kappa(np.array([[20, 5], [10, 15]])) == pytest.approx(0.4)
 
 
-def test_paired_interval_against_a_published_quantile() -> None:
+def test_paired_interval_against_published_quantiles() -> None:
     first, second = np.array([3.0, 5.0, 4.0, 6.0, np.nan]), np.array([1.0, 4.0, 1.0, 2.0, 7.0])
-    result = paired(first, second)
-    differences = [2.0, 1.0, 3.0, 4.0]
-    sd = (sum((d - 2.5) ** 2 for d in differences) / 3) ** 0.5
+    result = paired(first, second[None])
+    sd = (sum((d - 2.5) ** 2 for d in (2.0, 1.0, 3.0, 4.0)) / 3) ** 0.5
     half = 3.182446 * sd / 2  # Student's t, 97.5%, 3 degrees of freedom
     assert result.people == 4
     assert (result.mean, result.difference) == ((4.5, 2.0), 2.5)
     assert (result.low, result.high) == pytest.approx((2.5 - half, 2.5 + half), rel=1e-6)
-    alone = paired(np.array([1.0]), np.array([0.5]))
-    assert alone.difference == 0.5
+
+    # two others around the same mean: 1.9 and 2.1, so their standard error is 0.1 with 1 degree of freedom
+    both = paired(first, np.stack((second - 0.1, second + 0.1)))
+    errors = (sd**2 / 4, 0.1**2)
+    degrees = sum(errors) ** 2 / (errors[0] ** 2 / 3 + errors[1] ** 2 / 1)
+    assert both.difference == pytest.approx(2.5)
+    assert both.high - 2.5 == pytest.approx(stats.t(degrees).ppf(0.975) * sum(errors) ** 0.5)
+
+    alone = paired(np.array([1.0]), np.array([[0.5], [0.7]]))
+    assert alone.difference == pytest.approx(0.4)
     assert np.isnan(alone.low)
     assert np.isnan(alone.sd[0])
-    assert np.isnan(paired(np.array([np.nan]), np.array([1.0])).difference)
+    assert np.isnan(paired(np.array([np.nan]), np.array([[1.0]])).difference)
+    same = paired(np.ones(4), np.ones((3, 4)))
+    assert (same.low, same.difference, same.high) == (0, 0, 0)
+
+
+def test_the_interval_covers_what_it_should() -> None:
+    """Networks of one kind on people of one kind: the true difference is 0 and lies inside about 95 times in 100."""
+    rng = np.random.default_rng(8)
+    inside = 0
+    for _ in range(1_000):
+        people, networks, noise = rng.normal(0, 0.15, 20), rng.normal(0, 0.03, 5), rng.normal(0, 0.03, (6, 20))
+        result = paired(people + noise[0], people + networks[:, None] + noise[1:])
+        inside += result.low <= 0 <= result.high
+    assert 925 <= inside <= 985
 
 
 @given(
@@ -190,9 +212,10 @@ def test_random_networks_follow_the_seed_and_leave_the_generator_alone() -> None
 def test_features_do_not_depend_on_the_batch() -> None:
     network = Harnet("harnet5", 0.125)
     x = np.random.default_rng(0).normal(size=(300, 3, 150)).astype(np.float32)
-    features = extract(network, x)
+    with workers() as pool:
+        features, last = extract(network, x, pool), extract(network, x[256:], pool)
     assert features.shape == (300, 64)
-    np.testing.assert_allclose(features[256:], extract(network, x[256:]), atol=1e-5)
+    np.testing.assert_allclose(features[256:], last, atol=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------- labelled folders
@@ -311,7 +334,7 @@ def test_the_whole_comparison(tmp_path: Path) -> None:
     table = np.array(results["confusion"])
     assert table.sum(1).tolist() == [int((y == k).sum()) for k in results["classes"]]
     assert np.trace(table) == int((predictions.predicted_RN["pretrained"][0] == data.y_N).sum())
-    for kind, networks in (("pretrained", 1), ("random", 3)):
+    for kind, networks in (("pretrained", 1), ("random", 5)):
         assert predictions.predicted_RN[kind].shape == (networks, len(y))
         for row in results["subjects"][1:]:
             own = pid == row["subject"]
@@ -319,7 +342,10 @@ def test_the_whole_comparison(tmp_path: Path) -> None:
             assert row[kind]["macro_f1"] == pytest.approx(np.mean([plain_f1(truth, each) for each in said]))
             assert row[kind]["kappa"] == pytest.approx(np.mean([plain_kappa(truth, each) for each in said]))
         assert results["subjects"][0][kind]["kappa"] is None
-    assert results["summary"]["macro_f1"]["people"] == 6
+    macro = results["summary"]["macro_f1"]
+    assert macro["people"] == 6
+    assert np.mean(macro["random_networks"]) == pytest.approx(macro["random"]["mean"])
+    assert macro["beaten"] == sum(draw < macro["pretrained"]["mean"] for draw in macro["random_networks"])
     assert results["summary"]["kappa"]["people"] == 5
     assert results["summary"]["kappa"]["random"]["mean"] > 0.5  # the postures are plain to any features
 
@@ -343,6 +369,6 @@ def test_a_person_is_predicted_by_a_head_that_never_saw_them(tmp_path: Path) -> 
 @given(st.integers(0, 2**32 - 1))
 def test_paired_difference_is_the_difference_of_means(seed: int) -> None:
     first, second = np.random.default_rng(seed).normal(size=(2, 9))
-    result = paired(first, second)
+    result = paired(first, second[None])
     assert result.difference == pytest.approx(result.mean[0] - result.mean[1])
     assert result.low <= result.difference <= result.high

@@ -48,8 +48,11 @@ def state(preset: str = "harnet10") -> dict[str, Any]:
         "windows_seen": 123_456,
         "step": 789,
         "versions": {"torch": "2.13.0+cpu", "numpy": "2.4.6"},
-        "store": {"person_days": 24, "participants": 12, "fingerprint": "0123456789abcdef"},
-        "validation": {"reversal": {"accuracy": 0.71}},
+        "store": {"fingerprint": "0123456789abcdef", "key_check": "ab" * 32},
+        "stream": {"table_version": 3, "lanes": 8, "members": 24},
+        "participants": 12,
+        "validation_participants": ["cd" * 32, "ef" * 32],
+        "validation": {"real": {"reversal": {"accuracy": 0.71}}},
     }
 
 
@@ -137,12 +140,13 @@ def test_files_and_config(exported: Path) -> None:
 def test_card_has_the_numbers_and_no_identifiers(exported: Path) -> None:
     text = (exported / "README.md").read_text()
     assert "123,456 windows" in text
-    assert "| person_days | 24 |" in text
-    assert "| reversal.accuracy | 0.71 |" in text
+    assert "| person-days trained on | 24 |" in text
+    assert "| people held out | 2 |" in text
+    assert "| real.reversal.accuracy | 0.71 |" in text
     assert "| optimizer.learning_rate | 0.001 |" in text
     assert "| torch | 2.13.0+cpu |" in text
     everything = text + (exported / "config.json").read_text().replace("sha256", "")
-    for secret in ("secret-person", "s3:", "Alice"):
+    for secret in ("secret-person", "s3:", "Alice", "abab", "cdcd"):
         assert secret not in everything
     assert not re.search(r"TODO|FIXME|More information needed|\{[a-z]", text)
 

@@ -43,6 +43,10 @@ def evaluate(
         predictions = predict(network, data, folds, seed, lambda share: progress.update(100 * share))
     if not predictions.converged:
         notes.append("a linear head did not converge in its iterations: scores may move in their last digits")
+    summary = summarise(data, predictions)
+    left_out = len(data.people) - summary["summary"]["kappa"]["people"]
+    if left_out:
+        notes.append(f"kappa leaves out {left_out} people whose labels are all of one class")
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     results = {
@@ -54,7 +58,7 @@ def evaluate(
         "seed": seed,
         "protocol": PROTOCOL,
         "notes": notes,
-        **summarise(data, predictions),
+        **summary,
     }
     Console().print(_table(results))
     if out is not None:
@@ -78,9 +82,10 @@ def _table(results: dict[str, Any]) -> Table:
     table = Table(
         title=f"{data['people']} people, {data['windows']:,} windows, {data['classes']} classes, "
         f"{results['folds']} folds by person",
-        caption="mean (SD) over people; difference with its 95% interval over people",
+        caption="mean (SD) over people; random: mean of several networks; difference with its 95% interval; "
+        "beaten: random networks that are worse",
     )
-    for column in ("", "pretrained", "random weights", "difference", "people"):
+    for column in ("", "pretrained", "random", "difference", "beaten"):
         table.add_column(column, no_wrap=True)
     for metric, title in (("macro_f1", "macro F1"), ("kappa", "kappa")):
         summary = results["summary"][metric]
@@ -90,7 +95,7 @@ def _table(results: dict[str, Any]) -> Table:
             f"{_figure(pretrained['mean'])} ({_figure(pretrained['sd'])})",
             f"{_figure(random['mean'])} ({_figure(random['sd'])})",
             f"{_signed(difference['mean'])} [{_signed(difference['low'])}, {_signed(difference['high'])}]",
-            str(summary["people"]),
+            f"{summary['beaten']} of {len(summary['random_networks'])}",
         )
     return table
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from torch import nn
 from train.networks.harnet import Harnet
 
 BATCH = 256
-STATISTICS_WINDOWS = 8_192
+STATISTICS_WINDOWS = 2_048
 
 
 def device() -> torch.device:
@@ -18,17 +20,22 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@torch.inference_mode()
-def extract(network: Harnet, x_NCT: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features float32 (windows, features) of windows in g (windows, 3, ticks), on a GPU where there is one."""
+def extract(network: Harnet, x_NCT: NDArray[np.float32], pool: Executor) -> NDArray[np.float32]:
+    """Features float32 (windows, features) of windows in g (windows, 3, ticks), a batch a worker at a time."""
     network = network.to(device()).eval()
-    batches = (torch.from_numpy(x_NCT[start : start + BATCH]) for start in range(0, len(x_NCT), BATCH))
-    return np.concatenate([network(x_BCT.to(device())).flatten(1).cpu().numpy() for x_BCT in batches])
+
+    @torch.inference_mode()
+    def features(start: int) -> NDArray[np.float32]:
+        x_BCT = torch.from_numpy(x_NCT[start : start + BATCH]).to(device())
+        features_BF: NDArray[np.float32] = network(x_BCT).flatten(1).cpu().numpy()
+        return features_BF
+
+    return np.concatenate(list(pool.map(features, range(0, len(x_NCT), BATCH))))
 
 
 @torch.inference_mode()
 def estimate_statistics(network: Harnet, x_NCT: NDArray[np.float32], seed: int) -> None:
-    """Set the network's BatchNorm statistics to those of windows in g (at most 8,192 of them, drawn by `seed`).
+    """Set the network's BatchNorm statistics to those of windows in g (at most 2,048 of them, drawn by `seed`).
 
     Each statistic becomes the plain mean over shuffled batches, every layer seeing what a network in
     training shows it (as torch.optim.swa_utils.update_bn does).

@@ -19,7 +19,7 @@ from train.evaluate.features import device
 from train.evaluate.folds import assign_folds
 from train.evaluate.metrics import confusion, macro_f1
 
-PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
+PENALTIES = (1e-2, 1e-1, 1.0)
 """C to choose from, the inverse strength of L2 as scikit-learn counts it: sum of cross entropies + |W|^2 / (2 C)."""
 DEFAULT_C = 0.1
 INNER_FOLDS = 4

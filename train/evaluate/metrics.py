@@ -41,7 +41,11 @@ def kappa(confusion_KK: NDArray[np.int64]) -> float:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two scores of the same people: each one's mean and SD, and the mean difference with its 95% interval."""
+    """Scores of one network and the mean scores of several others on the same people.
+
+    mean and sd are over people, of the one and of the others' mean; low and high bound the 95% interval
+    of the mean difference. What needs more people or networks than there are is NaN.
+    """
 
     people: int
     mean: tuple[float, float]
@@ -52,17 +56,30 @@ class Paired:
     high: float
 
 
-def paired(first_S: NDArray[np.float64], second_S: NDArray[np.float64]) -> Paired:
-    """Compare scores person by person, first minus second; people with a NaN in either are left out.
+def paired(one_P: NDArray[np.float64], others_RP: NDArray[np.float64]) -> Paired:
+    """Compare person by person, one minus the mean of the others; people with a NaN anywhere are left out.
 
-    The interval is Student's t over people (n - 1 degrees of freedom). SDs have n - 1 in the
-    denominator. With fewer than two people what needs two is NaN.
+    The interval allows for two sorts of luck, which people and which other networks: the squared standard
+    errors of the mean over people and of the mean over networks add, Student's t has the degrees of freedom
+    of Satterthwaite (1946, doi:10.2307/3002019). With one other network it allows for people alone.
     """
     from scipy.stats import t
 
-    kept = np.isfinite(first_S) & np.isfinite(second_S)
-    first, second = first_S[kept], second_S[kept]
-    people = int(kept.sum())
+    kept = np.isfinite(one_P) & np.isfinite(others_RP).all(0)
+    one, others = one_P[kept], others_RP[:, kept]
+    other = others.mean(0)
+    difference = one - other
+    people, networks = int(kept.sum()), len(others)
+    squared_errors = [difference.var(ddof=1) / people] if people > 1 else []
+    freedom = [people - 1]
+    if squared_errors and networks > 1:
+        squared_errors.append(others.mean(1).var(ddof=1) / networks)
+        freedom.append(networks - 1)
+    total = sum(squared_errors)
+    half = float("nan")
+    if squared_errors:
+        degrees = total**2 / sum(e**2 / f for e, f in zip(squared_errors, freedom, strict=True)) if total else 1
+        half = float(t.ppf((1 + CONFIDENCE) / 2, degrees) * np.sqrt(total))
 
     def mean(values: NDArray[np.float64]) -> float:
         return float(values.mean()) if people else float("nan")
@@ -70,14 +87,12 @@ def paired(first_S: NDArray[np.float64], second_S: NDArray[np.float64]) -> Paire
     def sd(values: NDArray[np.float64]) -> float:
         return float(values.std(ddof=1)) if people > 1 else float("nan")
 
-    difference = first - second
-    half = t.ppf((1 + CONFIDENCE) / 2, people - 1) * sd(difference) / np.sqrt(people) if people > 1 else float("nan")
     return Paired(
         people=people,
-        mean=(mean(first), mean(second)),
-        sd=(sd(first), sd(second)),
+        mean=(mean(one), mean(other)),
+        sd=(sd(one), sd(other)),
         difference=mean(difference),
         difference_sd=sd(difference),
-        low=float(mean(difference) - half),
-        high=float(mean(difference) + half),
+        low=mean(difference) - half,
+        high=mean(difference) + half,
     )

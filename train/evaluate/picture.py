@@ -41,8 +41,12 @@ def _pairs(axes: Axes, results: dict[str, Any]) -> None:
             if mean is not None:
                 axes.plot([x - 0.25, x + 0.25], [mean, mean], color="black", linewidth=2, zorder=3)
                 axes.annotate(f"{mean:.3f}", (x, mean), (0, 5), textcoords="offset points", ha="center", fontsize=8)
+        draws = results["summary"][metric]["random_networks"]
+        axes.scatter([at["random"] - 0.4] * len(draws), draws, marker="_", s=90, color="#b5532a", zorder=3)
     axes.set_xticks([0, 1, 2.6, 3.6], ["random", "pretrained"] * 2)
-    axes.set_title(f"{'  |  '.join(TITLES.values())}\na line a person, a bar the mean", fontsize=10)
+    axes.set_title(
+        f"{'  |  '.join(TITLES.values())}\na line a person, black the mean, red each random network", fontsize=10
+    )
     axes.grid(axis="y", alpha=0.3)
 
 

@@ -50,7 +50,9 @@ def _text(value: Any) -> str:
 
 
 def table(head: tuple[str, str], values: Mapping[str, Any]) -> str:
-    """Nested values as a two-column Markdown table."""
+    """Nested values as a two-column Markdown table; nothing at all when there are none."""
+    if not values:
+        return ""
     rows = [head, ("---", "---"), *flat(values)]
     return "\n".join(f"| {name} | {value} |" for name, value in rows)
 
@@ -64,13 +66,14 @@ def card(description: Mapping[str, Any]) -> str:
     """README.md of an export, from what its config.json says."""
     preset, width = description["network"]["preset"], description["network"]["width"]
     ticks, training = description["input"]["ticks"], description["training"]
-    seen = training.get("windows_seen")
+    data, validation, settings, versions = (
+        training.get(name, {}) for name in ("data", "validation", "settings", "versions")
+    )
+    seen = data.get("windows seen")
     seconds = ticks // description["input"]["rate_hz"]
     size = "at its published size" if width == 1 else f"at {width:g} times its published width"
     trained = f", trained on {seen:,} windows without labels" if isinstance(seen, int) else ""
-    store, validation, settings, versions = (
-        training.get(name, {}) for name in ("store", "validation", "settings", "versions")
-    )
+    narrow = "" if width == 1 else " At this width it does not fit code that expects the published number of features."
     return (
         f"""# {preset}: a backbone for human-activity recognition
 
@@ -94,11 +97,8 @@ logits = model(x)  # (8, 5), from a classifier that is still to be trained
             f"{ticks} ticks. Calibrate the device and resample before cutting windows. Data in m/s² divided by "
             "9.80665 is in g.",
         )
-        + section("What it learned from", table(("figure", "value"), store) if store else "")
-        + section(
-            "Validation on people that training did not see",
-            table(("figure", "value"), validation) if validation else "",
-        )
+        + section("What it learned from", table(("figure", "value"), data))
+        + section("Validation on people that training did not see", table(("figure", "value"), validation))
         + section(
             "Intended use",
             "A starting point for classifiers of activity from body-worn accelerometers in research: freeze the "
@@ -109,15 +109,10 @@ logits = model(x)  # (8, 5), from a classifier that is still to be trained
             "Limits",
             "It knows the devices, wear sites and people that it was trained on; on others, test first, person by "
             "person. Accuracies of pretext tasks are not accuracies of activities. It is not a medical device. The "
-            "classifier that the hub adds has random weights until it is trained."
-            + (
-                ""
-                if width == 1
-                else " At this width it does not fit code that expects the published number of features."
-            ),
+            f"classifier that the hub adds has random weights until it is trained.{narrow}",
         )
-        + section("Settings of the training", table(("setting", "value"), settings) if settings else "")
-        + section("Versions", table(("package", "version"), versions) if versions else "")
+        + section("Settings of the training", table(("setting", "value"), settings))
+        + section("Versions", table(("package", "version"), versions))
         + section(
             "Licence",
             "`harnet.py` and `hubconf.py` are part of persondays and stand under the Apache License 2.0. The weights "

@@ -72,11 +72,18 @@ def describe(
         "features": backbone.features,
         "parameters": sum(parameter.numel() for parameter in backbone.parameters()),
         "weights": {"entries": len(entries), "sha256": sha256(weights).hexdigest()},
-        "training": shareable(
-            {
-                name: state[name]
-                for name in ("windows_seen", "step", "settings", "store", "validation", "versions")
-                if name in state
-            }
-        ),
+        "training": training(state),
     }
+
+
+def training(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint's state tells of the training, without identifiers: data in numbers, scores, settings."""
+    data = {
+        "windows seen": state.get("windows_seen"),
+        "steps": state.get("step"),
+        "people trained on": state.get("participants"),
+        "person-days trained on": state.get("stream", {}).get("members"),
+        "people held out": len(state["validation_participants"]) if "validation_participants" in state else None,
+    }
+    told = {name: state.get(name, {}) for name in ("validation", "settings", "versions")}
+    return dict(shareable({"data": data, **told}))

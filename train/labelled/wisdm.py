@@ -10,10 +10,10 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,16 +113,18 @@ def read_samples(path: Path) -> Samples:
 
 
 def stretches(samples: Samples) -> Iterator[tuple[int, int]]:
-    """Runs of samples, as first and one past the last, of one activity and one rate, forwards in time."""
+    """Runs of samples, as first and one past the last, of one activity and one rate, forwards in time.
+
+    Where the rate changes, the sample at the change belongs to both runs.
+    """
     interval = np.diff(samples.time_N)
     usable = (interval > 0) & (samples.letter_N[1:] == samples.letter_N[:-1])
     log_interval = np.log(np.where(interval > 0, interval, 1.0))
     unlike = np.abs(np.diff(log_interval)) > np.log(SAME_RATE)
-    first = 0
-    for i in np.flatnonzero(~usable[1:] | ~usable[:-1] | unlike) + 1:  # interval i differs from interval i - 1
-        yield first, int(i) + 1
-        first = int(i) if usable[i] else int(i) + 1
-    yield first, len(samples.time_N)
+    edges = np.flatnonzero(~usable[1:] | ~usable[:-1] | unlike) + 1
+    for first, last in pairwise([0, *edges.tolist(), len(interval)]):  # intervals first .. last - 1 are alike
+        if last > first and usable[first]:
+            yield first, last + 1
 
 
 @cache
@@ -137,8 +139,6 @@ def windows_of(samples: Samples, first: int, stop: int, ticks: int) -> NDArray[n
     from pipeline.resample import UNITY, Course, resample
 
     count = stop - first
-    if count < 3:
-        return np.empty((0, ticks, AXES), np.float32)
     rate_hz = (count - 1) / (samples.time_N[stop - 1] - samples.time_N[first])
     bank, step = _bank(round(rate_hz)), rate_hz / SAMPLE_RATE_HZ
     whole = int((count - 1 - 2 * bank.reach) / step + 1) // ticks
@@ -165,19 +165,19 @@ def label_wisdm(
     names = read_activities(files[0].parent)
     ticks = seconds * SAMPLE_RATE_HZ
     x, y_N, pid_N, dropped = [np.empty((0, ticks, AXES), np.float32)], [], [], 0
-    unknown: Counter[str] = Counter()
+    unknown = 0
     for done, path in enumerate(files, 1):
         samples = read_samples(path)
         dropped += samples.dropped_lines
+        unknown += int((~np.isin(samples.letter_N, list(names))).sum())
         for first, stop in stretches(samples):
             letter = str(samples.letter_N[first])
             if letter not in names:
-                unknown[letter] += stop - first
                 continue
             windows_NTC = windows_of(samples, first, stop, ticks)
             x.append(windows_NTC)
             y_N += [names[letter]] * len(windows_NTC)
             pid_N += [samples.person] * len(windows_NTC)
         progress(done)
-    facts = {"files": len(files), "dropped_lines": dropped, "samples_of_unknown_activity": sum(unknown.values())}
+    facts = {"files": len(files), "dropped_lines": dropped, "samples_of_unknown_activity": unknown}
     return Windows(np.concatenate(x), y_N, pid_N), facts
