@@ -84,7 +84,8 @@ def draw_day(day: PersonDay, facts: dict[str, Any], counts_per_g: float) -> Figu
         panels = overview.subplots(6, 1, sharex=True, height_ratios=(1, 1, 1, 1.5, 1.2, 1.7))
         where = ", ".join(str(value) for value in (facts["device"], facts["location"]) if value)
         panels[0].set_title(
-            f"Day {(facts['day_index'] or 0) + 1} of recording {facts['recording']} ({where}), slot {facts['slot']}\n"
+            f"Day {(facts['day_index'] or 0) + 1} of recording {facts['recording']}"
+            f"{f' ({where})' if where else ''}, slot {facts['slot']}\n"
             f"worn {facts['wear_hours']:.1f} h, of which {facts['eligible_hours']:.1f} h may be drawn for training"
         )
         _draw_axes(panels[:3], day, counts_per_g)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,12 +29,14 @@ VERSION = 1
 
 STATE_COLUMNS = {name: f"{name.split()[0].replace('-', '')}_seconds" for name in NAMES.values()}
 """The column of the table of person-days that counts the seconds of a state."""
+OF_A_DAY = ("participant", "recording", "location", "calibration", "wear_seconds", "eligible_seconds")
 A_MINUTE, HALF_A_DAY = 60, 43_200
 
 
 def totals(store: Store) -> dict[str, Any]:
     """Counts and hours of a store, JSON-ready; hours are of person-days that are committed."""
-    days, recordings = store.person_days.read(), store.recordings.read(["status", "reason", "size", "device"])
+    days = store.person_days.read([*OF_A_DAY, *STATE_COLUMNS.values()])
+    recordings = store.recordings.read(["status", "reason", "size", "device"])
     done = recordings.filter(pc.equal(recordings["status"], "done"))
     refused = recordings.filter(pc.equal(recordings["status"], "rejected"))
     settings = asdict(store.attributes)
@@ -66,27 +69,22 @@ def choose_day(store: Store, slot: int | None) -> dict[str, Any]:
     states last a minute or more; of these, the one with most eligible seconds, and of equal ones the first slot.
     Raises UserError for a slot without a person-day.
     """
-    days = store.person_days.read()
+    table = store.person_days
+    days = table.read(["slot", "eligible_seconds", *STATE_COLUMNS.values()])
     if not days.num_rows:
         raise UserError(f"{store.folder.url}: the store holds no person-day yet. Run `persondays ingest` first.")
-    if slot is not None:
-        found = days.filter(pc.equal(days["slot"], slot)).to_pylist()
-        if not found:
-            first, last = pc.min(days["slot"]).as_py(), pc.max(days["slot"]).as_py()
-            raise UserError(
-                f"{store.folder.url}: no person-day stands in slot {slot}; slots of the store's {days.num_rows} "
-                f"person-days lie between {first} and {last}, with holes where a day held nothing."
-            )
-        return dict(found[0])
-    seconds = days.select(["slot", "eligible_seconds", *STATE_COLUMNS.values()]).to_pylist()
-    best = max(seconds, key=_shows)["slot"]
-    return dict(days.filter(pc.equal(days["slot"], best)).to_pylist()[0])
-
-
-def _shows(row: dict[str, Any]) -> tuple[bool, int, int, int]:
-    states = sum((row[column] or 0) >= A_MINUTE for column in STATE_COLUMNS.values())
-    eligible = row["eligible_seconds"] or 0
-    return eligible >= HALF_A_DAY, states, eligible, -row["slot"]
+    column = {name: pc.fill_null(days[name], 0).to_numpy() for name in days.column_names}
+    if slot is None:
+        states_N = sum((column[name] >= A_MINUTE).astype(int) for name in STATE_COLUMNS.values())
+        eligible_N = column["eligible_seconds"]
+        order = np.lexsort((-column["slot"], eligible_N, states_N, eligible_N >= HALF_A_DAY))
+        slot = int(column["slot"][order[-1]])
+    elif slot not in column["slot"]:
+        raise UserError(
+            f"{store.folder.url}: no person-day stands in slot {slot}; slots of the store's {days.num_rows:,} "
+            f"person-days lie between {column['slot'].min()} and {column['slot'].max()}, with holes where a day held nothing."
+        )
+    return dict(table.query(f"slot = {slot}", table.schema.names).to_pylist()[0])
 
 
 def describe_day(row: dict[str, Any]) -> dict[str, Any]:
