@@ -82,7 +82,8 @@ def choose_day(store: Store, slot: int | None) -> dict[str, Any]:
     elif slot not in column["slot"]:
         raise UserError(
             f"{store.folder.url}: no person-day stands in slot {slot}; slots of the store's {days.num_rows:,} "
-            f"person-days lie between {column['slot'].min()} and {column['slot'].max()}, with holes where a day held nothing."
+            f"person-days lie between {column['slot'].min()} and {column['slot'].max()}, with holes where a day held "
+            "nothing."
         )
     return dict(table.query(f"slot = {slot}", table.schema.names).to_pylist()[0])
 
