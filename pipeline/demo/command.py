@@ -21,6 +21,10 @@ CONTROL_SHARE = 3
 """The control network sees a third of the windows that the network sees."""
 
 
+NAME_PATTERN = "(P[0-9]+)[.]cwa"
+"""A simulated person's name in a file's, as the truth table has it."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One command of the demo; one that has nothing to do when `made` exists is passed over."""
@@ -50,6 +54,7 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
         settings = ("--set", f"run.windows={windows}", *more)
         return Step(title, torchrun(processes, "demo", "--store", store, "--checkpoints", out, *settings))
 
+    names = ("--id-regex", "(P[0-9]+)[.]cwa")  # the simulator's truth calls people so
     truth = ("--truth", recordings / "truth.parquet", "--key-file", key)
     return [
         Step(
@@ -59,7 +64,7 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
         Step("make a key for the store's ids", persondays("new-key", key), key),
         Step(
             "ingest the recordings on Ray",
-            persondays("ingest", "--recordings", recordings, "--store", store, "--key-file", key),
+            persondays("ingest", "--recordings", recordings, "--store", store, "--key-file", key, *names),
         ),
         pretrain(f"pretrain in {processes} processes", checkpoints, windows),
         pretrain(
@@ -75,7 +80,7 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
             "evaluate it against random weights",
             persondays("evaluate", "--model", model, "--labelled", run / "labelled", "--out", run / "evaluation"),
         ),
-        Step("picture a day", persondays("inspect", store, "--picture", report / "day.png")),
+        Step("picture a day", persondays("inspect", store, "--picture", report / "day.png", "--json", report / "inspect.json")),
         Step(
             "picture the training",
             persondays(
