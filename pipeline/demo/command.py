@@ -6,6 +6,7 @@ by running their commands. Every command goes on from what is there, so the demo
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -54,7 +55,6 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
         settings = ("--set", f"run.windows={windows}", *more)
         return Step(title, torchrun(processes, "demo", "--store", store, "--checkpoints", out, *settings))
 
-    names = ("--id-regex", "(P[0-9]+)[.]cwa")  # the simulator's truth calls people so
     truth = ("--truth", recordings / "truth.parquet", "--key-file", key)
     return [
         Step(
@@ -64,7 +64,9 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
         Step("make a key for the store's ids", persondays("new-key", key), key),
         Step(
             "ingest the recordings on Ray",
-            persondays("ingest", "--recordings", recordings, "--store", store, "--key-file", key, *names),
+            persondays(
+                "ingest", "--recordings", recordings, "--store", store, "--key-file", key, "--id-regex", NAME_PATTERN
+            ),
         ),
         pretrain(f"pretrain in {processes} processes", checkpoints, windows),
         pretrain(
@@ -123,7 +125,7 @@ def demo(
 
 def _run(step: Step) -> None:
     """Run a step's command; its output is the demo's. Raises UserError when it fails."""
-    process = subprocess.Popen(step.command)
+    process = subprocess.Popen(step.command, env={"OMP_NUM_THREADS": "1", **os.environ})
     try:
         status = process.wait()
     except KeyboardInterrupt:
