@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ingest.recording import Recording
 from ingest.settings import SignalSettings
 from ingest.signal.calibrate import Calibration, calibrate
-from ingest.signal.enmo import enmo
 from ingest.signal.nonwear import nonwear
 from ingest.signal.quantise import quantise
 from ingest.signal.seconds import Seconds, summarise
@@ -25,6 +24,7 @@ from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
 from ingest.signal.stationary import WINDOW_SECONDS, windows
 from ingest.signal.timeline import Timeline
 from ingest.signal.timing import fit
+from pipeline.enmo import enmo
 from pipeline.errors import UserError
 from pipeline.grid import AXES, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY
 from pipeline.grid import WINDOW_SECONDS as LENGTHS

@@ -251,15 +251,17 @@ def _save(run: Run, saver: ck.Saver | None) -> None:
 
 
 def _tell_end(run: Run, folder: Folder, logs: Path, status: int) -> None:
-    real = run.last["real"]
+    own = _own_windows(run.recipe)
+    last, like = run.last[own], "" if own == "real" else f" (as {own})"
     tasks = ", ".join(
         f"{name} {value['accuracy']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
-        for name, value in real.items()
+        for name, value in last.items()
         if isinstance(value, dict)
     )
     what = f"stopped by signal {status}; run the same command again to go on" if status else "done"
     print(
-        f"{what}: {run.seen:,} windows seen. Validation on people held out: loss {real['loss']:.3f}, accuracy {tasks} "
+        f"{what}: {run.seen:,} windows seen. Validation on people held out{like}: "
+        f"loss {last['loss']:.3f}, accuracy {tasks} "
         f"(99% interval).\ncheckpoints: {folder.url}\nlogs: {logs} (tensorboard --logdir {logs})",
         file=sys.stderr,
     )

@@ -82,7 +82,10 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
             "evaluate it against random weights",
             persondays("evaluate", "--model", model, "--labelled", run / "labelled", "--out", run / "evaluation"),
         ),
-        Step("picture a day", persondays("inspect", store, "--picture", report / "day.png", "--json", report / "inspect.json")),
+        Step(
+            "picture a day",
+            persondays("inspect", store, "--picture", report / "day.png", "--json", report / "inspect.json"),
+        ),
         Step(
             "picture the training",
             persondays(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.enmo import enmo
 from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_SECOND
 from pipeline.person_day import PersonDay
 from pipeline.pictures import AXIS_COLOURS, CONTROL, INK, OURS, STATE_COLOURS, new_figure, style
-from pipeline.states import NAMES, eligible
+from pipeline.states import MEASURED, NAMES, eligible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,22 +36,6 @@ def envelope(signal_CT: NDArray[np.int16], counts_per_g: float, seconds: int = B
     empty_CB = ~measured_CBt.any(2)
     low, high = (np.where(empty_CB, np.nan, values_CB / counts_per_g) for values_CB in (low_CB, high_CB))
     return low.astype(np.float32), high.astype(np.float32)
-
-
-def enmo(signal_CT: NDArray[np.int16], counts_per_g: float) -> Float:
-    """Mean of max(|a| - 1 g, 0) over each second, in g (van Hees 2013, doi:10.1371/journal.pone.0061691).
-
-    float32 of shape (T / 30,); NaN where a tick is not measured.
-    """
-    seconds = signal_CT.shape[1] // TICKS_PER_SECOND
-    enmo_S = np.empty(seconds, np.float32)
-    for start in range(0, seconds, 3600):
-        x_CSt = signal_CT[:, start * TICKS_PER_SECOND : (start + 3600) * TICKS_PER_SECOND]
-        x_CSt = x_CSt.reshape(AXES, -1, TICKS_PER_SECOND)
-        over_St = np.sqrt(np.square(x_CSt / np.float32(counts_per_g)).sum(0)) - 1
-        mean_S = np.maximum(over_St, 0).mean(1)
-        enmo_S[start : start + 3600] = np.where((x_CSt == FILL).any((0, 2)), np.nan, mean_S)
-    return enmo_S
 
 
 def runs(flag_S: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -122,7 +107,7 @@ def _draw_motion(axes: Axes, day: PersonDay) -> None:
 
 
 def _draw_enmo(axes: Axes, day: PersonDay, counts_per_g: float) -> None:
-    minutes = 1000 * by_minute(enmo(day.signal_CT, counts_per_g))
+    minutes = 1000 * by_minute(np.where(day.state_S & MEASURED, enmo(day.signal_CT, counts_per_g), np.nan))
     hours = (np.arange(minutes.size) + 0.5) / 60
     axes.fill_between(hours, 0, np.nan_to_num(minutes), step="mid", color=OURS, linewidth=0)
     axes.set_ylim(bottom=0)

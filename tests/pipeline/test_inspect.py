@@ -15,13 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ingest.signal.enmo import enmo as enmo_of_ingest
 from pipeline.cli import run_command
 from pipeline.errors import UserError
 from pipeline.grid import FILL, SECONDS_PER_DAY, TICKS_PER_DAY
 from pipeline.identity import Key
 from pipeline.inspect.command import inspect
-from pipeline.inspect.day import busiest, by_minute, draw_day, enmo, envelope, runs
+from pipeline.inspect.day import busiest, by_minute, draw_day, envelope, runs
 from pipeline.inspect.totals import choose_day, describe_day, totals
 from pipeline.person_day import PersonDay, motion
 from pipeline.pictures import new_figure, save, style
@@ -112,18 +111,6 @@ def test_envelope_is_the_lowest_and_highest_measured_tick() -> None:
                 assert np.isnan(low_CB[axis, column])
                 assert np.isnan(high_CB[axis, column])
     assert np.isnan(low_CB).any()
-
-
-def test_enmo_is_that_of_ingest_and_of_its_definition() -> None:
-    signal = np.random.default_rng(1).normal(600, 500, (3, 30 * 4000)).astype(np.int16)
-    signal[:, 300:330] = FILL
-    found = enmo(signal, COUNTS_PER_G)
-    x = signal.astype(float) / COUNTS_PER_G
-    plain = np.maximum(np.sqrt((x**2).sum(0)) - 1, 0).reshape(-1, 30).mean(1)
-    measured = np.arange(4000) != 10
-    assert np.isnan(found[10])
-    np.testing.assert_allclose(found[measured], plain[measured], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[measured], enmo_of_ingest(signal, COUNTS_PER_G)[measured], rtol=1e-5, atol=1e-6)
 
 
 @given(st.lists(st.booleans(), max_size=40))

@@ -1,6 +1,6 @@
 """ENMO, Euclidean norm minus one: how far the acceleration exceeds gravity (van Hees et al. 2013).
 
-doi:10.1371/journal.pone.0061691. From the stored values, as motion is.
+doi:10.1371/journal.pone.0061691. From the stored values, as motion is; ingest keeps it and pictures show it.
 """
 
 from __future__ import annotations
