@@ -84,7 +84,8 @@ def merge(table: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     merged = dict(table)
     for name, value in overrides.items():
         if isinstance(value, dict):
-            merged[name] = merge(merged.get(name, {}), value)
+            below = merged.get(name)
+            merged[name] = merge(below if isinstance(below, dict) else {}, value)
         elif value is not None:
             merged[name] = value
     return merged

@@ -12,6 +12,7 @@ A folder without its marker is not a checkpoint, whatever is in it.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -120,9 +121,22 @@ def save(folder: Folder, checkpoint: Checkpoint) -> None:
 
 def complete(folder: Folder) -> dict[int, float | None]:
     """The complete checkpoints below a folder: step to validation loss (None where there was none)."""
-    markers = [name for name in folder.names() if name.endswith(f"/{MARKER}") and name.count("/") == 1]
-    found = (json.loads(folder.read(name)) for name in markers)
-    return {int(marker["step"]): marker.get(SCORE) for marker in found}
+    scores: dict[int, float | None] = {}
+    for name in folder.names():
+        place = re.fullmatch(rf"step-(\d{{9}})/{MARKER}", name)
+        if place:
+            marker = _marker(folder.read(name), f"{folder.url}/{name}")
+            if marker["step"] == int(place[1]):
+                scores[marker["step"]] = marker.get(SCORE)
+    return scores
+
+
+def _marker(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        marker: dict[str, Any] = json.loads(data)
+        return marker | {"step": int(marker["step"]), "files": dict(marker["files"])}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{where} is damaged: delete this checkpoint's folder and go on from an older one.") from None
 
 
 def best_of(scores: Mapping[int, float | None]) -> int | None:
@@ -138,7 +152,7 @@ def read(folder: Folder, step: int) -> Checkpoint:
 
 def _read(folder: Folder) -> Checkpoint:
     try:
-        marker = json.loads(folder.read(MARKER))
+        marker = _marker(folder.read(MARKER), f"{folder.url}/{MARKER}")
         files = {file: folder.read(file) for file in marker["files"]}
     except FileNotFoundError as error:
         raise UserError(
@@ -181,7 +195,7 @@ def prune(folder: Folder, keep: int) -> None:
     scores = complete(folder)
     newest = max(scores, default=-1)
     kept = {*sorted(scores)[-keep:], best_of(scores)}
-    steps = {name.split("/")[0] for name in folder.names() if name.startswith("step-")}
+    steps = {name.split("/")[0] for name in folder.names() if re.match(r"step-\d{9}/", name)}
     for name in sorted(steps):
         step = int(name.removeprefix("step-"))
         if step not in kept and (step in scores or step < newest):

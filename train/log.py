@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import UserError
+
 Z_99 = 2.5758293035489004
 
 
@@ -37,13 +39,18 @@ class Log:
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise UserError(f"--logs {folder}: expected a folder, found a file. Name another.") from None
         self.path = folder / "log.jsonl"
+        kept = []
         if self.path.exists():
             kept = [line for line in read_lines(self.path) if line["step"] <= step and step > 0]
             whole = self.path.with_suffix(".partial")
             whole.write_text("".join(json.dumps(line) + "\n" for line in kept))
             whole.replace(self.path)
+        self.is_new = not kept
         self._file = self.path.open("a", buffering=1)
         self._board = SummaryWriter(str(folder), purge_step=step)
 

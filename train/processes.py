@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
+
+T = TypeVar("T")
 
 
 class Processes:
@@ -24,6 +26,11 @@ class Processes:
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // here))
         cuda = torch.cuda.is_available()
+        if cuda and local_rank >= torch.cuda.device_count():
+            raise UserError(
+                f"{here} processes on a machine with {torch.cuda.device_count()} GPUs: start one process a GPU "
+                '(--nproc-per-node), or train on the CPU with CUDA_VISIBLE_DEVICES="".'
+            )
         self.device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
         if cuda:
             torch.cuda.set_device(self.device)
@@ -55,17 +62,27 @@ class Processes:
         dist.all_reduce(largest, dist.ReduceOp.MAX)
         return int(largest)
 
-    def from_first(self, value: Any) -> Any:
-        """What the first process has."""
-        if self.world_size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
-        return box[0]
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make` gives on the first process; a UserError of it is raised on all."""
+        box: list[Any] = [None, ""]
+        if self.first:
+            try:
+                box[0] = make()
+            except UserError as raised:
+                box[1] = str(raised)
+        if self.world_size > 1:
+            dist.broadcast_object_list(box, src=0)
+        if box[1]:
+            raise UserError(box[1])
+        return cast(T, box[0])
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """A stretch that all processes get through, or none: a UserError in any ends all, told once."""
+        """A stretch that all processes get through, or none: a UserError in any ends all, told once.
+
+        What is common to all (`sum`, `any`, `from_first`) may stand at its beginning only: a process that has
+        failed does not take part in it any more.
+        """
         error = ""
         try:
             yield
@@ -86,13 +103,19 @@ class Processes:
         raise SystemExit(1)
 
     def average_batch_norm(self, model: nn.Module) -> None:
-        """Give every process the mean of all processes' running statistics."""
+        """Give every process the mean of all processes' running statistics, in one exchange.
+
+        Done after every step: statistics are then the same everywhere at any time, whenever one looks or saves.
+        """
         if self.world_size == 1:
             return
-        for name, buffer in model.named_buffers():
-            if name.endswith(("running_mean", "running_var")):
-                dist.all_reduce(buffer)
-                buffer /= self.world_size
+        statistics = [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
+        together = torch.cat([buffer.flatten() for buffer in statistics])
+        dist.all_reduce(together)
+        together /= self.world_size
+        parts = together.split([buffer.numel() for buffer in statistics])
+        for buffer, part in zip(statistics, parts, strict=True):
+            buffer.copy_(part.view_as(buffer))
 
     def close(self) -> None:
         """Leave the group."""

@@ -64,6 +64,15 @@ class OptimizerSettings:
     schedule: Literal["constant", "cosine"] = "constant"
     clip_norm: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("rate_per_512", "rate_cap", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name}: expected a number above 0, found {value}")
+        for name in ("weight_decay", "warmup_windows"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -82,8 +91,8 @@ class RunSettings:
     """Threads of torch a process; None: the cores shared evenly."""
 
     def __post_init__(self) -> None:
-        for name in ("windows", "batch", "validate_every", "save_every", "keep"):
-            if getattr(self, name) < 1:
+        for name in ("windows", "batch", "validate_every", "save_every", "keep", "patience", "threads"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
 
 
@@ -118,9 +127,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises UserError for a recipe or setting that does not exist, or a value of the wrong kind.
     """
     path = Path(name)
-    if not path.exists():
+    if not path.is_file():
         path = RECIPES / f"{name}.toml"
-    if not path.exists():
+    if not path.is_file():
         known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
         raise UserError(f"no recipe {name!r}: expected the path of a TOML file, or one of {known}.")
     table = {"name": path.stem, **read_toml(path)}

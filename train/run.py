@@ -61,7 +61,7 @@ def choose_start(
     folder: Folder, resume: Literal["auto", "never"], recipe: Recipe, processes: Processes
 ) -> ck.Checkpoint | None:
     """The checkpoint to go on from, as the first process sees it; raises UserError when it is of another run."""
-    step = processes.from_first(max(ck.complete(folder), default=None) if processes.first else None)
+    step: int | None = processes.from_first(lambda: max(ck.complete(folder), default=None))
     if step is None:
         return None
     if resume == "never":
@@ -92,16 +92,14 @@ def _comparable(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
     return flat
 
 
-def prepare(recipe: Recipe, store_url: str, start: ck.Checkpoint | None, processes: Processes) -> Run:
-    from pipeline.store import Store
-
-    store = Store.open(store_url)
+def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes: Processes) -> Run:
+    """A run on a store, at its beginning or as a checkpoint left it; raises UserError for what does not fit."""
+    table_version = processes.from_first(lambda: store.person_days.version)
     facts: dict[str, Any] = {
         "store": {"fingerprint": store.attributes.fingerprint, "key_check": store.attributes.key_check}
     }
     if start is not None and start.state["store"] != facts["store"]:
         raise UserError(f"{store.folder.url}: the checkpoints were trained on another store. Give that one.")
-    table_version = processes.from_first(store.person_days.version)
     if start is not None:
         table_version = start.state["stream"]["table_version"]
     store.person_days = store.person_days.at(table_version)

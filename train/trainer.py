@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from contextlib import nullcontext
+from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -41,6 +42,8 @@ def train(
 
     Raises UserError for what a user can mend: store, recipe, checkpoints, numbers that do not divide.
     """
+    from pipeline.store import Store
+
     processes = Processes(recipe.run.threads)
     try:
         with processes.together():
@@ -51,7 +54,10 @@ def train(
                     seen, asked = start.step * recipe.run.batch, recipe.run.windows
                     print(f"nothing to do: {seen:,} windows seen, {asked:,} asked for.")
                 return 0
-            run = prepare(recipe, store_url, start, processes)
+        with processes.together():
+            store = Store.open(store_url)
+        with processes.together():
+            run = prepare(recipe, store, start, processes)
         with run.stream, StopSignal() as stop:
             return _loop(run, folder, stop, logs or _logs_beside(folder, recipe))
     finally:
@@ -59,7 +65,9 @@ def train(
 
 
 def _logs_beside(folder: Folder, recipe: Recipe) -> Path:
-    return Path(folder.path) / "logs" if folder.is_local else Path("runs") / f"train-{recipe.name}"
+    if folder.is_local:
+        return Path(folder.path) / "logs"
+    return Path("runs") / f"train-{recipe.name}-{sha256(folder.url.encode()).hexdigest()[:8]}"
 
 
 class StopSignal:
@@ -90,12 +98,13 @@ def _loop(run: Run, folder: Folder, stop: StopSignal, logs: Path) -> int:
     recipe, processes = run.recipe, run.processes
     log = Log(logs, run.step) if processes.first else None
     saver = ck.Saver(folder, recipe.run.keep) if processes.first else None
-    if log and not run.step:
-        log.write("start", 0, {"settings": plain(recipe), "epoch_windows": run.epoch_windows, **run.facts})
+    if log and log.is_new:
+        log.write("start", run.step, {"settings": plain(recipe), "epoch_windows": run.epoch_windows, **run.facts})
     network: nn.Module = run.model
     if processes.world_size > 1:
         ids = [processes.device.index] if processes.device.type == "cuda" else None
         network = DistributedDataParallel(run.model, device_ids=ids, forward_sync_buffers=False)
+        _settle_buckets(network, run)
     if recipe.run.compile:
         network = torch.compile(network)  # type: ignore[assignment]
     meter = Meter(run.seen)
@@ -107,15 +116,16 @@ def _loop(run: Run, folder: Folder, stop: StopSignal, logs: Path) -> int:
             while run.seen < recipe.run.windows:
                 meter.add(_step(run, network, meter))
                 run.step += 1
+                status = processes.any(stop.number)
                 looked = _due(run, recipe.run.validate_every)
-                if run.step % LOG_EVERY_STEPS == 0 or looked:
+                saving = looked or bool(status) or _due(run, recipe.run.save_every)
+                if saving or run.step % LOG_EVERY_STEPS == 0:
                     _report(run, meter, log, progress)
-                    status = processes.any(stop.number)
                 if looked:
                     _validate(run, log)
+                if saving:
+                    _save(run, saver, looked)
                     meter.reset(run.seen)
-                if _due(run, recipe.run.save_every) or looked or status:
-                    _save(run, saver)
                 if status or (looked and _patience_spent(run)):
                     break
         failed = False
@@ -135,6 +145,21 @@ def _settle(saver: ck.Saver) -> None:
         saver.wait()
     except Exception as error:
         print(f"the last save failed as well: {error}", file=sys.stderr)
+
+
+def _settle_buckets(network: nn.Module, run: Run) -> None:
+    """Two passes whose result is thrown away, before the first step of a run and of one that goes on.
+
+    DDP groups its gradients anew after its first steps, and so sums them in another order: without this a
+    resumed run of three processes or more would differ in the last bits.
+    """
+    kept = {name: value.clone() for name, value in run.model.state_dict().items()}
+    ticks = run.validation.signal_BCT.shape[-1]
+    for _ in range(2):
+        outputs = network(torch.zeros(2, 3, ticks, device=run.processes.device))
+        torch.stack([out.sum() for out in outputs.values() if out.requires_grad]).sum().backward()
+    run.optimizer.zero_grad(set_to_none=True)
+    run.model.load_state_dict(kept)
 
 
 class Meter:
@@ -173,6 +198,7 @@ def _step(run: Run, network: nn.Module, meter: Meter) -> dict[str, Tensor]:
     if recipe.optimizer.clip_norm is not None:
         nn.utils.clip_grad_norm_(run.model.parameters(), recipe.optimizer.clip_norm)
     run.optimizer.step()
+    run.processes.average_batch_norm(run.model)
     return figures
 
 
@@ -196,7 +222,7 @@ def _report(run: Run, meter: Meter, log: Log | None, progress: Progress | None) 
     if not torch.isfinite(torch.tensor(figures["loss"])):
         run.processes.fail(
             f"the loss is {figures['loss']} after {run.seen:,} windows: lower the learning rate "
-            "(optimizer.rate_per_512) or set optimizer.clip_norm, and go on from the last checkpoint."
+            "(optimizer.rate_per_512) or set optimizer.clip_norm, and begin anew in another folder."
         )
     if log:
         log.write("train", run.step, values)
@@ -212,7 +238,6 @@ def _report(run: Run, meter: Meter, log: Log | None, progress: Progress | None) 
 
 
 def _validate(run: Run, log: Log | None) -> None:
-    run.processes.average_batch_norm(run.model)
     changes = {"real": lambda x_BCT, random: x_BCT, **CONTROLS}
     run.last = validate(
         run.model, run.objective, run.validation, changes, run.recipe.seed, run.counts_per_g, run.processes
@@ -234,15 +259,20 @@ def _patience_spent(run: Run) -> bool:
     return patience is not None and run.seen - run.best[1] >= patience
 
 
-def _save(run: Run, saver: ck.Saver | None) -> None:
-    run.processes.average_batch_norm(run.model)
+def _save(run: Run, saver: ck.Saver | None, validated: bool) -> None:
+    """Begin to save; the score is that of a validation of these very weights, or none."""
+    if not all(bool(weight.isfinite().all()) for weight in run.model.parameters()):
+        run.processes.fail(
+            f"the weights are not finite any more after {run.seen:,} windows; they are not saved. Lower "
+            "optimizer.rate_per_512 or set optimizer.clip_norm, and begin anew in another folder."
+        )
     if saver is None:
         return
     state = {
         "step": run.step,
         "windows_seen": run.seen,
         "settings": plain(run.recipe),
-        ck.SCORE: run.last[_own_windows(run.recipe)]["loss"],
+        ck.SCORE: run.last[_own_windows(run.recipe)]["loss"] if validated else None,
         "validation": run.last,
         "best": list(run.best),
         **run.facts,

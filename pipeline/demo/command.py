@@ -128,7 +128,7 @@ def demo(
 
 def _run(step: Step) -> None:
     """Run a step's command; its output is the demo's. Raises UserError when it fails."""
-    process = subprocess.Popen(step.command, env={"OMP_NUM_THREADS": "1", **os.environ})
+    process = subprocess.Popen(step.command, env={"OMP_NUM_THREADS": "1", **os.environ, "CUDA_VISIBLE_DEVICES": ""})
     try:
         status = process.wait()
     except KeyboardInterrupt:

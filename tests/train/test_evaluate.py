@@ -176,10 +176,12 @@ def test_penalty_and_view_are_chosen_by_people_held_out() -> None:
     signal = (y[:, None] + rng.normal(size=(240, 3))).astype(np.float32)
     # a view that tells training people's windows apart by heart, and says nothing of anyone else
     own = (np.eye(8)[person][:, :, None] * rng.normal(size=(240, 1, 20))).reshape(240, -1).astype(np.float32)
-    view, c = choose([own, np.hstack((signal, own))], y, person, 2, seed=0)
+    view, c, head = choose([own, np.hstack((signal, own))], y, person, 2, seed=0)
     assert view == 1
     assert c < max(PENALTIES)  # so many features that say nothing want a strong penalty
-    assert choose([own, signal], y[:30], person[:30], 2, seed=0) == (0, DEFAULT_C)
+    assert head is not None
+    assert head.c == c
+    assert choose([own, signal], y[:30], person[:30], 2, seed=0) == (0, DEFAULT_C, None)
 
 
 def test_statistics_are_those_of_the_windows() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,7 @@ def same_checkpoint(left: Path, right: Path, step: int) -> None:
         for key, value in fields.items():
             assert torch.equal(value, b.optimizer[name][key]), (name, key)
     assert a.state["validation"] == b.state["validation"]
+    assert a.state[ck.SCORE] == b.state[ck.SCORE]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,9 @@ def straight(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_writes_checkpoints_and_a_log(straight: Path) -> None:
-    assert sorted(ck.complete(Folder(str(straight)))) == [5, 10, 15, 20, 25, 30]
+    scores = ck.complete(Folder(str(straight)))
+    assert sorted(scores) == [5, 10, 15, 20, 25, 30]
+    assert [step for step, score in sorted(scores.items()) if score is not None] == [10, 20, 30]
     lines = read_lines(straight / "logs" / "log.jsonl")
     assert lines[0]["kind"] == "start"
     assert lines[0]["settings"]["network"]["width"] == 0.125
@@ -139,21 +143,37 @@ def test_ctrl_c_saves_and_says_how_to_go_on(store: str, straight: Path, tmp_path
     assert "run the same command again to go on" in told
     assert "Traceback" not in told
     assert alone(store, tmp_path) == 0
-    weights = [ck.open_checkpoint(str(folder)).model for folder in (straight, tmp_path)]
-    trained = [name for name in weights[0] if "running_" not in name]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in trained)
+    same_checkpoint(straight, tmp_path, 30)
 
 
-def test_two_processes_killed_and_resumed_equal_two_never_killed(store: str, tmp_path: Path) -> None:
-    whole = run(store, tmp_path / "whole", 2)
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_processes_killed_and_resumed_equal_processes_never_killed(store: str, tmp_path: Path, processes: int) -> None:
+    """With other portions of saving, too: looking and saving do not change a run."""
+    whole = run(store, tmp_path / "whole", processes)
     assert whole.returncode == 0, whole.stderr
-    assert "2 process(es)" in whole.stderr
-    process = subprocess.Popen(command(store, tmp_path / "cut", 2), stderr=subprocess.DEVNULL, start_new_session=True)
+    assert f"{processes} process(es)" in whole.stderr
+    cut = command(store, tmp_path / "cut", processes, run__save_every=48)
+    process = subprocess.Popen(cut, stderr=subprocess.DEVNULL, start_new_session=True)
     wait_for(tmp_path / "cut", 2)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert run(store, tmp_path / "cut", 2).returncode == 0
+    assert run(store, tmp_path / "cut", processes, run__save_every=48).returncode == 0
     same_checkpoint(tmp_path / "whole", tmp_path / "cut", 30)
+
+
+def test_weights_that_are_not_finite_are_never_saved(store: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="begin anew"):
+        alone(store, tmp_path, optimizer__rate_per_512=1e30, optimizer__warmup_windows=0)
+    assert ck.complete(Folder(str(tmp_path))) == {}
+
+
+def test_other_folders_beside_checkpoints_are_left_alone(store: str, straight: Path, tmp_path: Path) -> None:
+    shutil.copytree(straight / "step-000000005", tmp_path / "step-000000005.bak")
+    shutil.copytree(straight / "step-000000005", tmp_path / "release")
+    shutil.copytree(straight / "step-000000010", tmp_path / "step-000000010")
+    assert sorted(ck.complete(Folder(str(tmp_path)))) == [10]
+    ck.prune(Folder(str(tmp_path)), keep=1)
+    assert {path.name for path in tmp_path.iterdir()} == {"step-000000005.bak", "release", "step-000000010"}
 
 
 @pytest.mark.parametrize(
@@ -166,6 +186,8 @@ def test_two_processes_killed_and_resumed_equal_two_never_killed(store: str, tmp
         ({"data__where": "nothing > 1"}, "cannot be run"),
         ({"data__where": "slot > 1000"}, "none of 10 person-days"),
         ({"run__windows": 0}, "at least 1"),
+        ({"run__threads": -1}, "threads: expected at least 1"),
+        ({"optimizer__rate_per_512": -1}, "rate_per_512: expected a number above 0"),
     ],
 )
 def test_mistakes_are_explained(store: str, tmp_path: Path, settings: dict[str, Any], told: str) -> None:

@@ -95,8 +95,8 @@ def predict_fold(
     """Classes of the windows `test` by a head fitted on all others, and the head; the best of the views is used."""
     train = np.setdiff1d(np.arange(len(data.y_N)), test, assume_unique=True)
     known = [view[train] for view in views]
-    view, c = choose(known, data.y_N[train], data.person_N[train], len(data.classes), seed)
-    head = fit_head(known[view], data.y_N[train], len(data.classes), c)
+    view, c, near = choose(known, data.y_N[train], data.person_N[train], len(data.classes), seed)
+    head = fit_head(known[view], data.y_N[train], len(data.classes), c, near)
     return head.predict(views[view][test]), head
 
 

@@ -24,8 +24,8 @@ PENALTIES = (1e-2, 1e-1, 1.0)
 DEFAULT_C = 0.1
 INNER_FOLDS = 4
 ITERATIONS = 1_000
-TOLERANCE = 1e-4
-"""Largest element of the gradient of the mean loss at the end."""
+TOLERANCE, COARSE_TOLERANCE = 1e-4, 1e-3
+"""Largest element of the gradient of the mean loss at the end: of the head, and of heads that only choose C."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,17 @@ def objective(x_NF: Tensor, y_N: Tensor, weight_FK: Tensor, bias_K: Tensor, c: f
 
 
 def fit_head(
-    features_NF: NDArray[np.float32], y_N: NDArray[np.int64], classes: int, c: float, near: LinearHead | None = None
+    features_NF: NDArray[np.float32],
+    y_N: NDArray[np.int64],
+    classes: int,
+    c: float,
+    near: LinearHead | None = None,
+    tolerance: float = TOLERANCE,
 ) -> LinearHead:
     """The head for features (windows, features) and class numbers below `classes`, by L-BFGS.
 
     Features are standardised by these windows' mean and SD; one that does not vary is left at 0. `near`,
-    a head of the same windows, is where the search begins: it saves time and does not change the answer.
+    another head, is where the search begins: it saves time and does not change the answer.
     """
     mean_F, sd_F = features_NF.mean(0), features_NF.std(0)
     scale_F = np.where(sd_F > 1e-6 * np.abs(mean_F), sd_F, np.inf).astype(np.float32)
@@ -72,7 +77,7 @@ def fit_head(
     solver = torch.optim.LBFGS(
         (weight_FK, bias_K),
         max_iter=ITERATIONS,
-        tolerance_grad=TOLERANCE,
+        tolerance_grad=tolerance,
         tolerance_change=0.0,
         history_size=20,
         line_search_fn="strong_wolfe",
@@ -92,7 +97,7 @@ def fit_head(
         weight_FK=weight_FK.detach().cpu().float().numpy(),
         bias_K=bias_K.detach().cpu().float().numpy(),
         c=c,
-        converged=all(p.grad is not None and float(p.grad.abs().max()) <= TOLERANCE for p in (weight_FK, bias_K)),
+        converged=all(p.grad is not None and float(p.grad.abs().max()) <= tolerance for p in (weight_FK, bias_K)),
     )
 
 
@@ -102,25 +107,26 @@ def choose(
     person_N: NDArray[np.int64],
     classes: int,
     seed: int,
-) -> tuple[int, float]:
+) -> tuple[int, float, LinearHead | None]:
     """Which of several views of the same windows, and which C, by macro F1 on a quarter of these people.
 
     For each view the head is fitted on the other people, from the strongest penalty on until the score
-    falls. With one person there is nobody to choose by: the first view and DEFAULT_C.
+    falls; the best one comes along. With one person there is nobody to choose by: the first view, DEFAULT_C.
     """
     people, inner_N = np.unique(person_N, return_inverse=True)
     if len(people) < 2:
-        return 0, DEFAULT_C
+        return 0, DEFAULT_C, None
     held_N = assign_folds(y_N, inner_N, min(INNER_FOLDS, len(people)), seed) == 0
     train, test = np.flatnonzero(~held_N), np.flatnonzero(held_N)
-    best, chosen = -1.0, (0, DEFAULT_C)
+    best = -1.0
+    chosen: tuple[int, float, LinearHead | None] = (0, DEFAULT_C, None)
     for view, features_NF in enumerate(views_VNF):
         head, last = None, -1.0
         for c in PENALTIES:
-            head = fit_head(features_NF[train], y_N[train], classes, c, near=head)
+            head = fit_head(features_NF[train], y_N[train], classes, c, head, COARSE_TOLERANCE)
             score = macro_f1(confusion(y_N[test], head.predict(features_NF[test]), classes))
             if score > best:
-                best, chosen = score, (view, c)
+                best, chosen = score, (view, c, head)
             if score < last:
                 break
             last = score
