@@ -256,6 +256,14 @@ def test_a_set_is_read_as_it_is(tmp_path: Path) -> None:
     assert data.notes == ()
 
 
+def test_a_class_of_one_person_is_said(tmp_path: Path) -> None:
+    x, y, pid = walkers()
+    y[(pid == "person 3") & (y == "moving")] = "dancing"
+    data = read_labelled(save(tmp_path / "set", x, y, pid), 150, rate_hz=30)
+    assert len(data.notes) == 1
+    assert data.notes[0].endswith("tested: dancing")
+
+
 def test_channels_first_and_unknown_rate_are_recognised_and_said(tmp_path: Path) -> None:
     x, y, pid = walkers()
     data = read_labelled(save(tmp_path / "set", x.transpose(0, 2, 1), y, pid), 150)

@@ -67,11 +67,12 @@ def evaluate(
 
 
 def _write(results: dict[str, Any], out: Path) -> None:
+    from pipeline.pictures import save
     from train.evaluate.picture import draw
     from train.whole import whole_folder, write_json
 
     with whole_folder(out, "results.json", KIND, FILES) as folder:
-        draw(results, folder / "evaluation.png")
+        save(draw(results), folder / "evaluation.png")
         write_json(folder / "results.json", results)
 
 

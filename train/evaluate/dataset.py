@@ -49,6 +49,7 @@ def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> Lab
                 f"{folder / name}: expected at least two different values, found only the {what} {str(found[0])!r}. "
                 "A comparison by person needs at least two people and two classes."
             )
+    notes += _lonely(classes, y_N, person_N)
     rate = _rate(folder, x_NTC.shape[1], ticks, rate_hz, notes)
     return Labelled(
         x_NCT=to_network(x_NTC, rate, ticks, folder, notes),
@@ -125,6 +126,15 @@ def _check_values(x_NTC: NDArray[Any], folder: Path, notes: list[str]) -> None:
             f"the median length of the acceleration vector is {length:.2g} and not near 1 g: if gravity was removed, "
             "features of a network that learned with it mean little"
         )
+
+
+def _lonely(classes: NDArray[np.str_], y_N: NDArray[np.int64], person_N: NDArray[np.int64]) -> list[str]:
+    """A note on classes that only one person has."""
+    counts = [len(np.unique(person_N[y_N == number])) for number in range(len(classes))]
+    lonely = [str(name) for name, people in zip(classes, counts, strict=True) if people == 1]
+    if not lonely:
+        return []
+    return [f"labelled in one person only, so never learnt when that person is tested: {', '.join(lonely)}"]
 
 
 def _rate(folder: Path, ticks_found: int, ticks: int, rate_hz: float | None, notes: list[str]) -> float:
