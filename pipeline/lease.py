@@ -89,7 +89,8 @@ class Lease:
         return f"{epoch:09d}" + (f".{what}" if what else "")
 
     def _latest(self) -> int:
-        return max((int(name.split(".")[0]) for name in self.folder.names()), default=0)
+        epochs = (name.split(".")[0] for name in self.folder.names())
+        return max((int(epoch) for epoch in epochs if epoch.isdigit()), default=0)
 
     def _beat(self) -> None:
         self.folder.write(self._name(self.epoch, "beat"), secrets.token_hex(8).encode())

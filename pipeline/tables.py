@@ -91,6 +91,7 @@ class Table:
         self.name, self.schema = name, SCHEMAS[name]
         self.folder = store.folder(f"tables/{name}")
         self._delta: DeltaTable | None = None
+        self._epoch: int | None = None
 
     @property
     def delta(self) -> DeltaTable:
@@ -115,13 +116,14 @@ class Table:
             from pathlib import Path
 
             Path(self.folder.path).mkdir(parents=True, exist_ok=True)
-        self._delta = DeltaTable.create(
-            self.folder.url,
-            self.schema,
-            mode="ignore",
-            configuration={"delta.dataSkippingStatsColumns": ",".join(_statistics_columns(self.schema))},
-            storage_options=self.folder.delta_options(),
-        )
+        with self._commit():
+            self._delta = DeltaTable.create(
+                self.folder.url,
+                self.schema,
+                mode="ignore",
+                configuration={"delta.dataSkippingStatsColumns": ",".join(_statistics_columns(self.schema))},
+                storage_options=self.folder.delta_options(),
+            )
 
     @property
     def version(self) -> int:
@@ -129,8 +131,19 @@ class Table:
         return self.delta.version()
 
     def refresh(self) -> None:
-        """See what others have committed."""
+        """See what others have committed; a fenced writer is refused as soon as it sees another epoch."""
         self.delta.update_incremental()
+        self._require_epoch()
+
+    def _require_epoch(self) -> None:
+        if self._epoch is not None and self._epoch_written() != self._epoch:
+            raise UserError(
+                f"{self.folder.url}: another run has taken this store over (epoch {self._epoch_written()}, ours was "
+                f"{self._epoch}). Our commits are refused from here on; nothing this run has not committed counts."
+            )
+
+    def _epoch_written(self) -> int:
+        return int(self.delta.metadata().configuration.get(EPOCH, 0))
 
     def at(self, version: int) -> Table:
         """The table as it was at a version; raises UserError where that version is gone."""
@@ -174,10 +187,21 @@ class Table:
         return found.cast(pa.schema([ours.get(field.name, field) for field in found.schema]))
 
     def fence(self, epoch: int) -> None:
-        """Write the lease's epoch into the table: every commit prepared before it will be refused."""
-        self.refresh()
+        """Write the lease's epoch into the table: every commit of an older epoch will be refused.
+
+        Raises UserError when a newer epoch stands there already.
+        """
+        self.delta.update_incremental()
+        if self._epoch_written() > epoch:
+            raise UserError(
+                f"{self.folder.url}: another run has taken this store over (epoch {self._epoch_written()}, ours is "
+                f"{epoch}): this one is refused."
+            )
+        self._epoch = None
         with self._commit():
             self.delta.alter.set_table_properties({EPOCH: str(epoch)}, raise_if_not_exists=False)
+        self._epoch = epoch
+        self._require_epoch()
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Add rows in one commit."""
@@ -221,6 +245,7 @@ class Table:
         """See one's own commit afterwards; a refused one, and storage that does not take it, are told as UserError."""
         from deltalake.exceptions import CommitFailedError, DeltaError
 
+        self._require_epoch()
         try:
             yield
         except CommitFailedError as error:

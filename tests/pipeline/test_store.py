@@ -198,6 +198,19 @@ def test_a_commit_prepared_before_the_fence_is_refused(store: Store) -> None:
     assert store.person_days.read(["recording"])["recording"].to_pylist() == ["b"]
 
 
+def test_a_writer_that_sees_a_newer_epoch_is_refused_from_then_on(store: Store) -> None:
+    """The hole between two commits of one writer: it must not take over the newer epoch by looking at it."""
+    old = Store.open(store.folder.url).person_days
+    old.fence(1)
+    old.append([row("a", 0)])
+    store.person_days.fence(2)
+    for attempt in (old.refresh, old.compact, lambda: old.append([row("b", 1)]), lambda: old.fence(1)):
+        with pytest.raises(UserError, match="refused"):
+            attempt()
+    store.person_days.append([row("c", 2)])
+    assert sorted(store.person_days.read(["recording"])["recording"].to_pylist()) == ["a", "c"]
+
+
 def test_no_identifier_stands_in_the_log_or_the_statistics_of_the_files(store: Store) -> None:
     import pyarrow.parquet as pq
 
