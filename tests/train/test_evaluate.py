@@ -258,7 +258,7 @@ def test_a_set_is_read_as_it_is(tmp_path: Path) -> None:
 
 def test_a_class_of_one_person_is_said(tmp_path: Path) -> None:
     x, y, pid = walkers()
-    y[(pid == "person 3") & (y == "moving")] = "dancing"
+    y = np.where((pid == "person 3") & (y == "moving"), "dancing", y)
     data = read_labelled(save(tmp_path / "set", x, y, pid), 150, rate_hz=30)
     assert len(data.notes) == 1
     assert data.notes[0].endswith("tested: dancing")
