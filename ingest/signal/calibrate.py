@@ -6,6 +6,9 @@ windows lie on the unit sphere. As there, a window weighs by the inverse of its 
 most by 100, so that windows that were not quite still count little; the equations are solved by Gauss and
 Newton's steps, which take tens where the published alternation takes hundreds.
 
+No gain and an offset of one g fit everything, so a small error alone proves nothing: windows have to determine
+the fit (few orientations do not, however many windows they have), and its coefficients have to be a device's.
+
 The coefficients are rounded to 1e-7, so that machines whose libraries add in another order agree on them.
 """
 
@@ -29,6 +32,14 @@ PLAUSIBLE_G = (0.5, 1.5)
 """A window at rest is nearer to one g than this on any device; others were not at rest."""
 MOST_ERROR_MG = 10.0
 """A fit that leaves more has failed (van Hees et al. 2014)."""
+GAIN_RANGE = (0.8, 1.25)
+MOST_OFFSET_G = 0.5
+"""Coefficients beyond these are no accelerometer's."""
+CELL_G = 0.2
+CELL_CELSIUS = 2.0
+"""Windows nearer to each other than a cell are one orientation at one temperature."""
+LEAST_SINGULAR = 0.03
+"""Smallest singular value of the equations of distinct orientations; an even sphere has 0.37."""
 MOST_WEIGHT = 100.0
 STEPS = 200
 TOLERANCE = 1e-10
@@ -68,7 +79,7 @@ def calibrate(
     enough = windows >= LEAST_WINDOWS
     if enough and (mean_CW.min(axis=1) < -LEAST_REACH_G).all() and (mean_CW.max(axis=1) > LEAST_REACH_G).all():
         own = _own(mean_CW, celsius_W, before)
-        if own.error_after_mg < min(before, MOST_ERROR_MG):
+        if own is not None and _plausible(own) and own.error_after_mg < min(before, MOST_ERROR_MG):
             return own
     if given is None:
         return none
@@ -87,16 +98,42 @@ def apply(calibration: Calibration, x_CW: NDArray[np.float64], celsius_W: NDArra
     return calibrated
 
 
-def _own(mean_CW: NDArray[np.float64], celsius_W: NDArray[np.float64], before: float) -> Calibration:
-    """The fit to the windows: weighted Gauss-Newton on the distance from the unit sphere."""
-    known = np.isfinite(celsius_W)
-    warm = bool(known.all()) and float(np.ptp(celsius_W)) >= LEAST_SPAN_CELSIUS
+def _own(mean_CW: NDArray[np.float64], celsius_W: NDArray[np.float64], before: float) -> Calibration | None:
+    """The fit to the windows, with a drift where they determine one; None where they do not determine any."""
+    warm = bool(np.isfinite(celsius_W).all()) and float(np.ptp(celsius_W)) >= LEAST_SPAN_CELSIUS
     reference = round(float(celsius_W.mean()), 2) if warm else 0.0
-    parts = [mean_CW, np.ones_like(mean_CW)]
+    basis_KCW = np.stack([mean_CW, np.ones_like(mean_CW)])
     if warm:
-        parts.append(np.broadcast_to(celsius_W - reference, mean_CW.shape))
-    basis_KCW = np.stack(parts)
-    coefficients_KC = np.zeros((len(parts), 3))
+        drifting_KCW = np.concatenate([basis_KCW, np.broadcast_to(celsius_W - reference, (1, *mean_CW.shape))])
+        warm = _determined(drifting_KCW)
+        basis_KCW = drifting_KCW if warm else basis_KCW
+    if not warm and not _determined(basis_KCW):
+        return None
+    try:
+        gain, offset, *drift = map(_rounded, _solve(basis_KCW))
+    except np.linalg.LinAlgError:
+        return None
+    own = Calibration(
+        "own", gain, offset, drift[0] if warm else NO_DRIFT, reference if warm else 0.0, mean_CW.shape[1], before
+    )
+    return replace(own, error_after_mg=_error_mg(apply(own, mean_CW, celsius_W)))
+
+
+def _determined(basis_KCW: NDArray[np.float64]) -> bool:
+    """Whether the distinct orientations (and temperatures) fix every coefficient, to first order about none."""
+    mean_CW, warmer_W = basis_KCW[0], basis_KCW[2:, 0]
+    cell_XW = np.rint(np.concatenate([mean_CW / CELL_G, warmer_W / CELL_CELSIUS]))
+    _, distinct_D = np.unique(cell_XW, axis=1, return_index=True)
+    scale_K = np.array([1, 1, *warmer_W.std(axis=1)])
+    length_W = np.sqrt((mean_CW**2).sum(axis=0))
+    slope_PW = (basis_KCW / scale_K[:, None, None] * (mean_CW / length_W)).reshape(-1, len(length_W))
+    slope_PD = slope_PW[:, distinct_D] / np.sqrt(len(distinct_D))
+    return len(distinct_D) >= len(slope_PD) and float(np.linalg.svd(slope_PD, compute_uv=False)[-1]) >= LEAST_SINGULAR
+
+
+def _solve(basis_KCW: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Coefficients (K, C) by weighted Gauss-Newton on the distance from the unit sphere; may raise LinAlgError."""
+    coefficients_KC = np.zeros((len(basis_KCW), 3))
     coefficients_KC[0] = 1
     for _ in range(STEPS):
         y_CW = (basis_KCW * coefficients_KC[:, :, None]).sum(axis=0)
@@ -108,9 +145,14 @@ def _own(mean_CW: NDArray[np.float64], celsius_W: NDArray[np.float64], before: f
         coefficients_KC -= step.reshape(coefficients_KC.shape)
         if np.abs(step).max() < TOLERANCE:
             break
-    gain, offset, *drift = map(_rounded, coefficients_KC)
-    own = Calibration("own", gain, offset, drift[0] if warm else NO_DRIFT, reference, mean_CW.shape[1], before)
-    return replace(own, error_after_mg=_error_mg(apply(own, mean_CW, celsius_W)))
+    return coefficients_KC
+
+
+def _plausible(found: Calibration) -> bool:
+    """Whether the coefficients are an accelerometer's (NaN is not)."""
+    return all(GAIN_RANGE[0] <= gain <= GAIN_RANGE[1] for gain in found.gain_C) and all(
+        abs(offset) < MOST_OFFSET_G for offset in found.offset_C
+    )
 
 
 def _rounded(value_C: NDArray[np.float64]) -> PerAxis:

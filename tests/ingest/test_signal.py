@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.signal.calibrate import Calibration, apply, calibrate
-from ingest.signal.enmo import enmo
 from ingest.signal.nonwear import nonwear
 from ingest.signal.quantise import quantise
 from ingest.signal.seconds import summarise
 from ingest.signal.states import coverage, flags, with_nonwear
 from ingest.signal.stationary import windows
 from ingest.signal.timing import fit
+from pipeline.enmo import enmo
 from pipeline.grid import FILL, TICKS_PER_SECOND
 from pipeline.person_day import motion
 from pipeline.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
