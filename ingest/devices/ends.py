@@ -44,7 +44,7 @@ def count_ends(file: BinaryIO) -> Ends:
                 head += chunk[: max(0, END_BYTES - len(head))]
                 size += len(chunk)
                 tail = (tail + chunk)[-END_BYTES - ALIGNMENT :]
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _damaged(error) from None
     return Ends(head, tail[(len(tail) - size) % ALIGNMENT :], size)
 
@@ -61,7 +61,7 @@ def decompress(data: bytes | bytearray | memoryview) -> bytearray:
             del out[filled:]
             while chunk := stream.read(_CHUNK):
                 out += chunk
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _damaged(error) from None
     return out
 

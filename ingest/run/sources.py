@@ -7,10 +7,14 @@ change (entity tag, else time of modification): a file that was changed in place
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 from ingest.devices import DEVICES, is_recording
 from pipeline.errors import UserError
@@ -23,6 +27,15 @@ SUFFIXES = tuple(suffix + compression for suffix in DEVICES for compression in (
 
 MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
 """Where file systems say that a file has changed; the first that is there counts."""
+
+STORAGE_LIBRARIES = ("aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "requests", "urllib3")
+"""Packages whose exceptions come from storage that fails, also where they are no OSError."""
+
+MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+"""Of a local file: what says something about the machine or its disks, not about this file."""
+
+LEAST_WORD = 3
+"""Characters of a file name that are not taken for a name when they stand alone in a text."""
 
 
 class RunFault(UserError):
@@ -52,6 +65,14 @@ class Source:
     def alias(self) -> str:
         """A file name that tells the kind of file and nobody's identity."""
         return self.id[:SHORT] + self.suffix
+
+    def scrub(self, text: str) -> str:
+        """`text` without the name, its parts and its words, as they are or quoted for a URL."""
+        whole = self.name[: len(self.name) - len(self.suffix)]
+        parts = {self.name, whole, *self.name.split("/"), *whole.split("/"), *re.split(r"[\W_]+", whole)}
+        tellers = {form for part in parts for form in (part, quote(part, errors="surrogateescape"))}
+        longest_first = sorted((teller for teller in tellers if len(teller) >= LEAST_WORD), key=len, reverse=True)
+        return re.sub("|".join(map(re.escape, longest_first)) or r"(?!)", "<name>", text, flags=re.IGNORECASE)
 
 
 def list_sources(url: str, key: Key) -> tuple[Folder, list[Source]]:
@@ -91,7 +112,7 @@ def open_source(folder: Folder, source: Source) -> Iterator[BinaryIO]:
     """The file of a recording, for range reads (a compressed one: to stream). Raises as `faults_sorted` does."""
     cache = {"cache_type": "readahead", "block_size": 1 << 23} if source.is_compressed else {"cache_type": "none"}
     with (
-        faults_sorted(folder),
+        faults_sorted(folder, source),
         folder.fs.open(folder.at(source.name), "rb", **({} if folder.is_local else cache)) as file,
     ):
         yield file
@@ -104,20 +125,23 @@ def read_source(folder: Folder, source: Source) -> Any:
     """
     import numpy as np
 
-    with faults_sorted(folder):
+    with faults_sorted(folder, source):
         if folder.is_local and source.size:
             return np.memmap(folder.at(source.name), mode="r")
         return folder.fs.cat_file(folder.at(source.name))
 
 
 @contextmanager
-def faults_sorted(folder: Folder) -> Iterator[None]:
-    """Tell a recording that cannot be read (UserError: reject it) from storage that fails (RunFault: stop)."""
+def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
+    """Tell a recording that cannot be read (UserError: reject it) from storage that fails (RunFault: stop).
+
+    Storage behind a network fails for a time; there only a file that is gone is the file's own fault.
+    """
     try:
         with folder.explained():
             yield
     except FileNotFoundError:
-        if not folder.fs.exists(folder.path):
+        if not _is_seen(folder):
             raise RunFault(
                 f"{folder.url}: a worker does not see this folder. On a cluster, recordings have to be on storage "
                 "that all nodes share."
@@ -126,6 +150,28 @@ def faults_sorted(folder: Folder) -> Iterator[None]:
     except StorageError as error:
         if folder.is_local:
             raise UserError("the file may not be read: check its owner and permissions") from None
-        raise RunFault(str(error)) from None
-    except OSError as error:
-        raise UserError(f"the file cannot be read ({error.strerror or type(error).__name__})") from None
+        raise RunFault(source.scrub(str(error))) from None
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_of_storage(error):
+            raise
+        cause = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+        if folder.is_local and not (isinstance(error, OSError) and error.errno in MACHINE_ERRORS):
+            raise UserError(f"the file cannot be read ({cause})") from None
+        raise RunFault(
+            f"{folder.url}: the storage failed while recording {source.id[:SHORT]} was read ({cause}). Nobody is "
+            "rejected for it: run the same command again."
+        ) from None
+
+
+def _is_seen(folder: Folder) -> bool:
+    try:
+        return bool(folder.fs.exists(folder.path))
+    except Exception:
+        return False
+
+
+def is_of_storage(error: Exception) -> bool:
+    """Whether an exception comes from the storage, and not from a fault of the program."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in STORAGE_LIBRARIES

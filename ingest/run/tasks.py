@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from ingest.devices import decode, probe
 from ingest.process import process
 from ingest.run.plan import Row
-from ingest.run.sources import RunFault, Source, open_source, read_source
+from ingest.run.sources import RunFault, Source, is_of_storage, open_source, read_source
 from ingest.settings import SignalSettings
 from pipeline.errors import UserError
 from pipeline.person_day import PersonDay
@@ -92,7 +92,7 @@ def probe_one(folder: Folder, source: Source, max_days: int) -> Probed:
     except UserError as error:
         return Probed(source, reason=str(error))
     except Exception as error:
-        return Probed(source, reason=_named(error), fault=traceback.format_exc())
+        return Probed(source, reason=_place(error), fault=_told(error, source))
     if len(days) > max_days:
         return Probed(
             source,
@@ -105,19 +105,19 @@ def probe_one(folder: Folder, source: Source, max_days: int) -> Probed:
 def ingest_one(task: IngestTask) -> Ingested:
     """Decode and process a recording, and write its person-days into its slots."""
     with time_limit():
-        store = _open_store(task.store)
+        folder, store = Folder(task.recordings), _open_store(task.store)
         try:
-            return _ingest(task, store)
+            return _ingest(task, folder, store)
         except RunFault:
             raise
         except UserError as error:
             return Ingested(task.source, reason=str(error))
         except Exception as error:
-            return Ingested(task.source, reason=_named(error), fault=traceback.format_exc())
+            return Ingested(task.source, reason=_place(error), fault=_told(error, task.source))
 
 
-def _ingest(task: IngestTask, store: Store) -> Ingested:
-    recording = decode(read_source(Folder(task.recordings), task.source), task.source.alias)
+def _ingest(task: IngestTask, folder: Folder, store: Store) -> Ingested:
+    recording = decode(read_source(folder, task.source), task.source.alias)
     processed = process(recording, task.settings)
     rows: list[Row] = []
     first_day = None
@@ -149,13 +149,26 @@ def _open_store(url: str) -> Store:
         return Store.open(url)
     except UserError as error:
         raise RunFault(f"a worker cannot open the store. {error}") from None
+    except Exception as error:
+        if not is_of_storage(error):
+            raise
+        raise RunFault(f"{url}: a worker cannot open the store ({type(error).__name__}).") from None
 
 
-def _named(error: Exception) -> str:
-    """A fault of the program in one line."""
-    return f"fault of the program, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(
-        ": "
-    )
+def _place(error: Exception) -> str:
+    """A fault of the program in one line: its type and our innermost line. Its own text may name a file."""
+    places = [(frame.f_globals.get("__name__", ""), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    ours = [place for place in places if place[0].split(".")[0] in ("ingest", "pipeline")]
+    module, line = (ours or places)[-1]
+    return f"fault of the program, {type(error).__name__} at {module}:{line}"
+
+
+def _told(error: BaseException, source: Source) -> str:
+    """The traceback of an exception and of what led to it: lines of code, and texts without the source's name."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    earlier = f"{_told(before, source)}\nwhich led to\n" if before else ""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{earlier}{frames}{type(error).__name__}: {source.scrub(str(error))}"
 
 
 @contextmanager
