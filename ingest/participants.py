@@ -82,9 +82,9 @@ def _rows(path: Path) -> list[tuple[int, tuple[str, str]]]:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
             if not {"name", "participant"} <= columns:
-                raise UserError(
-                    f"{path}: expected a CSV file with the columns name and participant, "
-                    f"found {', '.join(sorted(columns)) or 'nothing'}."
+                raise UserError(  # without a header, the first line names somebody: it is not shown
+                    f"{path}: expected a CSV file whose first line names the columns name and participant, "
+                    f"found {'another first line' if columns else 'nothing'}."
                 )
             rows = [
                 (reader.line_num, ((row["name"] or "").strip(), (row["participant"] or "").strip())) for row in reader

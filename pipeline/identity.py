@@ -27,7 +27,8 @@ class Key:
     secret: bytes
 
     def _id(self, kind: str, name: str) -> str:
-        return hmac.new(self.secret, f"{kind}:{name}".encode(), sha256).hexdigest()
+        text = f"{kind}:{name}".encode(errors="surrogateescape")  # file names need not be UTF-8
+        return hmac.new(self.secret, text, sha256).hexdigest()
 
     def participant(self, name: str) -> str:
         """The id of a person."""

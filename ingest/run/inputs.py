@@ -16,6 +16,9 @@ from pipeline.errors import UserError
 from pipeline.identity import Key, load_key
 from pipeline.storage import Folder
 
+NAME_MAP = ("recording", "name")
+"""Columns of the file that tells which file an id stands for."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -55,18 +58,38 @@ def _rule(settings: IngestSettings) -> Rule:
 
 
 def write_name_map(path: Path, sources: list[Source], store: Folder) -> None:
-    """Write which file every id stands for, readable by the user alone; refuses to put it into the store."""
+    """Write which file every id stands for, beside what the map tells already, readable by the user alone.
+
+    Raises UserError instead of writing into the store or over a file that is no map of names.
+    """
     if store.is_local and Path(store.path).resolve() in path.resolve().parents:
         raise UserError(f"--name-map {path} is inside the store, which must not hold names. Write it elsewhere.")
+    names = _read_name_map(path) | {source.id: source.name for source in sources}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["recording", "name"])
-    writer.writerows([source.id, source.name] for source in sources)
+    writer.writerows([NAME_MAP, *names.items()])
     temporary = path.with_name(f".{path.name}.partial")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(text.getvalue())
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"cannot write the name map {path}: {error.strerror}.") from None
+
+
+def _read_name_map(path: Path) -> dict[str, str]:
+    """Ids and names of an earlier map; empty where there is none."""
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = list(csv.reader(file))
+    except FileNotFoundError:
+        return {}
+    except (OSError, csv.Error) as error:
+        raise UserError(f"cannot read the name map {path}, to add to it: {type(error).__name__}.") from None
+    if rows and (tuple(rows[0]) != NAME_MAP or any(len(row) != len(NAME_MAP) for row in rows)):
+        raise UserError(
+            f"--name-map {path}: expected no file or an earlier map (columns {', '.join(NAME_MAP)}), found another "
+            "file. Name another place."
+        )
+    return dict(rows[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,12 +12,14 @@ import pytest
 
 from ingest.participants import by_map, by_regex
 from ingest.run.driver import run_ingest
+from ingest.run.inputs import write_name_map
 from ingest.run.plan import Standing, deal_slots
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from pipeline.errors import UserError
 from pipeline.identity import Key
 from pipeline.settings import build
+from pipeline.storage import Folder
 from tests.ingest import cohort
 from tests.ingest.cohort import ANNA, BEN, KEY
 
@@ -58,7 +61,7 @@ def test_a_map_knows_names_paths_and_wildcards(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,person\na,b\n", "found file, person"),
+        ("1234567_90001_0_0.cwa,Anna\n", "found another first line"),
         ("", "found nothing"),
         ("name,participant\na.cwa,\n", "line 2.*empty field"),
         ("name,participant\na.cwa,X\na.cwa,Y\n", "line 3.*another participant"),
@@ -67,8 +70,9 @@ def test_a_map_knows_names_paths_and_wildcards(tmp_path: Path) -> None:
 def test_a_map_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "map.csv"
     file.write_text(text)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as error:
         by_map(file)
+    assert "Anna" not in str(error.value)
 
 
 def test_recordings_are_listed_by_their_path_below_the_folder(cohort_folder: Path, tmp_path: Path) -> None:
@@ -92,6 +96,28 @@ def test_a_change_in_place_is_seen(tmp_path: Path) -> None:
     assert first == again
     assert first.id == other.id
     assert first.fingerprint != other.fingerprint
+
+
+def test_a_file_name_need_not_be_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    (folder / os.fsdecode(b"M\xfcller.cwa")).write_bytes(b"x")
+    _, sources = list_sources(str(folder), KEY)
+    write_name_map(tmp_path / "names.csv", sources, Folder(str(tmp_path / "store")))
+    write_name_map(tmp_path / "names.csv", sources, Folder(str(tmp_path / "store")))
+    assert (tmp_path / "names.csv").read_bytes() == f"recording,name\n{sources[0].id},".encode() + b"M\xfcller.cwa\n"
+
+
+def test_a_map_of_names_keeps_earlier_batches_and_spares_other_files(tmp_path: Path) -> None:
+    file, store = tmp_path / "names.csv", Folder(str(tmp_path / "store"))
+    write_name_map(file, [source("a"), source("b")], store)
+    write_name_map(file, [source("b"), source("c")], store)
+    assert file.read_text() == "recording,name\na,a.cwa\nb,b.cwa\nc,c.cwa\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("name,participant\na.cwa,Anna\n")
+    with pytest.raises(UserError, match="found another file"):
+        write_name_map(file, [source("a")], store)
+    assert "Anna" in file.read_text()
 
 
 def _wrong(folder: Path, tmp_path: Path, undisturbed: Path) -> dict[str, tuple[IngestSettings, str]]:
