@@ -139,17 +139,20 @@ def _lonely(classes: NDArray[np.str_], y_N: NDArray[np.int64], person_N: NDArray
 
 def _rate(folder: Path, ticks_found: int, ticks: int, rate_hz: float | None, notes: list[str]) -> float:
     if rate_hz is not None:
-        if not rate_hz > 0:
+        if not 0 < rate_hz < float("inf"):
             raise UserError(f"--rate: expected samples a second, found {rate_hz:g}.")
         return rate_hz
     info = folder / "info.json"
     if info.exists():
         try:
-            return float(json.loads(info.read_text(encoding="utf-8"))["rate_hz"])
+            found = float(json.loads(info.read_text(encoding="utf-8"))["rate_hz"])
         except (ValueError, KeyError, TypeError):
             raise UserError(
                 f"{info}: expected JSON with the number rate_hz, found none. Mend it or give --rate."
             ) from None
+        if not 0 < found < float("inf"):
+            raise UserError(f"{info}: expected rate_hz above 0, found {found:g}. Mend it or give --rate.")
+        return found
     rate = ticks_found * SAMPLE_RATE_HZ / ticks
     notes.append(
         f"no --rate and no info.json: {ticks_found} ticks are taken for {ticks / SAMPLE_RATE_HZ:g} s, {rate:g} Hz"

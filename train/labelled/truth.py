@@ -65,7 +65,7 @@ def read_truth(path: Path) -> dict[str, list[Bout]]:
         )
     bouts: dict[str, list[Bout]] = defaultdict(list)
     chosen = table.select(COLUMNS)
-    for number, row in enumerate(chosen.cast(_microseconds(chosen.schema)).to_pylist()):
+    for number, row in enumerate(chosen.cast(_microseconds(chosen.schema), safe=False).to_pylist()):
         if None in row.values() or not row["start"] < row["end"]:
             raise UserError(f"{path}, row {number}: expected no empty cell and start before end. Mend or drop the row.")
         if row["activity"] not in NO_ACTIVITY:

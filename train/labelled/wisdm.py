@@ -140,6 +140,8 @@ def windows_of(samples: Samples, first: int, stop: int, ticks: int) -> NDArray[n
 
     count = stop - first
     rate_hz = (count - 1) / (samples.time_N[stop - 1] - samples.time_N[first])
+    if (count - 1) / rate_hz * SAMPLE_RATE_HZ < ticks or round(rate_hz) < 1:
+        return np.empty((0, ticks, AXES), np.float32)
     bank, step = _bank(round(rate_hz)), rate_hz / SAMPLE_RATE_HZ
     whole = int((count - 1 - 2 * bank.reach) / step + 1) // ticks
     if whole < 1:
