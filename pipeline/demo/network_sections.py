@@ -136,12 +136,13 @@ def _answers(training: Found | None, found: Found) -> list[str]:
     for metric, title in METRICS.items():
         summary = found["summary"][metric]
         answers.append(
-            f"By {title} the pretrained backbone is {words[judge_backbone(summary['difference'])]}: "
-            f"{_difference(summary['difference'])} over {summary['people']} people, with the 95% interval in brackets."
+            f"By {title} the pretrained backbone is {words[judge_backbone(summary)]}: "
+            f"{_difference(summary['difference'])} over {summary['people']} people, with the 95% interval in brackets; "
+            f"{summary['beaten']} of {len(summary['random_networks'])} random networks are beaten."
         )
-    difference = found["summary"]["macro_f1"]["difference"]
-    if judge_backbone(difference) != "better":
-        answers.append(reasons_not_better(training, difference, found["data"]["people"]))
+    summary = found["summary"]["macro_f1"]
+    if judge_backbone(summary) != "better":
+        answers.append(reasons_not_better(training, summary["difference"], found["data"]["people"]))
     return [answer for answer in answers if answer]
 
 

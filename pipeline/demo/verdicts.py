@@ -28,12 +28,18 @@ def judge_task(scores: dict[str, Score | None], guessing: float) -> TaskVerdict:
     return "above its controls" if all(real["low"] > end for end in ends) else "not above its controls"
 
 
-def judge_backbone(difference: dict[str, float | None]) -> BackboneVerdict:
-    """What the paired difference pretrained - random says: better or worse only where its interval excludes 0."""
-    low, high = difference["low"], difference["high"]
+def judge_backbone(summary: dict[str, Any]) -> BackboneVerdict:
+    """What a metric's summary says: better or worse only where the interval of the paired difference excludes 0.
+
+    Better also asks that every random network was beaten: random weights differ, and one of them may beat
+    the mean of the others too.
+    """
+    low, high = summary["difference"]["low"], summary["difference"]["high"]
     if low is None or high is None:
         return "cannot be said"
-    return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+    if low > 0 and summary["beaten"] == len(summary["random_networks"]):
+        return "better"
+    return "worse" if high < 0 else "no difference shown"
 
 
 def reasons_not_better(training: dict[str, Any] | None, difference: dict[str, float | None], people: int) -> str:

@@ -77,7 +77,14 @@ TRAINING: dict[str, Any] = {
 
 def difference(mean: float | None, low: float | None, high: float | None) -> dict[str, Any]:
     both = {"mean": 0.5, "sd": 0.1}
-    return {"people": 12, "pretrained": both, "random": both, "difference": {"mean": mean, "low": low, "high": high}}
+    return {
+        "people": 12,
+        "pretrained": both,
+        "random": both,
+        "difference": {"mean": mean, "low": low, "high": high},
+        "beaten": 3,
+        "random_networks": [0.4, 0.45, 0.42],
+    }
 
 
 def evaluation(mean: float | None, low: float | None, high: float | None) -> dict[str, Any]:
@@ -170,16 +177,18 @@ def test_a_task_is_judged_by_intervals(
     assert judge_task({"real": {"low": real[0], "high": real[1]}, **scores}, 0.5) == verdict
 
 
-@given(st.floats(-1, 1), st.floats(-1, 1))
-def test_a_backbone_is_better_or_worse_only_where_0_is_left_out(one: float, other: float) -> None:
+@given(st.floats(-1, 1), st.floats(-1, 1), st.integers(0, 3))
+def test_a_backbone_is_better_or_worse_only_where_0_is_left_out(one: float, other: float, beaten: int) -> None:
     low, high = sorted((one, other))
-    verdict = judge_backbone({"mean": (low + high) / 2, "low": low, "high": high})
-    assert (verdict == "no difference shown") == (low <= 0 <= high)
-    assert (verdict == "better") == (low > 0)
+    summary = {"difference": {"low": low, "high": high}, "beaten": beaten, "random_networks": [0.1, 0.2, 0.3]}
+    verdict = judge_backbone(summary)
+    assert (verdict == "worse") == (high < 0)
+    assert (verdict == "better") == (low > 0 and beaten == 3)
 
 
 def test_without_an_interval_nothing_is_said() -> None:
-    assert judge_backbone({"mean": 0.3, "low": None, "high": None}) == "cannot be said"
+    summary = {"difference": {"low": None, "high": None}, "beaten": 3, "random_networks": [0.1, 0.2, 0.3]}
+    assert judge_backbone(summary) == "cannot be said"
 
 
 def test_reasons_come_from_the_numbers() -> None:
