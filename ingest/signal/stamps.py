@@ -1,8 +1,8 @@
 """Which block stamps are believed, and where the recording breaks.
 
-Segments end where the stamps leave the line before them by more than 3 sample periods. A stamp that alone
-is out of line is not used, its samples are; a block that begins before the one before it ended (a
-duplicate, a clock set back) is dropped. Nothing is bridged.
+Segments end where the stamps leave the line before them by more than 3 sample periods. A stamp that the rest
+of the recording contradicts (`contradictions`) is not used, its samples are where they follow on; a block that
+begins before the one before it ended (a duplicate, a clock set back) is dropped. Nothing is bridged.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ingest.recording import Recording
+from ingest.signal.contradictions import contradicted
 
 GAP_PERIODS = 3.0
-LOOK_AHEAD = 3
-"""A stamp is out of line alone when one of this many stamps after it is back on the line before it."""
 RATE_TOLERANCE = 0.1
 STAMPS_FOR_A_SLOPE = 25
 """Fewer stamps give no rate of their own: it would be noise."""
@@ -42,6 +41,7 @@ class Stamps:
 
     Segment g holds the samples first_G[g] <= i < stop_G[g]; the stamp s, believed and in segment segment_S[s], says
     that sample sample_S[s] was taken at second_S[s]. period: seconds a sample, common to all segments.
+    contradictions: blocks whose stamp says that time ran backwards, dropped (backward) or kept without it (mended).
     """
 
     first_G: NDArray[np.int64]
@@ -54,6 +54,7 @@ class Stamps:
     duplicate_blocks: int
     backward_blocks: int
     mended_stamps: int
+    contradictions: int
 
 
 def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
@@ -61,15 +62,9 @@ def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
     second_K = (recording.stamp_us_K - midnight_us) * np.float64(1e-6)
     period = _rough_period(recording, second_K)
     for _ in range(2):
-        verdict_K, most_jump = _judge(
-            recording.first_K,
-            recording.count_K,
-            recording.sequence_K,
-            recording.stamp_sample_K,
-            second_K,
-            recording.stamped_K,
-            period,
-        )
+        blocks = (recording.first_K, recording.count_K, recording.sequence_K, recording.stamp_sample_K, second_K)
+        contradicted_K = contradicted(*blocks, recording.stamped_K, period, GAP_PERIODS * period)
+        verdict_K, most_jump = _judge(*blocks, recording.stamped_K & ~contradicted_K, period)
         kept = np.flatnonzero(verdict_K != Verdict.DROPPED)
         breaks = np.flatnonzero(verdict_K[kept] == Verdict.BREAK)
         segment_K = np.cumsum(verdict_K[kept] == Verdict.BREAK) - 1
@@ -78,6 +73,7 @@ def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
         period = _common_period(segment_S, recording.stamp_sample_K[stamp_S], second_K[stamp_S], period)
     dropped = np.flatnonzero(verdict_K == Verdict.DROPPED)
     duplicates = _duplicates(recording, dropped, kept) if dropped.size else 0
+    backward = len(dropped) - duplicates
     last_G = kept[np.append(breaks[1:], len(kept)) - 1]
     return Stamps(
         first_G=recording.first_K[kept[breaks]],
@@ -88,8 +84,9 @@ def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
         period=period,
         most_jump_s=most_jump,
         duplicate_blocks=duplicates,
-        backward_blocks=len(dropped) - duplicates,
+        backward_blocks=backward,
         mended_stamps=len(kept) - len(stamp_S),
+        contradictions=backward + int(contradicted_K[kept].sum()),
     )
 
 
@@ -166,8 +163,6 @@ def _judge(
             jump = second_K[k] + (first_K[k] - sample_K[k]) * period - end
             if adjacent and abs(jump) <= tolerance:
                 verdict = Verdict.ON
-            elif follows and _returns(sequence_K, sample_K, second_K, stamped_K, k, line_sample, line_second, period):
-                verdict = Verdict.MENDED
             else:
                 verdict = Verdict.BREAK if jump >= -tolerance else Verdict.DROPPED
                 missing = max(0, sequence_K[k] - sequence_K[last] - 1) * count_K[last] * period
@@ -175,26 +170,5 @@ def _judge(
         verdict_K[k] = verdict
         if verdict != Verdict.DROPPED:
             last = k
-        if verdict == Verdict.ON or verdict == Verdict.BREAK:
             line_sample, line_second = int(sample_K[k]), second_K[k]
     return verdict_K, most
-
-
-@njit(cache=True, nogil=True)
-def _returns(
-    sequence_K: NDArray[np.int64],
-    sample_K: NDArray[np.int64],
-    second_K: NDArray[np.float64],
-    stamped_K: NDArray[np.bool_],
-    k: int,
-    line_sample: int,
-    line_second: float,
-    period: float,
-) -> bool:
-    """Whether a stamp soon after block k lies on the line from before it."""
-    for j in range(k + 1, min(k + 1 + LOOK_AHEAD, sample_K.size)):
-        if stamped_K[j] and sequence_K[j] == sequence_K[k] + (j - k):
-            expected = line_second + (sample_K[j] - line_sample) * period
-            if abs(second_K[j] - expected) <= GAP_PERIODS * period:
-                return True
-    return False

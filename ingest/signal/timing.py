@@ -23,6 +23,9 @@ from pipeline.grid import SECONDS_PER_DAY
 
 STAMPS_PER_KNOT = 50
 MOST_JUMP_HOURS = 24
+MOST_CONTRADICTIONS = 0.01
+"""Of the blocks; more, and at least 100 blocks, are a clock that was set and no stray stamps."""
+LEAST_CONTRADICTIONS = 100
 
 _DAY_US = SECONDS_PER_DAY * 1_000_000
 
@@ -30,8 +33,8 @@ _DAY_US = SECONDS_PER_DAY * 1_000_000
 def fit(recording: Recording) -> Timeline:
     """The timeline of a recording.
 
-    Raises UserError when no block has a time, the clock jumps by more than a day, or the true rate is more than
-    10% off the nominal one.
+    Raises UserError when no block has a time, the clock jumps by more than a day, the stamps of over 1% of the blocks
+    contradict the others, or the true rate is more than 10% off the nominal one.
     """
     if not recording.stamped_K.any():
         raise UserError("no block has a calendar time: the device's clock was never set. Leave this recording out.")
@@ -42,6 +45,13 @@ def fit(recording: Recording) -> Timeline:
             f"the device's clock jumps by {stamps.most_jump_s / 3600:,.1f} hours inside the recording and no missing "
             f"blocks explain it; at most {MOST_JUMP_HOURS} hours are taken for a gap. Split the recording where its "
             "clock was set, or leave it out."
+        )
+    most = max(LEAST_CONTRADICTIONS, MOST_CONTRADICTIONS * recording.first_K.size)
+    if stamps.contradictions >= most:
+        raise UserError(
+            f"the device's clock runs backwards: {stamps.contradictions:,} of {recording.first_K.size:,} blocks have "
+            f"times that the others contradict; under {most:,.0f} are mended. Its clock was set during the recording: "
+            "split the recording there, or leave it out."
         )
     if abs(stamps.period * recording.nominal_rate_hz - 1) > RATE_TOLERANCE:
         raise UserError(

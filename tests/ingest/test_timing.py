@@ -163,6 +163,59 @@ def test_one_wrong_stamp_is_mended(error_s):
     assert np.abs(timeline.seconds_of(np.arange(made.samples)) - of_day(made, second_N)).max() < 1e-3
 
 
+def with_error(made: Recording, blocks: slice, error_s: float) -> Recording:
+    stamp_us_K = made.stamp_us_K.copy()
+    stamp_us_K[blocks] += round(error_s * 1e6)
+    return replace(made, stamp_us_K=stamp_us_K)
+
+
+@pytest.mark.parametrize("error_s", [3 * 3600.0, 20 * 3600.0, 40 * 86_400.0])
+@pytest.mark.parametrize("stamps", [1, 4, 20])
+def test_first_stamps_ahead_lose_to_those_after_them(stamps, error_s):
+    made, second_N = recording(4 * 3600)
+    timeline = fit(with_error(made, slice(0, stamps), error_s))
+    assert (timeline.backward_blocks, timeline.mended_stamps) == (stamps, 0)
+    assert (timeline.first_G.tolist(), timeline.stop_G.tolist()) == ([stamps * 120], [made.samples])
+    assert timeline.midnight == START.astype("datetime64[D]")
+    kept = np.arange(stamps * 120, made.samples)
+    assert np.abs(timeline.seconds_of(kept) - of_day(made, second_N)[kept]).max() < 1e-3
+
+
+@pytest.mark.parametrize("error_s", [-7200.0, -0.5, 0.5, 7200.0, 3 * 86_400.0])
+@pytest.mark.parametrize("stamps", [4, 20, 99])
+def test_a_row_of_wrong_stamps_is_mended(stamps, error_s):
+    made, second_N = recording(4 * 3600)
+    timeline = fit(with_error(made, slice(5_000, 5_000 + stamps), error_s))
+    assert (timeline.backward_blocks, timeline.mended_stamps, len(timeline.first_G)) == (0, stamps, 1)
+    assert np.abs(timeline.seconds_of(np.arange(made.samples)) - of_day(made, second_N)).max() < 1e-3
+
+
+def test_wrong_stamps_all_over_are_mended():
+    made, second_N = recording(4 * 3600, jitter_s=old_firmware)
+    rng = np.random.default_rng(0)
+    wrong = rng.choice(np.arange(1, len(made.first_K) - 1), 90, replace=False)
+    stamp_us_K = made.stamp_us_K.copy()
+    stamp_us_K[wrong] += rng.integers(-86_400, 86_400, 90) * 1_000_000
+    timeline = fit(replace(made, stamp_us_K=stamp_us_K))
+    assert (timeline.backward_blocks, timeline.mended_stamps, len(timeline.first_G)) == (0, 90, 1)
+    assert np.abs(timeline.seconds_of(np.arange(made.samples)) - of_day(made, second_N)).max() < 0.03
+
+
+@pytest.mark.parametrize("at", [300, 5_000, 11_000])
+def test_a_clock_set_back_by_an_hour_is_refused(at):
+    made, _ = recording(4 * 3600)
+    with pytest.raises(UserError, match=r"runs backwards: [\d,]+ of 11,844 blocks.*under 118"):
+        fit(with_error(made, slice(at, None), -3600))
+
+
+def test_a_recording_told_twice_is_kept_once():
+    made, _ = recording(900)
+    blocks = len(made.first_K)
+    timeline = fit(reorder(made, [*range(blocks), *range(blocks)]))
+    assert (timeline.duplicate_blocks, timeline.backward_blocks) == (blocks, 0)
+    assert (timeline.first_G.tolist(), timeline.stop_G.tolist()) == ([0], [made.samples])
+
+
 def test_blocks_without_a_stamp_keep_their_samples():
     made, second_N = recording(300)
     stamped_K = made.stamped_K.copy()
