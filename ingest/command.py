@@ -67,5 +67,10 @@ def ingest(
     settings = build(IngestSettings, table, str(config) if config else "ingest")
     summary = run_ingest(settings)
     typer.echo(summary.text())
+    if summary.refused:
+        raise UserError(
+            f"{settings.recordings}: files in it have the names of other recordings of the store, as told above. Put "
+            "both folders below one, give that as --recordings, and make the store anew: names then differ."
+        )
     if not summary.done and not summary.done_before:
         raise UserError(f"{settings.recordings}: no recording could be ingested; the reasons stand above.")

@@ -103,7 +103,7 @@ def open_store(settings: IngestSettings, inputs: Inputs) -> Store:
 
 def look(store: Store, inputs: Inputs) -> Standing:
     """What the tables know; raises UserError when the run would give recordings to other people than before."""
-    known = store.recordings.read(["recording", "participant", "source", "status", "reason"]).to_pylist()
+    known = store.recordings.read(["recording", "participant", "source", "status", "reason", "serial"]).to_pylist()
     with_days = store.person_days.read(["recording"])["recording"].unique().to_pylist()
     found = Standing({row["recording"]: row for row in known}, frozenset(with_days))
     found.add_plan(store.plan.read().to_pylist())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ingest.run.cluster import Died, in_order, stream
 from ingest.run.commit import Committer
@@ -53,12 +53,14 @@ class Phases:
         seen = 0
         with (
             Progress("probe", len(new), "recordings") as progress,
-            closing(stream(probe_some, tasks, memory_to_probe, self.settings.workers)) as results,
+            closing(self._probe(tasks)) as results,
         ):
-            for result in in_order(tasks, results):
-                for probed in _each(*result) if result else ():
+            for some in results:
+                for probed in some:
                     seen += 1
-                    if probed.reason:
+                    if self._is_of_another_device(probed):
+                        self.summary.refused.append(probed.source.id)
+                    elif probed.reason:
                         self._add(rejected(probed.source, self._person(probed.source), probed.reason), probed.fault)
                     else:
                         spans.append((probed.source, probed.days))
@@ -69,9 +71,26 @@ class Phases:
                 progress.update(seen)
         self.committer.give_slots(spans)
 
+    def _probe(self, tasks: list[ProbeTask]) -> Generator[list[Probed]]:
+        """What is found, in the order of the tasks; recordings beside one whose worker died are probed again alone."""
+        with closing(stream(probe_some, tasks, memory_to_probe, self.settings.workers)) as results:
+            for result in in_order(tasks, results):
+                if result is None:
+                    yield []
+                elif not isinstance(result[1], Died):
+                    yield result[1]
+                elif len(result[0].sources) > 1:
+                    yield from self._probe([replace(result[0], sources=(source,)) for source in result[0].sources])
+                else:
+                    yield [Probed(result[0].sources[0], reason=result[1].reason)]
+
+    def _is_of_another_device(self, probed: Probed) -> bool:
+        serial = self.inputs.key.device(probed.serial)
+        return bool(probed.serial) and self.committer.standing.is_of_another_device(probed.source.id, serial)
+
     def ingest_planned(self) -> None:
         """Bring every planned recording into its slots, the largest first so that none is left to run alone."""
-        started, seen = time.monotonic(), len(self.summary.rejected)
+        started, seen = time.monotonic(), len(self.summary.rejected) + len(self.summary.refused)
         tasks = [self._task(source) for source in self.todo if self.committer.standing.planned(source)]
         tasks.sort(key=lambda task: -task.source.size)
         with (
@@ -115,6 +134,7 @@ class Phases:
             self._faults.add(fault)
             log.error("recording %s is rejected by a fault of the program, shown once:\n%s", outcome.id[:SHORT], fault)
         self.summary.add(outcome.recording)
+        self.summary.replaced += self.committer.standing.has_days(outcome.id)
         self.committer.add(outcome)
 
 
@@ -123,10 +143,3 @@ def bundles(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
     plain = [source for source in sources if not source.is_compressed]
     together = [tuple(plain[i : i + BUNDLE]) for i in range(0, len(plain), BUNDLE)]
     return [*together, *((source,) for source in sources if source.is_compressed)]
-
-
-def _each(task: ProbeTask, found: list[Probed] | Died) -> list[Probed]:
-    """One answer a recording, also when their worker died."""
-    if isinstance(found, Died):
-        return [Probed(source, reason=found.reason) for source in task.sources]
-    return found

@@ -45,6 +45,14 @@ class Standing:
             return False
         return row["status"] == DONE or not retry_rejected
 
+    def has_days(self, recording: str) -> bool:
+        """Whether a recording was ingested, in whatever state."""
+        return recording in self.recordings and self.recordings[recording]["status"] == DONE
+
+    def is_of_another_device(self, recording: str, serial: str) -> bool:
+        """Whether a recording was ingested from another device than the one with this (hashed) serial number."""
+        return self.has_days(recording) and self.recordings[recording]["serial"] != serial
+
     def planned(self, source: Source) -> Row | None:
         """The slots that stand ready for a recording in its present state, if any.
 

@@ -26,11 +26,15 @@ class Summary:
     done_before: int = 0
     rejected_before: list[tuple[str, str]] = field(default_factory=list)
     left_out: int = 0
+    replaced: int = 0
+    """Recordings that had changed since an earlier run: what that had stored of them is gone."""
+    refused: list[str] = field(default_factory=list)
+    """Recordings left as the store has them, because the file now comes from another device."""
 
     @property
     def nothing_to_do(self) -> bool:
         """Whether the run found all recordings done."""
-        return not (self.done or self.rejected)
+        return not (self.done or self.rejected or self.refused)
 
     def add(self, recording: Row) -> None:
         """Count a new row of the table `recordings`."""
@@ -51,7 +55,7 @@ class Summary:
 
     def text(self) -> str:
         """A few lines for a person."""
-        return "\n".join([*self._counts(), *_reasons([*self.rejected_before, *self.rejected])])
+        return "\n".join([*self._counts(), *self._changed(), *_reasons([*self.rejected_before, *self.rejected])])
 
     def _counts(self) -> list[str]:
         if self.nothing_to_do:
@@ -68,6 +72,21 @@ class Summary:
             f"store: {self.store}",
         ]
 
+    def _changed(self) -> list[str]:
+        lines = []
+        if self.replaced:
+            lines.append(
+                f"{count(self.replaced, 'recording')} had changed: the days stored of an earlier state are gone"
+            )
+        if self.refused:
+            has = "has" if len(self.refused) == 1 else "have"
+            lines.append(
+                f"{count(len(self.refused), 'recording')} {has} the name of another device's recording and "
+                f"{'was' if len(self.refused) == 1 else 'were'} not ingested, the store is as it was: "
+                f"give both folders one parent ({_some(self.refused)})"
+            )
+        return lines
+
     def _left_out(self) -> str:
         return f", {self.left_out:,} left out (no participant)" if self.left_out else ""
 
@@ -83,10 +102,15 @@ def _reasons(rejected: list[tuple[str, str]]) -> list[str]:
         return []
     by_reason: dict[str, list[str]] = defaultdict(list)
     for recording, reason in rejected:
-        by_reason[reason].append(recording[:SHORT])
+        by_reason[reason].append(recording)
     lines = ["", "rejected (the table `recordings` of the store has all; --retry-rejected tries them again):"]
     for reason, ids in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
-        more = f" and {len(ids) - IDS_SHOWN:,} more" if len(ids) > IDS_SHOWN else ""
         lines.append(f"  {len(ids):>6,}  {reason}")
-        lines.append(f"          {' '.join(sorted(ids)[:IDS_SHOWN])}{more}")
+        lines.append(f"          {_some(ids)}")
     return lines
+
+
+def _some(recordings: list[str]) -> str:
+    """The first few ids, short."""
+    more = f" and {len(recordings) - IDS_SHOWN:,} more" if len(recordings) > IDS_SHOWN else ""
+    return " ".join(recording[:SHORT] for recording in sorted(recordings)[:IDS_SHOWN]) + more

@@ -44,10 +44,11 @@ class ProbeTask:
 
 @dataclass(frozen=True)
 class Probed:
-    """The calendar days that a recording touches at most, or why it is rejected."""
+    """The calendar days that a recording touches at most, or why it is rejected. The serial is not yet hashed."""
 
     source: Source
     days: int = 0
+    serial: str = ""
     reason: str = ""
     fault: str = ""
 
@@ -86,20 +87,22 @@ def probe_one(folder: Folder, source: Source, max_days: int) -> Probed:
     """The span of one recording."""
     try:
         with open_source(folder, source) as file:
-            days = probe(file, source.alias, source.size).days
+            found = probe(file, source.alias, source.size)
     except RunFault:
         raise
     except UserError as error:
         return Probed(source, reason=str(error))
     except Exception as error:
         return Probed(source, reason=_place(error), fault=_told(error, source))
-    if len(days) > max_days:
+    days = len(found.days)
+    if days > max_days:
         return Probed(
             source,
-            reason=f"it spans {len(days):,} days by its own clock, more than --max-days {max_days}: the clock was set "
+            serial=found.serial,
+            reason=f"it spans {days:,} days by its own clock, more than --max-days {max_days}: the clock was set "
             "during the recording, or its stamps are damaged",
         )
-    return Probed(source, days=len(days))
+    return Probed(source, days, found.serial)
 
 
 def ingest_one(task: IngestTask) -> Ingested:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -128,9 +129,10 @@ def test_a_changed_recording_moves_to_new_slots_and_its_old_objects_go(copies: t
     before, _ = cohort.rows(store)
     version = Store.open(str(store)).person_days.version
     (old,) = (row["slot"] for row in before if row["recording"] == KEY.recording(ANNA[0]))
-    simulate_recording(recordings / ANNA[0], 9, 1, days=cohort.HOUR / 2, start=np.datetime64("2024-05-06T23:45:00"))
+    simulate_recording(recordings / ANNA[0], 0, 1, days=cohort.HOUR / 2, start=np.datetime64("2024-05-06T23:45:00"))
     summary = run_ingest(cohort.settings(recordings, store))
-    assert (summary.done, summary.person_days, summary.done_before) == (1, 2, 3)
+    assert (summary.done, summary.person_days, summary.done_before, summary.replaced) == (1, 2, 3, 1)
+    assert "1 recording had changed" in summary.text()
     after, _ = cohort.rows(store)
     assert [row for row in after if row["recording"] != KEY.recording(ANNA[0])] == [
         row for row in before if row["recording"] != KEY.recording(ANNA[0])
@@ -145,6 +147,23 @@ def test_a_changed_recording_moves_to_new_slots_and_its_old_objects_go(copies: t
     assert len(cohort.objects(store)) == 3 * len(after)
     swap = opened.person_days.at(version + 2).read().to_pylist()  # after the fence and one commit
     assert sorted(swap, key=lambda row: row["slot"]) == after
+
+
+def test_a_file_of_another_device_does_not_take_a_recordings_name(copies: tuple[Path, Path]) -> None:
+    recordings, store = copies
+    before = cohort.rows(store), cohort.objects(store)
+    shutil.copy(recordings / ANNA[0], recordings / BEN)
+    settings = cohort.settings(recordings, store)
+    summary = run_ingest(settings)
+    assert (summary.done, summary.replaced, summary.refused) == (0, 0, [KEY.recording(BEN)])
+    assert "1 recording has the name of another device's recording" in summary.text()
+    assert (cohort.rows(store), cohort.objects(store)) == before
+    command = [sys.executable, "-m", "ingest", "--recordings", settings.recordings, "--store", settings.store]
+    command += ["--participants", str(settings.participants), "--key-file", str(settings.key_file), "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert "have the names of other recordings" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_recording_that_went_bad_loses_its_days_and_a_mended_one_gets_them(copies: tuple[Path, Path]) -> None:

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from ingest.run import phases
 from ingest.run.cluster import ATTEMPTS, Died, in_order, stream
+from ingest.run.driver import run_ingest
 from ingest.run.sources import RunFault
+from ingest.run.tasks import Probed, ProbeTask, probe_some
 from tests.ingest import cohort
+from tests.ingest.cohort import KEY
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,6 +89,25 @@ def test_stopped_politely_it_says_so_and_goes_on_later(
     assert list((store / "lease").glob("*.released"))
     assert "done" in finish(cohort_folder, store, ray_here)
     assert cohort.rows(store) == cohort.rows(undisturbed)
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_recording_that_kills_its_worker_takes_no_other_with_it(
+    cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadly = cohort.BEN
+
+    def probe_or_die(task: ProbeTask) -> list[Probed]:
+        if deadly in [source.name for source in task.sources]:
+            os._exit(1)
+        return probe_some(task)
+
+    monkeypatch.setattr(phases, "probe_some", probe_or_die)
+    summary = run_ingest(cohort.settings(cohort_folder, tmp_path / "store"))
+    reasons = dict(summary.rejected)
+    assert summary.done == len(cohort.GOOD) - 1
+    assert "died 3 times" in reasons.pop(KEY.recording(deadly))
+    assert set(reasons) == {KEY.recording(name) for name in cohort.BAD}
 
 
 @pytest.mark.usefixtures("ray_here")
