@@ -100,7 +100,7 @@ def demo(
     run: Path = typer.Argument(..., help="The folder for everything the demo makes."),
     participants: int = typer.Option(12, min=4, help="People to simulate."),
     days: int = typer.Option(2, min=1, help="Days that each wears the device."),
-    windows: int = typer.Option(240_000, min=5_000, help="Windows to pretrain on."),
+    windows: int = typer.Option(200_000, min=5_000, help="Windows to pretrain on."),
     processes: int = typer.Option(2, min=1, help="Training processes."),
 ) -> None:
     """Run the whole road on simulated people, from raw files to a page of pictures. Run again, it goes on."""
