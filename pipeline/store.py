@@ -20,11 +20,15 @@ from pipeline.person_day import PersonDay
 from pipeline.settings import fingerprint
 from pipeline.storage import Folder
 from pipeline.tables import Table
+from pipeline.withdrawals import NAME as WITHDRAWN
+from pipeline.withdrawals import Withdrawals
 
 FORMAT = "persondays-store"
 VERSION = 1
 ARRAYS = ("signal", "motion", "state")
 TABLES = ("plan", "person_days", "recordings")
+OURS = (*ARRAYS, "tables", "lease", WITHDRAWN, "zarr.json")
+"""What may stand in a store's folder."""
 
 Codec = Literal["lz4", "zstd"]
 
@@ -52,6 +56,7 @@ class Store:
     def __init__(self, folder: Folder, attributes: Attributes) -> None:
         self.folder, self.attributes = folder, attributes
         self.plan, self.person_days, self.recordings = (Table(folder, name) for name in TABLES)
+        self.withdrawals = Withdrawals(folder)
 
     @staticmethod
     def open(url: str) -> Store:
@@ -166,7 +171,7 @@ class Store:
 
 def refuse_foreign(folder: Folder) -> None:
     """Raise UserError where a folder holds anything but a store, or one half made."""
-    foreign = sorted({name.split("/")[0] for name in folder.names()} - {*ARRAYS, "tables", "lease", "zarr.json"})
+    foreign = sorted({name.split("/")[0] for name in folder.names()} - set(OURS))
     if foreign:
         raise UserError(
             f"{folder.url}: a new store needs a folder of its own, found {', '.join(foreign[:3])} in it. "

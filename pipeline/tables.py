@@ -26,6 +26,7 @@ EPOCH = "persondays.epoch"
 PLAN = pa.schema(
     [
         ("recording", pa.string()),
+        ("participant", pa.string()),  # whose slots these are, before any row tells
         ("source", pa.string()),  # fingerprint of size and etag: a changed file gets new slots
         ("first_slot", pa.int64()),
         ("slots", pa.int32()),
@@ -106,6 +107,12 @@ class Table:
                 raise UserError(
                     f"{self.folder.url}: expected a Delta table, found none. The store is not whole: make it anew."
                 ) from None
+            there = {field.name for field in self._delta.schema().fields}
+            if missing := sorted(set(self.schema.names) - there):
+                raise UserError(
+                    f"{self.folder.url}: expected a column {missing[0]}, found none: an earlier release made this "
+                    "store. Ingest anew, into another store."
+                )
         return self._delta
 
     def create(self) -> None:

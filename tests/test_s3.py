@@ -54,7 +54,7 @@ def test_commits_are_fenced(store: Store) -> None:
     late = Store.open(store.folder.url).plan
     assert late.version == store.plan.version
     store.plan.fence(2)
-    row = {"recording": "a", "source": "b", "first_slot": 0, "slots": 1}
+    row = {"recording": "a", "participant": "p", "source": "b", "first_slot": 0, "slots": 1}
     with pytest.raises(UserError, match="refused"):
         late.append([row])
     store.plan.append([row])

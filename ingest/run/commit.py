@@ -8,7 +8,7 @@ recording undone and does all of it again, with the same result.
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from ingest.run.plan import Row, Standing, deal_slots
 from ingest.run.rows import Outcome
@@ -29,10 +29,10 @@ class Committer:
         self._pending: list[Outcome] = []
         self._last = time.monotonic()
 
-    def give_slots(self, spans: Sequence[tuple[Source, int]]) -> None:
+    def give_slots(self, spans: Sequence[tuple[Source, int]], participants: Mapping[str, str]) -> None:
         """Commit slots for recordings and the days they span at most, then grow the arrays to hold every slot given."""
         self.lease.check()
-        rows = deal_slots(spans, max(self.store.length, self.standing.end_of_plan))
+        rows = deal_slots(spans, participants, max(self.store.length, self.standing.end_of_plan))
         self.store.plan.append(rows)
         self.standing.add_plan(rows)
         self.store.grow(self.standing.end_of_plan)

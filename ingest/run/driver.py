@@ -37,6 +37,7 @@ def run_ingest(settings: IngestSettings) -> Summary:
     folder = Folder(settings.store)
     if folder.exists("zarr.json"):
         store = open_store(settings, inputs)
+        inputs = inputs.without(store.withdrawals.people())
         found = look(store, inputs)
         if not left_to_do(settings, inputs, found):
             return summarise(store, inputs, found, [])
@@ -58,6 +59,7 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
     started = time.monotonic()
     for table in (store.plan, store.person_days, store.recordings):
         table.fence(lease.epoch)
+    inputs = inputs.without(store.withdrawals.people())
     found = look(store, inputs)
     todo = left_to_do(settings, inputs, found)
     summary = summarise(store, inputs, found, todo)
@@ -107,8 +109,11 @@ def look(store: Store, inputs: Inputs) -> Standing:
     with_days = store.person_days.read(["recording"])["recording"].unique().to_pylist()
     found = Standing({row["recording"]: row for row in known}, frozenset(with_days))
     found.add_plan(store.plan.read().to_pylist())
-    rows = ((source, found.recordings.get(source.id)) for source in inputs.sources)
-    moved = [source.id for source, row in rows if row and row["participant"] != inputs.participants[source.id]]
+    moved = [
+        source.id
+        for source in inputs.sources
+        if not {row["participant"] for row in found.rows_of(source.id)} <= {inputs.participants[source.id]}
+    ]
     if moved:
         raise UserError(
             f"{store.folder.url}: {count(len(moved), 'recording')} in it ({moved[0][:SHORT]}, ...) would now belong to "
@@ -131,6 +136,7 @@ def summarise(store: Store, inputs: Inputs, found: Standing, todo: list[Source])
         done_before=sum(row["status"] == DONE for row in rows),
         rejected_before=[(row["recording"], row["reason"]) for row in rows if row["status"] != DONE],
         left_out=len(inputs.left_out),
+        withdrawn=inputs.withdrawn,
     )
 
 

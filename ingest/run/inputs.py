@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.participants import Rule, by_map, by_regex, own_participant
@@ -30,6 +30,13 @@ class Inputs:
     participants: dict[str, str]
     """Recording id to participant id."""
     left_out: list[Source]
+    withdrawn: int = 0
+    """Recordings of people who withdrew: they are left out as if they were not there."""
+
+    def without(self, people: frozenset[str]) -> Inputs:
+        """The inputs without the recordings of these people."""
+        kept = [source for source in self.sources if self.participants[source.id] not in people]
+        return replace(self, sources=kept, withdrawn=self.withdrawn + len(self.sources) - len(kept))
 
 
 def read_inputs(settings: IngestSettings) -> Inputs:

@@ -65,11 +65,11 @@ class Phases:
                     else:
                         spans.append((probed.source, probed.days))
                 if self.committer.is_due():
-                    self.committer.give_slots(spans)
+                    self.committer.give_slots(spans, self.inputs.participants)
                     self.committer.commit()
                     spans = []
                 progress.update(seen)
-        self.committer.give_slots(spans)
+        self.committer.give_slots(spans, self.inputs.participants)
 
     def _probe(self, tasks: list[ProbeTask]) -> Generator[list[Probed]]:
         """What is found, in the order of the tasks; recordings beside one whose worker died are probed again alone."""

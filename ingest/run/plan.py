@@ -8,7 +8,7 @@ depend on which task was faster.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,11 @@ class Standing:
         for row in sorted(rows, key=lambda row: int(row["first_slot"])):
             self.plan.setdefault(row["recording"], []).append(row)
             self.end_of_plan = max(self.end_of_plan, row["first_slot"] + row["slots"])
+
+    def rows_of(self, recording: str) -> list[Row]:
+        """Its row of `recordings` and its rows of the plan."""
+        done = self.recordings.get(recording)
+        return [*([done] if done else []), *self.plan.get(recording, [])]
 
     def is_done(self, source: Source, retry_rejected: bool = False) -> bool:
         """Whether nothing is left to do for a recording: it is as it was when it was ingested or rejected."""
@@ -67,10 +72,18 @@ class Standing:
         return [slot for row in rows for slot in range(row["first_slot"], row["first_slot"] + row["slots"])]
 
 
-def deal_slots(spans: Sequence[tuple[Source, int]], first_free: int) -> list[Row]:
+def deal_slots(spans: Sequence[tuple[Source, int]], participants: Mapping[str, str], first_free: int) -> list[Row]:
     """Plan rows for recordings and the calendar days they touch at most, one after the other."""
     rows = []
     for source, days in spans:
-        rows.append({"recording": source.id, "source": source.fingerprint, "first_slot": first_free, "slots": days})
+        rows.append(
+            {
+                "recording": source.id,
+                "participant": participants[source.id],
+                "source": source.fingerprint,
+                "first_slot": first_free,
+                "slots": days,
+            }
+        )
         first_free += days
     return rows

@@ -26,6 +26,8 @@ class Summary:
     done_before: int = 0
     rejected_before: list[tuple[str, str]] = field(default_factory=list)
     left_out: int = 0
+    withdrawn: int = 0
+    """Recordings left out because their person withdrew."""
     replaced: int = 0
     """Recordings that had changed since an earlier run: what that had stored of them is gone."""
     refused: list[str] = field(default_factory=list)
@@ -88,7 +90,8 @@ class Summary:
         return lines
 
     def _left_out(self) -> str:
-        return f", {self.left_out:,} left out (no participant)" if self.left_out else ""
+        left_out = f", {self.left_out:,} left out (no participant)" if self.left_out else ""
+        return left_out + (f", {self.withdrawn:,} left out (withdrawn)" if self.withdrawn else "")
 
 
 def count(number: int, thing: str) -> str:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -267,3 +268,14 @@ def test_real_recordings(real_data: Path, tmp_path: Path) -> None:
             if want.day.astype(object) == row["day"]
         )
         assert row["checksum"] == want.person_day.checksum()
+
+
+def test_people_who_withdrew_are_left_out_of_every_later_run(copies: tuple[Path, Path]) -> None:
+    recordings, store = copies
+    before = cohort.rows(store)
+    simulate_recording(recordings / "clara" / "another.cwa", 0, 9, days=cohort.HOUR)
+    Store.open(str(store)).withdrawals.begin([KEY.participant("Clara")], date(2026, 3, 4))
+    summary = run_ingest(cohort.settings(recordings, store))
+    assert summary.nothing_to_do
+    assert "2 left out (withdrawn)" in summary.text()
+    assert cohort.rows(store) == before

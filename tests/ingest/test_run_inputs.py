@@ -196,18 +196,21 @@ def test_the_command_reads_a_file_that_flags_override(cohort_folder: Path, undis
     assert right.returncode == 0
 
 
+PEOPLE = {"a": "anna", "b": "ben"}
+
+
 def source(id_: str, fingerprint: str = "f") -> Source:
     return Source(f"{id_}.cwa", id_, 1, fingerprint)
 
 
 def test_slots_are_never_given_twice() -> None:
     standing = Standing({}, frozenset())
-    standing.add_plan(deal_slots([(source("a", "1"), 3), (source("b"), 2)], 0))
+    standing.add_plan(deal_slots([(source("a", "1"), 3), (source("b"), 2)], PEOPLE, 0))
     assert standing.end_of_plan == 5
     assert standing.planned(source("a", "1")) is not None
     assert standing.planned(source("a", "2")) is None
-    standing.add_plan(deal_slots([(source("a", "2"), 1)], standing.end_of_plan))
-    standing.add_plan(deal_slots([(source("a", "1"), 3)], standing.end_of_plan))
+    standing.add_plan(deal_slots([(source("a", "2"), 1)], PEOPLE, standing.end_of_plan))
+    standing.add_plan(deal_slots([(source("a", "1"), 3)], PEOPLE, standing.end_of_plan))
     planned = standing.planned(source("a", "1"))
     assert planned is not None
     assert planned["first_slot"] == 6
