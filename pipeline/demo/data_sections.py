@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.demo import html
+from pipeline import html
 from pipeline.demo.results import Results
 
 

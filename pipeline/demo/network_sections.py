@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pipeline.demo import html
+from pipeline import html
 from pipeline.demo.data_sections import report_command
 from pipeline.demo.results import Found, Results
 from pipeline.demo.verdicts import CONTROLS, judge_backbone, judge_task, reasons_not_better

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.demo import html
+from pipeline import html
 from pipeline.demo.data_sections import day_section, draws_section, store_section
 from pipeline.demo.network_sections import evaluation_section, next_section, signed, training_section
 from pipeline.demo.results import Results

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.demo import html
+from pipeline import html
 
 Found = dict[str, Any]
 
