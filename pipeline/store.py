@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import AXES, COUNTS_PER_G, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
@@ -167,6 +168,10 @@ class Store:
                 "ingest the recording anew to repair it."
             )
         return PersonDay(signal_CT, motion_S, state_S)
+
+    def read_states(self, slots: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """States of N person-days at once, (N, 86400), without their signal; all zero where the object is not there."""
+        return np.asarray(self._arrays["state"].oindex[slots])
 
 
 def refuse_foreign(folder: Folder) -> None:
