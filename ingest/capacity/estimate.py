@@ -1,0 +1,161 @@
+"""From recordings, machines and rates to hours, bytes and requests: pure arithmetic, nothing is looked at.
+
+A task is one recording on one CPU: it waits for storage, then computes, then waits again, so a machine
+brings in `tasks / (CPU + waiting)` recordings a second, unless its network or the driver sets a lower limit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ingest.capacity.requests import (
+    BEAT,
+    COMMIT,
+    LIST_NAMES,
+    OPEN_STORE,
+    PERSON_DAY,
+    PROBE,
+    RUN,
+    Requests,
+    read_requests,
+)
+
+COMMIT_S, COMMIT_ROWS, BEAT_S = 60.0, 20_000, 5.0
+"""As in ingest.run.commit and pipeline.lease (a test compares them)."""
+
+Bound = Literal["CPU", "waiting for storage", "memory", "network", "driver"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is to be brought in.
+
+    signal_days: 24-hour days of signal in all recordings; they decide CPU time and bytes stored.
+    person_days: calendar days that the recordings touch; they decide rows, objects and requests.
+    bytes_read: bytes of all recordings.
+    task_bytes: memory that one task declares.
+    """
+
+    recordings: int
+    signal_days: float
+    person_days: int
+    bytes_read: float
+    task_bytes: float
+
+    def __post_init__(self) -> None:
+        if self.recordings < 1 or not 0 < self.signal_days <= self.person_days or self.bytes_read <= 0:
+            raise ValueError("a workload has recordings, days of signal, no fewer calendar days, and bytes")
+
+    @staticmethod
+    def alike(recordings: int, days: float, bytes_each: float, task_bytes: float) -> Workload:
+        """Recordings of one length. One that does not begin at midnight touches a calendar day more."""
+        return Workload(
+            recordings, recordings * days, recordings * (math.ceil(days) + 1), recordings * bytes_each, task_bytes
+        )
+
+
+@dataclass(frozen=True)
+class Machines:
+    """`count` alike; memory is what Ray may give to tasks, the network is both ways together."""
+
+    count: int
+    cpus: int
+    memory_bytes: float = math.inf
+    network_bytes_s: float = math.inf
+
+    def tasks(self, task_bytes: float) -> int:
+        """Tasks that run on one machine at a time; a task that is larger than the machine still runs, alone."""
+        return max(1, min(self.cpus, int(min(self.memory_bytes / task_bytes, self.cpus))))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast it goes. Seconds, bytes.
+
+    request_s: what one request waits for its answer; 0 for a folder of this machine.
+    start_s: from a new machine to its first recording (libraries, compiled code).
+    driver_recordings_s: what one driver hands out, takes back and commits; None where it was not measured.
+    """
+
+    cpu_s_per_day: float
+    stored_bytes_per_day: float
+    request_s: float = 0.0
+    start_s: float = 0.0
+    driver_recordings_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What it takes. `bound` is what to have more of to be done sooner."""
+
+    machines: Machines
+    tasks_at_once: int
+    recordings_s: float
+    hours: float
+    node_hours: float
+    cpu_hours: float
+    bytes_read: float
+    bytes_written: float
+    bound: Bound
+    requests: Requests = field(default_factory=Requests)
+
+
+def estimate(work: Workload, machines: Machines, rates: Rates) -> Estimate:
+    """Hours, bytes and requests of `work` on `machines`.
+
+    Tasks overlap each other's waiting, not their own; a task's transfers go at the machine's full speed, so that
+    where the network is the limit the truth lies somewhat above.
+    """
+    each = 1 / work.recordings
+    tasks = machines.tasks(work.task_bytes)
+    cpu_s = rates.cpu_s_per_day * work.signal_days * each
+    moved = (work.bytes_read + rates.stored_bytes_per_day * work.signal_days) * each
+    wait_s = rates.request_s * _in_turn(work) + moved / machines.network_bytes_s
+    by_tasks = machines.count * tasks / (cpu_s + wait_s)
+    by_network = machines.count * machines.network_bytes_s / moved
+    by_driver = rates.driver_recordings_s or math.inf
+    speed = min(by_tasks, by_network, by_driver)
+    bound: Bound
+    if speed == by_driver:
+        bound = "driver"
+    elif speed == by_network:
+        bound = "network"
+    elif tasks < machines.cpus:
+        bound = "memory"
+    else:
+        bound = "CPU" if cpu_s >= wait_s else "waiting for storage"
+    seconds = rates.start_s + max(work.recordings / speed, cpu_s + wait_s)
+    return Estimate(
+        machines=machines,
+        tasks_at_once=min(machines.count * tasks, work.recordings),
+        recordings_s=speed,
+        hours=seconds / 3600,
+        node_hours=machines.count * seconds / 3600,
+        cpu_hours=rates.cpu_s_per_day * work.signal_days / 3600,
+        bytes_read=work.bytes_read,
+        bytes_written=rates.stored_bytes_per_day * work.signal_days,
+        bound=bound,
+        requests=requests(work, seconds),
+    )
+
+
+def requests(work: Workload, seconds: float) -> Requests:
+    """Requests of a run of so many seconds, by kind."""
+    rows = work.recordings + work.person_days
+    commits = max(1, math.ceil(seconds / COMMIT_S), math.ceil(rows / COMMIT_ROWS))
+    a_recording = PROBE + OPEN_STORE + read_requests(work.bytes_read / work.recordings)
+    return (
+        RUN
+        + Requests(list=math.ceil(work.recordings / LIST_NAMES))
+        + a_recording * work.recordings
+        + PERSON_DAY * work.person_days
+        + COMMIT * commits
+        + BEAT * math.ceil(seconds / BEAT_S)
+    )
+
+
+def _in_turn(work: Workload) -> float:
+    """Requests of a task that wait for one another: it opens the store, reads once, and writes day by day."""
+    return OPEN_STORE.total + 1 + PERSON_DAY.total * work.person_days / work.recordings

@@ -1,0 +1,53 @@
+"""How many requests an ingest run makes to object storage, by kind: counted once, checked by a test.
+
+`tests/ingest/test_capacity.py` compares these counts with what a real S3 server has answered. Storage
+prices LIST like PUT and HEAD like GET, so four kinds are enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PART_BYTES = 50 * 2**20
+"""A recording is fetched in ranges of this size at most (s3fs)."""
+LIST_NAMES = 1000
+"""Names that one LIST gives."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Numbers of requests; `get` counts HEAD too."""
+
+    get: float = 0
+    list: float = 0
+    put: float = 0
+
+    def __add__(self, other: Requests) -> Requests:
+        return Requests(self.get + other.get, self.list + other.list, self.put + other.put)
+
+    def __mul__(self, times: float) -> Requests:
+        return Requests(self.get * times, self.list * times, self.put * times)
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.get + self.list + self.put
+
+
+PROBE = Requests(get=3)
+"""A plain recording: its size, its head, its tail."""
+OPEN_STORE = Requests(get=11)
+"""What a task does before its first day: the store's metadata."""
+PERSON_DAY = Requests(get=1, list=1, put=3)
+"""Three objects; whether the first was there is asked."""
+COMMIT = Requests(get=6, list=10, put=4)
+"""Two tables, a row file and a log entry each, and the look at the lease."""
+RUN = Requests(get=100, list=70, put=20)
+"""Making and opening the store, lease and fences, the first plan, compaction of a few files: once a run."""
+BEAT = Requests(put=1)
+"""A heartbeat of the lease."""
+
+
+def read_requests(bytes_each: float) -> Requests:
+    """Fetching one recording of so many bytes."""
+    return Requests(get=max(1, -(-bytes_each // PART_BYTES)))
