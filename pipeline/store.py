@@ -169,9 +169,9 @@ class Store:
             )
         return PersonDay(signal_CT, motion_S, state_S)
 
-    def read_states(self, slots: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """States of N person-days at once, (N, 86400), without their signal; all zero where the object is not there."""
-        return np.asarray(self._arrays["state"].oindex[slots])
+    def read_state(self, slot: int) -> NDArray[np.uint8]:
+        """The states of a person-day without its signal, (86400,); all zero where the object is not there."""
+        return np.asarray(self._arrays["state"][slot])
 
 
 def refuse_foreign(folder: Folder) -> None:
