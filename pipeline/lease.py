@@ -43,6 +43,22 @@ def _process(pid: int) -> str:
         return ""
 
 
+def latest_epoch(folder: Folder) -> int:
+    """The ruling epoch of a store's lease; 0 where there never was one."""
+    epochs = (name.split(".")[0] for name in folder.names())
+    return max((int(epoch) for epoch in epochs if epoch.isdigit()), default=0)
+
+
+def require_epoch(folder: Folder, epoch: int) -> None:
+    """Raise LeaseLost unless `epoch` still rules."""
+    latest = latest_epoch(folder)
+    if latest != epoch:
+        raise LeaseLost(
+            f"{folder.url}: another run took this store over (epoch {latest}, ours was {epoch}). "
+            "This run stops; nothing it has not committed counts."
+        )
+
+
 class Lease:
     """The right to write a store, kept alive by a background thread while the context is open."""
 
@@ -52,7 +68,7 @@ class Lease:
         self._stop = threading.Event()
 
     def __enter__(self) -> Lease:
-        latest = self._latest()
+        latest = latest_epoch(self.folder)
         if latest and not self._may_take(latest):
             raise UserError(
                 f"{self.folder.url}: another run is writing this store (its heartbeat changes). Wait for it to end, or "
@@ -78,19 +94,10 @@ class Lease:
 
     def check(self) -> None:
         """Raise LeaseLost unless this is still the ruling epoch. Call before every commit."""
-        latest = self._latest()
-        if latest != self.epoch:
-            raise LeaseLost(
-                f"{self.folder.url}: another run took this store over (epoch {latest}, ours was {self.epoch}). "
-                "This run stops; nothing it has not committed counts."
-            )
+        require_epoch(self.folder, self.epoch)
 
     def _name(self, epoch: int, what: str = "") -> str:
         return f"{epoch:09d}" + (f".{what}" if what else "")
-
-    def _latest(self) -> int:
-        epochs = (name.split(".")[0] for name in self.folder.names())
-        return max((int(epoch) for epoch in epochs if epoch.isdigit()), default=0)
 
     def _beat(self) -> None:
         self.folder.write(self._name(self.epoch, "beat"), secrets.token_hex(8).encode())
@@ -111,7 +118,7 @@ class Lease:
         first, started = self._seen(epoch), time.monotonic()
         while time.monotonic() - started < self.ttl_s:
             time.sleep(min(self.beat_s, self.ttl_s) / 2)
-            if self._seen(epoch) != first or self._latest() != epoch:
+            if self._seen(epoch) != first or latest_epoch(self.folder) != epoch:
                 return False
         return True
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -144,6 +145,13 @@ class Store:
         self._arrays["signal"][slot] = day.signal_CT
         self._arrays["motion"][slot] = day.motion_S
         self._arrays["state"][slot] = day.state_S
+
+    def sweep(self, slot: int) -> None:
+        """Remove what a killed writer left unfinished in a slot; object storage leaves nothing."""
+        if self.folder.is_local:
+            for name in ARRAYS:
+                for path in Path(self.folder.at(f"{name}/c/{slot}")).rglob("*.partial"):
+                    path.unlink(missing_ok=True)
 
     def delete_days(self, slots: list[int]) -> None:
         """Delete all objects of these slots, and what killed writers left beside them; slots without any are passed."""

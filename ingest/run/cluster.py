@@ -1,37 +1,69 @@
-"""Work handed to Ray: one function over many items, a bounded number in flight, dead workers counted.
+"""Work handed to Ray: many tasks, a bounded number in flight, dead workers counted.
 
 Ray's own retries are off: a worker killed for want of memory would be retried for ever, and the driver
-could not say why. A function here returns what it found and raises only when the run itself cannot go on.
+could not say why. A task here returns what it found and raises only when the run itself cannot go on.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from ingest.run.stragglers import Stragglers
 from pipeline.errors import UserError
 
 ATTEMPTS = 3
-"""Workers that an item may cost before it is given up."""
+"""Workers that a recording may cost before it is given up."""
+NODES = 10
+"""Nodes that may be lost under it: machines of a spot market go for reasons of their own."""
+AT_LEAST = 64
+"""Tasks in flight on however small a cluster: what waits is what an autoscaler starts nodes for."""
 TICK_S = 1.0
 """How long the driver waits for a result before it looks at its other duties."""
+LOOK_S = 10.0
+"""How often it looks at the nodes."""
 
 OBJECT_STORE_BYTES = 1 << 27
 """Of a Ray of our own: tasks and results are small, and what it does not take is left to workers."""
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+log = logging.getLogger(__name__)
+
+
+class Task(Protocol):
+    """Work on one or more recordings, which a worker does by calling it."""
+
+    @property
+    def name(self) -> str:
+        """By what the log knows it: names nobody."""
+        ...
+
+    @property
+    def memory(self) -> float:
+        """Bytes that a worker needs for it, at most; declared to Ray, so that no node gets more than it holds."""
+        ...
+
+    def alone(self) -> Sequence[Task]:
+        """The same work, one recording a task."""
+        ...
+
+    def __call__(self) -> Any:
+        """Do it. What it raises stops the run and comes out as it was raised."""
+        ...
+
+
+SomeTask = TypeVar("SomeTask", bound=Task)
 
 
 @dataclass(frozen=True)
 class Died:
-    """What stands for a result when an item's workers died."""
+    """What stands for a result when a task's workers died."""
 
     reason: str
 
@@ -67,76 +99,145 @@ def ray_session(workers: int | None = None, address: str | None = None) -> Itera
         ray.shutdown()
 
 
-def stream(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    memory: Callable[[Item], float],
-    workers: int | None = None,
-) -> Generator[tuple[Item, Result | Died] | None]:
-    """Every item with `function(item)`, in the order in which they finish; None about every second, as a tick.
+@dataclass
+class Attempt:
+    """A task and what it has cost so far."""
 
-    `memory` (bytes of an item) is declared to Ray, so that a node is never given more than it holds. Twice as many
-    as there are CPUs are in flight, so that none waits for the driver; `workers` bounds them. What `function` raises
-    stops the stream and comes out as it was raised. Leaving the stream early cancels what still runs.
+    task: Any
+    workers_lost: int = 0
+    nodes_lost: int = 0
+    memory_factor: int = 1
+
+
+@dataclass
+class Nodes:
+    """What the cluster offers, looked at now and then: it may grow and shrink."""
+
+    cpus: int = 0
+    memory: float = 0.0
+    """Bytes of the roomiest node that has CPUs."""
+    _looked: float = field(default=float("-inf"))
+    _without_since: float | None = None
+
+    def look(self) -> None:
+        """Take another look, if the last one is long ago."""
+        import ray
+
+        now = time.monotonic()
+        if now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
+        self.cpus = int(sum(resources["CPU"] for resources in alive))
+        self.memory = max((resources.get("memory", 0.0) for resources in alive), default=0.0)
+        if self.cpus:
+            self._without_since = None
+        elif self._without_since is None:
+            self._without_since = now
+        elif now - self._without_since > 60:
+            self._without_since = now
+            log.warning("the cluster has no node with CPUs for a minute; tasks wait for the autoscaler or a new node.")
+
+    def declared(self, attempt: Attempt) -> int:
+        """Bytes to ask for: what an attempt needs, but no more than any node could ever grant."""
+        wanted = attempt.task.memory * attempt.memory_factor
+        return int(min(wanted, self.memory) if self.memory else wanted)
+
+
+def stream(tasks: Iterable[SomeTask], workers: int | None = None) -> Generator[tuple[SomeTask, Any] | None]:
+    """Every task with its result or a Died, in the order in which they finish; None about every second, as a tick.
+
+    Twice as many tasks as there are CPUs are in flight (at least 64), so that no worker waits for the driver; `workers`
+    bounds them instead. When a worker dies over several recordings they go on alone; a task that has lost three
+    workers, or ten nodes, is given up. One whose worker ran out of memory asks for twice as much next time. Leaving
+    the stream early cancels what still runs.
     """
     import ray
-    from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayTaskError, WorkerCrashedError
+    from ray.exceptions import (
+        NodeDiedError,
+        ObjectLostError,
+        OutOfMemoryError,
+        RayTaskError,
+        RuntimeEnvSetupError,
+        WorkerCrashedError,
+    )
 
-    remote = ray.remote(function)
-    waiting = deque((item, 1) for item in items)
-    running: dict[Any, tuple[Item, int]] = {}
-    most = _most_memory()
+    remote = ray.remote(_call)
+    waiting = deque(Attempt(task) for task in tasks)
+    running: dict[Any, Attempt] = {}
+    nodes, stragglers = Nodes(), Stragglers()
     try:
         while waiting or running:
-            limit = workers or 2 * _cpus()
+            nodes.look()
+            limit = workers or max(2 * nodes.cpus, AT_LEAST)
             while waiting and len(running) < limit:
-                item, attempt = waiting.popleft()
-                task = remote.options(num_cpus=1, max_retries=0, memory=int(min(memory(item), most)))
-                running[task.remote(item)] = item, attempt
-            ready, _ = ray.wait(list(running), timeout=TICK_S)
-            for reference in ready:
-                item, attempt = running.pop(reference)
+                attempt = waiting.popleft()
+                options = remote.options(num_cpus=1, max_retries=0, memory=nodes.declared(attempt))
+                reference = options.remote(attempt.task)
+                running[reference] = attempt
+                stragglers.began(reference)
+            for reference in _finished(list(running)):
+                attempt = running.pop(reference)
+                stragglers.ended(reference)
                 try:
                     result = ray.get(reference)
                 except RayTaskError as error:
-                    raise error.cause from None
-                except (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError) as error:
-                    if attempt < ATTEMPTS:
-                        waiting.appendleft((item, attempt + 1))
+                    raise _explained(error) from None
+                except RuntimeEnvSetupError as error:
+                    raise UserError(f"the workers cannot be set up by Ray ({error}).") from None
+                except (NodeDiedError, ObjectLostError):
+                    attempt.nodes_lost += 1
+                    if attempt.nodes_lost < NODES:
+                        waiting.appendleft(attempt)
                     else:
-                        yield item, Died(f"its worker died {ATTEMPTS} times ({type(error).__name__})")
+                        yield from _given_up(attempt, f"{NODES} nodes were lost while it was worked on")
+                except (WorkerCrashedError, OutOfMemoryError) as error:
+                    alone = attempt.task.alone()
+                    attempt.workers_lost += 1
+                    attempt.memory_factor *= 1 + isinstance(error, OutOfMemoryError)
+                    if len(alone) > 1:
+                        waiting.extendleft(Attempt(task) for task in reversed(alone))
+                    elif attempt.workers_lost < ATTEMPTS:
+                        waiting.appendleft(attempt)
+                    else:
+                        reason = f"its worker died {ATTEMPTS} times ({type(error).__name__})"
+                        yield from _given_up(attempt, reason)
                 else:
-                    yield item, result
+                    yield attempt.task, result
+            for reference, seconds in stragglers.found():
+                log.warning("%s", stragglers.told(running[reference].task.name, seconds))
             yield None
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
 
 
-def in_order(
-    items: Iterable[Item], results: Iterable[tuple[Item, Result | Died] | None]
-) -> Iterator[tuple[Item, Result | Died] | None]:
-    """The results of a stream in the order of its items; ticks pass through."""
-    waiting = deque(items)
-    finished: dict[Item, Result | Died] = {}
-    for result in results:
-        if result is not None:
-            finished[result[0]] = result[1]
-        while waiting and waiting[0] in finished:
-            item = waiting.popleft()
-            yield item, finished.pop(item)
-        yield None
+def _call(task: Task) -> Any:
+    return task()
 
 
-def _cpus() -> int:
-    """CPUs of the cluster as it is now; it may grow."""
+def _given_up(attempt: Attempt, reason: str) -> Iterator[tuple[Any, Died]]:
+    for task in attempt.task.alone():
+        yield task, Died(reason)
+
+
+def _finished(references: list[Any]) -> list[Any]:
+    """Tasks that have ended: all of them, as soon as there is one, none after a tick."""
     import ray
 
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    ready, rest = ray.wait(references, timeout=TICK_S)
+    if ready and rest:
+        ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+    return ready
 
 
-def _most_memory() -> float:
-    """Bytes of the roomiest node: more than that can never be granted."""
-    import ray
-
-    return max((node["Resources"].get("memory", 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
+def _explained(error: Any) -> BaseException:
+    """What a task raised; a worker without the program is told in words."""
+    cause: BaseException = error.cause
+    missing = getattr(cause, "name", "") or ""
+    if isinstance(cause, ModuleNotFoundError) and missing.split(".")[0] in ("ingest", "pipeline"):
+        return UserError(
+            "a worker does not have this program. Start the run with `ray job submit --working-dir . -- python -m "
+            "ingest ...`, or install the project on every node."
+        )
+    return cause

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
-from ingest.run.cluster import Died, in_order, stream
+from ingest.run.cluster import Died, stream
 from ingest.run.commit import Committer
+from ingest.run.ingest_task import Ingested, Part, ingest_tasks
 from ingest.run.inputs import Inputs
+from ingest.run.metrics import Metrics
+from ingest.run.plan import Standing
+from ingest.run.probe_task import Probed, probe_tasks
 from ingest.run.rows import Outcome, done, rejected
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source
 from ingest.run.summary import Summary
-from ingest.run.tasks import (
-    Ingested,
-    IngestTask,
-    Probed,
-    ProbeTask,
-    ingest_one,
-    memory_to_ingest,
-    memory_to_probe,
-    probe_some,
-)
 from pipeline.identity import SHORT
 from pipeline.progress import Progress
-
-BUNDLE = 64
-"""Recordings that one probe task looks at; a compressed one has to be read whole and is a task of its own."""
 
 log = logging.getLogger(__name__)
 
@@ -43,22 +36,17 @@ class Phases:
     todo: Sequence[Source]
     committer: Committer
     summary: Summary
+    _metrics: Metrics = field(default_factory=Metrics)
     _faults: set[str] = field(default_factory=set)
 
     def plan_slots(self) -> None:
         """Give slots to the recordings that have none, in the order of their ids whichever was probed first."""
         new = [source for source in self.todo if self.committer.standing.planned(source) is None]
-        tasks = [ProbeTask(self.inputs.folder.url, bundle, self.settings.max_days) for bundle in bundles(new)]
         spans: list[tuple[Source, int]] = []
-        seen = 0
-        with (
-            Progress("probe", len(new), "recordings") as progress,
-            closing(self._probe(tasks)) as results,
-        ):
-            for some in results:
-                for probed in some:
-                    seen += 1
-                    if self._is_of_another_device(probed):
+        with closing(probe_all(self.settings, self.inputs, new)) as results:
+            for probed in results:
+                if probed is not None:
+                    if is_of_another_device(self.inputs, self.committer.standing, probed):
                         self.summary.refused.append(probed.source.id)
                     elif probed.reason:
                         self._add(rejected(probed.source, self._person(probed.source), probed.reason), probed.fault)
@@ -68,63 +56,38 @@ class Phases:
                     self.committer.give_slots(spans, self.inputs.participants)
                     self.committer.commit()
                     spans = []
-                progress.update(seen)
         self.committer.give_slots(spans, self.inputs.participants)
 
-    def _probe(self, tasks: list[ProbeTask]) -> Generator[list[Probed]]:
-        """What is found, in the order of the tasks; recordings beside one whose worker died are probed again alone."""
-        with closing(stream(probe_some, tasks, memory_to_probe, self.settings.workers)) as results:
-            for result in in_order(tasks, results):
-                if result is None:
-                    yield []
-                elif not isinstance(result[1], Died):
-                    yield result[1]
-                elif len(result[0].sources) > 1:
-                    yield from self._probe([replace(result[0], sources=(source,)) for source in result[0].sources])
-                else:
-                    yield [Probed(result[0].sources[0], reason=result[1].reason)]
-
-    def _is_of_another_device(self, probed: Probed) -> bool:
-        serial = self.inputs.key.device(probed.serial)
-        return bool(probed.serial) and self.committer.standing.is_of_another_device(probed.source.id, serial)
-
     def ingest_planned(self) -> None:
-        """Bring every planned recording into its slots, the largest first so that none is left to run alone."""
+        """Bring every planned recording into its slots."""
         started, seen = time.monotonic(), len(self.summary.rejected) + len(self.summary.refused)
-        tasks = [self._task(source) for source in self.todo if self.committer.standing.planned(source)]
-        tasks.sort(key=lambda task: -task.source.size)
+        url, store = self.inputs.folder.url, self.committer.store.folder.url
+        tasks = ingest_tasks(url, store, self._parts(), self.settings.signal, self.committer.lease.epoch)
         with (
             Progress("ingest", len(self.todo), "recordings") as progress,
-            closing(stream(ingest_one, tasks, memory_to_ingest, self.settings.workers)) as results,
+            closing(stream(tasks, self.settings.workers)) as results,
         ):
             for result in results:
                 if result is not None:
-                    seen += 1
-                    self._take(*result)
+                    task, found = result
+                    for each in _each(found, task.sources, Ingested):
+                        seen += 1
+                        self._take(each)
                 if self.committer.is_due():
                     self.committer.commit()
                 progress.update(seen, self.summary.note(time.monotonic() - started))
 
-    def _take(self, task: IngestTask, found: Ingested | Died) -> None:
-        person = self._person(task.source)
-        if isinstance(found, Died):
-            self._add(rejected(task.source, person, found.reason))
-        elif found.reason:
-            self._add(rejected(task.source, person, found.reason), found.fault)
-        else:
-            self._add(done(found, task.first_slot, person, self.inputs.key, self.settings.relative_dates))
+    def _parts(self) -> list[Part]:
+        planned = ((source, self.committer.standing.planned(source)) for source in self.todo)
+        return [Part(source, row["first_slot"], row["slots"]) for source, row in planned if row]
 
-    def _task(self, source: Source) -> IngestTask:
-        planned = self.committer.standing.planned(source)
-        assert planned is not None
-        return IngestTask(
-            self.inputs.folder.url,
-            self.committer.store.folder.url,
-            source,
-            planned["first_slot"],
-            planned["slots"],
-            self.settings.signal,
-        )
+    def _take(self, found: Ingested) -> None:
+        self.summary.took(found)
+        person = self._person(found.source)
+        if found.reason:
+            self._add(rejected(found.source, person, found.reason), found.fault)
+        else:
+            self._add(done(found, person, self.inputs.key, self.settings.relative_dates))
 
     def _person(self, source: Source) -> str:
         return self.inputs.participants[source.id]
@@ -135,11 +98,36 @@ class Phases:
             log.error("recording %s is rejected by a fault of the program, shown once:\n%s", outcome.id[:SHORT], fault)
         self.summary.add(outcome.recording)
         self.summary.replaced += self.committer.standing.has_days(outcome.id)
+        self._metrics.add(outcome.recording)
         self.committer.add(outcome)
 
 
-def bundles(sources: Sequence[Source]) -> list[tuple[Source, ...]]:
-    """Recordings as probe tasks take them."""
-    plain = [source for source in sources if not source.is_compressed]
-    together = [tuple(plain[i : i + BUNDLE]) for i in range(0, len(plain), BUNDLE)]
-    return [*together, *((source,) for source in sources if source.is_compressed)]
+def probe_all(settings: IngestSettings, inputs: Inputs, sources: Sequence[Source]) -> Generator[Probed | None]:
+    """What the probe finds of each recording, compressed ones last; None about every second, as a tick."""
+    tasks = probe_tasks(inputs.folder.url, sources, settings.max_days)
+    waiting = deque(source for task in tasks for source in task.sources)
+    known: dict[str, Probed] = {}
+    seen = 0
+    with (
+        Progress("probe", len(sources), "recordings") as progress,
+        closing(stream(tasks, settings.workers)) as results,
+    ):
+        for result in results:
+            if result is not None:
+                task, found = result
+                known |= {probed.source.id: probed for probed in _each(found, task.sources, Probed)}
+                seen += len(task.sources)
+            while waiting and waiting[0].id in known:
+                yield known.pop(waiting.popleft().id)
+            progress.update(seen)
+            yield None
+
+
+def _each(found: list[Any] | Died, sources: Sequence[Source], kind: Callable[..., Any]) -> list[Any]:
+    """What a task found of its recordings, also when its workers died."""
+    return [kind(source, reason=found.reason) for source in sources] if isinstance(found, Died) else found
+
+
+def is_of_another_device(inputs: Inputs, standing: Standing, probed: Probed) -> bool:
+    """Whether a recording that is in the store would be replaced by one of another device."""
+    return bool(probed.serial) and standing.is_of_another_device(probed.source.id, inputs.key.device(probed.serial))

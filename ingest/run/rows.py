@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ingest.run.ingest_task import Ingested
 from ingest.run.plan import DONE, REJECTED, Row
 from ingest.run.sources import Source
-from ingest.run.tasks import Ingested
 from pipeline.identity import Key
 from pipeline.tables import PERSON_DAYS
 
@@ -36,7 +36,7 @@ def rejected(source: Source, participant: str, reason: str) -> Outcome:
     return Outcome({**_common(source, participant), "status": REJECTED, "reason": reason, "person_days": 0})
 
 
-def done(found: Ingested, first_slot: int, participant: str, key: Key, relative_dates: bool) -> Outcome:
+def done(found: Ingested, participant: str, key: Key, relative_dates: bool) -> Outcome:
     """The outcome of a recording that is in its slots.
 
     A column of `person_days` is filled from the figures of the day, else from those of the recording. With
@@ -58,7 +58,7 @@ def done(found: Ingested, first_slot: int, participant: str, key: Key, relative_
         **{name: figures.get(name) for name in ("device", "serial", "location")},
         "figures": json.dumps({name: _plain(value) for name, value in figures.items()}, sort_keys=True),
     }
-    return Outcome(recording, days, first_slot)
+    return Outcome(recording, days, found.first_slot)
 
 
 def _common(source: Source, participant: str) -> Row:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ingest.run.plan import DONE, Row
 from pipeline.identity import SHORT
 from pipeline.progress import duration
+
+if TYPE_CHECKING:
+    from ingest.run.ingest_task import Ingested
 
 IDS_SHOWN = 6
 """Recordings named beside a reason; the table `recordings` has them all."""
@@ -30,6 +34,10 @@ class Summary:
     """Recordings left out because their person withdrew."""
     replaced: int = 0
     """Recordings that had changed since an earlier run: what that had stored of them is gone."""
+    peak_bytes: int = 0
+    """The most memory that a worker held."""
+    work_s: float = 0.0
+    """Seconds that all workers together were busy."""
     refused: list[str] = field(default_factory=list)
     """Recordings left as the store has them, because the file now comes from another device."""
 
@@ -46,6 +54,11 @@ class Summary:
             self.done += 1
         else:
             self.rejected.append((recording["recording"], recording["reason"]))
+
+    def took(self, found: Ingested) -> None:
+        """Count what a worker needed for a recording."""
+        self.work_s += found.seconds
+        self.peak_bytes = max(self.peak_bytes, found.peak_bytes)
 
     def note(self, seconds: float) -> str:
         """How it goes, for the progress line, `seconds` after the first recording was begun."""
@@ -71,8 +84,15 @@ class Summary:
             + (before if self.done_before or self.rejected_before else ""),
             f"{count(self.person_days, 'person-day')} from {self.bytes / 1e6:,.1f} MB "
             f"in {duration(self.seconds)} ({rate})",
+            *self._workers(),
             f"store: {self.store}",
         ]
+
+    def _workers(self) -> list[str]:
+        if not self.person_days:
+            return []
+        peak = f", at most {self.peak_bytes / 1e9:.2f} GB of memory in one" if self.peak_bytes else ""
+        return [f"workers: {self.work_s / self.person_days:.2f} s a person-day{peak}"]
 
     def _changed(self) -> list[str]:
         lines = []

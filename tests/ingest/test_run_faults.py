@@ -8,15 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ingest.run import phases
-from ingest.run.cluster import ATTEMPTS, Died, in_order, stream
+from ingest.run import ingest_task, phases
+from ingest.run.cluster import ATTEMPTS, Died, stream
 from ingest.run.driver import run_ingest
-from ingest.run.sources import RunFault
-from ingest.run.tasks import Probed, ProbeTask, probe_some
+from ingest.run.ingest_task import IngestTask, Part, ingest_tasks
+from ingest.run.probe_task import ProbeTask
+from ingest.run.sources import RunFault, Source, list_sources
+from ingest.run.stragglers import ENOUGH, FACTOR, Stragglers
+from ingest.settings import SignalSettings
+from pipeline.errors import UserError
 from tests.ingest import cohort
 from tests.ingest.cohort import KEY
 
@@ -92,29 +98,77 @@ def test_stopped_politely_it_says_so_and_goes_on_later(
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_a_recording_that_kills_its_worker_takes_no_other_with_it(
-    cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deadly = cohort.BEN
+class TestDeadWorkers:
+    """A recording that kills its worker is rejected, and takes no other with it."""
 
-    def probe_or_die(task: ProbeTask) -> list[Probed]:
-        if deadly in [source.name for source in task.sources]:
-            os._exit(1)
-        return probe_some(task)
+    @pytest.mark.parametrize("kind", [ProbeTask, IngestTask])
+    def test_its_bundle_mates_are_done(
+        self, kind: type, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deadly, work = cohort.BEN, kind.__call__
 
-    monkeypatch.setattr(phases, "probe_some", probe_or_die)
-    summary = run_ingest(cohort.settings(cohort_folder, tmp_path / "store"))
-    reasons = dict(summary.rejected)
-    assert summary.done == len(cohort.GOOD) - 1
-    assert "died 3 times" in reasons.pop(KEY.recording(deadly))
-    assert set(reasons) == {KEY.recording(name) for name in cohort.BAD}
+        def work_or_die(task: Any) -> Any:
+            if deadly in [source.name for source in task.sources]:
+                os._exit(1)
+            return work(task)
+
+        class Deadly(kind):  # a class of this test travels to the workers whole
+            __call__ = work_or_die
+
+            def alone(self) -> list[Any]:
+                return [Deadly(**vars(task)) for task in super().alone()]
+
+        tasks = "probe_tasks" if kind is ProbeTask else "ingest_tasks"
+        together = getattr(phases, tasks)
+
+        def deadly_tasks(*given: Any) -> list[Any]:
+            return [Deadly(**vars(task)) for task in together(*given)]
+
+        monkeypatch.setattr(ingest_task, "LEAST_TASKS", 1)
+        monkeypatch.setattr(phases, tasks, deadly_tasks)
+        assert max(len(task.sources) for task in together(*_arguments(kind, cohort_folder))) > 2
+        summary = run_ingest(cohort.settings(cohort_folder, tmp_path / "store"))
+        reasons = dict(summary.rejected)
+        assert summary.done == len(cohort.GOOD) - 1
+        assert "died 3 times" in reasons.pop(KEY.recording(deadly))
+        assert set(reasons) == {KEY.recording(name) for name in cohort.BAD}
+        assert len(cohort.objects(tmp_path / "store")) == 3 * len(cohort.rows(tmp_path / "store")[0])
+
+
+def _arguments(kind: type, folder: Path) -> tuple[Any, ...]:
+    """What makes tasks of a kind for a whole folder."""
+    _, sources = list_sources(str(folder), KEY)
+    if kind is ProbeTask:
+        return str(folder), sources, 60
+    return str(folder), "", [Part(source, 0, 1) for source in sources], SignalSettings(), 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task that is a function of one number a recording."""
+
+    work: Callable[[int], int]
+    items: tuple[int, ...]
+    memory: float = 1e6
+    name: str = "a job"
+
+    def alone(self) -> list[Job]:
+        return [replace(self, items=(item,)) for item in self.items]
+
+    def __call__(self) -> list[int]:
+        return [self.work(item) for item in self.items]
+
+
+def results(*jobs: Job) -> dict[tuple[int, ...], Any]:
+    """What a stream gives, by the numbers of the jobs."""
+    return {result[0].items: result[1] for result in stream(jobs) if result}
 
 
 @pytest.mark.usefixtures("ray_here")
 class TestStream:
     """Work on Ray whose workers die or whose storage fails."""
 
-    def test_an_item_whose_workers_die_is_given_up_and_the_others_go_on(self, tmp_path: Path) -> None:
+    def test_a_job_whose_workers_die_is_given_up_and_the_others_go_on(self, tmp_path: Path) -> None:
         lives = tmp_path / "lives"
         lives.mkdir()
 
@@ -124,12 +178,22 @@ class TestStream:
                 os._exit(1)
             return item * item
 
-        found = dict(result for result in stream(work, range(5), lambda item: 1e6) if result)
-        died = found.pop(2)
+        found = results(*(Job(work, (item,)) for item in range(5)))
+        died = found.pop((2,))
         assert isinstance(died, Died)
         assert "died 3 times" in died.reason
         assert len(list(lives.iterdir())) == ATTEMPTS
-        assert found == {0: 0, 1: 1, 3: 9, 4: 16}
+        assert found == {(0,): [0], (1,): [1], (3,): [9], (4,): [16]}
+
+    def test_those_beside_it_go_on_alone(self) -> None:
+        def work(item: int) -> int:
+            if item == 2:
+                os._exit(1)
+            return item * item
+
+        found = results(Job(work, (0, 1, 2, 3)))
+        assert isinstance(found.pop((2,)), Died)
+        assert found == {(0,): [0], (1,): [1], (3,): [9]}
 
     def test_a_worker_that_died_once_is_forgiven(self, tmp_path: Path) -> None:
         def work(item: int) -> int:
@@ -139,34 +203,65 @@ class TestStream:
                 os._exit(1)
             return item
 
-        assert [result for result in stream(work, [7], lambda item: 1e6) if result] == [(7, 7)]
+        assert results(Job(work, (7,))) == {(7,): [7]}
 
     def test_a_fault_of_the_run_comes_out_as_it_was_raised(self) -> None:
         def work(item: int) -> int:
             raise RunFault("the store cannot be written")
 
         with pytest.raises(RunFault, match=r"^the store cannot be written$"):
-            list(stream(work, [1, 2], lambda item: 1e6))
+            results(Job(work, (1,)), Job(work, (2,)))
 
-    def test_a_task_that_wants_more_memory_than_there_is_runs_alone(self) -> None:
+    def test_workers_without_the_program_are_told_in_words(self) -> None:
         def work(item: int) -> int:
-            return item
+            raise ModuleNotFoundError("No module named 'ingest'", name="ingest.run")
 
-        assert [result for result in stream(work, [1], lambda item: 1e18) if result] == [(1, 1)]
+        with pytest.raises(UserError, match="ray job submit"):
+            results(Job(work, (1,)))
+
+    def test_a_job_that_wants_more_memory_than_there_is_runs_alone(self) -> None:
+        assert results(Job(abs, (1,), memory=1e18)) == {(1,): [1]}
 
     def test_a_worker_that_hangs_ends_itself(self) -> None:
-        from ingest.run.tasks import time_limit
+        from ingest.run.worker import time_limit
 
         def work(item: int) -> int:
             with time_limit(0.2):
                 time.sleep(item)
             return item
 
-        found = dict(result for result in stream(work, [0, 60], lambda item: 1e6) if result)
-        assert found[0] == 0
-        assert isinstance(found[60], Died)
+        found = results(Job(work, (0,)), Job(work, (60,)))
+        assert found[(0,)] == [0]
+        assert isinstance(found[(60,)], Died)
 
 
-def test_results_are_put_in_order() -> None:
-    results = [None, ("c", 3), ("a", 1), None, ("b", 2)]
-    assert [result for result in in_order("abc", results) if result] == [("a", 1), ("b", 2), ("c", 3)]
+def test_small_recordings_share_tasks_only_where_there_are_many() -> None:
+    def tasks(count: int, size: int) -> list[IngestTask]:
+        parts = [Part(Source(f"{i}.cwa", f"{i:012d}", size, ""), i, 1) for i in range(count)]
+        return ingest_tasks("raw", "store", parts, SignalSettings(), 1)
+
+    assert len(tasks(100, 1000)) == 100
+    assert [len(task.parts) for task in tasks(100_000, 1000)][:2] == [64, 64]
+    assert len(tasks(1000, 10**9)) == 1000
+    for found in (tasks(777, 1000), tasks(100_000, 1000)):
+        sources = [source.id for task in found for source in task.sources]
+        assert len(sources) == len(set(sources))
+    assert len({source.id for task in tasks(100_000, 1000) for source in task.sources}) == 100_000
+
+
+def test_stragglers_are_seen_once_and_only_when_others_came_back_long_ago() -> None:
+    now = [0.0]
+    stragglers = Stragglers(lambda: now[0])
+    stragglers.began("slow")
+    seen = []
+    for number in range(ENOUGH + 10):
+        stragglers.began(number)
+        now[0] += 30.0
+        stragglers.ended(number)
+        seen += [(now[0], *found) for found in stragglers.found()]
+    assert seen == [(ENOUGH * 30.0, "slow", ENOUGH * 30.0)]
+    assert ENOUGH * 30.0 > FACTOR * 30.0
+    assert "nearly all others came back within 0:30" in stragglers.told("recording 0123", 600)
+    stragglers.began("usual")
+    now[0] += 31.0
+    assert not list(stragglers.found())

@@ -13,7 +13,7 @@ from fsspec.exceptions import FSTimeoutError
 from yarl import URL
 
 from ingest.run.sources import RunFault, Source, faults_sorted
-from ingest.run.tasks import _place, _told
+from ingest.run.worker import place, told
 from pipeline.errors import UserError
 from pipeline.storage import Folder
 
@@ -73,10 +73,10 @@ def test_other_faults_pass(tmp_path: Path) -> None:
 def test_a_fault_of_the_program_tells_its_place_and_nobodys_name() -> None:
     with pytest.raises(FileNotFoundError) as missing:
         Folder("memory://").read(NAME)
-    assert re.fullmatch(r"fault of the program, FileNotFoundError at pipeline\.storage:\d+", _place(missing.value))
+    assert re.fullmatch(r"fault of the program, FileNotFoundError at pipeline\.storage:\d+", place(missing.value))
     error = RuntimeError(f"no 1234567 of Anna%20Smith: {SOURCE.name!r}, {unavailable()}")
     error.__cause__ = missing.value
-    told = _told(error, SOURCE)
-    assert "FileNotFoundError" in told
-    assert "RuntimeError: no <name> of" in told
-    assert not [part for part in PARTS if part in told.lower()]
+    text = told(error, SOURCE)
+    assert "FileNotFoundError" in text
+    assert "RuntimeError: no <name> of" in text
+    assert not [part for part in PARTS if part in text.lower()]

@@ -1,0 +1,23 @@
+"""How a run goes, as Ray metrics: whoever watches the cluster with Prometheus sees it beside Ray's own figures."""
+
+from __future__ import annotations
+
+from ingest.run.plan import Row
+
+
+class Metrics:
+    """Counters of recordings (by status), person-days and bytes read."""
+
+    def __init__(self) -> None:
+        from ray.util.metrics import Counter
+
+        self._recordings = Counter("persondays_recordings", "Recordings that are done or rejected.", ("status",))
+        self._person_days = Counter("persondays_person_days", "Person-days written.")
+        self._bytes = Counter("persondays_bytes_read", "Bytes of the recordings that are done or rejected.")
+
+    def add(self, recording: Row) -> None:
+        """Count a new row of the table `recordings`."""
+        self._recordings.inc(1, {"status": recording["status"]})
+        for counter, value in ((self._person_days, recording["person_days"]), (self._bytes, recording["size"])):
+            if value:
+                counter.inc(value)
