@@ -1,0 +1,203 @@
+"""Cluster file and RayJob, held against Ray's own schema and checks, Ray's command line, ours, and what tasks take."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from ingest.run.ingest_task import Part
+from ingest.run.sources import Source
+from tests.infra.commands import ROOT, parse_ingest, parse_ray, shown
+
+CLUSTER, RAYJOB, DOCKERFILE = (
+    ROOT / "infra" / name for name in ("ray/cluster.yaml", "kuberay/rayjob.yaml", "image/Dockerfile")
+)
+PAGES = (ROOT / "README.md", ROOT / "docs" / "ingest.md", ROOT / "infra" / "README.md", CLUSTER)
+RECORDING_BYTES = 260_000_000
+RAY_ITSELF_BYTES = 1.5e9
+"""Raylet, agents and idle workers of a node."""
+UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def quantity(text: str) -> float:
+    """A Kubernetes quantity as a number; raises KeyError or AttributeError for what is none."""
+    number, unit = re.fullmatch(r"(\d+(?:\.\d+)?)([a-zA-Z]*)", str(text)).groups()
+    return float(number) * UNITS[unit]
+
+
+def task_bytes() -> float:
+    """What a task of one recording of 7 days declares."""
+    return Part(Source("a.cwa", "0" * 64, RECORDING_BYTES, ""), first_slot=0, slots=8).memory
+
+
+@pytest.fixture(scope="module")
+def cluster() -> dict[str, Any]:
+    return yaml.safe_load(CLUSTER.read_text())
+
+
+@pytest.fixture(scope="module")
+def spec() -> dict[str, Any]:
+    job = yaml.safe_load(RAYJOB.read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    return job["spec"]
+
+
+@pytest.fixture(scope="module")
+def ray_version() -> str:
+    return re.search(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[1]
+
+
+def pods(spec: dict[str, Any]) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
+    """Start parameters and pod of the head and of every group of workers."""
+    groups = {"head": spec["rayClusterSpec"]["headGroupSpec"]}
+    groups |= {group["groupName"]: group for group in spec["rayClusterSpec"]["workerGroupSpecs"]}
+    return {name: (group["rayStartParams"], group["template"]["spec"]) for name, group in groups.items()}
+
+
+def test_rays_launcher_takes_the_cluster_file(cluster: dict[str, Any]) -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    prepared = prepare_config(cluster)
+    validate_config(prepared)
+    assert {name: kind["max_workers"] for name, kind in prepared["available_node_types"].items()} == {
+        "head": 0,
+        "worker": cluster["max_workers"],
+    }
+
+
+def test_the_launcher_would_refuse_a_misspelt_file(cluster: dict[str, Any]) -> None:
+    import jsonschema
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    with pytest.raises(jsonschema.ValidationError):
+        validate_config(prepare_config({**cluster, "max_worker": 1}))
+
+
+def test_the_head_runs_no_task_and_workers_are_spot_and_come_on_demand(cluster: dict[str, Any]) -> None:
+    head, worker = (cluster["available_node_types"][name] for name in ("head", "worker"))
+    assert cluster["head_node_type"] == "head"
+    assert head["resources"]["CPU"] == 0
+    assert "InstanceMarketOptions" not in head["node_config"]
+    assert worker["min_workers"] == 0
+    assert worker["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert worker["resources"]["memory"] >= worker["resources"]["CPU"] * task_bytes()
+
+
+def test_start_commands_are_ones_that_ray_knows(cluster: dict[str, Any]) -> None:
+    head, worker = (
+        [parse_ray(shlex.split(command)) for command in cluster[f"{kind}_start_ray_commands"]]
+        for kind in ("head", "worker")
+    )
+    assert head[-1]["head"]
+    assert head[-1]["num_cpus"] == 0
+    assert head[-1]["autoscaling_config"]
+    assert worker[-1]["address"] == "$RAY_HEAD_IP:6379"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_that_pages_show_are_ones_that_exist(page: Path) -> None:
+    submitted = 0
+    for words in shown(page, "ray"):
+        parsed = parse_ray(words)
+        if words[1:3] == ["job", "submit"]:
+            assert parsed["working_dir"] == "."
+            parse_ingest(list(parsed["entrypoint"]))
+            submitted += 1
+        for name in ("cluster_config_file", "source"):
+            if str(parsed.get(name, "")).startswith("infra/"):
+                assert (ROOT / parsed[name]).exists()
+    assert submitted
+
+
+def test_a_flag_that_does_not_exist_would_be_seen() -> None:
+    with pytest.raises(click.UsageError):
+        parse_ray(["ray", "job", "submit", "--working-dirs", "."])
+    with pytest.raises(Exception, match="recording_folder"):
+        parse_ingest(["python", "-m", "ingest", "--recording_folder", "x"])
+
+
+def test_as_many_recordings_at_a_time_as_the_cluster_may_have_cpus(
+    cluster: dict[str, Any], spec: dict[str, Any]
+) -> None:
+    (submit,) = (words for words in shown(CLUSTER, "ray") if words[1:3] == ["job", "submit"])
+    asked = parse_ingest(list(parse_ray(submit)["entrypoint"]))["workers"]
+    assert asked == cluster["max_workers"] * cluster["available_node_types"]["worker"]["resources"]["CPU"]
+    asked = parse_ingest(shlex.split(spec["entrypoint"]))["workers"]
+    (group,) = spec["rayClusterSpec"]["workerGroupSpecs"]
+    assert asked == group["maxReplicas"] * int(group["rayStartParams"]["num-cpus"])
+
+
+def test_the_rayjob_runs_our_command_line_and_goes_on_by_itself(spec: dict[str, Any]) -> None:
+    flags = parse_ingest(shlex.split(spec["entrypoint"]))
+    assert {"recordings", "store", "id_regex", "workers"} <= set(flags)
+    assert spec["backoffLimit"] > 0
+    assert spec["shutdownAfterJobFinishes"] is True
+    assert spec["rayClusterSpec"]["enableInTreeAutoscaling"] is True
+    assert all(pod["restartPolicy"] == "Never" for _, pod in pods(spec).values())  # as autoscaler v2 requires
+
+
+def test_start_parameters_are_options_of_ray_start(spec: dict[str, Any]) -> None:
+    for parameters, _ in pods(spec).values():
+        assert all(isinstance(value, str) for value in parameters.values())
+        parse_ray(["ray", "start", *(f"--{name}={value}" for name, value in parameters.items())])
+    assert pods(spec)["head"][0]["num-cpus"] == "0"
+
+
+def test_every_cpu_of_a_worker_has_the_memory_of_its_task(spec: dict[str, Any]) -> None:
+    for name, (parameters, pod) in pods(spec).items():
+        (container,) = pod["containers"]
+        asked, most = (
+            {kind: quantity(value) for kind, value in container["resources"][which].items()}
+            for which in ("requests", "limits")
+        )
+        assert all(asked[kind] <= most[kind] for kind in asked)
+        assert asked["memory"] == most["memory"]
+        if name == "head":
+            # Ray takes the pod's limit as the head's memory; no task may be promised less than it declares.
+            assert most["memory"] >= 2 * task_bytes()
+            continue
+        memory, cpus = int(parameters["memory"]), int(parameters["num-cpus"])
+        assert cpus <= most["cpu"]
+        assert memory >= cpus * task_bytes()
+        assert most["memory"] >= memory + int(parameters["object-store-memory"]) + RAY_ITSELF_BYTES
+
+
+def test_secrets_come_from_secrets_and_workers_never_see_the_key(spec: dict[str, Any]) -> None:
+    for name, (_, pod) in pods(spec).items():
+        (container,) = pod["containers"]
+        assert [source["secretRef"]["name"] for source in container["envFrom"]] == ["persondays-s3"]
+        held = {variable["name"]: variable for variable in container["env"]}
+        assert ("PERSONDAYS_KEY" in held) == (name == "head")
+        if name == "head":
+            assert set(held["PERSONDAYS_KEY"]) == {"name", "valueFrom"}
+        assert not any("AWS" in variable for variable in held)
+
+
+def test_one_version_of_ray_everywhere(cluster: dict[str, Any], spec: dict[str, Any], ray_version: str) -> None:
+    import ray
+
+    images = {cluster["docker"]["image"], *(pod["containers"][0]["image"] for _, pod in pods(spec).values())}
+    assert len(images) == 1
+    (image,) = images
+    assert image.endswith(f"-ray{ray_version}")
+    assert image in DOCKERFILE.read_text()
+    assert spec["rayClusterSpec"]["rayVersion"] == ray_version == ray.__version__
+
+
+def test_the_image_gets_what_ingest_needs_and_no_torch() -> None:
+    listed = subprocess.run(
+        [sys.executable, "infra/image/requirements.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    names = {re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0] for line in listed.splitlines()}
+    assert {"ray", "zarr", "deltalake", "s3fs", "numba", "typer"} <= names
+    assert not {"torch", "deepspeed"} & names
+    for copied in re.findall(r"^COPY (.+) \S+$", DOCKERFILE.read_text(), re.MULTILINE):
+        assert all((ROOT / name).exists() for name in copied.split())
