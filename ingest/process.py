@@ -24,13 +24,12 @@ from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
 from ingest.signal.stationary import WINDOW_SECONDS, windows
 from ingest.signal.timeline import Timeline
 from ingest.signal.timing import fit
-from pipeline.enmo import enmo
+from pipeline.day_figures import day_figures
 from pipeline.errors import UserError
 from pipeline.grid import AXES, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY
-from pipeline.grid import WINDOW_SECONDS as LENGTHS
 from pipeline.person_day import PersonDay, motion
 from pipeline.resample import UNITY, Bank, Course, design, resample
-from pipeline.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR, eligible, eligible_starts, worn
+from pipeline.states import IDLE, MEASURED, worn
 
 Figures = dict[str, Any]
 
@@ -167,21 +166,4 @@ def recording_figures(
         "reference_celsius": calibration.reference_celsius,
         "measured_hours": float(((state_S & MEASURED) != 0).sum() / 3600),
         "wear_hours": float(worn(state_S).sum() / 3600),
-    }
-
-
-def day_figures(day: PersonDay, counts_per_g: float) -> Figures:
-    """Figures of a person-day: whole seconds by state, eligible starts by window length, motion, ENMO, checksum."""
-    state_S = day.state_S
-    eligible_S, worn_S = eligible(state_S), worn(state_S)
-    enmo_S = enmo(day.signal_CT, counts_per_g)[worn_S & ((state_S & MEASURED) != 0)]
-    bits = {"measured": MEASURED, "idle": IDLE, "gap": GAP, "clipped": CLIPPED, "nonwear": NONWEAR, "bad": BAD}
-    return {
-        **{f"{name}_seconds": int(((state_S & bit) != 0).sum()) for name, bit in bits.items()},
-        "wear_seconds": int(worn_S.sum()),
-        "eligible_seconds": int(eligible_S.sum()),
-        **{f"eligible_{length}s": int(eligible_starts(eligible_S, length).sum()) for length in LENGTHS},
-        "motion_sum_g": float(day.motion_S[eligible_S].sum(dtype=np.float64)),
-        "enmo_mg": float(enmo_S.mean(dtype=np.float64) * 1000) if enmo_S.size else None,
-        "checksum": day.checksum(),
     }

@@ -92,6 +92,11 @@ class Lease:
         with suppress(OSError, UserError):  # a lease that cannot be released is taken over as a dead holder's
             self.folder.write(self._name(self.epoch, "released"), b"")
 
+    def is_held(self) -> bool:
+        """Whether somebody writes the store now: as long as the TTL is taken to see it, where a heartbeat has to tell."""
+        latest = latest_epoch(self.folder)
+        return bool(latest) and not self._may_take(latest)
+
     def check(self) -> None:
         """Raise LeaseLost unless this is still the ruling epoch. Call before every commit."""
         require_epoch(self.folder, self.epoch)
