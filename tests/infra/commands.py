@@ -18,7 +18,7 @@ PLACEHOLDER = "..."
 
 
 def shown(path: Path, program: str) -> list[list[str]]:
-    """Commands of a program in a file, as words: on lines of their own (after `# ` too), or in backquotes with flags."""
+    """A program's commands in a file, as words: on lines of their own (after `# ` too), or with flags in backquotes."""
     text = path.read_text().replace("\\\n", " ")
     lines = re.findall(rf"^(?:#\s+)?({program} .*)$", text, re.MULTILINE)
     return [shlex.split(command) for command in [*lines, *re.findall(rf"`({program} [^`]* -[^`]*)`", text)]]
