@@ -33,6 +33,9 @@ def ingest(
     codec: str | None = typer.Option(None, help="Compression of a new store: lz4 (default) or zstd."),
     max_days: int | None = typer.Option(None, help="Reject recordings that span more days (default 60)."),
     retry_rejected: bool | None = typer.Option(None, "--retry-rejected", help="Try rejected recordings once more."),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Probe, try three recordings, and tell what a run would do. Writes nothing."
+    ),
     workers: int | None = typer.Option(None, help="Recordings at a time (default: one a CPU of Ray)."),
     ray_address: str | None = typer.Option(None, help="A running Ray cluster (else RAY_ADDRESS, else this machine)."),
 ) -> None:
@@ -40,7 +43,7 @@ def ingest(
 
     Run again, it goes on from where it stopped; a finished store is left as it is.
     """
-    from ingest.run.driver import run_ingest
+    from ingest.run.driver import plan_ingest, run_ingest
     from ingest.run.settings import IngestSettings
     from pipeline.errors import UserError
     from pipeline.settings import build, merge, read_toml
@@ -65,6 +68,9 @@ def ingest(
         if name not in table:
             raise UserError(f"--{name} is missing. Give it on the command line or in --config.")
     settings = build(IngestSettings, table, str(config) if config else "ingest")
+    if dry_run:
+        typer.echo(plan_ingest(settings).text())
+        return
     summary = run_ingest(settings)
     typer.echo(summary.text())
     if summary.refused:

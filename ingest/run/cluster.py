@@ -116,6 +116,8 @@ class Nodes:
     cpus: int = 0
     memory: float = 0.0
     """Bytes of the roomiest node that has CPUs."""
+    total_memory: float = 0.0
+    """Bytes of all such nodes together."""
     _looked: float = field(default=float("-inf"))
     _without_since: float | None = None
 
@@ -129,7 +131,8 @@ class Nodes:
         self._looked = now
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
         self.cpus = int(sum(resources["CPU"] for resources in alive))
-        self.memory = max((resources.get("memory", 0.0) for resources in alive), default=0.0)
+        memory = [resources.get("memory", 0.0) for resources in alive]
+        self.memory, self.total_memory = max(memory, default=0.0), sum(memory)
         if self.cpus:
             self._without_since = None
         elif self._without_since is None:

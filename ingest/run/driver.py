@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ingest.run.inputs import Inputs, read_inputs
 from ingest.run.plan import DONE, Row, Standing
@@ -24,6 +26,9 @@ from pipeline.lease import Lease
 from pipeline.settings import plain
 from pipeline.storage import Folder
 from pipeline.store import Store, refuse_foreign
+
+if TYPE_CHECKING:
+    from ingest.run.dry_run import DryRun
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +45,7 @@ def run_ingest(settings: IngestSettings) -> Summary:
         inputs = inputs.without(store.withdrawals.people())
         found = look(store, inputs)
         if not left_to_do(settings, inputs, found):
-            return summarise(store, inputs, found, [])
+            return summarise(store.folder.url, inputs, found, [])
     else:
         refuse_foreign(folder)
     with Lease(folder.folder("lease")) as lease:
@@ -48,6 +53,24 @@ def run_ingest(settings: IngestSettings) -> Summary:
             codec = settings.codec or "lz4"
             Store.create(folder.url, inputs.key, processing(settings), settings.signal.counts_per_g, codec)
         return ingest_under(lease, settings, inputs, open_store(settings, inputs))
+
+
+def plan_ingest(settings: IngestSettings) -> Summary | DryRun:
+    """What `run_ingest` would do, without writing anything: its summary where nothing is left to do."""
+    from ingest.run.dry_run import dry_run
+
+    inputs = read_inputs(replace(settings, name_map=None))
+    folder = Folder(settings.store)
+    found = Standing({}, frozenset())
+    if folder.exists("zarr.json"):
+        store = open_store(settings, inputs)
+        inputs = inputs.without(store.withdrawals.people())
+        found = look(store, inputs)
+    else:
+        refuse_foreign(folder)
+    todo = left_to_do(settings, inputs, found)
+    before = summarise(folder.url, inputs, found, todo)
+    return dry_run(settings, inputs, found, todo, before) if todo else before
 
 
 def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: Store) -> Summary:
@@ -62,7 +85,7 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
     inputs = inputs.without(store.withdrawals.people())
     found = look(store, inputs)
     todo = left_to_do(settings, inputs, found)
-    summary = summarise(store, inputs, found, todo)
+    summary = summarise(store.folder.url, inputs, found, todo)
     if settings.participants is None and settings.id_regex is None:
         log.warning(
             "note: without --participants or --id-regex every recording counts as a person of its own; repeats of one "
@@ -127,12 +150,12 @@ def left_to_do(settings: IngestSettings, inputs: Inputs, found: Standing) -> lis
     return [source for source in inputs.sources if not found.is_done(source, settings.retry_rejected)]
 
 
-def summarise(store: Store, inputs: Inputs, found: Standing, todo: list[Source]) -> Summary:
+def summarise(store: str, inputs: Inputs, found: Standing, todo: list[Source]) -> Summary:
     """The summary of a run that has done nothing yet."""
     left = {source.id for source in todo}
     rows = [found.recordings[source.id] for source in inputs.sources if source.id not in left]
     return Summary(
-        store=store.folder.url,
+        store=store,
         done_before=sum(row["status"] == DONE for row in rows),
         rejected_before=[(row["recording"], row["reason"]) for row in rows if row["status"] != DONE],
         left_out=len(inputs.left_out),

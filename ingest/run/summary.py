@@ -13,6 +13,7 @@ from pipeline.progress import duration
 if TYPE_CHECKING:
     from ingest.run.ingest_task import Ingested
 
+REJECTED = "rejected (the table `recordings` of the store has all; --retry-rejected tries them again):"
 IDS_SHOWN = 6
 """Recordings named beside a reason; the table `recordings` has them all."""
 
@@ -70,7 +71,9 @@ class Summary:
 
     def text(self) -> str:
         """A few lines for a person."""
-        return "\n".join([*self._counts(), *self._changed(), *_reasons([*self.rejected_before, *self.rejected])])
+        return "\n".join(
+            [*self._counts(), *self._changed(), *reasons([*self.rejected_before, *self.rejected], REJECTED)]
+        )
 
     def _counts(self) -> list[str]:
         if self.nothing_to_do:
@@ -119,14 +122,14 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def _reasons(rejected: list[tuple[str, str]]) -> list[str]:
-    """The reasons of rejection, most frequent first, and whom each befell."""
+def reasons(rejected: list[tuple[str, str]], title: str) -> list[str]:
+    """The reasons of rejection under a title, most frequent first, and whom each befell; nothing where nobody is."""
     if not rejected:
         return []
     by_reason: dict[str, list[str]] = defaultdict(list)
     for recording, reason in rejected:
         by_reason[reason].append(recording)
-    lines = ["", "rejected (the table `recordings` of the store has all; --retry-rejected tries them again):"]
+    lines = ["", title]
     for reason, ids in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
         lines.append(f"  {len(ids):>6,}  {reason}")
         lines.append(f"          {_some(ids)}")

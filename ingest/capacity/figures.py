@@ -1,0 +1,32 @@
+"""Every default of `persondays plan` in one place: what it is, where it comes from, and how to measure it again.
+
+A machine's own figures are the user's; what stands here is an example of a machine, marked as such.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its unit, and the command and circumstances that gave it."""
+
+    value: float
+    unit: str
+    source: str
+
+
+MEASURED = "persondays plan --measure, a simulated AX3 of 7 days (252 MB), one core of a 2-core virtual machine"
+EXAMPLE = "an example, not measured: give your own"
+
+CPU_S_PER_DAY = Figure(0.0, "CPU seconds a day of signal", MEASURED)
+STORED_MB_PER_DAY = Figure(0.0, "MB a day of signal", MEASURED)
+START_S = Figure(0.0, "s", "")
+DRIVER_RECORDINGS_S: Figure | None = None
+"""Recordings a second that one driver hands out, takes back and commits; `make bench-scale` measures it."""
+
+CPUS = Figure(16, "CPUs a machine", EXAMPLE)
+MEMORY_GB = Figure(24, "GB a machine gives to tasks", EXAMPLE)
+NETWORK_MB_S = Figure(1250, "MB/s a machine (10 Gbit/s)", EXAMPLE)
+REQUEST_MS = Figure(30, "ms a request waits for object storage", EXAMPLE)
