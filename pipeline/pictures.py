@@ -88,9 +88,14 @@ def save(figure: Figure, path: Path) -> None:
     """
     if path.suffix.lower() != ".png":
         raise UserError(f"{path}: pictures are PNG files, expected a name that ends in .png.")
+    Folder(str(path.absolute().parent)).write(path.name, png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file; the same figure gives the same bytes."""
     data = io.BytesIO()
     figure.savefig(data, dpi=DOTS_PER_INCH, format="png", metadata={"Software": "persondays"})
-    Folder(str(path.absolute().parent)).write(path.name, data.getvalue())
+    return data.getvalue()
 
 
 def thousands(axes: Axes) -> None:
