@@ -1,20 +1,20 @@
 """The store's tables, in Delta Lake: transactional on a folder and on object storage, and able to forget.
 
-Column minima and maxima are kept for the numeric columns only: in the log or the files' footers they
-would name people. Commits are fenced: a handle that has not seen the newest epoch of the lease is
-refused (setting a table property conflicts with every commit prepared before it).
+Commits are fenced: a handle that has not seen the newest epoch of the lease is refused (setting a table
+property conflicts with every commit prepared before it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.schemas import SCHEMAS, with_statistics
 from pipeline.storage import Folder, StorageError
 
 if TYPE_CHECKING:
@@ -22,67 +22,6 @@ if TYPE_CHECKING:
     from deltalake.writer import WriterProperties
 
 EPOCH = "persondays.epoch"
-
-PLAN = pa.schema(
-    [
-        ("recording", pa.string()),
-        ("participant", pa.string()),  # whose slots these are, before any row tells
-        ("source", pa.string()),  # fingerprint of size and etag: a changed file gets new slots
-        ("first_slot", pa.int64()),
-        ("slots", pa.int32()),
-    ]
-)
-
-PERSON_DAYS = pa.schema(
-    [
-        ("slot", pa.int64()),
-        ("recording", pa.string()),
-        ("participant", pa.string()),
-        ("day", pa.date32()),  # null with --relative-dates
-        ("day_index", pa.int32()),  # 0 is the recording's first day
-        ("device", pa.string()),
-        ("serial", pa.string()),
-        ("location", pa.string()),
-        ("calibration", pa.string()),
-        ("upsampled", pa.bool_()),
-        ("measured_seconds", pa.int32()),
-        ("idle_seconds", pa.int32()),
-        ("gap_seconds", pa.int32()),
-        ("clipped_seconds", pa.int32()),
-        ("nonwear_seconds", pa.int32()),
-        ("bad_seconds", pa.int32()),
-        ("wear_seconds", pa.int32()),
-        ("eligible_seconds", pa.int32()),
-        ("eligible_5s", pa.int32()),
-        ("eligible_10s", pa.int32()),
-        ("eligible_30s", pa.int32()),
-        ("motion_sum_g", pa.float64()),
-        ("enmo_mg", pa.float32()),
-        ("checksum", pa.string()),
-    ]
-)
-
-RECORDINGS = pa.schema(
-    [
-        ("recording", pa.string()),
-        ("participant", pa.string()),
-        ("source", pa.string()),
-        ("size", pa.int64()),
-        ("status", pa.string()),  # done or rejected
-        ("reason", pa.string()),
-        ("person_days", pa.int32()),
-        ("device", pa.string()),
-        ("serial", pa.string()),
-        ("location", pa.string()),
-        ("figures", pa.string()),  # every QC figure of ingest.process, as JSON
-    ]
-)
-
-SCHEMAS = {"plan": PLAN, "person_days": PERSON_DAYS, "recordings": RECORDINGS}
-
-
-def _statistics_columns(schema: pa.Schema) -> list[str]:
-    return [field.name for field in schema if not pa.types.is_string(field.type) and not pa.types.is_date(field.type)]
 
 
 class Table:
@@ -128,7 +67,7 @@ class Table:
                 self.folder.url,
                 self.schema,
                 mode="ignore",
-                configuration={"delta.dataSkippingStatsColumns": ",".join(_statistics_columns(self.schema))},
+                configuration={"delta.dataSkippingStatsColumns": ",".join(with_statistics(self.schema))},
                 storage_options=self.folder.delta_options(),
             )
 
@@ -221,6 +160,34 @@ class Table:
             listed = ", ".join(f"'{name}'" for name in recordings)
             self._write(rows, mode="overwrite", predicate=f"recording in ({listed})")
 
+    def forget(self, people: Collection[str]) -> int:
+        """Commit all rows of these people away; gives how many there were. Older versions still hold them.
+
+        The rows of all others are written anew, which takes no predicate: the log would keep it, ids and all.
+        """
+        from deltalake import QueryBuilder
+
+        if not people:
+            return 0
+        theirs = f"participant in ({', '.join(repr(person) for person in sorted(people))})"
+        found = int(self._select(f"select count(*) as rows from {self.name} where {theirs}")["rows"][0].as_py())
+        if found:
+            others = f"select * from {self.name} where participant is null or not ({theirs})"
+            self._write_stream(QueryBuilder().register(self.name, self.delta).execute(others), mode="overwrite")
+        return found
+
+    def begin_anew(self) -> frozenset[str]:
+        """Make the table readable without its past; gives the files below its folder that it needs from now on.
+
+        What else is there may be deleted, the log first: then a version that has lost files is no version.
+        """
+        self.fence(self._epoch_written())  # the commit that stays in the log: it tells nothing about rows
+        with self._commit():
+            self.delta.create_checkpoint()
+        version = f"_delta_log/{self.version:020d}"
+        data = self.delta.get_add_actions(flatten=True)["path"].to_pylist()
+        return frozenset({*data, f"{version}.json", f"{version}.checkpoint.parquet", "_delta_log/_last_checkpoint"})
+
     def compact(self) -> None:
         """Join the small files of many commits into few; older versions stay readable."""
         self.refresh()
@@ -232,16 +199,19 @@ class Table:
         from deltalake.writer import ColumnProperties, WriterProperties
 
         quiet = ColumnProperties(statistics_enabled="NONE")
-        ids = [name for name in self.schema.names if name not in _statistics_columns(self.schema)]
+        ids = [name for name in self.schema.names if name not in with_statistics(self.schema)]
         return WriterProperties(compression="ZSTD", column_properties=dict.fromkeys(ids, quiet))
 
     def _write(self, rows: list[dict[str, Any]], **how: Any) -> None:
+        self._write_stream(pa.Table.from_pylist(rows, self.schema), **how)
+
+    def _write_stream(self, rows: Any, **how: Any) -> None:
         from deltalake import write_deltalake
 
         with self._commit():
             write_deltalake(
                 self.delta,
-                pa.Table.from_pylist(rows, self.schema),
+                rows,
                 writer_properties=self._writer(),
                 commit_properties=self._no_retry(),
                 **how,
@@ -263,6 +233,8 @@ class Table:
         except (DeltaError, OSError) as error:
             if isinstance(error, DeltaError) and type(error) is not DeltaError:  # a fault of ours: another schema
                 raise
+            with suppress(DeltaError, OSError):
+                self.refresh()  # a table that was taken over, and its past deleted, fails in many ways
             raise StorageError(
                 f"{self.folder.url}: the table cannot be written ({error}). Nothing half-written is taken for whole: "
                 "mend the storage and run the same command again."

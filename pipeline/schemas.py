@@ -1,0 +1,70 @@
+"""The columns of the store's tables (docs/store.md), and which of them may show their range.
+
+Minima and maxima of a text column would name people, in the log of a table and in the footers of its files.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+PLAN = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("participant", pa.string()),  # whose slots these are, before any row tells
+        ("source", pa.string()),  # fingerprint of size and etag: a changed file gets new slots
+        ("first_slot", pa.int64()),
+        ("slots", pa.int32()),
+    ]
+)
+
+PERSON_DAYS = pa.schema(
+    [
+        ("slot", pa.int64()),
+        ("recording", pa.string()),
+        ("participant", pa.string()),
+        ("day", pa.date32()),  # null with --relative-dates
+        ("day_index", pa.int32()),  # 0 is the recording's first day
+        ("device", pa.string()),
+        ("serial", pa.string()),
+        ("location", pa.string()),
+        ("calibration", pa.string()),
+        ("upsampled", pa.bool_()),
+        ("measured_seconds", pa.int32()),
+        ("idle_seconds", pa.int32()),
+        ("gap_seconds", pa.int32()),
+        ("clipped_seconds", pa.int32()),
+        ("nonwear_seconds", pa.int32()),
+        ("bad_seconds", pa.int32()),
+        ("wear_seconds", pa.int32()),
+        ("eligible_seconds", pa.int32()),
+        ("eligible_5s", pa.int32()),
+        ("eligible_10s", pa.int32()),
+        ("eligible_30s", pa.int32()),
+        ("motion_sum_g", pa.float64()),
+        ("enmo_mg", pa.float32()),
+        ("checksum", pa.string()),
+    ]
+)
+
+RECORDINGS = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("participant", pa.string()),
+        ("source", pa.string()),
+        ("size", pa.int64()),
+        ("status", pa.string()),  # done or rejected
+        ("reason", pa.string()),
+        ("person_days", pa.int32()),
+        ("device", pa.string()),
+        ("serial", pa.string()),
+        ("location", pa.string()),
+        ("figures", pa.string()),  # every QC figure of ingest.process, as JSON
+    ]
+)
+
+SCHEMAS = {"plan": PLAN, "person_days": PERSON_DAYS, "recordings": RECORDINGS}
+
+
+def with_statistics(schema: pa.Schema) -> list[str]:
+    """Columns whose minima and maxima are kept: numbers."""
+    return [field.name for field in schema if not pa.types.is_string(field.type) and not pa.types.is_date(field.type)]
