@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -17,19 +18,22 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 HOST = "127.0.0.1"
 START_S = 60.0
+METRICS = 4
+"""How far from the server's port its own figures are."""
 
 
 def _ports() -> int:
-    """A port P such that P to P + 3, and each plus 10,000, are free."""
+    """A port P such that P to P + 4, and each plus 10,000, are free."""
     while True:
         port = 20_000 + secrets.randbelow(20_000)
-        wanted = [port + i + far for i in range(4) for far in (0, 10_000)]
+        wanted = [port + i + far for i in range(5) for far in (0, 10_000)]
         try:
             for number in wanted:
                 with socket.socket() as probe:
@@ -46,6 +50,7 @@ def _command(folder: Path, port: int, config: Path) -> list[str]:
         f"-volume.port={port + 2}", f"-filer.port={port + 3}", "-master.volumeSizeLimitMB=256", "-volume.max=200",
         "-master.volumePreallocate=false", "-master.telemetry=false", "-volume.preStopSeconds=0",
         "-s3.port.iceberg=0", "-s3.port.lance=0", "-filer=true", "-s3=true", f"-s3.port={port}", f"-s3.config={config}",
+        f"-metricsIp={HOST}", f"-metricsPort={port + METRICS}",
     ]  # fmt: skip
 
 
@@ -79,6 +84,18 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
     finally:
         process.kill()
         process.wait()
+
+
+def answered(environment: dict[str, str], bucket: str) -> Counter[str]:
+    """Requests about a bucket that a server has answered so far: GET (and HEAD), LIST, PUT, POST, DELETE."""
+    port = int(environment["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]) + METRICS
+    with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as reply:
+        found = re.findall(r"^SeaweedFS_s3_request_total\{(.*)\} (\S+)$", reply.read().decode(), re.MULTILINE)
+    counts: Counter[str] = Counter()
+    for labels, value in found:
+        if f'bucket="{bucket}"' in labels:
+            counts[re.search(r'type="(\w+)"', labels)[1]] += int(float(value))  # type: ignore[index]
+    return counts
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:

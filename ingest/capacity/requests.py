@@ -36,8 +36,8 @@ class Requests:
 
 PROBE = Requests(get=3)
 """A plain recording: its size, its head, its tail."""
-OPEN_STORE = Requests(get=11)
-"""What a task does before its first day: the store's metadata."""
+OPEN_STORE = Requests(get=11, list=1)
+"""What a task does before its first day: the store's metadata, and a look at the lease."""
 PERSON_DAY = Requests(get=1, list=1, put=3)
 """Three objects; whether the first was there is asked."""
 COMMIT = Requests(get=6, list=10, put=4)
