@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo clean-demo test test-slow lint bench bench-sim
+.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale bench-scale
 
 setup: .venv/ready
 
@@ -15,8 +15,11 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/persondays demo runs/demo
 
+demo-s3: setup
+	$(BIN)/python infra/demo_s3.py runs/demo-s3
+
 clean-demo:
-	rm -rf runs/demo
+	rm -rf runs/demo runs/demo-s3
 
 test: setup
 	$(BIN)/pytest
@@ -33,3 +36,12 @@ bench: bench-sim
 
 bench-sim: setup
 	$(BIN)/python bench/simulator.py
+
+bench-scale: setup
+	$(BIN)/python bench/scale.py
+
+bench-driver: setup
+	$(BIN)/python bench/driver.py
+
+bench-scale: setup
+	$(BIN)/python bench/scale.py
