@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale bench-scale
+.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale
 
 setup: .venv/ready
 
@@ -36,9 +36,6 @@ bench: bench-sim
 
 bench-sim: setup
 	$(BIN)/python bench/simulator.py
-
-bench-scale: setup
-	$(BIN)/python bench/scale.py
 
 bench-driver: setup
 	$(BIN)/python bench/driver.py
