@@ -33,6 +33,9 @@ def ingest(
     codec: str | None = typer.Option(None, help="Compression of a new store: lz4 (default) or zstd."),
     max_days: int | None = typer.Option(None, help="Reject recordings that span more days (default 60)."),
     retry_rejected: bool | None = typer.Option(None, "--retry-rejected", help="Try rejected recordings once more."),
+    again: Path | None = typer.Option(
+        None, help="A file of recordings, an id a line: bring those in once more, and only those, into new slots."
+    ),
     dry_run: bool = typer.Option(
         False, "--dry-run", help="Probe, try three recordings, and tell what a run would do. Writes nothing."
     ),
@@ -59,6 +62,7 @@ def ingest(
         "codec": codec,
         "max_days": max_days,
         "retry_rejected": retry_rejected,
+        "again": again,
         "workers": workers,
         "ray_address": ray_address,
         "signal": {"resampling": resampling, "require_calibration": require_calibration},
@@ -77,6 +81,11 @@ def ingest(
         raise UserError(
             f"{settings.recordings}: files in it have the names of other recordings of the store, as told above. Put "
             "both folders below one, give that as --recordings, and make the store anew: names then differ."
+        )
+    if summary.kept:
+        raise UserError(
+            f"{settings.recordings}: recordings named by --again could not be brought in, as told above. The store "
+            "keeps what it has of them."
         )
     if not summary.done and not summary.done_before:
         raise UserError(f"{settings.recordings}: no recording could be ingested; the reasons stand above.")

@@ -93,9 +93,12 @@ class Lease:
             self.folder.write(self._name(self.epoch, "released"), b"")
 
     def is_held(self) -> bool:
-        """Whether somebody writes the store now: as long as the TTL is taken to see it, where a heartbeat has to tell."""
+        """Whether somebody writes the store now; where only a heartbeat can tell, it is watched for up to the TTL."""
         latest = latest_epoch(self.folder)
-        return bool(latest) and not self._may_take(latest)
+        try:
+            return bool(latest) and not self._may_take(latest)
+        except FileNotFoundError:  # a newer holder tidied up meanwhile
+            return True
 
     def check(self) -> None:
         """Raise LeaseLost unless this is still the ruling epoch. Call before every commit."""

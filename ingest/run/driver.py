@@ -132,6 +132,8 @@ def look(store: Store, inputs: Inputs) -> Standing:
     with_days = store.person_days.read(["recording"])["recording"].unique().to_pylist()
     found = Standing({row["recording"]: row for row in known}, frozenset(with_days))
     found.add_plan(store.plan.read().to_pylist())
+    if inputs.again:
+        found.again |= {source.id for source in inputs.sources}
     moved = [
         source.id
         for source in inputs.sources

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from ingest.run.summary import count
 from pipeline.errors import UserError
-from pipeline.identity import Key, load_key
+from pipeline.identity import SHORT, Key, load_key
 from pipeline.storage import Folder
+
+log = logging.getLogger(__name__)
 
 NAME_MAP = ("recording", "name")
 """Columns of the file that tells which file an id stands for."""
@@ -32,6 +36,8 @@ class Inputs:
     left_out: list[Source]
     withdrawn: int = 0
     """Recordings of people who withdrew: they are left out as if they were not there."""
+    again: bool = False
+    """Whether these are the recordings that --again names: all are to be brought in, done or not."""
 
     def without(self, people: frozenset[str]) -> Inputs:
         """The inputs without the recordings of these people."""
@@ -46,6 +52,8 @@ def read_inputs(settings: IngestSettings) -> Inputs:
     folder, sources = list_sources(settings.recordings, key)
     if settings.name_map is not None:
         write_name_map(settings.name_map, sources, Folder(settings.store))
+    if settings.again is not None:
+        sources = named(settings.again, sources)
     people = {source.id: rule(source.name) for source in sources}
     kept = [source for source in sources if people[source.id] is not None]
     if not kept:
@@ -55,7 +63,33 @@ def read_inputs(settings: IngestSettings) -> Inputs:
             + ": compared is the path below --recordings."
         )
     participants = {id_: key.participant(name) for id_, name in people.items() if name is not None}
-    return Inputs(key, folder, kept, participants, [source for source in sources if people[source.id] is None])
+    left_out = [source for source in sources if people[source.id] is None]
+    return Inputs(key, folder, kept, participants, left_out, again=settings.again is not None)
+
+
+def named(path: Path, sources: list[Source]) -> list[Source]:
+    """The recordings that a file names, by an id a line or the first 12 digits of it.
+
+    Raises UserError where it cannot be read, holds something else, or names none of those that are there.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read --again {path}: {error}.") from None
+    wrong = [number for number, line in enumerate(lines, 1) if not re.fullmatch(rf"[0-9a-f]{{{SHORT},64}}", line)]
+    if wrong or not lines:
+        raise UserError(
+            f"--again {path}: expected ids of recordings, one a line ({SHORT} to 64 hex digits), found "
+            + (f"another text in place {wrong[0]}." if wrong else "nothing.")
+        )
+    asked = {line[:SHORT] for line in lines}
+    found = [source for source in sources if source.id[:SHORT] in asked]
+    missing = sorted(asked - {source.id[:SHORT] for source in found})
+    if not found:
+        raise UserError(f"none of the recordings that --again {path} names is in --recordings: {missing[0]}, ...")
+    if missing:
+        log.warning("%s of --again not in --recordings: %s", count(len(missing), "recording"), " ".join(missing))
+    return found
 
 
 def _rule(settings: IngestSettings) -> Rule:

@@ -96,8 +96,12 @@ class Phases:
         if fault and fault not in self._faults:
             self._faults.add(fault)
             log.error("recording %s is rejected by a fault of the program, shown once:\n%s", outcome.id[:SHORT], fault)
+        stood = self.committer.standing.has_days(outcome.id)
+        if self.inputs.again and stood and not outcome.is_done:
+            self.summary.kept.append((outcome.id, outcome.recording["reason"]))
+            return
         self.summary.add(outcome.recording)
-        self.summary.replaced += self.committer.standing.has_days(outcome.id)
+        self.summary.replaced += stood and not self.inputs.again
         self._metrics.add(outcome.recording)
         self.committer.add(outcome)
 

@@ -31,11 +31,14 @@ class Standing:
     """By id: the rows of the table `plan`, oldest first."""
     end_of_plan: int = 0
     """The first slot beyond all that were ever given."""
+    again: set[str] = field(default_factory=set)
+    """Recordings to be done again, until they have got new slots."""
 
     def add_plan(self, rows: Iterable[Row]) -> None:
         """Take in rows of the plan."""
         for row in sorted(rows, key=lambda row: int(row["first_slot"])):
             self.plan.setdefault(row["recording"], []).append(row)
+            self.again.discard(row["recording"])
             self.end_of_plan = max(self.end_of_plan, row["first_slot"] + row["slots"])
 
     def rows_of(self, recording: str) -> list[Row]:
@@ -46,7 +49,7 @@ class Standing:
     def is_done(self, source: Source, retry_rejected: bool = False) -> bool:
         """Whether nothing is left to do for a recording: it is as it was when it was ingested or rejected."""
         row = self.recordings.get(source.id)
-        if row is None or row["source"] != source.fingerprint:
+        if source.id in self.again or row is None or row["source"] != source.fingerprint:
             return False
         return row["status"] == DONE or not retry_rejected
 
@@ -63,7 +66,7 @@ class Standing:
 
         Only the newest row counts: slots of an older state were given up, whatever it was.
         """
-        rows = self.plan.get(source.id)
+        rows = None if source.id in self.again else self.plan.get(source.id)
         return rows[-1] if rows and rows[-1]["source"] == source.fingerprint else None
 
     def given_up(self, recording: str, first_slot: int | None) -> list[int]:

@@ -30,6 +30,11 @@ class Outcome:
         """The recording."""
         return str(self.recording["recording"])
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it was brought in."""
+        return bool(self.recording["status"] == DONE)
+
 
 def rejected(source: Source, participant: str, reason: str) -> Outcome:
     """The outcome of a recording that is refused."""

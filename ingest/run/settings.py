@@ -31,6 +31,8 @@ class IngestSettings:
     max_days: int = 60
     """A recording that spans more calendar days is rejected."""
     retry_rejected: bool = False
+    again: Path | None = None
+    """A file of recordings, an id a line: those alone are brought in, into new slots, though they are done."""
     workers: int | None = None
     """Recordings at a time; unless told, as many as Ray has CPUs."""
     ray_address: str | None = None

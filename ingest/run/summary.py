@@ -41,11 +41,13 @@ class Summary:
     """Seconds that all workers together were busy."""
     refused: list[str] = field(default_factory=list)
     """Recordings left as the store has them, because the file now comes from another device."""
+    kept: list[tuple[str, str]] = field(default_factory=list)
+    """(id, reason) of recordings named by --again that cannot be brought in: they stay as the store has them."""
 
     @property
     def nothing_to_do(self) -> bool:
         """Whether the run found all recordings done."""
-        return not (self.done or self.rejected or self.refused)
+        return not (self.done or self.rejected or self.refused or self.kept)
 
     def add(self, recording: Row) -> None:
         """Count a new row of the table `recordings`."""
@@ -103,6 +105,9 @@ class Summary:
             lines.append(
                 f"{count(self.replaced, 'recording')} had changed: the days stored of an earlier state are gone"
             )
+        if self.kept:
+            lines.append("not brought in again, the store is as it was:")
+            lines += [f"  {recording[:SHORT]}  {reason}" for recording, reason in sorted(self.kept)]
         if self.refused:
             has = "has" if len(self.refused) == 1 else "have"
             lines.append(

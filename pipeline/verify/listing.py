@@ -1,0 +1,164 @@
+"""What stands in a store's folder, as slot numbers: millions of names pass by, and only odd ones are kept.
+
+fsspec lists into dictionaries of a kilobyte a name. So folders are walked and S3 is listed page by page,
+the three arrays at a time; only other storage goes by fsspec's own listing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.progress import Progress
+from pipeline.storage import Folder
+from pipeline.store import ARRAYS, OURS, TABLES
+
+Int = NDArray[np.int64]
+
+CHUNK = {"signal": re.compile(r"signal/c/(\d+)/0/0"), "motion": re.compile(r"motion/c/(\d+)/0"),
+         "state": re.compile(r"state/c/(\d+)/0")}  # fmt: skip
+LEFTOVER = re.compile(r"\.partial$|/_commit_[^/]*\.tmp$|#\d+$")
+"""What a killed writer leaves: files of zarr and ours, and of Delta Lake's two ways to put a file whole."""
+BESIDE = ("tables", "lease", "withdrawn")
+EXPECTED = re.compile(rf"tables/({'|'.join(TABLES)})/.+|lease/\d+(\.beat|\.released)?|withdrawn/[^/]+")
+
+
+@dataclass
+class Objects:
+    """What stands in a store's folder."""
+
+    slots: dict[str, Int]
+    """By array: slots that have an object, ascending."""
+    empty: Int
+    """Slots with an object of no bytes."""
+    leftovers: list[str]
+    """Unfinished writes, by name."""
+    uploads: list[tuple[str, str]]
+    """Unfinished multipart uploads of object storage: key and upload id."""
+    foreign: list[str]
+    """Files that are none of a store's."""
+    tables: frozenset[str]
+    """Files of the tables, by name."""
+
+    def slots_of_any(self) -> Int:
+        """Slots that have an object in one array at least."""
+        return np.unique(np.concatenate([*self.slots.values(), self.empty]))
+
+
+@dataclass
+class _Seen:
+    """What has been listed so far below one folder."""
+
+    slots: array[int] = field(default_factory=lambda: array("q"))
+    empty: array[int] = field(default_factory=lambda: array("q"))
+    others: list[str] = field(default_factory=list)
+
+
+def list_objects(folder: Folder, expected: int) -> Objects:
+    """List a store; `expected` is about how many objects there are, for the progress line."""
+    seen = {name: _Seen() for name in ARRAYS}
+    with Progress("list", expected, "objects") as progress, ThreadPoolExecutor(len(ARRAYS)) as pool:
+        running = [pool.submit(_list_array, folder, name, seen[name]) for name in ARRAYS]
+        while wait(running, timeout=1).not_done:
+            progress.update(sum(len(part.slots) for part in seen.values()))
+        for future in running:
+            future.result()
+        progress.update(expected)
+    beside = [name for place in BESIDE for name, _ in names_below(folder, place)]
+    others = [name for part in seen.values() for name in part.others] + beside + _top(folder)
+    known = {f"{name}/zarr.json" for name in ARRAYS}
+    return Objects(
+        slots={name: np.unique(np.frombuffer(part.slots, np.int64)) for name, part in seen.items()},
+        empty=np.unique(np.concatenate([np.frombuffer(part.empty, np.int64) for part in seen.values()])),
+        leftovers=sorted(name for name in others if LEFTOVER.search(name)),
+        uploads=unfinished_uploads(folder),
+        foreign=sorted(
+            name for name in others if not (name in known or EXPECTED.fullmatch(name) or LEFTOVER.search(name))
+        ),
+        tables=frozenset(name for name in beside if name.startswith("tables/")),
+    )
+
+
+def _list_array(folder: Folder, name: str, seen: _Seen) -> None:
+    for path, size in names_below(folder, name):
+        if match := CHUNK[name].fullmatch(path):
+            (seen.slots if size else seen.empty).append(int(match[1]))
+        else:
+            seen.others.append(path)
+
+
+def _top(folder: Folder) -> list[str]:
+    """Names at the top of the folder that are none of a store's."""
+    with folder.explained():
+        folder.fs.invalidate_cache()
+        names = (path.rstrip("/").rpartition("/")[2] for path in folder.fs.ls(folder.path, detail=False))
+        return sorted({name for name in names if name and name not in OURS})
+
+
+def names_below(folder: Folder, below: str) -> Iterator[tuple[str, int]]:
+    """All files below a folder with their bytes, one after the other, in no order; nothing where it is not there."""
+    with folder.explained():
+        if folder.is_local:
+            yield from _walk(folder.at(below), below)
+        elif _is_s3(folder):
+            yield from _pages(folder, below)
+        else:
+            found = folder.fs.find(folder.at(below), detail=True)
+            yield from ((path[len(folder.path) :].lstrip("/"), int(info["size"])) for path, info in found.items())
+
+
+def _walk(path: str, name: str) -> Iterator[tuple[str, int]]:
+    try:
+        entries = list(os.scandir(path))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, f"{name}/{entry.name}")
+        else:
+            try:
+                yield f"{name}/{entry.name}", entry.stat().st_size
+            except FileNotFoundError:  # a file in the making, finished or given up meanwhile
+                continue
+
+
+def _is_s3(folder: Folder) -> bool:
+    return folder.url.startswith(("s3://", "s3a://"))
+
+
+def _pages(folder: Folder, below: str) -> Iterator[tuple[str, int]]:
+    bucket, _, prefix = folder.path.partition("/")
+    root = f"{prefix}/" if prefix else ""
+    more: dict[str, str] = {}
+    while True:
+        page = folder.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{root}{below}/", **more)
+        for entry in page.get("Contents", ()):
+            yield entry["Key"][len(root) :], int(entry["Size"])
+        if not page.get("IsTruncated"):
+            return
+        more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def unfinished_uploads(folder: Folder) -> list[tuple[str, str]]:
+    """Multipart uploads below a folder of S3 that nobody has completed: key and upload id of the first thousand."""
+    if not _is_s3(folder):
+        return []
+    bucket, _, prefix = folder.path.partition("/")
+    with folder.explained():
+        found = folder.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "")
+    return [(upload["Key"], upload["UploadId"]) for upload in found.get("Uploads") or ()]
+
+
+def abort_uploads(folder: Folder, uploads: list[tuple[str, str]]) -> None:
+    """End unfinished multipart uploads, so that nobody pays for their parts."""
+    bucket = folder.path.partition("/")[0]
+    with folder.explained():
+        for key, upload in uploads:
+            folder.fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
