@@ -76,9 +76,14 @@ def main() -> None:
     for title, rows in (("real workers", growth), ("sleeping workers", asleep)):
         print(f"\n{title}\n" + "".join(f"{name:>26}" for name in rows[0]))
         for row in rows:
-            print(
-                "".join(f"{value:>26,.2f}" if isinstance(value, float) else f"{value:>26,}" for value in row.values())
-            )
+            print("".join(map(cell, row.values())))
+
+
+def cell(value: float | None) -> str:
+    """A value in its column."""
+    if value is None:
+        return f"{'-':>26}"
+    return f"{value:>26,.2f}" if isinstance(value, float) else f"{value:>26,}"
 
 
 def grow(given: argparse.Namespace) -> list[dict[str, Any]]:
