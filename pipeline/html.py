@@ -1,10 +1,12 @@
 """A page in one file: no script, no network, pictures inside, light or dark as the reader's machine is.
 
-Every function gives a piece of HTML; text that comes in is escaped, pieces that come in are not.
+Every function gives a piece of HTML; text that comes in is escaped, pieces that come in are not. What stands in
+`backticks` in a text is shown as typed, its words unbroken.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
@@ -41,17 +43,20 @@ dd { margin: 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.95rem; }
 th, td { text-align: left; padding: 0.35rem 1.1rem 0.35rem 0; border-bottom: 1px solid var(--line);
          vertical-align: top; }
+tbody th { min-width: min(11rem, 45vw); }
 thead th { color: var(--soft); font-weight: 600; font-size: 0.88rem; }
-td small { display: block; color: var(--soft); white-space: nowrap; }
+td small, th small { display: block; color: var(--soft); font-weight: normal; }
+td small { white-space: nowrap; }
 .verdict p, .missing p { margin: 0.3rem 0; }
 .verdict { border-left: 4px solid var(--strong); background: var(--card); padding: 0.7rem 1rem;
            border-radius: 0 8px 8px 0; margin: 1rem 0; }
 .missing { border: 1px dashed var(--soft); border-radius: 8px; padding: 0.7rem 1rem; margin: 1rem 0;
            color: var(--soft); }
 code { font: 0.88rem/1.5 ui-monospace, monospace; }
+code span { white-space: nowrap; }
 .commands { background: var(--card); border-radius: 8px; padding: 0.7rem 1rem; margin: 0.6rem 0; }
 .commands code { display: block; padding-left: 2ch; text-indent: -2ch; }
-.commands span { display: inline-block; text-indent: 0; max-width: 100%; overflow-wrap: anywhere; }
+.commands span { display: inline-block; text-indent: 0; max-width: 100%; white-space: normal; overflow-wrap: anywhere; }
 .made { color: var(--soft); margin-bottom: 0; }
 """
 
@@ -67,7 +72,16 @@ def document(title: str, body: Iterable[str]) -> str:
 
 def paragraph(text: str) -> str:
     """A paragraph of plain text."""
-    return f"<p>{escape(text)}</p>"
+    return f"<p>{_text(text)}</p>"
+
+
+def _text(text: str) -> str:
+    """Escaped text; what stands in `backticks` is code."""
+    return re.sub("`([^`]+)`", lambda code: f"<code>{_words(code[1])}</code>", escape(text))
+
+
+def _words(escaped: str) -> str:
+    return " ".join(f"<span>{word}</span>" for word in escaped.split())
 
 
 def box(kind: Literal["verdict", "missing"], lines: Iterable[str]) -> str:
@@ -85,7 +99,7 @@ def table(rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
     """Rows of text under a head; the first cell names its row. What stands in [brackets] at a cell's end is small."""
     top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{_cell(cell)}</td>" for cell in cells)}</tr>'
+        f'<tr><th scope="row">{_cell(name)}</th>{"".join(f"<td>{_cell(cell)}</td>" for cell in cells)}</tr>'
         for name, *cells in rows
     )
     head_row = f"<thead><tr>{top}</tr></thead>" if top else ""
@@ -109,21 +123,19 @@ def picture(png: bytes, what: str) -> str:
 
 def seen(text: str) -> str:
     """What there is to see in a section; stands before it."""
-    return f"<p><strong>What you see:</strong> {escape(text)}</p>"
+    return f"<p><strong>What you see:</strong> {_text(text)}</p>"
 
 
 def explained(means: str, distrust: str) -> str:
     """What a section's pictures and numbers mean, and what to distrust in them; stands after them."""
     parts = (("What it means", means), ("What to distrust", distrust))
-    pairs = (f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>" for name, text in parts)
+    pairs = (f"<div><dt>{name}</dt><dd>{_text(text)}</dd></div>" for name, text in parts)
     return f'<dl class="pair">{"".join(pairs)}</dl>'
 
 
 def commands(lines: Iterable[str], lead: str = "Made by") -> str:
     """Commands to type."""
-    typed = "".join(
-        f"<code>{' '.join(f'<span>{escape(word)}</span>' for word in line.split())}</code>" for line in lines
-    )
+    typed = "".join(f"<code>{_words(escape(line))}</code>" for line in lines)
     return f'<p class="made">{escape(lead)}</p><div class="commands">{typed}</div>'
 
 

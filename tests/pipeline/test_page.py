@@ -6,9 +6,6 @@ import copy
 import io
 import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,8 @@ from hypothesis import strategies as st
 
 from pipeline.demo.page import SECTIONS, write_page
 from pipeline.demo.verdicts import judge_backbone, judge_task, reasons_not_better
+from tests.pipeline.pages import Page, browse, width_needed
 
-VOID = {"meta", "img", "br"}
 INSPECT: dict[str, Any] = {
     "format": "persondays-inspect",
     "version": 1,
@@ -123,31 +120,6 @@ def write_run(run: Path, results: dict[str, Any]) -> Path:
     }.items():
         (run / path).write_bytes(png(colour))
     return run
-
-
-class Page(HTMLParser):
-    """Reads a page, checks that its tags match, and keeps its text by section and its outward links."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.section, self.text, self.sources = "top", dict[str, str](), list[str]()
-        self.feed(source)
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        values = dict(attributes)
-        if tag == "section":
-            self.section = values["id"] or ""
-        self.sources += [value for name in ("src", "href") if (value := values.get(name))]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text[self.section] = " ".join([self.text.get(self.section, ""), *data.split()])
 
 
 def read_page(run: Path) -> tuple[str, Page]:
@@ -288,24 +260,6 @@ def test_files_cut_short_or_of_another_kind_count_as_missing(tmp_path: Path, bro
 # in a browser
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no Chromium on this machine: the page is not opened (apt-get install chromium)")
-    return found
-
-
-def browse(chromium: str, profile: Path, *arguments: str) -> str:
-    """What a headless Chromium prints."""
-    flags = ("--headless", "--no-sandbox", "--disable-background-networking", "--hide-scrollbars")
-    run = subprocess.run(
-        [chromium, *flags, f"--user-data-dir={profile}", *arguments],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
-    return run.stdout
-
-
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_shows_all_pictures_and_needs_no_scrolling_sideways(
     tmp_path: Path, chromium: str, width: int
@@ -319,12 +273,4 @@ def test_a_browser_shows_all_pictures_and_needs_no_scrolling_sideways(
     assert pixels.shape[1] == width
     for colour in ((1, 0, 1), (0, 1, 1), (1, 1, 0), (0, 1, 0)):
         assert np.abs(pixels - colour).max(2).min() < 0.02, f"the picture of colour {colour} is not on the screen"
-    frame = page.with_name("frame.html")
-    frame.write_text(
-        f'<iframe id="page" src="index.html" style="width:{width}px; height:900px; border:0"></iframe>'
-        "<script>onload = () => { const page = document.getElementById('page').contentDocument;"
-        " document.title = page.documentElement.scrollWidth; }</script>"
-    )
-    allowed = "--allow-file-access-from-files"
-    dom = browse(chromium, tmp_path / "profile", "--window-size=1400,1000", allowed, "--dump-dom", frame.as_uri())
-    assert f"<title>{width}</title>" in dom, "wider than the screen"
+    assert width_needed(chromium, tmp_path / "profile", page, width) == width, "wider than the screen"

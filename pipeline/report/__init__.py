@@ -1,0 +1,1 @@
+"""One page about an ingested cohort, from the store's tables."""
