@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 EPOCH = "persondays.epoch"
 
 
+def of_people(people: Collection[str]) -> str:
+    """The SQL condition that a row is one of these people's; unknown where it has no participant."""
+    return f"participant in ({', '.join(repr(person) for person in sorted(people))})" if people else "false"
+
+
 class Table:
     """One Delta table of a store. Reading sees the version of the last `refresh`; a writer's commits refresh it."""
 
@@ -110,6 +115,10 @@ class Table:
         """All rows, in no order."""
         return self._select(f"select {', '.join(columns or self.schema.names)} from {self.name}")
 
+    def rows_of(self, people: Collection[str], columns: list[str]) -> pa.Table:
+        """The rows of these people."""
+        return self._select(f"select {', '.join(columns)} from {self.name} where {of_people(people)}")
+
     def query(self, where: str, columns: list[str]) -> pa.Table:
         """The person-days that an SQL condition over the table's columns and `wear_hours` selects.
 
@@ -160,21 +169,16 @@ class Table:
             listed = ", ".join(f"'{name}'" for name in recordings)
             self._write(rows, mode="overwrite", predicate=f"recording in ({listed})")
 
-    def forget(self, people: Collection[str]) -> int:
-        """Commit all rows of these people away; gives how many there were. Older versions still hold them.
+    def forget(self, people: Collection[str]) -> None:
+        """Commit all rows of these people away; older versions still hold them.
 
         The rows of all others are written anew, which takes no predicate: the log would keep it, ids and all.
         """
         from deltalake import QueryBuilder
 
-        if not people:
-            return 0
-        theirs = f"participant in ({', '.join(repr(person) for person in sorted(people))})"
-        found = int(self._select(f"select count(*) as rows from {self.name} where {theirs}")["rows"][0].as_py())
-        if found:
-            others = f"select * from {self.name} where participant is null or not ({theirs})"
+        if self.rows_of(people, ["participant"]).num_rows:
+            others = f"select * from {self.name} where participant is null or not {of_people(people)}"
             self._write_stream(QueryBuilder().register(self.name, self.delta).execute(others), mode="overwrite")
-        return found
 
     def begin_anew(self) -> frozenset[str]:
         """Make the table readable without its past; gives the files below its folder that it needs from now on.

@@ -1,0 +1,1 @@
+"""`persondays withdraw`: forgetting people, and proving it."""

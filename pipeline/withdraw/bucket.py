@@ -1,0 +1,146 @@
+"""The files of a store in an S3 bucket, whose older versions outlive a plain deletion.
+
+A bucket that ever kept versions lists each with its id, and only a deletion that names the id is one. It
+may be refused (permission, object lock, legal hold): the file is then hidden, and told to be left.
+Multipart uploads that nobody finished are a third kind of remains, which only a listing of their own shows.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+from pipeline.storage import Folder
+from pipeline.store import ARRAYS
+from pipeline.verify.listing import names_below
+from pipeline.withdraw.files import File, plain_files
+
+AT_ONCE = 16
+A_REQUEST = 1000
+"""Keys that one request may delete."""
+OBJECTS = {"signal": "0/0", "motion": "0", "state": "0"}
+
+
+class BucketFiles:
+    """Every version of the files of a store in a bucket."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.bucket, _, prefix = folder.path.partition("/")
+        self.root = f"{prefix}/" if prefix else ""
+        self.left: list[str] = []
+        self.doubt, self.versioned = self._look()
+
+    def _look(self) -> tuple[str, bool]:
+        """Why it is unknown whether there are versions, and whether there may be some that can be listed."""
+        reply = self._ask("get_bucket_versioning")
+        if isinstance(reply, str):
+            return f"the bucket may not be asked whether it keeps versions (s3:GetBucketVersioning: {reply})", False
+        if "Status" not in reply:
+            return "", False
+        listed = self._ask("list_object_versions", Prefix=self.root, MaxKeys=1)
+        if isinstance(listed, str):
+            return f"the bucket keeps versions, which may not be listed (s3:ListBucketVersions: {listed})", False
+        return "", True
+
+    def _call(self, what: str, **how: Any) -> dict[str, Any]:
+        reply: dict[str, Any] = self.folder.fs.call_s3(what, Bucket=self.bucket, **how)
+        return reply
+
+    def _ask(self, what: str, **how: Any) -> dict[str, Any] | str:
+        """The reply to a request, or in words why the storage refuses it; raises StorageError when it is silent."""
+        with self.folder.explained():
+            try:
+                return self._call(what, **how)
+            except PermissionError:
+                return "not permitted"
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EINVAL):
+                    raise
+                return "not known to this storage"
+
+    def below(self, place: str) -> Iterator[File]:
+        """Every version of every file below a folder."""
+        if self.versioned:
+            return self._versions(f"{place}/")
+        return (File(name, size) for name, size in names_below(self.folder, place))
+
+    def everything(self) -> Iterator[File]:
+        """Every version of every file of the store."""
+        return self._versions("") if self.versioned else plain_files(self.folder)
+
+    def _versions(self, prefix: str) -> Iterator[File]:
+        more: dict[str, str] = {}
+        while True:
+            with self.folder.explained():
+                page = self._call("list_object_versions", Prefix=self.root + prefix, **more)
+            for kind in ("Versions", "DeleteMarkers"):
+                for entry in page.get(kind) or ():
+                    name, size = entry["Key"][len(self.root) :], int(entry.get("Size") or 0)
+                    yield File(name, size, entry["VersionId"], bool(entry["IsLatest"]), kind == "DeleteMarkers")
+            if not page.get("IsTruncated"):
+                return
+            more = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+
+    def read(self, file: File, start: int, end: int) -> bytes:
+        """Some bytes of one version of a file."""
+        with self.folder.explained():
+            path = self.folder.at(file.name)
+            return bytes(self.folder.fs.cat_file(path, version_id=file.version, start=start, end=end))
+
+    def delete(self, files: Iterable[File]) -> None:
+        """Delete these versions; what is refused is hidden at least, and noted in `left`."""
+        remaining = iter(files)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            while some := list(islice(remaining, A_REQUEST * AT_ONCE)):
+                parts = [some[i : i + A_REQUEST] for i in range(0, len(some), A_REQUEST)]
+                refused = [file for part in pool.map(self._delete, parts) for file in part]
+                self._delete([File(file.name, 0) for file, _ in refused if file.version and file.is_newest])
+                self.left += [f"{file.name} ({why})" for file, why in refused if not file.is_mark]
+
+    def _delete(self, files: list[File]) -> list[tuple[File, str]]:
+        """Delete versions by one request; gives those that are refused, and why."""
+        if not files:
+            return []
+        objects = [
+            {"Key": self.root + file.name, **({"VersionId": file.version} if file.version else {})} for file in files
+        ]
+        with self.folder.explained():
+            reply = self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
+        why = {(error["Key"], error.get("VersionId")): error.get("Code", "") for error in reply.get("Errors") or ()}
+        keys = ((file, (self.root + file.name, file.version)) for file in files)
+        return [(file, why[key]) for file, key in keys if key in why]
+
+    def delete_slots(self, slots: Sequence[int]) -> None:
+        """Delete every version of the objects of slots."""
+        places = [(name, f"{name}/c/{slot}") for slot in slots for name in ARRAYS]
+        if not self.versioned:  # deleting what is not there costs nothing and leaves nothing
+            self.delete(File(f"{place}/{OBJECTS[name]}", 0) for name, place in places)
+            return
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = pool.map(lambda place: list(self._versions(f"{place[1]}/")), places)
+            self.delete(file for files in found for file in files)
+
+    def unfinished(self) -> list[str]:
+        """Uploads in parts that nobody finished, the first thousand, by name."""
+        return [upload["Key"][len(self.root) :] for upload in self._uploads()]
+
+    def end_unfinished(self) -> None:
+        """Give up uploads that nobody finished; what is refused is noted in `left`."""
+        seen: set[str] = set()
+        while some := [upload for upload in self._uploads() if upload["UploadId"] not in seen]:
+            for upload in some:
+                seen.add(upload["UploadId"])
+                how = {name: upload[name] for name in ("Key", "UploadId")}
+                if isinstance(why := self._ask("abort_multipart_upload", **how), str):
+                    self.left.append(f"{upload['Key'][len(self.root) :]} (unfinished upload; {why})")
+
+    def _uploads(self) -> list[dict[str, Any]]:
+        found = self._ask("list_multipart_uploads", Prefix=self.root)
+        if isinstance(found, str):
+            self.doubt = self.doubt or f"unfinished uploads may not be listed (s3:ListBucketMultipartUploads: {found})"
+            return []
+        return list(found.get("Uploads") or ())

@@ -1,0 +1,140 @@
+"""Forgetting people, in an order in which a kill at any moment loses nothing and is made good by the next run.
+
+    noted        withdrawn/<id>: from now on nobody takes the person in
+    rows         of person_days, then of recordings: the days are nobody's
+    objects      of every slot that no row names but theirs: also of ingests that died, and of late writers
+    plan         their rows, by which those slots were known
+    the past     of every table: older versions, the log, what killed writers left
+    done         withdrawn/<id>.purged, only when nothing is left
+
+No step depends on what an earlier run has done: each finds by itself what is still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import UserError
+from pipeline.lease import Lease
+from pipeline.progress import Progress
+from pipeline.store import Store
+from pipeline.tables import Table, of_people
+from pipeline.withdraw.files import Files, files_of
+from pipeline.withdraw.slots import named_slots
+
+SHOWN = 10
+SLOTS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What a run found in the store of the people that had to go."""
+
+    people: int
+    """Those it was given, and those whom an earlier run did not finish."""
+    absent: frozenset[str]
+    """Those noted for the first time of whom the store knew nothing."""
+    recordings: int
+    person_days: int
+    twins: tuple[tuple[int, str], ...]
+    """Slots and recordings of others that hold the very values of a day that is gone."""
+
+
+class Unfinished(UserError):
+    """Something of withdrawn people may be left."""
+
+
+def forget(store: Store, people: Collection[str], today: date, vouched: bool = False) -> Forgotten:
+    """Forget these people, and whomever an earlier run did not finish.
+
+    `vouched`: the user answers for older versions where the storage does not tell. Raises UserError when
+    another run writes the store, Unfinished when something could not be deleted or may be left.
+    """
+    tables = (store.person_days, store.recordings, store.plan)
+    with Lease(store.folder.folder("lease")) as lease:
+        for table in tables:
+            table.fence(lease.epoch)
+        files = files_of(store)
+        before = store.withdrawals.people()
+        store.withdrawals.begin(people, today)
+        everyone, begun = store.withdrawals.people(), store.withdrawals.unfinished()
+        found = look(store, everyone, begun | set(people), frozenset(people) - before)
+        for table in (store.person_days, store.recordings):
+            lease.check()
+            table.forget(everyone)
+        lease.check()
+        empty_slots(store, files, everyone)
+        lease.check()
+        store.plan.forget(everyone)
+        for table in tables:
+            lease.check()
+            delete_past(table, files)
+        files.end_unfinished()
+        require_nothing_left(store, files, vouched or not begun)
+        store.withdrawals.complete(begun, today)
+    return found
+
+
+def look(store: Store, everyone: Collection[str], asked: Collection[str], new: Collection[str]) -> Forgotten:
+    """What there is of the people who are to go."""
+    days, *others = (
+        table.rows_of(everyone, ["participant", "recording"])
+        for table in (store.person_days, store.recordings, store.plan)
+    )
+    rows = pa.concat_tables([days, *others])
+    theirs = of_people(everyone)
+    twins = store.person_days.query(
+        f"not {theirs} and measured_seconds > 0 and checksum in (select checksum from person_days where {theirs})",
+        ["slot", "recording"],
+    )
+    return Forgotten(
+        people=len(asked),
+        absent=frozenset(new) - set(pc.unique(rows["participant"]).to_pylist()),
+        recordings=len(pc.unique(rows["recording"])),
+        person_days=days.num_rows,
+        twins=tuple((row["slot"], row["recording"]) for row in twins.sort_by("slot").to_pylist()),
+    )
+
+
+def empty_slots(store: Store, files: Files, people: Collection[str]) -> None:
+    """Delete what stands in slots that no row names but those of these people."""
+    named = named_slots(store, but=people)
+    store.grow(named.size)  # where the plan reaches further: when it forgets, these slots must not be given again
+    slots = np.flatnonzero(~named)
+    with Progress("delete", slots.size, "slots") as progress:
+        for start in range(0, slots.size, SLOTS_AT_ONCE):
+            files.delete_slots(slots[start : start + SLOTS_AT_ONCE].tolist())
+            progress.update(min(start + SLOTS_AT_ONCE, slots.size))
+
+
+def delete_past(table: Table, files: Files) -> None:
+    """Delete every file of a table that its newest version does not need, the log first."""
+    place = f"tables/{table.name}"
+    needed = {f"{place}/{name}" for name in table.begin_anew()}
+    past = [file for file in files.below(place) if file.name not in needed or not file.is_newest]
+    files.delete(file for file in past if "/_delta_log/" in file.name)
+    files.delete(file for file in past if "/_delta_log/" not in file.name)
+
+
+def require_nothing_left(store: Store, files: Files, vouched: bool) -> None:
+    """Raise Unfinished when something was not deleted, or may be left and nobody vouches for it."""
+    if files.left:
+        more = f" and {len(files.left) - SHOWN:,} more" if len(files.left) > SHOWN else ""
+        raise Unfinished(
+            f"{store.folder.url}: the storage refused to delete {len(files.left):,} files or versions of files that "
+            f"may hold withdrawn people: {', '.join(files.left[:SHOWN])}{more}. The withdrawal stays unfinished. Lift "
+            "what protects them (no permission to delete versions, object lock, legal hold) and run the same command "
+            "again."
+        )
+    if files.doubt and not vouched:
+        raise Unfinished(
+            f"{store.folder.url}: what can be seen of withdrawn people is deleted, but {files.doubt}: older versions "
+            "of the deleted files may still hold them. The withdrawal stays unfinished. Give that permission, or "
+            "delete older versions by the storage's own means; then run this command again, with --versions-purged."
+        )
