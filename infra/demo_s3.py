@@ -22,7 +22,7 @@ BUCKET = "persondays"
 RAW, STORE, CHECKPOINTS = (f"s3://{BUCKET}/{name}" for name in ("raw", "store", "checkpoints"))
 PEOPLE, DAYS = 6, 0.5
 FIRST_WINDOWS, ALL_WINDOWS = 6_400, 12_800
-NAMES = "(P[0-9]+)[.]cwa"
+NAMES, WITHDRAWN = "(P[0-9]+)[.]cwa", "P0003"
 
 
 def run(title: str, *arguments: object, environment: dict[str, str], expect: str = "") -> None:
@@ -97,7 +97,7 @@ def demo(folder: Path) -> None:
         run("ingest from S3 to S3, on a Ray of this machine", *ingest, environment=there, expect=f"{PEOPLE} recordings")
         run("the same again: nothing is done twice", *ingest, environment=there, expect="nothing to do")
         run("what is in the store", "inspect", STORE, environment=there)
-        run("do rows and objects agree? every byte is read", "verify", STORE, environment=there)
+        run("do rows and objects agree? every byte is read", "verify", STORE, environment=there, expect="whole")
         train = ("train", "demo", "--store", STORE, "--checkpoints", CHECKPOINTS, "--logs", folder / "logs")
         for title, windows, expect in (
             ("a short pretraining, windows and checkpoints on S3", FIRST_WINDOWS, "starting anew"),
@@ -106,6 +106,15 @@ def demo(folder: Path) -> None:
             settings = {"windows": windows, "validate_every": FIRST_WINDOWS, "save_every": FIRST_WINDOWS}
             sets = [word for name, value in settings.items() for word in ("--set", f"run.{name}={value}")]
             run(title, *train, *sets, environment=there, expect=expect)
+        gone = folder / "withdrew.txt"
+        gone.write_text(f"{WITHDRAWN}\n")
+        run(
+            "a person withdraws: forgotten, and every byte that is left is read to prove it",
+            "withdraw", "--store", STORE, "--participants", gone, "--key-file", key, "--prove",
+            environment=there, expect="proven",
+        )  # fmt: skip
+        run("ingest leaves the person out", *ingest, environment=there, expect=f"{PEOPLE - 1} recordings done")
+        run("the store is whole without them", "verify", STORE, environment=there, expect="whole")
         stock()
         asked = answered(credentials, BUCKET)
         print("  requests answered: " + ", ".join(f"{kind} {count:,}" for kind, count in sorted(asked.items())))
