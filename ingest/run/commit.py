@@ -27,6 +27,7 @@ class Committer:
     def __init__(self, store: Store, lease: Lease, standing: Standing) -> None:
         self.store, self.lease, self.standing = store, lease, standing
         self._pending: list[Outcome] = []
+        self._rows = 0
         self._last = time.monotonic()
 
     def give_slots(self, spans: Sequence[tuple[Source, int]], participants: Mapping[str, str]) -> None:
@@ -40,16 +41,16 @@ class Committer:
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome for the next commit."""
         self._pending.append(outcome)
+        self._rows += 1 + len(outcome.days)
 
     def is_due(self) -> bool:
         """Whether the last commit is a minute ago or the batch is large."""
-        rows = sum(1 + len(outcome.days) for outcome in self._pending)
-        return rows >= COMMIT_ROWS or time.monotonic() - self._last >= COMMIT_S
+        return self._rows >= COMMIT_ROWS or time.monotonic() - self._last >= COMMIT_S
 
     def commit(self) -> None:
         """Commit what has been collected."""
         self._last = time.monotonic()
-        batch, self._pending = self._pending, []
+        batch, self._pending, self._rows = self._pending, [], 0
         if not batch:
             return
         self.lease.check()
