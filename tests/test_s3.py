@@ -76,6 +76,21 @@ def test_create_has_one_winner(bucket: str) -> None:
     assert folder.read("prize").decode() == str(won.index(True))
 
 
+def test_a_page_about_a_cohort(bucket: str, tmp_path: Path) -> None:
+    from tests.pipeline.cohorts import write_cohort
+    from tests.pipeline.pages import Page
+
+    url, page = f"{bucket}/cohort", tmp_path / "page.html"
+    write_cohort(url, recordings=6, states=True)
+    command = [sys.executable, "-m", "pipeline", "report", "--store", url, "--out", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    text = Page(page.read_text()).text
+    assert "6 recordings accepted 3 rejected 6 people 42 person-days" in text["top"]
+    assert "over 42 of 42 person-days (all)" in text["hours"]
+    assert "not in storage" not in text["hours"]
+
+
 def test_one_lease_at_a_time(bucket: str) -> None:
     folder = Folder(f"{bucket}/lease")
     with Lease(folder) as lease:

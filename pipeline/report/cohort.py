@@ -6,7 +6,6 @@ fields that are asked for (0.5 s for 100,000 lines of 1 kB, where a `json.loads`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +29,13 @@ FIGURES = (
     *(f"gain_{axis}" for axis in AXES), *(f"offset_{axis}_g" for axis in AXES),
 )  # fmt: skip
 """The quality figures that the page shows; a recording that does not have one has NaN."""
+READ = pa.schema([*((name, pa.float64()) for name in FIGURES), ("calibration", pa.string())])
+BLOCK_BYTES = 1 << 24
 OF_A_DAY = (
     "slot", "day_index", "measured_seconds", "idle_seconds", "gap_seconds", "clipped_seconds", "nonwear_seconds",
     "bad_seconds", "wear_seconds", "eligible_seconds", "motion_sum_g", "enmo_mg",
 )  # fmt: skip
+OF_A_RECORDING = ["recording", "participant", "status", "reason", "device", "serial", "location", "figures"]
 NOT_GIVEN = "not given"
 NO_RECORDING = -1
 
@@ -97,18 +99,16 @@ class Cohort:
     def read(store: Store) -> Cohort:
         """The cohort of a store; raises UserError when nothing was ever ingested into it."""
         withdrawn = Withdrawals(store.folder).people()
-        recordings = _without(withdrawn, store.recordings.read())
+        accepted, figures, rejected = _recordings(_without(withdrawn, store.recordings.read(OF_A_RECORDING)))
         days = _without(withdrawn, store.person_days.read(["recording", "participant", "checksum", *OF_A_DAY]))
-        if not recordings.num_rows and not days.num_rows:
+        if not accepted.num_rows + rejected.num_rows + days.num_rows:
             raise UserError(
                 f"{store.folder.url}: the store holds no recording yet, so there is nothing to report. Run "
                 "`persondays ingest` first."
             )
-        accepted = recordings.filter(pc.equal(recordings["status"], "done")).sort_by("recording")
         ids = accepted["recording"].combine_chunks()
         recording_D = _indices(days["recording"], ids)
         people = accepted["participant"].combine_chunks().dictionary_encode()
-        figures = read_figures(accepted["figures"].to_pylist())
         return Cohort(
             ids=ids,
             people=people.dictionary,
@@ -121,7 +121,7 @@ class Cohort:
             day={name: _floats(days[name]) for name in OF_A_DAY},
             recording_D=recording_D,
             copied_N=_copied(days["checksum"], recording_D, len(ids)),
-            rejected=recordings.filter(pc.equal(recordings["status"], "rejected")).select(["recording", "reason"]),
+            rejected=rejected,
             participants=pc.count_distinct(
                 pa.chunked_array([*days["participant"].chunks, *accepted["participant"].chunks], pa.string())
             ).as_py(),
@@ -173,31 +173,41 @@ class Cohort:
         return list(self.ids.take(pa.array(index_K)).to_pylist())
 
 
-def read_figures(lines: Sequence[str | None]) -> pa.Table:
+def _recordings(recordings: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Accepted recordings in the order of their ids, their figures, and rejected ones."""
+    rejected = recordings.filter(pc.equal(recordings["status"], "rejected")).select(["recording", "reason"])
+    accepted = recordings.filter(pc.equal(recordings["status"], "done"))
+    order = pc.sort_indices(accepted["recording"])
+    figures = read_figures(accepted["figures"])
+    return accepted.drop_columns("figures").take(order), figures.take(order), rejected
+
+
+def read_figures(lines: pa.ChunkedArray) -> pa.Table:
     """The quality figures of recordings from their JSON, a row a line: FIGURES as float64, and `calibration`.
 
     What a line does not have is null. Raises UserError when a line is no JSON of figures.
     """
     import pyarrow.json
 
-    schema = pa.schema([*((name, pa.float64()) for name in FIGURES), ("calibration", pa.string())])
-    if not lines:
-        return schema.empty_table()
-    text = "\n".join(line or "{}" for line in lines).encode()
-    try:
-        found = pyarrow.json.read_json(
-            pa.BufferReader(text),
-            pyarrow.json.ReadOptions(block_size=1 << 24),
-            pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-        )
-    except pa.ArrowInvalid:
-        found = schema.empty_table()
-    if found.num_rows != len(lines):
-        raise UserError(
-            "the column `figures` of the table `recordings` cannot be read: expected a JSON object of numbers in every "
-            "row. The store was written by another release or is damaged: run `persondays verify`."
-        )
-    return found
+    read = pyarrow.json.ReadOptions(block_size=BLOCK_BYTES)
+    parse = pyarrow.json.ParseOptions(explicit_schema=READ, unexpected_field_behavior="ignore")
+    tables = [READ.empty_table()]
+    for chunk in lines.chunks:
+        if not len(chunk):
+            continue
+        whole = pa.ListArray.from_arrays([0, len(chunk)], pc.fill_null(chunk, "{}"))
+        text = pc.binary_join(whole, "\n")[0].as_buffer()
+        try:
+            found = pyarrow.json.read_json(pa.BufferReader(text), read, parse)
+        except pa.ArrowInvalid:
+            found = READ.empty_table()
+        if found.num_rows != len(chunk):
+            raise UserError(
+                "the column `figures` of the table `recordings` cannot be read: expected a JSON object of numbers in "
+                "every row. The store was written by another release or is damaged: run `persondays verify`."
+            )
+        tables.append(found)
+    return pa.concat_tables(tables)
 
 
 def _without(withdrawn: frozenset[str], table: pa.Table) -> pa.Table:

@@ -60,10 +60,10 @@ def by_hour(state_S: NDArray[np.uint8]) -> NDArray[np.int64]:
     return flags_KS.reshape(len(CONDITIONS), HOURS, -1).sum(2)
 
 
-def read_coverage(store: Store, slot_D: NDArray[np.int64]) -> Coverage:
-    """Read the states of a sample of person-days, several at once."""
+def read_coverage(store: Store, slot_D: NDArray[np.int64], most: int = SAMPLE) -> Coverage:
+    """Read the states of a sample of at most `most` person-days, several at once."""
     seconds_KH = np.zeros((len(CONDITIONS), HOURS), np.int64)
-    slots = sample(slot_D)
+    slots = sample(slot_D, most)
     slots_there = slots[slots < store.length] if slots.size else slots
     missing = slots.size - slots_there.size
 

@@ -30,20 +30,19 @@ def group(rejected: Iterable[tuple[str, str | None]], keep_numbers_from: int = 1
 
     Groups smaller than `keep_numbers_from` lose all their numbers.
     """
-    members: dict[str, list[tuple[str, list[str]]]] = defaultdict(list)
+    members: dict[tuple[str, ...], list[tuple[str, list[str]]]] = defaultdict(list)
     for recording, reason in rejected:
         text = reason or "no reason is given"
-        members[NUMBER.sub("\0", text)].append((recording, NUMBER.findall(text)))
+        members[tuple(NUMBER.split(text))].append((recording, NUMBER.findall(text)))
     found = []
-    for skeleton, group_of in members.items():
-        columns = zip(*(numbers for _, numbers in group_of), strict=True)
-        kept = [
-            values[0] if len(set(values)) == 1 <= len(values) >= keep_numbers_from and not DATE.match(values[0]) else ""
-            for values in columns
-        ]
-        parts = skeleton.split("\0")
-        text = parts[0] + "".join(
-            (value or LEFT_OUT) + part for value, part in zip(kept, parts[1:], strict=True)
-        )  # fmt: skip
-        found.append(Reason(text, sorted(recording for recording, _ in group_of)))
+    for (first, *rest), alike in members.items():
+        columns = zip(*(numbers for _, numbers in alike), strict=True)
+        kept = [_common(values) if len(alike) >= keep_numbers_from else LEFT_OUT for values in columns]
+        text = first + "".join(number + part for number, part in zip(kept, rest, strict=True))
+        found.append(Reason(text, sorted(recording for recording, _ in alike)))
     return sorted(found, key=lambda reason: (-len(reason.recordings), reason.text))
+
+
+def _common(values: tuple[str, ...]) -> str:
+    """The number that all have in one place of the text."""
+    return values[0] if len(set(values)) == 1 and not DATE.match(values[0]) else LEFT_OUT
