@@ -11,24 +11,25 @@ from numpy.typing import NDArray
 
 from pipeline.store import Store
 
+Int = NDArray[np.int64]
+
 
 def named_slots(store: Store, but: Collection[str] = ()) -> NDArray[np.bool_]:
-    """For every slot ever given, whether a row of the plan or of `person_days` names it; rows of `but` do not count.
+    """For every slot ever given, whether a row of the plan (but of these people) or of `person_days` names it.
 
     As long as the arrays, or longer where the plan reaches further. (What was given and forgotten is within the
     arrays: they never shrink.)
     """
-    every = store.plan.read(["participant", "first_slot", "slots"])
-    plan = _without(every, but)
-    days = _without(store.person_days.read(["participant", "slot"]), but)["slot"].to_numpy()
+    plan = store.plan.read(["participant", "first_slot", "slots"])
     first, after = plan["first_slot"].to_numpy(), pc.add(plan["first_slot"], plan["slots"]).to_numpy()
-    length = max(store.length, pc.max(pc.add(every["first_slot"], every["slots"])).as_py() or 0)
+    counts = pc.invert(pc.is_in(plan["participant"], pa.array(sorted(but), pa.string()))).to_numpy()
+    days = store.person_days.read(["slot"])["slot"].to_numpy()
+    return covered(max(store.length, after.max(initial=0)), first[counts], after[counts], days)
+
+
+def covered(length: int, first: Int, after: Int, single: Int) -> NDArray[np.bool_]:
+    """For each of `length` slots, whether it is in a span (from `first` to before `after`) or one of `single`."""
     begun = np.bincount(first, minlength=length + 1) - np.bincount(after, minlength=length + 1)
-    named = np.cumsum(begun)[:length] > 0
-    named[days] = True
-    return np.asarray(named)
-
-
-def _without(rows: pa.Table, people: Collection[str]) -> pa.Table:
-    theirs = pc.is_in(rows["participant"], pa.array(sorted(people), pa.string()))
-    return rows.filter(pc.invert(theirs))
+    is_covered = np.cumsum(begun)[:length] > 0
+    is_covered[single] = True
+    return np.asarray(is_covered)
