@@ -42,14 +42,17 @@ class Processes:
         """Whether this process speaks, logs and saves."""
         return self.rank == 0
 
+    def all(self, value: T) -> list[T]:
+        """Every process's value, in the order of the ranks."""
+        values = [value] * self.world_size
+        if self.world_size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
     def sum(self, figures: dict[str, Tensor]) -> dict[str, float]:
         """The sums over all processes of scalar figures; a process may lack some."""
-        parts = [{name: float(value) for name, value in figures.items()}]
-        if self.world_size > 1:
-            parts = parts * self.world_size
-            dist.all_gather_object(parts, parts[self.rank])
         total: dict[str, float] = {}
-        for part in parts:
+        for part in self.all({name: float(value) for name, value in figures.items()}):
             for name, value in part.items():
                 total[name] = total.get(name, 0.0) + value
         return total
@@ -88,11 +91,7 @@ class Processes:
             yield
         except UserError as raised:
             error = str(raised)
-        errors = [error]
-        if self.world_size > 1:
-            errors = [""] * self.world_size
-            dist.all_gather_object(errors, error)
-        told = next((text for text in errors if text), "")
+        told = next((text for text in self.all(error) if text), "")
         if told:
             self.fail(told)
 

@@ -22,6 +22,7 @@ from train.windows.lanes import deal, lane_count, owned, per_step, quotas
 from train.windows.members import Members, held_out, select
 from train.windows.stream import Stream, Windows
 from train.windows.validation import draw_validation
+from train.windows.withdrawn import Substitutes, told_of_version
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -41,6 +42,7 @@ class Run:
     model: Model
     optimizer: torch.optim.Optimizer
     stream: Stream
+    substitutes: Substitutes
     validation: Windows
     facts: dict[str, Any]
     """What every checkpoint says of the store, the stream and the versions."""
@@ -50,11 +52,17 @@ class Run:
     """Lowest validation loss, and the windows seen then."""
     last: dict[str, Any] = field(default_factory=dict)
     """The last validation."""
+    moved: dict[str, Any] = field(default_factory=dict)
+    """The stream `before` and `now`, where the checkpoint's version of the tables went with people who withdrew."""
 
     @property
     def seen(self) -> int:
         """Windows seen by all processes together."""
         return self.step * self.recipe.run.batch
+
+    def newly_withdrawn(self) -> list[int]:
+        """Slots, on any process, whose people withdrew and that were not told before; all processes ask together."""
+        return sorted(slot for slots in self.processes.all(self.substitutes.news()) for slot in slots)
 
 
 def choose_start(
@@ -94,45 +102,76 @@ def _comparable(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
 
 def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes: Processes) -> Run:
     """A run on a store, at its beginning or as a checkpoint left it; raises UserError for what does not fit."""
-    table_version = processes.from_first(lambda: store.person_days.version)
     facts: dict[str, Any] = {
         "store": {"fingerprint": store.attributes.fingerprint, "key_check": store.attributes.key_check}
     }
     if start is not None and start.state["store"] != facts["store"]:
         raise UserError(f"{store.folder.url}: the checkpoints were trained on another store. Give that one.")
-    if start is not None:
-        table_version = start.state["stream"]["table_version"]
+    before = start.state["stream"] if start else None
+    table_version, gone = processes.from_first(lambda: (choose_version(store, before), store.withdrawals.people()))
     store.person_days = store.person_days.at(table_version)
     data, seed = recipe.data, recipe.seed
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
-    people = held_out(everyone) if start is None else set(start.state["validation_participants"])
-    members, others = everyone.of(people, kept=False), everyone.of(people, kept=True)
+    if before is not None:  # on a newer version of the tables, who came in since stays out
+        everyone = everyone.before(before.get("slots_end", everyone.end))
+    people = set(start.state["validation_participants"]) if start else held_out(everyone.of(gone, kept=False))
+    members, others = everyone.of(people, kept=False), everyone.of(people, kept=True).of(gone, kept=False)
+    if not others.slots.size:
+        raise UserError("all people that were held out to validate on have withdrawn: begin a new run.")
     quota = quotas(members.starts, data.quota)
-    lanes = deal(members.slots, quota, lane_count(members.slots.size, data.lanes), seed, data.days_per_pool)
+    lane_limit = before["lanes"] if before else data.lanes
+    lanes = deal(members.slots, quota, lane_count(members.slots.size, lane_limit), seed, data.days_per_pool)
     share = per_step(recipe.run.batch, len(lanes), processes.world_size)
+    stream_facts = {
+        "table_version": table_version,
+        "lanes": len(lanes),
+        "members": members.slots.size,
+        "slots_end": everyone.end,
+    }
     facts |= {
-        "stream": {"table_version": table_version, "lanes": len(lanes), "members": members.slots.size},
+        "stream": stream_facts,
         "validation_participants": sorted(people),
         "participants": members.people,
         "versions": {name: version(name) for name in PACKAGES} | {"device": str(processes.device.type)},
         "world_size": processes.world_size,
     }
     objective, model, optimizer = _build(recipe, processes.device)
-    validation = draw_validation(store, others, data.seconds, seed, processes.rank, processes.world_size, data.threads)
+    substitutes = Substitutes(everyone, lanes, store.withdrawals.people)
+    validation = draw_validation(
+        store, others, data.seconds, seed, processes.rank, processes.world_size, data.threads, substitutes.withdrew
+    )
     step = start.step if start else 0
     mine = owned(lanes, processes.rank, processes.world_size)
-    stream = Stream(store, mine, share, data.seconds, step, data.threads)
+    stream = Stream(store, mine, share, data.seconds, step, data.threads, substitutes=substitutes)
     run = Run(
-        recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, stream, validation, facts,
-        int(quota.sum()), step,
+        recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, stream, substitutes, validation,
+        facts, int(quota.sum()), step,
     )  # fmt: skip
     if start is not None:
         ck.load_model(model, start.model)
         ck.load_optimizer(model, optimizer, start.optimizer)
         run.best, run.last = tuple(start.state["best"]), start.state["validation"]
+    if before is not None and before["table_version"] != table_version:
+        run.moved = {"before": before, "now": stream_facts}
     if processes.first:
         _tell(run, store, members, others)
     return run
+
+
+def choose_version(store: Store, before: dict[str, Any] | None) -> int:
+    """The version of the tables to draw from: a new run's is the newest, and one that goes on keeps its own.
+
+    Where that went with people who withdrew, it is the newest too; where nobody did, UserError.
+    """
+    newest = store.person_days.version
+    if before is None:
+        return newest
+    try:
+        return store.person_days.at(before["table_version"]).version
+    except UserError:
+        if not store.withdrawals.people():
+            raise
+        return newest
 
 
 def _build(recipe: Recipe, device: torch.device) -> tuple[Objective, Model, torch.optim.Optimizer]:
@@ -151,6 +190,8 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[Objective, Model, torc
 def _tell(run: Run, store: Store, members: Members, others: Members) -> None:
     network, lanes = run.recipe.network, run.facts["stream"]["lanes"]
     parameters = sum(parameter.numel() for parameter in run.model.feature_extractor.parameters())
+    if run.moved:
+        print(told_of_version(**run.moved), file=sys.stderr)
     print(
         f"{members.slots.size:,} person-days of {members.people:,} participants in {lanes} lanes, "
         f"{run.epoch_windows:,} windows an epoch; "

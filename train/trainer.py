@@ -30,6 +30,7 @@ from train.recipe import Recipe
 from train.run import Run, choose_start, prepare
 from train.schedule import rate_at
 from train.validate import CONTROLS, validate, windows_in_g
+from train.windows.withdrawn import told_of_days
 
 LOG_EVERY_STEPS = 10
 IMPATIENT_S = 3.0
@@ -100,6 +101,8 @@ def _loop(run: Run, folder: Folder, stop: StopSignal, logs: Path) -> int:
     saver = ck.Saver(folder, recipe.run.keep) if processes.first else None
     if log and log.is_new:
         log.write("start", run.step, {"settings": plain(recipe), "epoch_windows": run.epoch_windows, **run.facts})
+    if log and run.moved:
+        log.write("withdrawn", run.step, {"seen": run.seen, **run.moved})
     network: nn.Module = run.model
     if processes.world_size > 1:
         ids = [processes.device.index] if processes.device.type == "cuda" else None
@@ -226,6 +229,10 @@ def _report(run: Run, meter: Meter, log: Log | None, progress: Progress | None) 
         )
     if log:
         log.write("train", run.step, values)
+    slots = run.newly_withdrawn()
+    if slots and log:
+        log.write("withdrawn", run.step, {"seen": run.seen, "slots": slots})
+        print(told_of_days(slots), file=sys.stderr)
     if progress:
         tasks = ", ".join(
             f"{name} {value['accuracy']:.2f}" for name, value in figures.items() if isinstance(value, dict)

@@ -32,16 +32,19 @@ def weights(motion_S: NDArray[np.float32], state_S: NDArray[np.uint8], seconds: 
     return torch.from_numpy(np.where(starts, np.maximum(mean, MOTION_FLOOR_G), 0.0))
 
 
-def draw(weights_S: Tensor, quota: int, key: tuple[Tensor, Tensor], slot: int) -> Tensor:
-    """Start seconds of `quota` windows, ascending, int64. Raises ValueError when fewer starts are eligible."""
+def draw(weights_S: Tensor, quota: int, key: tuple[Tensor, Tensor], slot: int, after: int = 0) -> Tensor:
+    """Start seconds of `quota` windows, ascending, int64; the first `after` to arrive are passed over.
+
+    Raises ValueError when fewer starts are eligible.
+    """
     available = int((weights_S > 0).sum())
-    if available < quota:
-        raise ValueError(f"{quota} windows were asked of slot {slot}, which has {available} eligible starts")
+    if available < after + quota:
+        raise ValueError(f"{after + quota} windows were asked of slot {slot}, which has {available} eligible starts")
     blocks = torch.arange(SECONDS_PER_DAY // 4)
     numbers = words(key, slot, blocks, Purpose.DRAW, 4).flatten()
     exponential = -torch.log((numbers.to(torch.float64) + 0.5) * 2.0**-32)
     arrival_S = torch.where(weights_S > 0, exponential / weights_S, torch.inf)
-    return torch.topk(arrival_S, quota, largest=False, sorted=False).indices.sort().values
+    return torch.topk(arrival_S, after + quota, largest=False, sorted=after > 0).indices[after:].sort().values
 
 
 def shuffle(key: tuple[Tensor, Tensor], slot_N: Tensor, start_N: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -27,10 +28,21 @@ class Members:
     starts: Int
     participants: NDArray[np.str_]
 
-    def of(self, people: set[str], kept: bool) -> Members:
+    def of(self, people: Collection[str], kept: bool) -> Members:
         """Those of these people (kept), or of all others."""
-        mask = np.isin(self.participants, sorted(people)) == kept
+        return self._where(np.isin(self.participants, np.array(sorted(people), np.str_)) == kept)
+
+    def before(self, slot: int) -> Members:
+        """Those in lower slots: slots are given in the order of time."""
+        return self._where(self.slots < slot)
+
+    def _where(self, mask: NDArray[np.bool_]) -> Members:
         return Members(self.slots[mask], self.starts[mask], self.participants[mask])
+
+    @property
+    def end(self) -> int:
+        """The first slot beyond theirs."""
+        return int(self.slots[-1]) + 1
 
     @property
     def people(self) -> int:

@@ -22,6 +22,7 @@ from pipeline.person_day import PersonDay
 from train.random import round_key
 from train.windows.draw import cut, draw, shuffle, weights
 from train.windows.lanes import Lane, Pool
+from train.windows.withdrawn import Part, Substitutes
 
 
 class Days(Protocol):
@@ -66,11 +67,14 @@ class Windows:
         return Windows(*(torch.cat([getattr(part, name) for part in parts]) for name in Windows.__dataclass_fields__))
 
 
-def draw_day(days: Days, slot: int, quota: int, seconds: int, seed: int, lane: int, round_: int) -> Windows:
-    """Read one day and draw its windows, in order of time."""
+def draw_day(
+    days: Days, slot: int, quota: int, seconds: int, seed: int, lane: int, round_: int, after: int = 0
+) -> Windows:
+    """Read one day and draw its windows, in order of time; the first `after` to arrive are passed over."""
     day = days.read_day(slot)
     try:
-        start_N = draw(weights(day.motion_S, day.state_S, seconds), quota, round_key(seed, lane, round_), slot)
+        key = round_key(seed, lane, round_)
+        start_N = draw(weights(day.motion_S, day.state_S, seconds), quota, key, slot, after)
     except ValueError as error:
         raise UserError(f"the table of person-days does not agree with the states of slot {slot}: {error}.") from None
     same = torch.ones(quota, dtype=torch.int64)
@@ -89,8 +93,10 @@ class Stream:
         step: int = 0,
         threads: int = 2,
         ahead: int = 8,
+        substitutes: Substitutes | None = None,
     ) -> None:
         self.days, self.seconds, self.per_step, self.ahead = days, seconds, windows_per_step, ahead
+        self.substitutes = substitutes
         self.lanes = {lane.number: lane for lane in lanes}
         self.position = step * windows_per_step
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="windows")
@@ -144,12 +150,20 @@ class Stream:
             self._reading[number] = (
                 pool,
                 [
-                    self._threads.submit(
-                        draw_day, self.days, int(slot), int(quota), self.seconds, lane.seed, number, pool.round
-                    )
+                    self._threads.submit(self._draw, lane, pool.round, int(slot), int(quota))
                     for slot, quota in zip(pool.slots, pool.quotas, strict=True)
                 ],
             )
+
+    def _draw(self, lane: Lane, round_: int, slot: int, quota: int) -> Windows:
+        """What a day gives to a round, or, where its person has withdrawn, what other days give in its place."""
+
+        def part(part: Part) -> Windows:
+            return draw_day(self.days, part.slot, part.count, self.seconds, lane.seed, lane.number, round_, part.after)
+
+        if self.substitutes is None:
+            return part(Part(slot, quota))
+        return Windows.join(self.substitutes.draw(part, lane, round_, slot, quota))
 
     def close(self) -> None:
         """Stop reading ahead; returns when the threads have ended."""

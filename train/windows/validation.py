@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from pipeline.store import MissingDay
 from train.windows.members import Members
 from train.windows.stream import Days, Windows, draw_day
 
@@ -17,16 +19,33 @@ WINDOWS_MOST = 131_072
 
 
 def draw_validation(
-    days: Days, members: Members, seconds: int, seed: int, rank: int, world_size: int, threads: int = 2
+    days: Days,
+    members: Members,
+    seconds: int,
+    seed: int,
+    rank: int,
+    world_size: int,
+    threads: int = 2,
+    withdrew: Callable[[int], bool] = lambda slot: False,
 ) -> Windows:
     """This rank's share of the validation windows: up to 100 a day, 131,072 in all.
 
-    Each rank takes every `world_size`-th day; the windows together are the same at every world size.
+    Each rank takes every `world_size`-th day; the windows together are the same at every world size. A day that is
+    not there is left out where `withdrew` says so of its slot, else it raises MissingDay.
     """
+
+    def draw_one(slot: int, count: int) -> Windows:
+        try:
+            return draw_day(days, slot, count, seconds, seed, LANE, 0)
+        except MissingDay:
+            if not withdrew(slot):
+                raise
+            return Windows.none(seconds)
+
     per_day = max(1, min(WINDOWS_PER_DAY, WINDOWS_MOST // members.slots.size))
     slots = members.slots[:WINDOWS_MOST]
     counts = np.minimum(per_day, members.starts[:WINDOWS_MOST])
     mine = list(zip(slots[rank::world_size].tolist(), counts[rank::world_size].tolist(), strict=True))
     with ThreadPoolExecutor(threads) as pool:
-        parts = pool.map(lambda day: draw_day(days, day[0], day[1], seconds, seed, LANE, 0), mine)
+        parts = pool.map(lambda day: draw_one(*day), mine)
         return Windows.join(list(parts)) if mine else Windows.none(seconds)
