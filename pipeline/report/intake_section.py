@@ -19,7 +19,7 @@ def intake_section(found: Findings) -> list[str]:
     rows = [
         ("accepted", tell.of(accepted, all_of_them)),
         ("rejected", tell.of(rejected, all_of_them)),
-        ("people", tell.count(cohort.participants)),
+        ("people in the store", tell.count(cohort.participants)),
         *_recordings_a_person(found),
         ("person-days", tell.count(cohort.person_days)),
     ]
