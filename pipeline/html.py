@@ -43,7 +43,7 @@ dd { margin: 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.95rem; }
 th, td { text-align: left; padding: 0.35rem 1.1rem 0.35rem 0; border-bottom: 1px solid var(--line);
          vertical-align: top; }
-tbody th { min-width: min(11rem, 45vw); }
+tbody th { min-width: min(8rem, 40vw); }
 thead th { color: var(--soft); font-weight: 600; font-size: 0.88rem; }
 td small, th small { display: block; color: var(--soft); font-weight: normal; }
 td small { white-space: nowrap; }
