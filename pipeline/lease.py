@@ -2,14 +2,15 @@
 
 `lease/000000007` belongs to the holder of epoch 7; its heartbeat is rewritten beside it. The highest
 epoch rules. It is taken over when it was released, when its process is known to be dead (same
-machine), or when its heartbeat has not changed for the TTL on the observer's own clock. Taking over
-also moves the epoch in the tables' metadata (`pipeline.tables`), so that a commit prepared by an
-older holder is refused by Delta Lake itself, however late it comes.
+machine), or when its heartbeat has not changed for the TTL on the observer's own clock, dead or alive:
+a stopped process is alive. Taking over also moves the epoch in the tables' metadata (`pipeline.tables`),
+so that a commit prepared by an older holder is refused by Delta Lake itself, however late it comes.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import threading
@@ -20,10 +21,13 @@ from pathlib import Path
 from types import TracebackType
 
 from pipeline.errors import UserError
+from pipeline.patience import patiently
 from pipeline.storage import Folder
 
 TTL_S = 30.0
 BEAT_S = 5.0
+
+log = logging.getLogger(__name__)
 
 
 class LeaseLost(UserError):
@@ -31,8 +35,12 @@ class LeaseLost(UserError):
 
 
 def _host() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return sha256((os.uname().nodename + (boot.read_text() if boot.exists() else "")).encode()).hexdigest()[:16]
+    """Where a process number means the same: a machine since its start, and in it one space of numbers."""
+    known = [os.uname().nodename]
+    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text(), lambda: os.readlink("/proc/self/ns/pid")):
+        with suppress(OSError):
+            known.append(read())
+    return sha256("".join(known).encode()).hexdigest()[:16]
 
 
 def _process(pid: int) -> str:
@@ -50,8 +58,8 @@ def latest_epoch(folder: Folder) -> int:
 
 
 def require_epoch(folder: Folder, epoch: int) -> None:
-    """Raise LeaseLost unless `epoch` still rules."""
-    latest = latest_epoch(folder)
+    """Raise LeaseLost unless `epoch` still rules. Storage that is away is waited for."""
+    latest = patiently(lambda: latest_epoch(folder))
     if latest != epoch:
         raise LeaseLost(
             f"{folder.url}: another run took this store over (epoch {latest}, ours was {epoch}). "
@@ -88,17 +96,14 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(self.beat_s)
         with suppress(OSError, UserError):  # a lease that cannot be released is taken over as a dead holder's
             self.folder.write(self._name(self.epoch, "released"), b"")
 
     def is_held(self) -> bool:
         """Whether somebody writes the store now; where only a heartbeat can tell, it is watched for up to the TTL."""
         latest = latest_epoch(self.folder)
-        try:
-            return bool(latest) and not self._may_take(latest)
-        except FileNotFoundError:  # a newer holder tidied up meanwhile
-            return True
+        return bool(latest) and not self._may_take(latest)
 
     def check(self) -> None:
         """Raise LeaseLost unless this is still the ruling epoch. Call before every commit."""
@@ -111,20 +116,29 @@ class Lease:
         self.folder.write(self._name(self.epoch, "beat"), secrets.token_hex(8).encode())
 
     def _keep_beating(self) -> None:
+        answers = True
         while not self._stop.wait(self.beat_s):
             try:
                 self._beat()
-            except Exception:  # a missed beat is not a fault: check() decides
-                continue
+                answers = True
+            except Exception as error:  # a missed beat is not a fault: check() decides
+                if answers:
+                    log.warning("the heartbeat of this run cannot be written, it is tried again: %s", error)
+                answers = False
 
     def _may_take(self, epoch: int) -> bool:
-        if self.folder.exists(self._name(epoch, "released")):
-            return True
-        owner = json.loads(self.folder.read(self._name(epoch)))
+        try:
+            owner = json.loads(self.folder.read(self._name(epoch)))
+        except FileNotFoundError:  # a newer holder tidied up meanwhile
+            return False
         if owner["host"] == _host() and owner["process"]:
-            return _process(int(owner["process"].split(":")[0])) != owner["process"]
+            is_alive = _process(int(owner["process"].split(":")[0])) == owner["process"]
+            if not is_alive:
+                return True
         first, started = self._seen(epoch), time.monotonic()
-        while time.monotonic() - started < self.ttl_s:
+        while not self.folder.exists(self._name(epoch, "released")):
+            if time.monotonic() - started >= self.ttl_s:
+                return True
             time.sleep(min(self.beat_s, self.ttl_s) / 2)
             if self._seen(epoch) != first or latest_epoch(self.folder) != epoch:
                 return False

@@ -21,12 +21,42 @@ class StorageError(UserError):
     """The storage refuses: credentials, permissions, connection."""
 
 
+class StorageAway(StorageError):
+    """The storage does not answer, or says that it is busy: that may pass."""
+
+
+S3_RETRIES = {"mode": "standard", "total_max_attempts": 2}
+"""Of botocore, within each of the five attempts of s3fs: a server that hangs is told in minutes, not in ten."""
+
+PASSING = (
+    *("ConnectionError", "HTTPClientError", "IncompleteRead", "ResponseParserError"),
+    *("ClientConnectionError", "ClientPayloadError"),
+)
+"""Exceptions of botocore and aiohttp, and what derives from them, that come from a network or server in trouble."""
+
+BUSY = (errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO))
+"""As which s3fs tells the server's own faults: 500 and its like, and "slow down"."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a fault of storage behind a network is one that may be over soon."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    status = getattr(error, "status", None)  # of aiohttp's answers
+    return (
+        isinstance(error, TimeoutError)
+        or not kinds.isdisjoint(PASSING)
+        or (isinstance(error, OSError) and error.errno in BUSY)
+        or (isinstance(status, int) and status >= 500)
+    )
+
+
 class Folder:
     """The files below `url` (a local path or any fsspec URL); names are relative, with `/` between."""
 
     def __init__(self, url: str) -> None:
         import fsspec
 
+        fsspec.config.conf.setdefault("s3", {}).setdefault("config_kwargs", {"retries": S3_RETRIES})
         self.url = str(url).rstrip("/") or "/"
         try:
             self.fs, self.path = fsspec.core.url_to_fs(self.url)
@@ -128,7 +158,7 @@ class Folder:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn refusals of the storage (credentials, bucket, connection) into a StorageError."""
+        """Turn refusals of the storage (credentials, bucket, connection) into a StorageError or a StorageAway."""
         try:
             yield
         except PermissionError as error:
@@ -137,15 +167,21 @@ class Folder:
             ) from None
         except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
             raise StorageError(f"{self.url}: expected a folder, found something else ({error}).") from None
+        except UserError:
+            raise
         except Exception as error:
             kind = type(error)
             if type(error.__cause__).__name__ == "NoSuchBucket":
                 raise StorageError(f"{self.url}: there is no such bucket. Check its name, or make it.") from None
             if isinstance(error, OSError) and error.errno == errno.EROFS:
                 raise StorageError(f"{self.url}: the file system is read-only. Name another place.") from None
-            if kind.__module__.split(".")[0] in ("botocore", "aiobotocore") or kind is ConnectionError:
+            if not self.is_local and may_pass(error):
+                raise StorageAway(
+                    f"{self.url}: the storage does not answer ({str(error) or kind.__name__}). Check the endpoint."
+                ) from None
+            if kind.__module__.split(".")[0] in ("botocore", "aiobotocore"):
                 raise StorageError(
-                    f"{self.url}: the storage does not answer ({error}). Check the endpoint and credentials."
+                    f"{self.url}: the storage cannot be used ({error}). Check the endpoint and credentials."
                 ) from None
             raise
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.grid import AXES, COUNTS_PER_G, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
 from pipeline.identity import Key
+from pipeline.patience import patiently
 from pipeline.person_day import PersonDay
 from pipeline.settings import fingerprint
 from pipeline.storage import Folder
@@ -135,16 +136,26 @@ class Store:
 
     def grow(self, slots: int) -> None:
         """Make the arrays hold at least `slots` slots. Only the driver may, under its lease; arrays never shrink."""
-        self.reopen()
-        for array in self._arrays.values():
-            if array.shape[0] < slots:
-                array.resize((slots, *array.shape[1:]))
+
+        def grow() -> None:
+            self.reopen()
+            with self.folder.explained():
+                for array in self._arrays.values():
+                    if array.shape[0] < slots:
+                        array.resize((slots, *array.shape[1:]))
+
+        patiently(grow)
 
     def write_day(self, slot: int, day: PersonDay) -> None:
         """Put a person-day into its slot: the same values give the same bytes, whoever writes."""
-        self._arrays["signal"][slot] = day.signal_CT
-        self._arrays["motion"][slot] = day.motion_S
-        self._arrays["state"][slot] = day.state_S
+
+        def write() -> None:
+            with self.folder.explained():
+                self._arrays["signal"][slot] = day.signal_CT
+                self._arrays["motion"][slot] = day.motion_S
+                self._arrays["state"][slot] = day.state_S
+
+        patiently(write)
 
     def sweep(self, slot: int) -> None:
         """Remove what a killed writer left unfinished in a slot; object storage leaves nothing."""
@@ -155,11 +166,13 @@ class Store:
 
     def delete_days(self, slots: list[int]) -> None:
         """Delete all objects of these slots, and what killed writers left beside them; slots without any are passed."""
-        for name in (f"{array}/c/{slot}" for slot in slots for array in ARRAYS):
-            if self.folder.is_local:
+        names = [f"{array}/c/{slot}" for slot in slots for array in ARRAYS]
+        if self.folder.is_local:
+            for name in names:
                 self.folder.folder(name).delete_all()
-            else:
-                self.folder.delete([f"{name}/0/0" if name.startswith("signal") else f"{name}/0"])
+        else:
+            objects = [f"{name}/0/0" if name.startswith("signal") else f"{name}/0" for name in names]
+            patiently(lambda: self.folder.delete(objects))
 
     def read_day(self, slot: int) -> PersonDay:
         """The person-day of a slot; raises MissingDay where an object of it is not there."""

@@ -6,7 +6,8 @@ property conflicts with every commit prepared before it).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.patience import patiently
 from pipeline.schemas import SCHEMAS, with_statistics
-from pipeline.storage import Folder, StorageError
+from pipeline.storage import Folder, StorageAway, StorageError
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
     from deltalake.writer import WriterProperties
 
 EPOCH = "persondays.epoch"
+TRIED_AGAIN = "retries, max_retries"
+"""In messages of Delta Lake's object storage, which tries again what may pass and nothing else."""
 
 
 def of_people(people: Collection[str]) -> str:
@@ -45,12 +49,13 @@ class Table:
             from deltalake import DeltaTable
             from deltalake.exceptions import TableNotFoundError
 
-            try:
-                self._delta = DeltaTable(self.folder.url, storage_options=self.folder.delta_options())
-            except (TableNotFoundError, FileNotFoundError):
-                raise UserError(
-                    f"{self.folder.url}: expected a Delta table, found none. The store is not whole: make it anew."
-                ) from None
+            with self._explained("opened"):
+                try:
+                    self._delta = DeltaTable(self.folder.url, storage_options=self.folder.delta_options())
+                except (TableNotFoundError, FileNotFoundError):
+                    raise UserError(
+                        f"{self.folder.url}: expected a Delta table, found none. The store is not whole: make it anew."
+                    ) from None
             there = {field.name for field in self._delta.schema().fields}
             if missing := sorted(set(self.schema.names) - there):
                 raise UserError(
@@ -67,7 +72,7 @@ class Table:
             from pathlib import Path
 
             Path(self.folder.path).mkdir(parents=True, exist_ok=True)
-        with self._commit():
+        with self._explained("made"):
             self._delta = DeltaTable.create(
                 self.folder.url,
                 self.schema,
@@ -83,7 +88,8 @@ class Table:
 
     def refresh(self) -> None:
         """See what others have committed; a fenced writer is refused as soon as it sees another epoch."""
-        self.delta.update_incremental()
+        with self._explained("read"):
+            self.delta.update_incremental()
         self._require_epoch()
 
     def _require_epoch(self) -> None:
@@ -102,18 +108,20 @@ class Table:
         from deltalake.exceptions import DeltaError
 
         past = copy(self)
-        try:
-            past._delta = DeltaTable(self.folder.url, version, storage_options=self.folder.delta_options())
-        except DeltaError:
-            raise UserError(
-                f"{self.folder.url}: version {version} is not there any more (newest: {self.version}). People were "
-                "withdrawn since, or the store was made anew: start a new run."
-            ) from None
+        with self._explained("opened"):
+            try:
+                past._delta = DeltaTable(self.folder.url, version, storage_options=self.folder.delta_options())
+            except DeltaError:
+                raise UserError(
+                    f"{self.folder.url}: version {version} is not there any more (newest: {self.version}). People were "
+                    "withdrawn since, or the store was made anew: start a new run."
+                ) from None
         return past
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
         """All rows, in no order."""
-        return self._select(f"select {', '.join(columns or self.schema.names)} from {self.name}")
+        with self._explained("read"):
+            return self._select(f"select {', '.join(columns or self.schema.names)} from {self.name}")
 
     def rows_of(self, people: Collection[str], columns: list[str]) -> pa.Table:
         """The rows of these people."""
@@ -146,28 +154,28 @@ class Table:
 
         Raises UserError when a newer epoch stands there already.
         """
-        self.delta.update_incremental()
+        self._epoch = None
+        self.refresh()
         if self._epoch_written() > epoch:
             raise UserError(
                 f"{self.folder.url}: another run has taken this store over (epoch {self._epoch_written()}, ours is "
                 f"{epoch}): this one is refused."
             )
-        self._epoch = None
-        with self._commit():
-            self.delta.alter.set_table_properties({EPOCH: str(epoch)}, raise_if_not_exists=False)
+        self._commit(lambda: self.delta.alter.set_table_properties({EPOCH: str(epoch)}, raise_if_not_exists=False))
         self._epoch = epoch
         self._require_epoch()
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Add rows in one commit."""
         if rows:
-            self._write(rows, mode="append")
+            self._write(lambda: pa.Table.from_pylist(rows, self.schema), mode="append")
 
     def replace(self, recordings: list[str], rows: list[dict[str, Any]]) -> None:
         """Swap all rows of these recordings for `rows` (of the same recordings) in one commit."""
         if recordings:
             listed = ", ".join(f"'{name}'" for name in recordings)
-            self._write(rows, mode="overwrite", predicate=f"recording in ({listed})")
+            where = f"recording in ({listed})"
+            self._write(lambda: pa.Table.from_pylist(rows, self.schema), mode="overwrite", predicate=where)
 
     def forget(self, people: Collection[str]) -> None:
         """Commit all rows of these people away; older versions still hold them.
@@ -178,7 +186,7 @@ class Table:
 
         if self.rows_of(people, ["participant"]).num_rows:
             others = f"select * from {self.name} where participant is null or not {of_people(people)}"
-            self._write_stream(QueryBuilder().register(self.name, self.delta).execute(others), mode="overwrite")
+            self._write(lambda: QueryBuilder().register(self.name, self.delta).execute(others), mode="overwrite")
 
     def begin_anew(self) -> frozenset[str]:
         """Make the table readable without its past; gives the files below its folder that it needs from now on.
@@ -186,8 +194,7 @@ class Table:
         What else is there may be deleted, the log first: then a version that has lost files is no version.
         """
         self.fence(self._epoch_written())  # the commit that stays in the log: it tells nothing about rows
-        with self._commit():
-            self.delta.create_checkpoint()
+        self._commit(self.delta.create_checkpoint)
         version = f"_delta_log/{self.version:020d}"
         data = self.delta.get_add_actions(flatten=True)["path"].to_pylist()
         return frozenset({*data, f"{version}.json", f"{version}.checkpoint.parquet", "_delta_log/_last_checkpoint"})
@@ -196,8 +203,8 @@ class Table:
         """Join the small files of many commits into few; older versions stay readable."""
         self.refresh()
         if len(self.delta.file_uris()) > 1:
-            with self._commit():
-                self.delta.optimize.compact(writer_properties=self._writer(), commit_properties=self._no_retry())
+            how: Any = {"writer_properties": self._writer(), "commit_properties": self._no_retry()}
+            self._commit(lambda: self.delta.optimize.compact(**how))
 
     def _writer(self) -> WriterProperties:
         from deltalake.writer import ColumnProperties, WriterProperties
@@ -206,47 +213,71 @@ class Table:
         ids = [name for name in self.schema.names if name not in with_statistics(self.schema)]
         return WriterProperties(compression="ZSTD", column_properties=dict.fromkeys(ids, quiet))
 
-    def _write(self, rows: list[dict[str, Any]], **how: Any) -> None:
-        self._write_stream(pa.Table.from_pylist(rows, self.schema), **how)
-
-    def _write_stream(self, rows: Any, **how: Any) -> None:
+    def _write(self, rows: Callable[[], Any], **how: Any) -> None:
         from deltalake import write_deltalake
 
-        with self._commit():
-            write_deltalake(
-                self.delta,
-                rows,
-                writer_properties=self._writer(),
-                commit_properties=self._no_retry(),
-                **how,
-            )
+        how |= {"writer_properties": self._writer(), "commit_properties": self._no_retry()}
+        self._commit(lambda: write_deltalake(self.delta, rows(), **how))
 
-    @contextmanager
-    def _commit(self) -> Iterator[None]:
-        """See one's own commit afterwards; a refused one, and storage that does not take it, are told as UserError."""
-        from deltalake.exceptions import CommitFailedError, DeltaError
+    def _commit(self, write: Callable[[], object]) -> None:
+        """Commit once, and see it afterwards; a fenced writer waits for storage that is away.
+
+        Whether a commit whose answer was lost took place, the version tells: under our epoch nobody else writes.
+        """
+        from deltalake.exceptions import CommitFailedError
 
         self._require_epoch()
+        is_fenced, before, is_begun = self._epoch is not None, self.version, False
+
+        def commit() -> None:
+            nonlocal is_begun
+            if is_begun:
+                self.refresh()
+            if self.version == before:
+                is_begun = True
+                with self._explained("written"):
+                    write()
+            self.refresh()
+
+        try:
+            patiently(commit) if is_fenced else commit()
+        except CommitFailedError as error:
+            self.refresh()
+            if not is_fenced or self.version != before + 1:
+                raise UserError(
+                    f"{self.folder.url}: the commit was refused because another run has written this table "
+                    f"({_line(error)}). This run stops; nothing it has not committed counts."
+                ) from None
+        except StorageError:
+            with suppress(StorageError):
+                self.refresh()  # a table that was taken over, and its past deleted, fails in many ways
+            raise
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Tell storage that does not answer as StorageAway, and one that refuses as StorageError."""
+        from deltalake.exceptions import DeltaError
+
         try:
             yield
-        except CommitFailedError as error:
-            raise UserError(
-                f"{self.folder.url}: the commit was refused because another run has written this table ({error}). "
-                "This run stops; nothing it has not committed counts."
-            ) from None
         except (DeltaError, OSError) as error:
-            if isinstance(error, DeltaError) and type(error) is not DeltaError:  # a fault of ours: another schema
+            if isinstance(error, DeltaError) and type(error) is not DeltaError:  # a conflict; another schema
                 raise
-            with suppress(DeltaError, OSError):
-                self.refresh()  # a table that was taken over, and its past deleted, fails in many ways
+            text = _line(error)
+            if TRIED_AGAIN in text:
+                raise StorageAway(f"{self.folder.url}: the storage does not answer ({text}).") from None
             raise StorageError(
-                f"{self.folder.url}: the table cannot be written ({error}). Nothing half-written is taken for whole: "
+                f"{self.folder.url}: the table cannot be {what} ({text}). Nothing half-written is taken for whole: "
                 "mend the storage and run the same command again."
             ) from error
-        self.refresh()
 
     @staticmethod
     def _no_retry() -> CommitProperties:
         from deltalake import CommitProperties
 
         return CommitProperties(max_commit_retries=0)
+
+
+def _line(error: Exception) -> str:
+    """A message of Delta Lake in one line and without colours."""
+    return re.sub(r"\s*\x1b\[\d+m↳?|\s*\n\s*", " ", str(error)).strip()

@@ -24,7 +24,7 @@ from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.lease import Lease
 from pipeline.settings import plain
-from pipeline.storage import Folder
+from pipeline.storage import Folder, StorageAway
 from pipeline.store import Store, refuse_foreign
 
 if TYPE_CHECKING:
@@ -93,10 +93,12 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
         )
     committer = Committer(store, lease, found)
     phases = Phases(settings, inputs, todo, committer, summary)
-    with ray_session(settings.workers, settings.ray_address), stopped_by_sigterm():
+    with ray_session(settings.workers, settings.ray_address), stopped_by_signals():
         try:
             phases.plan_slots()
             phases.ingest_planned()
+        except StorageAway:  # long enough waited for
+            raise
         except BaseException:
             with suppress(Exception):
                 committer.commit()
@@ -166,13 +168,15 @@ def summarise(store: str, inputs: Inputs, found: Standing, todo: list[Source]) -
 
 
 @contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """Let a polite request to end (Slurm, Kubernetes) stop a run as Ctrl-C does."""
+def stopped_by_signals() -> Iterator[None]:
+    """Let a polite request to end (Slurm, Kubernetes, a closed terminal) stop a run as Ctrl-C does; nohup stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked_to_end = [signal.SIGTERM, *([] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP])]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in asked_to_end}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

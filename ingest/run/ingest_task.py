@@ -19,9 +19,10 @@ from ingest.run.worker import memory_gauge, place, time_limit, told
 from ingest.settings import SignalSettings
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
-from pipeline.lease import require_epoch
+from pipeline.lease import LeaseLost, require_epoch
+from pipeline.patience import patiently
 from pipeline.person_day import PersonDay
-from pipeline.storage import Folder
+from pipeline.storage import Folder, StorageAway
 from pipeline.store import Store
 
 WORKER_BYTES = 500e6
@@ -126,7 +127,7 @@ def _ingest_one(task: IngestTask, part: Part, folder: Folder, store: Store) -> I
     with time_limit(), memory_gauge() as memory:
         try:
             found = _ingest(task, part, folder, store)
-        except RunFault:
+        except (RunFault, StorageAway):
             raise
         except UserError as error:
             found = Ingested(part.source, reason=str(error))
@@ -155,7 +156,7 @@ def _ingest(task: IngestTask, part: Part, folder: Folder, store: Store) -> Inges
 def _require_lease(store: Store, epoch: int) -> None:
     try:
         require_epoch(store.folder.folder("lease"), epoch)
-    except UserError as error:
+    except LeaseLost as error:
         raise RunFault(str(error)) from None
 
 
@@ -165,6 +166,8 @@ def write_day(store: Store, slot: int, day: PersonDay) -> None:
         with store.folder.explained():
             store.sweep(slot)
             store.write_day(slot, day)
+    except StorageAway:
+        raise
     except Exception as error:
         cause = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
         raise RunFault(
@@ -175,7 +178,9 @@ def write_day(store: Store, slot: int, day: PersonDay) -> None:
 
 def _open_store(url: str) -> Store:
     try:
-        return Store.open(url)
+        return patiently(lambda: Store.open(url))
+    except StorageAway:
+        raise
     except UserError as error:
         raise RunFault(f"a worker cannot open the store. {error}") from None
     except Exception as error:

@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ingest.devices import probe
+from ingest.recording import Probe
 from ingest.run.sources import RunFault, Source, open_source
 from ingest.run.worker import place, time_limit, told
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
-from pipeline.storage import Folder
+from pipeline.patience import patiently
+from pipeline.storage import Folder, StorageAway
 
 BUNDLE = 64
 """Recordings that one task looks at; a compressed one has to be read whole and is a task of its own."""
@@ -70,10 +72,14 @@ def probe_tasks(recordings: str, sources: Sequence[Source], max_days: int) -> li
 
 def probe_one(folder: Folder, source: Source, max_days: int) -> Probed:
     """The span of one recording."""
-    try:
+
+    def look() -> Probe:
         with open_source(folder, source) as file:
-            found = probe(file, source.alias, source.size)
-    except RunFault:
+            return probe(file, source.alias, source.size)
+
+    try:
+        found = patiently(look)
+    except (RunFault, StorageAway):
         raise
     except UserError as error:
         return Probed(source, reason=str(error))

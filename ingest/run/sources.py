@@ -19,8 +19,9 @@ from urllib.parse import quote
 from ingest.devices import DEVICES, is_recording
 from pipeline.errors import UserError
 from pipeline.identity import SHORT, Key
+from pipeline.patience import patiently
 from pipeline.settings import fingerprint
-from pipeline.storage import Folder, StorageError
+from pipeline.storage import Folder, StorageAway, StorageError
 
 SUFFIXES = tuple(suffix + compression for suffix in DEVICES for compression in ("", ".gz"))
 """How the names of recordings end."""
@@ -39,7 +40,7 @@ LEAST_WORD = 3
 
 
 class RunFault(UserError):
-    """The storage fails, not a recording: the run has to stop."""
+    """The storage fails, not a recording: the run has to stop. (So it does for a StorageAway, after some patience.)"""
 
 
 @dataclass(frozen=True)
@@ -125,17 +126,20 @@ def read_source(folder: Folder, source: Source) -> Any:
     """
     import numpy as np
 
-    with faults_sorted(folder, source):
-        if folder.is_local and source.size:
-            return np.memmap(folder.at(source.name), mode="r")
-        return folder.fs.cat_file(folder.at(source.name))
+    def read() -> Any:
+        with faults_sorted(folder, source):
+            if folder.is_local and source.size:
+                return np.memmap(folder.at(source.name), mode="r")
+            return folder.fs.cat_file(folder.at(source.name))
+
+    return patiently(read)
 
 
 @contextmanager
 def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
     """Tell a recording that cannot be read (UserError: reject it) from storage that fails (RunFault: stop).
 
-    Storage behind a network fails for a time; there only a file that is gone is the file's own fault.
+    Storage behind a network fails for a time (StorageAway); there only a file that is gone is the file's own fault.
     """
     try:
         with folder.explained():
@@ -147,6 +151,11 @@ def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
                 "that all nodes share."
             ) from None
         raise UserError("the file was there when the run began, and is gone now: put it back") from None
+    except StorageAway as error:
+        raise StorageAway(
+            f"{source.scrub(str(error))} It failed while recording {source.id[:SHORT]} was read. Nobody is rejected "
+            "for it: run the same command again."
+        ) from None
     except StorageError as error:
         if folder.is_local:
             raise UserError("the file may not be read: check its owner and permissions") from None

@@ -15,7 +15,7 @@ from yarl import URL
 from ingest.run.sources import RunFault, Source, faults_sorted
 from ingest.run.worker import place, told
 from pipeline.errors import UserError
-from pipeline.storage import Folder
+from pipeline.storage import Folder, StorageAway
 
 NAME = "anna smith/1234567_90001_0_0.cwa.gz"
 SOURCE = Source(NAME, "fedcba9876543210", 1, "f")
@@ -48,7 +48,7 @@ def sorted_as(url: str, error: Exception) -> Exception:
 )
 def test_storage_that_fails_stops_the_run(fault: Callable[[], Exception]) -> None:
     found = sorted_as("memory://raw", fault())
-    assert isinstance(found, RunFault)
+    assert isinstance(found, RunFault | StorageAway)
     assert not [part for part in PARTS if part in str(found)]
 
 
