@@ -21,6 +21,13 @@ PRESETS = {"ukb": r"(?:^|/)(\d+)_90001_\d+_\d+\.[^/]*$"}
 """Regular expressions by name; `ukb` reads the names of UK Biobank: EID_90001_instance_array."""
 
 
+def rule_of(participants: Path | None, id_regex: str | None) -> Rule:
+    """The rule that --participants or --id-regex gives; without either, everybody is a person of one recording."""
+    if participants is not None:
+        return by_map(participants)
+    return own_participant if id_regex is None else by_regex(id_regex)
+
+
 def own_participant(name: str) -> str:
     """Every recording is a person of its own."""
     return name
@@ -57,7 +64,7 @@ def by_map(path: Path) -> Rule:
     """
     exact: dict[str, str] = {}
     patterns: list[tuple[str, str]] = []
-    for line, (name, participant) in _rows(path):
+    for line, (name, participant) in read_map(path):
         if any(mark in name for mark in "*?["):
             patterns.append((name, participant))
         elif exact.setdefault(name, participant) != participant:
@@ -76,7 +83,8 @@ def by_map(path: Path) -> Rule:
     return rule
 
 
-def _rows(path: Path) -> list[tuple[int, tuple[str, str]]]:
+def read_map(path: Path) -> list[tuple[int, tuple[str, str]]]:
+    """Lines of a map of participants: their numbers, and a name (or pattern) and a participant each."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ingest.participants import Rule, by_map, by_regex, own_participant
+from ingest.participants import rule_of
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from ingest.run.summary import count
@@ -48,7 +48,7 @@ class Inputs:
 def read_inputs(settings: IngestSettings) -> Inputs:
     """List the recordings and find whose they are; raises UserError for whatever is amiss."""
     key = load_key(settings.key_file)
-    rule = _rule(settings)
+    rule = rule_of(settings.participants, settings.id_regex)
     folder, sources = list_sources(settings.recordings, key)
     if settings.name_map is not None:
         write_name_map(settings.name_map, sources, Folder(settings.store))
@@ -92,12 +92,6 @@ def named(path: Path, sources: list[Source]) -> list[Source]:
     return found
 
 
-def _rule(settings: IngestSettings) -> Rule:
-    if settings.participants is not None:
-        return by_map(settings.participants)
-    return own_participant if settings.id_regex is None else by_regex(settings.id_regex)
-
-
 def write_name_map(path: Path, sources: list[Source], store: Folder) -> None:
     """Write which file every id stands for, beside what the map tells already, readable by the user alone.
 
@@ -105,7 +99,7 @@ def write_name_map(path: Path, sources: list[Source], store: Folder) -> None:
     """
     if store.is_local and Path(store.path).resolve() in path.resolve().parents:
         raise UserError(f"--name-map {path} is inside the store, which must not hold names. Write it elsewhere.")
-    names = _read_name_map(path) | {source.id: source.name for source in sources}
+    names = read_name_map(path) | {source.id: source.name for source in sources}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([NAME_MAP, *names.items()])
@@ -119,7 +113,7 @@ def write_name_map(path: Path, sources: list[Source], store: Folder) -> None:
         raise UserError(f"cannot write the name map {path}: {error.strerror}.") from None
 
 
-def _read_name_map(path: Path) -> dict[str, str]:
+def read_name_map(path: Path) -> dict[str, str]:
     """Ids and names of an earlier map; empty where there is none."""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -127,7 +121,7 @@ def _read_name_map(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, csv.Error) as error:
-        raise UserError(f"cannot read the name map {path}, to add to it: {type(error).__name__}.") from None
+        raise UserError(f"cannot read the name map {path}: {type(error).__name__}.") from None
     if rows and (tuple(rows[0]) != NAME_MAP or any(len(row) != len(NAME_MAP) for row in rows)):
         raise UserError(
             f"--name-map {path}: expected no file or an earlier map (columns {', '.join(NAME_MAP)}), found another "
