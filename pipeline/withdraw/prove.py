@@ -28,6 +28,7 @@ from pipeline.withdraw.scan import ID, decoded, ids_in, runs
 from pipeline.withdraw.slots import named_slots
 
 SLOT = re.compile(r"(?:signal|motion|state)/c/(\d+)(?:/|$)")
+IN_A_NAME = re.compile("[0-9a-f]{64}")
 NOTES = "withdrawn/"
 BLOCK = 1 << 25
 """Bytes that are read at once; blocks overlap by more than an id."""
@@ -73,7 +74,8 @@ class Finding:
 
     def told(self) -> str:
         """In one line; an id by its first digits."""
-        return f"{self.where}: {self.what}" + (f" ({self.id[:SHORT]})" if self.id else "")
+        where = IN_A_NAME.sub(lambda id_: id_[0][:SHORT], self.where)
+        return f"{where}: {self.what}" + (f" ({self.id[:SHORT]})" if self.id else "")
 
 
 @dataclass

@@ -24,7 +24,8 @@ def named_slots(store: Store, but: Collection[str] = ()) -> NDArray[np.bool_]:
     first, after = plan["first_slot"].to_numpy(), pc.add(plan["first_slot"], plan["slots"]).to_numpy()
     counts = pc.invert(pc.is_in(plan["participant"], pa.array(sorted(but), pa.string()))).to_numpy()
     days = store.person_days.read(["slot"])["slot"].to_numpy()
-    return covered(max(store.length, after.max(initial=0)), first[counts], after[counts], days)
+    length = max(store.length, after.max(initial=0), days.max(initial=-1) + 1)
+    return covered(length, first[counts], after[counts], days)
 
 
 def covered(length: int, first: Int, after: Int, single: Int) -> NDArray[np.bool_]:
