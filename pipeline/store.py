@@ -185,8 +185,8 @@ class Store:
             measured.size and (signal_CT[0, measured[0] * SAMPLE_RATE_HZ] == FILL or np.isnan(motion_S[measured[0]]))
         ):
             raise MissingDay(
-                f"{self.folder.url}: objects of slot {slot} are missing, though its row is there. Check the storage; "
-                "ingest the recording anew to repair it."
+                f"{self.folder.url}: objects of slot {slot} are missing, though its row is there. `persondays "
+                "verify --repair` brings its recording in again."
             )
         return PersonDay(signal_CT, motion_S, state_S)
 
