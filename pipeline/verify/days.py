@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.day_figures import day_figures
+from pipeline.patience import patiently
+from pipeline.person_day import PersonDay
 from pipeline.progress import Progress
 from pipeline.storage import StorageError
 from pipeline.store import MissingDay, Store
@@ -26,9 +28,13 @@ AT_ONCE = 256
 
 def check_day(store: Store, slot: int, row: dict[str, Any]) -> str:
     """What is wrong with a day, or nothing; raises StorageError when it is the storage that fails."""
-    try:
+
+    def read() -> PersonDay:
         with store.folder.explained():
-            day = store.read_day(slot)
+            return store.read_day(slot)
+
+    try:
+        day = patiently(read)
     except StorageError:
         raise
     except MissingDay:

@@ -12,10 +12,12 @@ from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.patience import patiently
 from pipeline.progress import Progress
 from pipeline.storage import Folder
 from pipeline.store import ARRAYS, OURS, TABLES
@@ -137,8 +139,14 @@ def _pages(folder: Folder, below: str) -> Iterator[tuple[str, int]]:
     bucket, _, prefix = folder.path.partition("/")
     root = f"{prefix}/" if prefix else ""
     more: dict[str, str] = {}
+
+    def next_page() -> dict[str, Any]:
+        with folder.explained():
+            page: dict[str, Any] = folder.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{root}{below}/", **more)
+            return page
+
     while True:
-        page = folder.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{root}{below}/", **more)
+        page = patiently(next_page)
         for entry in page.get("Contents", ()):
             yield entry["Key"][len(root) :], int(entry["Size"])
         if not page.get("IsTruncated"):

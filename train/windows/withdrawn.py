@@ -13,12 +13,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.storage import StorageAway
 from pipeline.store import MissingDay
 from train.windows.lanes import Lane
 from train.windows.members import Members
@@ -101,7 +103,8 @@ class Substitutes:
         self._look()
 
     def _look(self) -> None:
-        self._asked, people = time.monotonic(), self._ask()
+        self._asked = time.monotonic()
+        people = self._ask()
         if people != self._people:
             slots = self.members.of(people, kept=True).slots
             self._people, self._gone, self._filled = people, frozenset(slots.tolist()), {}
@@ -116,7 +119,8 @@ class Substitutes:
         """What is drawn in a day's place: the day itself, unless its person has withdrawn."""
         with self._lock:
             if time.monotonic() - self._asked >= LOOK_EVERY_S:
-                self._look()
+                with suppress(StorageAway):  # asked again in a minute; what is missing is asked for at once
+                    self._look()
             if slot not in self._gone:
                 return [Part(slot, quota)]
             self._noticed.setdefault(slot, False)
