@@ -50,8 +50,51 @@ def _command(folder: Path, port: int, config: Path) -> list[str]:
         f"-volume.port={port + 2}", f"-filer.port={port + 3}", "-master.volumeSizeLimitMB=256", "-volume.max=200",
         "-master.volumePreallocate=false", "-master.telemetry=false", "-volume.preStopSeconds=0",
         "-s3.port.iceberg=0", "-s3.port.lance=0", "-filer=true", "-s3=true", f"-s3.port={port}", f"-s3.config={config}",
-        f"-metricsIp={HOST}", f"-metricsPort={port + METRICS}",
+        f"-metricsIp={HOST}", f"-metricsPort={port + METRICS}", "-master.electionTimeout=1s",
     ]  # fmt: skip
+
+
+class S3Server:
+    """A server over a folder, which may be killed and started again with what it holds, where it was."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.port = folder, _ports()
+        self._config = folder / "s3.json"
+        self._access, self._secret = secrets.token_hex(8), secrets.token_hex(16)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.allow(["Admin", "Read", "List", "Tagging", "Write"])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Endpoint, credentials and region, as tools look for them."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://{HOST}:{self.port}",
+            "AWS_ACCESS_KEY_ID": self._access,
+            "AWS_SECRET_ACCESS_KEY": self._secret,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_REGION": "us-east-1",
+        }
+
+    def allow(self, actions: list[str]) -> None:
+        """What the credentials may do, from the next start on."""
+        keys = [{"accessKey": self._access, "secretKey": self._secret}]
+        self._config.touch(mode=0o600)
+        self._config.write_text(json.dumps({"identities": [{"name": "test", "credentials": keys, "actions": actions}]}))
+
+    def start(self) -> None:
+        """Raises RuntimeError when the server does not come up within a minute."""
+        command = _command(self.folder, self.port, self._config)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        with (self.folder / "server.log").open("a") as log:  # credentials of the environment would be let in as well
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=environment)
+        _wait(self.port, self._process, self.folder)
+
+    def kill(self) -> None:
+        """SIGKILL: what it has answered is on disk."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
 
 @contextmanager
@@ -60,30 +103,12 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
 
     Raises RuntimeError when it does not come up within a minute.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    port, access, secret = _ports(), secrets.token_hex(8), secrets.token_hex(16)
-    identity = {
-        "name": "test",
-        "credentials": [{"accessKey": access, "secretKey": secret}],
-        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
-    }
-    config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": [identity]}))
-    config.chmod(0o600)
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(_command(folder, port, config), stdout=log, stderr=log, cwd=folder)
+    server = S3Server(folder)
     try:
-        _wait(port, process, folder)
-        yield {
-            "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
-            "AWS_ACCESS_KEY_ID": access,
-            "AWS_SECRET_ACCESS_KEY": secret,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_REGION": "us-east-1",
-        }
+        server.start()
+        yield server.environment
     finally:
-        process.kill()
-        process.wait()
+        server.kill()
 
 
 def answered(environment: dict[str, str], bucket: str) -> Counter[str]:

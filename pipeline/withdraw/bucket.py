@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
+from pipeline.patience import patiently
 from pipeline.storage import Folder
 from pipeline.store import ARRAYS
 from pipeline.verify.listing import names_below
-from pipeline.withdraw.files import File, plain_files
+from pipeline.withdraw.files import File, plain_files, read_part
 
 AT_ONCE = 16
 A_REQUEST = 1000
@@ -46,15 +47,24 @@ class BucketFiles:
             return f"the bucket keeps versions, which may not be listed (s3:ListBucketVersions: {listed})", False
         return "", True
 
-    def _call(self, what: str, **how: Any) -> dict[str, Any]:
+    def _request(self, what: str, **how: Any) -> dict[str, Any]:
         reply: dict[str, Any] = self.folder.fs.call_s3(what, Bucket=self.bucket, **how)
         return reply
+
+    def _call(self, what: str, **how: Any) -> dict[str, Any]:
+        """The reply to a request that may be made twice; storage that is away is waited for."""
+
+        def call() -> dict[str, Any]:
+            with self.folder.explained():
+                return self._request(what, **how)
+
+        return patiently(call)
 
     def _ask(self, what: str, **how: Any) -> dict[str, Any] | str:
         """The reply to a request, or in words why the storage refuses it; raises StorageError when it is silent."""
         with self.folder.explained():
             try:
-                return self._call(what, **how)
+                return self._request(what, **how)
             except PermissionError:
                 return "not permitted"
             except OSError as error:
@@ -75,8 +85,7 @@ class BucketFiles:
     def _versions(self, prefix: str) -> Iterator[File]:
         more: dict[str, str] = {}
         while True:
-            with self.folder.explained():
-                page = self._call("list_object_versions", Prefix=self.root + prefix, **more)
+            page = self._call("list_object_versions", Prefix=self.root + prefix, **more)
             for kind in ("Versions", "DeleteMarkers"):
                 for entry in page.get(kind) or ():
                     name, size = entry["Key"][len(self.root) :], int(entry.get("Size") or 0)
@@ -87,9 +96,7 @@ class BucketFiles:
 
     def read(self, file: File, start: int, end: int) -> bytes:
         """Some bytes of one version of a file."""
-        with self.folder.explained():
-            path = self.folder.at(file.name)
-            return bytes(self.folder.fs.cat_file(path, version_id=file.version, start=start, end=end))
+        return read_part(self.folder, file.name, start, end, version_id=file.version)
 
     def delete(self, files: Iterable[File]) -> None:
         """Delete these versions; what is refused is hidden at least, and noted in `left`."""
@@ -108,8 +115,7 @@ class BucketFiles:
         objects = [
             {"Key": self.root + file.name, **({"VersionId": file.version} if file.version else {})} for file in files
         ]
-        with self.folder.explained():
-            reply = self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
+        reply = self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
         why = {(error["Key"], error.get("VersionId")): error.get("Code", "") for error in reply.get("Errors") or ()}
         keys = ((file, (self.root + file.name, file.version)) for file in files)
         return [(file, why[key]) for file, key in keys if key in why]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from pipeline.patience import patiently
 from pipeline.storage import Folder
 from pipeline.store import Store
 from pipeline.verify.listing import names_below
@@ -91,8 +92,7 @@ class PlainFiles:
 
     def read(self, file: File, start: int, end: int) -> bytes:
         """Some bytes of a file."""
-        with self.folder.explained():
-            return bytes(self.folder.fs.cat_file(self.folder.at(file.name), start=start, end=end))
+        return read_part(self.folder, file.name, start, end)
 
     def delete(self, files: Iterable[File]) -> None:
         """Delete files."""
@@ -121,3 +121,13 @@ def plain_files(folder: Folder) -> Iterator[File]:
             yield from (File(below, size) for below, size in names_below(folder, name))
         elif name:
             yield File(name, int(entry["size"] or 0))
+
+
+def read_part(folder: Folder, name: str, start: int, end: int, **how: Any) -> bytes:
+    """Some bytes of a file; storage that is away is waited for. Raises FileNotFoundError."""
+
+    def read() -> bytes:
+        with folder.explained():
+            return bytes(folder.fs.cat_file(folder.at(name), start=start, end=end, **how))
+
+    return patiently(read)
