@@ -175,7 +175,8 @@ def stream(tasks: Iterable[SomeTask], workers: int | None = None) -> Generator[t
             limit = workers or max(2 * nodes.cpus, AT_LEAST)
             while waiting and len(running) < limit:
                 attempt = waiting.popleft()
-                options = remote.options(num_cpus=1, max_retries=0, memory=nodes.declared(attempt))
+                kind, memory = type(attempt.task).__name__, nodes.declared(attempt)  # Ray's pages sum up by the name
+                options = remote.options(name=kind, num_cpus=1, max_retries=0, memory=memory)
                 reference = options.remote(attempt.task)
                 running[reference] = attempt
                 stragglers.began(reference)

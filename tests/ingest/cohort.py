@@ -31,7 +31,11 @@ BAD = {
     "1000077_90001_0_0.cwa": "--max-days",
 }
 MAP = "name,participant\nanna.smith/*,Anna Smith\n1000022_90001_0_0.cwa,Ben\nclara/*,Clara\n10000[4-7]*,Dora\n"
+NAMING = ("anna", "smith", "clara", "90001", "10000")
+"""Parts of the names, which nothing that a run says may hold."""
 HOUR = 1 / 24
+LONG = tuple(f"100004{number}_90001_0_0.cwa" for number in range(6))
+"""Recordings of a whole day, which crosses a midnight."""
 
 
 def make(folder: Path) -> None:
@@ -53,6 +57,13 @@ def make(folder: Path) -> None:
     long.write_bytes(long.read_bytes() + plain.read_bytes()[1024:])
     plain.unlink()
     (folder / "notes.txt").write_text("these are nobody's")
+
+
+def make_long(folder: Path) -> None:
+    """Write recordings that take a worker some tenths of a second each; all hold the same."""
+    simulate_recording(folder / LONG[0], 0, 5, days=1)
+    for name in LONG[1:]:
+        (folder / name).hardlink_to(folder / LONG[0])
 
 
 def settings(folder: Path, store: Path | str, **more: object) -> IngestSettings:

@@ -41,6 +41,25 @@ def undisturbed(ray_here: str, cohort_folder: Path) -> Path:
     return store
 
 
+@pytest.fixture(scope="session")
+def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings that take a while; not to be changed."""
+    folder = tmp_path_factory.mktemp("long") / "recordings"
+    folder.mkdir()
+    cohort.make_long(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def long_undisturbed(ray_here: str, long_folder: Path) -> Path:
+    """The store of a run over them that nothing has disturbed; not to be changed."""
+    from ingest.run.driver import run_ingest
+
+    store = long_folder.parent / "undisturbed"
+    run_ingest(cohort.settings(long_folder, store))
+    return store
+
+
 @pytest.fixture
 def copies(cohort_folder: Path, undisturbed: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Recordings and their finished store, to be changed."""

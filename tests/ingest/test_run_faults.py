@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,42 +23,7 @@ from ingest.settings import SignalSettings
 from pipeline.errors import UserError
 from tests.ingest import cohort
 from tests.ingest.cohort import KEY
-
-ROOT = Path(__file__).parents[2]
-
-
-def start(recordings: Path, store: Path, ray: str | None = None) -> subprocess.Popen[str]:
-    """`python -m ingest` as a process group of its own, on the Ray at an address or one that it starts."""
-    settings = cohort.settings(recordings, store)
-    command = [sys.executable, "-m", "ingest", "--recordings", settings.recordings, "--store", settings.store]
-    command += ["--participants", str(settings.participants), "--key-file", str(settings.key_file)]
-    command += ["--ray-address", ray] if ray else ["--workers", "2"]
-    return subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
-
-
-def when(process: subprocess.Popen[str], condition: Callable[[], bool], number: int) -> int:
-    """Send a signal to the whole group as soon as a condition holds; gives the exit status."""
-    while not condition():
-        if process.poll() is not None:
-            raise AssertionError(f"it ended too soon: {process.communicate()}")
-        time.sleep(0.002)
-    os.killpg(process.pid, number)
-    return process.wait()
-
-
-def commits(store: Path, table: str) -> int:
-    """Commits of a table so far, the one that made it included."""
-    return len(list((store / "tables" / table / "_delta_log").glob("*.json")))
-
-
-def finish(recordings: Path, store: Path, ray: str | None = None) -> str:
-    """Run to the end and give the summary."""
-    process = start(recordings, store, ray)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    return out
+from tests.ingest.runs import assert_as_if_undisturbed, commits, finish, start, when
 
 
 def test_killed_again_and_again_it_ends_as_if_undisturbed(
@@ -76,13 +39,13 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(
     for moment in moments:
         assert when(start(cohort_folder, store, ray_here), moment, signal.SIGKILL) == -signal.SIGKILL
     assert "4 recordings done" in finish(cohort_folder, store)
-    assert cohort.rows(store) == cohort.rows(undisturbed)
-    assert cohort.objects(store) == cohort.objects(undisturbed)
-    for name in cohort.objects(store):
-        assert (store / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert_as_if_undisturbed(store, undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_stopped_politely_it_says_so_and_goes_on_later(
     number: signal.Signals, cohort_folder: Path, undisturbed: Path, ray_here: str, tmp_path: Path
 ) -> None:
@@ -94,7 +57,7 @@ def test_stopped_politely_it_says_so_and_goes_on_later(
     assert "Traceback" not in errors
     assert list((store / "lease").glob("*.released"))
     assert "done" in finish(cohort_folder, store, ray_here)
-    assert cohort.rows(store) == cohort.rows(undisturbed)
+    assert_as_if_undisturbed(store, undisturbed)
 
 
 @pytest.mark.usefixtures("ray_here")

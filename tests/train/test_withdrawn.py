@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UserError
 from pipeline.store import MissingDay, Store
+from pipeline.withdraw.forget import forget
 from tests.train.days import MadeDays, write_store
 from tests.train.test_train import alone, command, run, wait_for
 from train import checkpoint as ck
@@ -41,17 +42,8 @@ def slots_of(number: int) -> list[int]:
 
 
 def withdraw(url: str, numbers: list[int]) -> None:
-    """What `persondays withdraw` leaves: a note, no rows, no objects, no older version of the table."""
-    store = Store.open(url)
-    people = [person(number) for number in numbers]
-    store.withdrawals.begin(people, date(2026, 3, 4))
-    store.person_days.forget(people)
-    for number in numbers:
-        store.delete_days(slots_of(number))
-    kept = store.person_days.begin_anew()
-    folder = store.person_days.folder
-    folder.delete(sorted(set(folder.names()) - kept, key=lambda name: not name.startswith("_delta_log")))
-    store.withdrawals.complete(people, date(2026, 3, 4))
+    """As `persondays withdraw` does: a note, rows, objects, older versions of the tables."""
+    forget(Store.open(url), [person(number) for number in numbers], date(2026, 3, 4))
 
 
 def members_of(count: int, rng: np.random.Generator) -> tuple[Members, np.ndarray[Any, np.dtype[np.int64]]]:
