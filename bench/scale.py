@@ -3,8 +3,9 @@
     python bench/scale.py [--recordings 100000] [--people 100000] [--out runs/bench/scale]
 
 Recordings of one simulated minute (twenty different files under many names) go through the real command, and
-through it again with nothing to do; then tables of a population are written and opened, queried and looked
-at as a driver does. One table on standard output, the figures in `scale.json`.
+through it again with nothing to do; then tables of a population are written and opened, queried, looked at as a
+driver does, and people withdrawn from them (who have rows, but no objects). One table on standard output, the
+figures in `scale.json`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,14 @@ from pipeline.identity import Key, write_new_key
 from pipeline.schemas import SCHEMAS
 from pipeline.store import Store
 from pipeline.tables import Table
+from pipeline.withdraw.forget import forget
+from pipeline.withdraw.prove import prove
 
 ROOT = Path(__file__).resolve().parents[1]
 MINUTE = 1 / 1440
 DIFFERENT, A_FOLDER = 20, 1000
 DAYS_EACH = 7
+WITHDRAW = 10
 
 
 def main() -> None:
@@ -137,6 +142,12 @@ def tables(folder: Path, people: int) -> dict[str, Any]:
         standing.add_plan(opened.plan.read().to_pylist())
     assert selected
     assert standing.end_of_plan == people * DAYS_EACH
+    gone = rows["plan"]["participant"][:WITHDRAW].to_pylist()
+    with timed(timings, f"withdraw {WITHDRAW} people"):
+        found = forget(opened, gone, date.today())
+    assert found.person_days == WITHDRAW * DAYS_EACH
+    with timed(timings, "prove it"):
+        prove(opened)
     return {"rows of person_days": people * DAYS_EACH, **{f"s, {name}": value for name, value in timings.items()}}
 
 
