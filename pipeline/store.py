@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from pipeline.identity import Key
 from pipeline.patience import patiently
 from pipeline.person_day import PersonDay
 from pipeline.settings import fingerprint
+from pipeline.shard import blosc, encode_plain, encode_signal
 from pipeline.storage import Folder
 from pipeline.tables import Table
 from pipeline.withdrawals import NAME as WITHDRAWN
@@ -123,11 +124,19 @@ class Store:
     def reopen(self) -> None:
         """Forget array handles: their length is what it was when they were opened."""
         self.__dict__.pop("_arrays", None)
+        self.__dict__.pop("_signal", None)
+
+    @cached_property
+    def _signal(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.folder.read("signal/zarr.json"))
+        return found
 
     @property
     def codec(self) -> str:
-        """How the signal is compressed: lz4 or zstd."""
-        return str(self._arrays["signal"].compressors[0].cname.value)
+        """How the arrays are compressed: lz4 or zstd."""
+        (sharding,) = self._signal["codecs"]
+        chain = {codec["name"]: codec["configuration"] for codec in sharding["configuration"]["codecs"][:2]}
+        return str(chain["blosc"]["cname"])
 
     @property
     def length(self) -> int:
@@ -148,14 +157,17 @@ class Store:
 
     def write_day(self, slot: int, day: PersonDay) -> None:
         """Put a person-day into its slot: the same values give the same bytes, whoever writes."""
-
-        def write() -> None:
-            with self.folder.explained():
-                self._arrays["signal"][slot] = day.signal_CT
-                self._arrays["motion"][slot] = day.motion_S
-                self._arrays["state"][slot] = day.state_S
-
-        patiently(write)
+        if slot >= self._signal["shape"][0]:
+            self.reopen()
+        if not 0 <= slot < self._signal["shape"][0]:
+            raise IndexError(f"slot {slot} of a store of {self._signal['shape'][0]}")
+        compressor = blosc(self.codec)
+        for name, data in (
+            (f"signal/c/{slot}/0/0", encode_signal(day.signal_CT, compressor)),
+            (f"motion/c/{slot}/0", encode_plain(day.motion_S, compressor)),
+            (f"state/c/{slot}/0", encode_plain(day.state_S, compressor)),
+        ):
+            patiently(partial(self.folder.write, name, data))
 
     def sweep(self, slot: int) -> None:
         """Remove what a killed writer left unfinished in a slot; object storage leaves nothing."""

@@ -1,6 +1,6 @@
 """How many requests an ingest run makes to object storage, by kind: counted once, checked by a test.
 
-`tests/ingest/test_capacity.py` compares these counts with what a real S3 server has answered. Storage
+`tests/ingest/test_capacity_requests.py` compares these counts with what a real S3 server has answered. Storage
 prices LIST like PUT and HEAD like GET, so four kinds are enough.
 """
 
@@ -36,10 +36,10 @@ class Requests:
 
 PROBE = Requests(get=3)
 """A plain recording: its size, its head, its tail."""
-OPEN_STORE = Requests(get=11, list=1)
+OPEN_STORE = Requests(get=5, list=1)
 """What a task does before its first day: the store's metadata, and a look at the lease."""
-PERSON_DAY = Requests(get=1, list=1, put=3)
-"""Three objects; whether the first was there is asked."""
+PERSON_DAY = Requests(put=3)
+"""Three objects, each put whole."""
 COMMIT = Requests(get=6, list=10, put=4)
 """Two tables, a row file and a log entry each, and the look at the lease."""
 RUN = Requests(get=100, list=70, put=20)

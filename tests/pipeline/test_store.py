@@ -7,11 +7,13 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numcodecs
 import numpy as np
 import pyarrow as pa
 import pytest
+import zarr
 
 from pipeline import grid
 from pipeline.errors import UserError
@@ -111,6 +113,31 @@ def test_the_same_values_give_the_same_bytes(store: Store) -> None:
     assert [shard.read_bytes() for shard in shards[:2]] != first[:2]
     store.write_day(0, a_day(1))
     assert [shard.read_bytes() for shard in shards] == first
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_zarr_itself_writes_the_same_bytes(codec: Literal["lz4", "zstd"], tmp_path: Path) -> None:
+    made = Store.create(str(tmp_path / "store"), KEY, PROCESSING, codec=codec)
+    made.grow(2)
+    assert made.codec == codec
+    for hours in (1, 3, 15):
+        day = a_day(hours=hours)
+        made.write_day(0, day)
+        group = zarr.open_group(made.folder.path, mode="r+")
+        for name, values in (("signal", day.signal_CT), ("motion", day.motion_S), ("state", day.state_S)):
+            np.testing.assert_array_equal(group[name][0], values)
+            group[name][1] = values
+            below = "0/0" if name == "signal" else "0"
+            ours, theirs = (tmp_path / "store" / name / "c" / str(slot) / below for slot in (0, 1))
+            assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_slot_beyond_the_arrays_is_refused(store: Store) -> None:
+    with pytest.raises(IndexError, match="slot 3 of a store of 3"):
+        store.write_day(3, a_day())
+    Store.open(store.folder.url).grow(4)
+    store.write_day(3, a_day())
+    assert Store.open(store.folder.url).read_day(3).checksum() == a_day().checksum()
 
 
 def test_xarray_opens_it_in_g_with_nan(store: Store) -> None:
