@@ -1,82 +1,150 @@
-"""Which fault is a recording's, which the storage's and which the program's; and that none of them names anybody."""
+"""Storage that fails under a run: a server killed and back, a disk full, a permission lost. Nothing is lost by it."""
 
 from __future__ import annotations
 
-import errno
-import re
-from collections.abc import Callable
+import os
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
-from fsspec.exceptions import FSTimeoutError
-from yarl import URL
 
-from ingest.run.sources import RunFault, Source, faults_sorted
-from ingest.run.worker import place, told
-from pipeline.errors import UserError
-from pipeline.storage import Folder, StorageAway
-
-NAME = "anna smith/1234567_90001_0_0.cwa.gz"
-SOURCE = Source(NAME, "fedcba9876543210", 1, "f")
-PARTS = ("anna", "smith", "1234567", "90001")
-
-
-def unavailable() -> Exception:
-    """What the file system for http raises when a server is busy."""
-    url = URL("https://h/raw").joinpath(*NAME.split("/"))
-    return aiohttp.ClientResponseError(aiohttp.RequestInfo(url, "GET", {}, url), (), status=503)  # type: ignore[arg-type]
-
-
-def sorted_as(url: str, error: Exception) -> Exception:
-    with pytest.raises(Exception) as found, faults_sorted(Folder(url), SOURCE):  # noqa: PT011
-        raise error
-    return found.value
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        lambda: OSError(errno.EBUSY, f"slow down: {NAME}"),
-        lambda: OSError(errno.EREMOTEIO, "internal error"),
-        lambda: FSTimeoutError(NAME),
-        lambda: ConnectionResetError(errno.ECONNRESET, "reset"),
-        lambda: OSError(errno.EMFILE, "too many", NAME),
-        lambda: PermissionError(errno.EACCES, NAME),
-        unavailable,
-    ],
+from infra.s3_server import S3Server
+from tests.ingest import cohort
+from tests.ingest.runs import (
+    assert_as_if_undisturbed,
+    days_written,
+    ended_well,
+    ended_with_one_message,
+    start,
+    until,
 )
-def test_storage_that_fails_stops_the_run(fault: Callable[[], Exception]) -> None:
-    found = sorted_as("memory://raw", fault())
-    assert isinstance(found, RunFault | StorageAway)
-    assert not [part for part in PARTS if part in str(found)]
+
+DONE = f"{len(cohort.LONG)} recordings done, 0 rejected"
+OF_THE_PLACE = ("source",)
+"""Columns that tell the state of a file where it stands: on S3 another than on a disk."""
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.EIO])
-def test_a_machine_that_fails_stops_the_run(number: int, tmp_path: Path) -> None:
-    assert isinstance(sorted_as(str(tmp_path), OSError(number, "x", NAME)), RunFault)
+@pytest.fixture
+def server(tmp_path: Path, long_folder: Path) -> Iterator[S3Server]:
+    """A server that holds the recordings, in the environment."""
+    import s3fs
+
+    before = dict(os.environ)
+    server = S3Server(tmp_path / "s3")
+    server.start()
+    os.environ.update(server.environment)
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        fs = s3fs.S3FileSystem()
+        fs.mkdir("cohort")
+        fs.put(str(long_folder), "cohort/raw", recursive=True)
+        yield server
+    finally:
+        server.kill()
+        s3fs.S3FileSystem.clear_instance_cache()
+        os.environ.clear()
+        os.environ.update(before)
 
 
-@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.EINVAL])
-def test_a_file_that_cannot_be_read_is_the_recordings_fault(number: int, tmp_path: Path) -> None:
-    found = sorted_as(str(tmp_path), OSError(number, "x", NAME))
-    assert isinstance(found, UserError)
-    assert not isinstance(found, RunFault)
-    assert not [part for part in PARTS if part in str(found)]
+class Bucket:
+    """A run from and to a bucket."""
+
+    raw, store = "s3://cohort/raw", "s3://cohort/store"
+
+    def __init__(self, long_folder: Path) -> None:
+        settings = cohort.settings(long_folder, self.store)
+        self.flags = ["--key-file", str(settings.key_file), "--participants", str(settings.participants)]
+
+    def start(self) -> subprocess.Popen[str]:
+        """A run on a Ray of its own, whose workers have the environment of now."""
+        return start(self.raw, self.store, None, *self.flags)
+
+    def days_written(self) -> int:
+        """Person-days whose last object is there."""
+        import s3fs
+
+        fs = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+        return len(fs.glob("cohort/store/state/c/*/0"))
 
 
-def test_other_faults_pass(tmp_path: Path) -> None:
-    error = KeyError("x")
-    assert sorted_as(str(tmp_path), error) is error
+def test_a_server_killed_and_started_again_is_waited_for(
+    server: S3Server, long_folder: Path, long_undisturbed: Path
+) -> None:
+    bucket = Bucket(long_folder)
+    run = bucket.start()
+    until(lambda: bucket.days_written() > 0, run)
+    server.kill()
+    time.sleep(5)
+    server.start()
+    assert DONE in ended_well(run)
+    assert_as_if_undisturbed(bucket.store, long_undisturbed, but=OF_THE_PLACE)
 
 
-def test_a_fault_of_the_program_tells_its_place_and_nobodys_name() -> None:
-    with pytest.raises(FileNotFoundError) as missing:
-        Folder("memory://").read(NAME)
-    assert re.fullmatch(r"fault of the program, FileNotFoundError at pipeline\.storage:\d+", place(missing.value))
-    error = RuntimeError(f"no 1234567 of Anna%20Smith: {SOURCE.name!r}, {unavailable()}")
-    error.__cause__ = missing.value
-    text = told(error, SOURCE)
-    assert "FileNotFoundError" in text
-    assert "RuntimeError: no <name> of" in text
-    assert not [part for part in PARTS if part in text.lower()]
+@pytest.mark.slow
+def test_a_bucket_that_may_no_longer_be_written_stops_the_run_and_no_more(
+    server: S3Server, long_folder: Path, long_undisturbed: Path
+) -> None:
+    bucket = Bucket(long_folder)
+    run = bucket.start()
+    until(lambda: bucket.days_written() > 0, run)
+    server.kill()
+    server.allow(["Read", "List"])
+    server.start()
+    assert "not permitted" in ended_with_one_message(run)
+    server.kill()
+    server.allow(["Admin", "Read", "List", "Tagging", "Write"])
+    server.start()
+    assert "recordings done, 0 rejected" in ended_well(bucket.start())
+    assert_as_if_undisturbed(bucket.store, long_undisturbed, but=OF_THE_PLACE)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of a few MB: room for some person-days of the cohort."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        _mount("-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk))
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this user may not mount a file system")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, capture_output=True)
+
+
+def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
+    small_disk: Path, long_folder: Path, long_undisturbed: Path, ray_here: str
+) -> None:
+    store = small_disk / "store"
+    message = ended_with_one_message(start(long_folder, store, ray_here))
+    assert "No space left on device" in message
+    assert days_written(store) > 0
+    _mount("-o", "remount,size=1g", str(small_disk))
+    assert "recordings done, 0 rejected" in ended_well(start(long_folder, store, ray_here))
+    assert_as_if_undisturbed(store, long_undisturbed)
+
+
+@pytest.mark.slow
+def test_a_disk_that_turns_read_only_stops_the_run_and_no_more(
+    small_disk: Path, long_folder: Path, long_undisturbed: Path, ray_here: str
+) -> None:
+    store = small_disk / "store"
+    _mount("-o", "remount,size=1g", str(small_disk))
+    run = start(long_folder, store, ray_here, "--workers", "1")
+    until(lambda: days_written(store) > 0, run)
+    until(lambda: _turned("ro", small_disk), run)
+    assert "read-only" in ended_with_one_message(run).lower()
+    assert _turned("rw", small_disk)
+    assert "recordings done, 0 rejected" in ended_well(start(long_folder, store, ray_here))
+    assert_as_if_undisturbed(store, long_undisturbed)
+
+
+def _turned(how: str, disk: Path) -> bool:
+    """Whether the file system took it: it does not while a file is being written."""
+    command = ["mount", "-o", f"remount,{how}", str(disk)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

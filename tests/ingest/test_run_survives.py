@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from ingest.run.cluster import OBJECT_STORE_BYTES
 from tests.ingest import cohort
 from tests.ingest.runs import (
     assert_as_if_undisturbed,
+    commits,
     days_written,
     ended_well,
+    ended_with_one_message,
+    finish,
     kill_worker,
     start,
     until,
 )
+
+DONE = f"{len(cohort.LONG)} recordings done, 0 rejected"
 
 
 class Steps:
@@ -55,5 +69,94 @@ def test_a_worker_killed_in_each_step_costs_nothing(
         done = days_written(store)
         kill_worker(run, "ray::IngestTask", at=step)
         until(lambda done=done: days_written(store) > done, run)  # so that none loses three
-    assert f"{len(cohort.LONG)} recordings done, 0 rejected" in ended_well(run)
+    assert DONE in ended_well(run)
+    assert_as_if_undisturbed(store, long_undisturbed)
+
+
+def test_a_second_driver_is_told_and_the_first_goes_on(
+    long_folder: Path, long_undisturbed: Path, ray_here: str, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    first = start(long_folder, store, ray_here, "--workers", "1")
+    until(lambda: days_written(store) > 0, first)
+    message = ended_with_one_message(start(long_folder, store, ray_here))
+    assert "another run is writing this store" in message
+    assert DONE in ended_well(first)
+    assert_as_if_undisturbed(store, long_undisturbed)
+
+
+@pytest.fixture
+def three_nodes() -> Iterator[Any]:
+    """A cluster of a head without CPUs and two nodes with one each."""
+    from ray.cluster_utils import Cluster
+
+    common = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **common})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, **common)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_node_that_goes_is_replaced_by_those_left(
+    long_folder: Path, long_undisturbed: Path, three_nodes: Any, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    run = start(long_folder, store, three_nodes.address)
+    until(lambda: days_written(store) > 1, run)
+    three_nodes.remove_node(next(iter(three_nodes.worker_nodes)), allow_graceful=False)
+    assert DONE in ended_well(run)
+    assert_as_if_undisturbed(store, long_undisturbed)
+
+
+@pytest.mark.slow
+def test_a_cluster_may_lose_all_its_nodes_and_get_new_ones(
+    long_folder: Path, long_undisturbed: Path, three_nodes: Any, tmp_path: Path
+) -> None:
+    """As on a spot market: more nodes go under a recording than workers may die of it."""
+    store = tmp_path / "store"
+    run = start(long_folder, store, three_nodes.address)
+    for _ in range(4):
+        before = days_written(store)
+        until(lambda before=before: days_written(store) > before, run)
+        for node in list(three_nodes.worker_nodes):
+            three_nodes.remove_node(node, allow_graceful=False)
+        three_nodes.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False)
+    assert DONE in ended_well(run)
+    assert_as_if_undisturbed(store, long_undisturbed)
+
+
+@pytest.mark.slow
+def test_a_driver_killed_ten_times_at_any_moment(
+    long_folder: Path, long_undisturbed: Path, ray_here: str, tmp_path: Path
+) -> None:
+    store, moments = tmp_path / "store", random.Random(0)
+    for _ in range(10):
+        run = start(long_folder, store, ray_here)
+        time.sleep(moments.uniform(0.2, 8.0))
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
+    finish(long_folder, store, ray_here)
+    assert_as_if_undisturbed(store, long_undisturbed)
+
+
+@pytest.mark.slow
+def test_a_driver_stopped_past_its_lease_is_replaced_and_does_no_harm(
+    long_folder: Path, long_undisturbed: Path, ray_here: str, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    first = start(long_folder, store, ray_here, "--workers", "1")
+    until(lambda: days_written(store) > 0, first)
+    os.killpg(first.pid, signal.SIGSTOP)
+    try:
+        assert DONE in finish(long_folder, store, ray_here)
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
+    versions = [commits(store, table) for table in ("plan", "person_days", "recordings")]
+    assert "another run took this store over (epoch 2, ours was 1)" in ended_with_one_message(first)
+    assert [commits(store, table) for table in ("plan", "person_days", "recordings")] == versions
     assert_as_if_undisturbed(store, long_undisturbed)
