@@ -1,7 +1,8 @@
-"""The bytes of a person-day's objects, as Zarr v3 reads them (docs/store.md), made without going through zarr.
+"""The bytes of a person-day's objects, as Zarr v3 has them (docs/store.md), made and read without going through zarr.
 
 zarr hands 24 chunks of a shard one by one through an event loop and asks the storage before it writes; here a
-day is compressed in one pass on the caller's thread, and put whole. What zarr reads back is tested to be the same.
+day is compressed in one pass on the caller's thread, and single hours are read. That zarr writes the same bytes
+and reads the same values is tested.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from pipeline.grid import FILL, TICKS_PER_DAY, TICKS_PER_HOUR
 
 HOURS = TICKS_PER_DAY // TICKS_PER_HOUR
+INDEX_BYTES = HOURS * 16 + 4
 EMPTY = np.uint64(2**64 - 1)
 """Offset and length, in a shard's index, of a chunk that is not there because it holds nothing but fill."""
+BLOSC_HEADER = 16
 
 numcodecs.blosc.use_threads = False  # one task, one core: parallel are the tasks
 
@@ -51,3 +54,33 @@ def encode_plain(values: NDArray[Any], compressor: numcodecs.Blosc) -> bytes:
 
 def _with_checksum(data: bytes) -> bytes:
     return data + int(google_crc32c.value(data)).to_bytes(4, "little")
+
+
+class Damaged(ValueError):
+    """Bytes that are not what was written."""
+
+
+def read_index(tail: bytes) -> NDArray[np.uint64]:
+    """Offset and length of each hour's chunk, (24, 2), from a shard's last INDEX_BYTES bytes. Raises Damaged."""
+    if len(tail) != INDEX_BYTES:
+        raise Damaged(f"a shard ends with an index of {INDEX_BYTES} bytes, found {len(tail)}")
+    return _checked(tail).view("<u8").reshape(HOURS, 2)
+
+
+def decode(chunk: bytes | memoryview, out: NDArray[Any]) -> None:
+    """Put a chunk's values into an array of their type and shape. Raises Damaged."""
+    data = _checked(chunk)
+    if data.size < BLOSC_HEADER or int.from_bytes(data[4:8].tobytes(), "little") != out.nbytes:
+        raise Damaged(f"expected a chunk of {out.nbytes} bytes")
+    try:
+        numcodecs.blosc.decompress(data, out)
+    except RuntimeError as error:
+        raise Damaged(str(error)) from None
+
+
+def _checked(data: bytes | memoryview) -> NDArray[np.uint8]:
+    """The bytes before the checksum that ends them, if it agrees."""
+    held = np.frombuffer(data, np.uint8)
+    if held.size < 4 or int(google_crc32c.value(held[:-4])) != int.from_bytes(held[-4:].tobytes(), "little"):
+        raise Damaged("a checksum (crc32c) does not agree")
+    return held[:-4]

@@ -30,3 +30,19 @@ def train(
     from train.trainer import train as run
 
     return run(load_recipe(recipe, set_), store, checkpoints, resume.value, logs)
+
+
+def bench_stream(
+    store: str = typer.Option(..., help="The window store to stream from; any fsspec URL."),
+    recipe: str = typer.Option("harnet10", help="A recipe, for what it says of data and batch."),
+    seconds: float = typer.Option(20.0, min=1.0, help="How long to stream."),
+    gpu_windows_s: float | None = typer.Option(
+        None, min=1e-6, help="Windows a second that one of your GPUs trains: tells how many this feeds."
+    ),
+    set_: list[str] = typer.Option([], "--set", help="Override a setting: data.threads=8, as often as you like."),
+) -> None:
+    """Stream windows from a store as training does, without training: what your storage and this machine give."""
+    from train.recipe import load_recipe
+    from train.windows.measure import measure
+
+    typer.echo(measure(load_recipe(recipe, set_), store, seconds).text(gpu_windows_s))

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 MASK = 0xFFFFFFFF
@@ -36,6 +38,7 @@ class Purpose(IntEnum):
     JITTER = 10
     CONTROL = 11
     SPLIT = 12
+    DAY_CHOICE = 13
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
@@ -50,6 +53,22 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
         c0, c1, c2, c3 = (p1 >> 32 & MASK) ^ c1 ^ k0, p1 & MASK, (p0 >> 32 & MASK) ^ c3 ^ k1, p0 & MASK
         k0, k1 = k0 + _WEYL[0] & MASK, k1 + _WEYL[1] & MASK
     return c0, c1, c2, c3
+
+
+Four = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
+
+
+@njit(cache=True, nogil=True)
+def philox_one(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Four:
+    """The same four words for one counter and key, compiled, for use in compiled loops."""
+    mask, shift = np.uint64(MASK), np.uint64(32)
+    d0, d1, d2, d3 = np.uint64(c0) & mask, np.uint64(c1) & mask, np.uint64(c2) & mask, np.uint64(c3) & mask
+    e0, e1 = np.uint64(k0), np.uint64(k1)
+    for _ in range(10):
+        p0, p1 = d0 * np.uint64(_MULTIPLIERS[0]), d2 * np.uint64(_MULTIPLIERS[1])
+        d0, d1, d2, d3 = (p1 >> shift) ^ d1 ^ e0, p1 & mask, (p0 >> shift) ^ d3 ^ e1, p0 & mask
+        e0, e1 = (e0 + np.uint64(_WEYL[0])) & mask, (e1 + np.uint64(_WEYL[1])) & mask
+    return d0, d1, d2, d3
 
 
 def round_key(seed: int, lane: Tensor | int, round_: Tensor | int) -> tuple[Tensor, Tensor]:

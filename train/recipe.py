@@ -33,15 +33,28 @@ class DataSettings:
     days_per_pool: int = 4
     min_wear_hours: float = 1.0
     where: str | None = None
+    """SQL over the table of person-days, as in "device = 'AX3' and wear_hours > 16"."""
+    max_participants: int | None = None
+    """Draw from so many people only: of two such numbers, all of the smaller are among the larger."""
+    one_day_per_participant: bool = False
+    """A round visits one day of every person, another in each."""
+    min_spacing_s: int = 1
+    """Least seconds between two starts in a day's draw."""
     control: Literal["none", "noise", "phase"] = "none"
     """Train on a control instead: each window becomes noise, or keeps only its spectrum."""
-    threads: int = 2
+    threads: int | None = None
+    """That read and draw pools; None: 2, and 8 from object storage."""
+    cache: Path | None = None
+    """A folder of the node's own disk for objects fetched from object storage, shared by its processes."""
+    cache_gb: float = 100.0
+    skip_damaged: bool = False
+    """Let other days give the windows of those that cannot be read, instead of stopping."""
 
     def __post_init__(self) -> None:
         if self.seconds not in DEFAULT_WINDOWS_PER_DAY:
             raise ValueError(f"seconds: expected one of 5, 10, 30, found {self.seconds}")
-        for name in ("lanes", "days_per_pool", "threads", "quota"):
-            if getattr(self, name) < 1:
+        for name in ("lanes", "days_per_pool", "quota", "max_participants", "min_spacing_s", "threads"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
 
     @property

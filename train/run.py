@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from pipeline.day_reader import DayReader
+from pipeline.disk_cache import DiskCache
 from pipeline.errors import UserError
 from pipeline.settings import plain
 from pipeline.storage import Folder
@@ -17,17 +19,25 @@ from train.model import Model
 from train.networks import make_network
 from train.objectives import Objective, make_objective
 from train.processes import Processes
-from train.recipe import Recipe
-from train.windows.lanes import deal, lane_count, owned, per_step, quotas
+from train.recipe import DataSettings, Recipe
+from train.windows.feed import Feed
+from train.windows.lanes import owned, per_step
 from train.windows.members import Members, held_out, select
-from train.windows.stream import Stream, Windows
+from train.windows.plan import make_plan
+from train.windows.pool import Windows
+from train.windows.stream import Stream
 from train.windows.validation import draw_validation
 from train.windows.withdrawn import Substitutes, told_of_version
 
 if TYPE_CHECKING:
     from pipeline.store import Store
 
-FREE_TO_CHANGE = ("windows", "validate_every", "save_every", "keep", "patience", "threads", "compile")
+FREE_TO_CHANGE = {
+    "name",
+    *(f"data.{name}" for name in ("threads", "cache", "cache_gb", "skip_damaged")),
+    *(f"run.{name}" for name in ("windows", "validate_every", "save_every", "keep", "patience", "threads", "compile")),
+}
+"""Settings that do not decide what is learned."""
 PACKAGES = ("persondays", "torch", "numpy", "zarr", "numcodecs")
 
 
@@ -55,14 +65,20 @@ class Run:
     moved: dict[str, Any] = field(default_factory=dict)
     """The stream `before` and `now`, where the checkpoint's version of the tables went with people who withdrew."""
 
+    def __post_init__(self) -> None:
+        self.feed = Feed(self.stream, self.processes.device)
+
     @property
     def seen(self) -> int:
         """Windows seen by all processes together."""
         return self.step * self.recipe.run.batch
 
-    def newly_withdrawn(self) -> list[int]:
-        """Slots, on any process, whose people withdrew and that were not told before; all processes ask together."""
-        return sorted(slot for slots in self.processes.all(self.substitutes.news()) for slot in slots)
+    def newly_gone(self) -> dict[str, list[int]]:
+        """Slots "withdrawn" and "damaged", on any process, that were not told before; all processes ask together."""
+        gone = sorted(news for each in self.processes.all(self.substitutes.news()) for news in each)
+        told = {"withdrawn": [slot for slot, damaged in gone if not damaged]}
+        told["damaged"] = [slot for slot, damaged in gone if damaged]
+        return {name: slots for name, slots in told.items() if slots}
 
 
 def choose_start(
@@ -95,7 +111,7 @@ def _comparable(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
     for name, value in settings.items():
         if isinstance(value, dict):
             flat |= _comparable(value, f"{path}{name}.")
-        elif f"{path}{name}" not in {"name", "data.threads", *(f"run.{free}" for free in FREE_TO_CHANGE)}:
+        elif f"{path}{name}" not in FREE_TO_CHANGE:
             flat[path + name] = value
     return flat
 
@@ -109,18 +125,18 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
         raise UserError(f"{store.folder.url}: the checkpoints were trained on another store. Give that one.")
     before = start.state["stream"] if start else None
     table_version, gone = processes.from_first(lambda: (choose_version(store, before), store.withdrawals.people()))
-    store.person_days = store.person_days.at(table_version)
     data, seed = recipe.data, recipe.seed
+    cache = open_cache(data, store)
+    store.person_days = store.person_days.at(table_version)
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
     if before is not None:  # on a newer version of the tables, who came in since stays out
         everyone = everyone.before(before.get("slots_end", everyone.end))
     people = set(start.state["validation_participants"]) if start else held_out(everyone.of(gone, kept=False))
-    members, others = everyone.of(people, kept=False), everyone.of(people, kept=True).of(gone, kept=False)
+    others = everyone.of(people, kept=True).of(gone, kept=False)
     if not others.slots.size:
         raise UserError("all people that were held out to validate on have withdrawn: begin a new run.")
-    quota = quotas(members.starts, data.quota)
-    lane_limit = before["lanes"] if before else data.lanes
-    lanes = deal(members.slots, quota, lane_count(members.slots.size, lane_limit), seed, data.days_per_pool)
+    plan = make_plan(everyone, people, data, seed, before["lanes"] if before else None)
+    members, lanes = plan.members, plan.lanes
     share = per_step(recipe.run.batch, len(lanes), processes.world_size)
     stream_facts = {
         "table_version": table_version,
@@ -131,21 +147,23 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     facts |= {
         "stream": stream_facts,
         "validation_participants": sorted(people),
-        "participants": members.people,
+        "participants": len(members.people),
         "versions": {name: version(name) for name in PACKAGES} | {"device": str(processes.device.type)},
         "world_size": processes.world_size,
     }
     objective, model, optimizer = _build(recipe, processes.device)
-    substitutes = Substitutes(everyone, lanes, store.withdrawals.people)
+    spaced = everyone.spaced(data.min_spacing_s)
+    substitutes = Substitutes(spaced, lanes, store.withdrawals.people, data.skip_damaged, cache)
+    days, threads = DayReader(store.folder, cache), data.threads or (2 if store.folder.is_local else 8)
     validation = draw_validation(
-        store, others, data.seconds, seed, processes.rank, processes.world_size, data.threads, substitutes.withdrew
+        days, others, data.seconds, seed, processes.rank, processes.world_size, threads, substitutes.is_gone
     )
     step = start.step if start else 0
     mine = owned(lanes, processes.rank, processes.world_size)
-    stream = Stream(store, mine, share, data.seconds, step, data.threads, substitutes=substitutes)
+    stream = Stream(days, mine, share, data.seconds, step, threads, data.min_spacing_s, substitutes=substitutes)
     run = Run(
         recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, stream, substitutes, validation,
-        facts, int(quota.sum()), step,
+        facts, plan.epoch_windows, step,
     )  # fmt: skip
     if start is not None:
         ck.load_model(model, start.model)
@@ -156,6 +174,15 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     if processes.first:
         _tell(run, store, members, others)
     return run
+
+
+def open_cache(data: DataSettings, store: Store) -> DiskCache | None:
+    """The node's cache, if one is wanted, without days that the store no longer has. On a disk there is none."""
+    if data.cache is None or store.folder.is_local:
+        return None
+    cache = DiskCache(data.cache, data.cache_gb * 1e9, store.folder.url)
+    cache.keep_only(set(store.person_days.read(["slot"])["slot"].to_pylist()))
+    return cache
 
 
 def choose_version(store: Store, before: dict[str, Any] | None) -> int:
@@ -193,9 +220,9 @@ def _tell(run: Run, store: Store, members: Members, others: Members) -> None:
     if run.moved:
         print(told_of_version(**run.moved), file=sys.stderr)
     print(
-        f"{members.slots.size:,} person-days of {members.people:,} participants in {lanes} lanes, "
+        f"{members.slots.size:,} person-days of {len(members.people):,} participants in {lanes} lanes, "
         f"{run.epoch_windows:,} windows an epoch; "
-        f"{others.people:,} participants ({others.slots.size:,} days) held out.\n"
+        f"{len(others.people):,} participants ({others.slots.size:,} days) held out.\n"
         f"{network.preset} at width {network.width:g}: {parameters:,} parameters; "
         f"{run.processes.world_size} process(es) on {run.processes.device.type}; "
         + (f"going on after {run.seen:,} windows." if run.step else "starting anew."),

@@ -185,7 +185,7 @@ class Meter:
 def _step(run: Run, network: nn.Module, meter: Meter) -> dict[str, Tensor]:
     recipe, device = run.recipe, run.processes.device
     began = time.perf_counter()
-    windows = next(run.stream)
+    windows = next(run.feed)
     meter.waited += time.perf_counter() - began
     x_BCT, random = windows_in_g(windows, recipe.seed, run.counts_per_g, device)
     if recipe.data.control != "none":
@@ -219,6 +219,7 @@ def _report(run: Run, meter: Meter, log: Log | None, progress: Progress | None) 
         "rate": run.optimizer.param_groups[0]["lr"],
         "windows_per_s": (run.seen - meter.seen) / passed,
         "data_wait": meter.waited / passed,
+        "distinct_seconds": run.stream.coverage,
         **figures,
     }
     meter.reset(run.seen)
@@ -229,10 +230,10 @@ def _report(run: Run, meter: Meter, log: Log | None, progress: Progress | None) 
         )
     if log:
         log.write("train", run.step, values)
-    slots = run.newly_withdrawn()
-    if slots and log:
-        log.write("withdrawn", run.step, {"seen": run.seen, "slots": slots})
-        print(told_of_days(slots), file=sys.stderr)
+    for what, slots in run.newly_gone().items():
+        if log:
+            log.write(what, run.step, {"seen": run.seen, "slots": slots})
+            print(told_of_days(slots, what == "damaged"), file=sys.stderr)
     if progress:
         tasks = ", ".join(
             f"{name} {value['accuracy']:.2f}" for name, value in figures.items() if isinstance(value, dict)

@@ -13,7 +13,7 @@ from train.log import told
 from train.objectives import Objective
 from train.processes import Processes
 from train.random import WindowRandom
-from train.windows.stream import Windows
+from train.windows.pool import Windows
 
 Change = Callable[[Tensor, WindowRandom], Tensor]
 

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import grid
 from pipeline.identity import Key
 from pipeline.person_day import PersonDay, motion
 from pipeline.states import MEASURED, NONWEAR
 from pipeline.store import Store
+
+
+class MadeDay:
+    """A day in memory, to be read from."""
+
+    def __init__(self, day: PersonDay) -> None:
+        self.day = day
+
+    def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Motion and state of each second."""
+        return self.day.motion_S, self.day.state_S
+
+    def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
+        """Hours of the signal in which something is measured."""
+        for hour in wanted:
+            signal_CT = self.day.signal_CT[:, hour * grid.TICKS_PER_HOUR : (hour + 1) * grid.TICKS_PER_HOUR]
+            if (signal_CT != grid.FILL).any():
+                yield hour, np.ascontiguousarray(signal_CT)
 
 
 class MadeDays:
@@ -36,6 +56,10 @@ class MadeDays:
         signal[1, ticks] = ticks // 30 % 30_000
         signal[2, ticks] = ticks % 30 * random.integers(1, 40, self.seconds).repeat(30)
         return PersonDay(signal, motion(signal, state), state)
+
+    def open_day(self, slot: int) -> MadeDay:
+        """The day of a slot, as a reader gives it."""
+        return MadeDay(self.read_day(slot))
 
     def starts(self, slot: int, window_seconds: int) -> int:
         """Eligible starts of a day, counted one by one."""

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cli import run_command
+from pipeline.day_reader import DayReader
 from pipeline.errors import UserError
 from pipeline.identity import Key
 from pipeline.store import Store
@@ -145,7 +146,7 @@ def test_the_draws_are_those_of_the_run(store: Store, history: History) -> None:
     quota = quotas(members.starts, 4000)
     lanes = deal(members.slots, quota, history.start["stream"]["lanes"], 0, 4)
     lane = next(lane for lane in lanes if found.slot in lane.slots)
-    with Stream(store, [lane], lane.windows_per_round, 10, threads=1) as stream:
+    with Stream(DayReader(store.folder), [lane], lane.begin(1), 10, threads=1) as stream:
         windows = next(stream)
     starts = windows.start_B[windows.slot_B == found.slot].sort().values.numpy()
     np.testing.assert_array_equal(found.start_N[found.drawn_N], starts)

@@ -13,10 +13,11 @@ from scipy import stats
 
 from pipeline.errors import UserError
 from tests.train.days import MadeDays
-from train.random import round_key
-from train.windows.draw import cut, draw, weights
+from train.random import Purpose, round_key, words
+from train.windows.draw import arrivals, draw, own_numbers, weights
 from train.windows.lanes import Lane, deal, lane_count, owned, per_step, quotas
-from train.windows.stream import Stream, Windows
+from train.windows.pool import Part, Windows, cut, distinct_seconds, draw_pool
+from train.windows.stream import Stream
 
 SECONDS = 10
 
@@ -37,14 +38,14 @@ def test_a_round_visits_every_member_once_in_one_lane(members: int, lanes: int, 
     visited: list[int] = []
     for lane in dealt:
         for round_ in (0, 1, 5):
-            pool = lane.pool_at(round_ * lane.windows_per_round)
+            pool = lane.pool_at(lane.begin(round_))
             seen: list[int] = []
             while pool.round == round_:
                 assert 1 <= pool.slots.size <= days_per_pool
                 seen += pool.slots.tolist()
                 pool = lane.after(pool)
             assert sorted(seen) == lane.slots.tolist()
-            assert pool.first == (round_ + 1) * lane.windows_per_round
+            assert pool.first == lane.begin(round_ + 1)
         visited += seen
     assert len(set(visited)) == len(visited) == members
 
@@ -154,48 +155,82 @@ def test_resuming_at_a_step_equals_never_having_stopped(small: tuple[MadeDays, l
 def test_windows_are_cut_where_they_say_and_never_twice_in_a_round(small: tuple[MadeDays, list[Lane]]) -> None:
     days, dealt = small
     lane = dealt[0]
-    steps = 2 * lane.windows_per_round // 4 + 1
+    steps = lane.begin(2) // 4 + 1
     given_ = Windows.join(batches(days, [lane], 0, 1, 0, steps, 2))
     assert (given_.signal_BCT[:, 0] == given_.slot_B[:, None]).all()
     seconds = given_.start_B[:, None] + torch.arange(SECONDS * 30) // 30
     assert (given_.signal_BCT[:, 1] == seconds % 30_000).all()
     for round_ in (0, 1):
         mine = given_.take(given_.round_B == round_)
-        assert len(mine) == lane.windows_per_round
+        assert len(mine) == lane.windows_in(round_)
         assert max(as_set(mine).values()) == 1
         assert Counter(mine.slot_B.tolist()) == dict(zip(lane.slots.tolist(), lane.quotas.tolist(), strict=True))
     first, second = (as_set(given_.take(given_.round_B == round_)) for round_ in (0, 1))
     assert {key[2:] for key in first} != {key[2:] for key in second}
 
 
+def key_of(seed: int, lane: int, round_: int) -> tuple[int, int]:
+    first, second = round_key(seed, lane, round_)
+    return int(first), int(second)
+
+
 def test_only_eligible_seconds_are_drawn() -> None:
-    day = MadeDays().read_day(3)
-    weight = weights(day.motion_S, day.state_S, SECONDS)
-    count = MadeDays().starts(3, SECONDS)
-    assert int((weight > 0).sum()) == count
-    every = draw(weight, count, round_key(0, 0, 0), 3)
-    assert torch.equal(every, torch.nonzero(weight).flatten())
-    windows = cut(day.signal_CT, every, SECONDS)
+    days = MadeDays()
+    day, count = days.read_day(3), days.starts(3, SECONDS)
+    weight_S = weights(day.motion_S, day.state_S, SECONDS)
+    assert int((weight_S > 0).sum()) == count
+    every = draw(day.motion_S, day.state_S, SECONDS, count, key_of(0, 0, 0), 3)
+    np.testing.assert_array_equal(every, np.flatnonzero(weight_S))
+    windows = np.zeros((count, 3, SECONDS * 30), np.int16)
+    cut(days.open_day(3), every, np.arange(count), windows)
     assert (windows[:, 0] == 3).all()
-    with pytest.raises(ValueError, match="eligible starts"):
-        draw(weight, count + 1, round_key(0, 0, 0), 3)
+    with pytest.raises(ValueError, match="to give"):
+        draw(day.motion_S, day.state_S, SECONDS, count + 1, key_of(0, 0, 0), 3)
 
 
-def test_weights_are_the_mean_motion_of_the_window() -> None:
-    day = MadeDays().read_day(5)
-    weight = weights(day.motion_S, day.state_S, SECONDS).numpy()
-    for start in np.flatnonzero(weight)[::37]:
-        assert weight[start] == pytest.approx(
-            max(day.motion_S[start : start + SECONDS].mean(dtype=float), 1e-6), rel=1e-6
-        )
+@given(st.integers(0, 100), st.sampled_from([1, 5, 10, 30]))
+@settings(max_examples=20, deadline=None)
+def test_weights_are_the_mean_motion_of_the_window(seed: int, seconds: int) -> None:
+    """Against a loop over the starts, on states that come and go."""
+    random = np.random.default_rng(seed)
+    state_S = np.repeat(random.choice([0, 1, 1, 1, 17, 33, 3], 40), random.integers(1, 60, 40)).astype(np.uint8)
+    motion_S = random.random(state_S.size, np.float32) * random.choice([0, 1e-9, 1], state_S.size)
+    motion_S[state_S & 1 == 0] = np.nan
+    weight_S = weights(motion_S.astype(np.float32), state_S, seconds)
+    for start in range(state_S.size):
+        span = slice(start, start + seconds)
+        fits = start + seconds <= state_S.size and (state_S[span] & (1 | 16 | 32) == 1).all()
+        wanted = max(float(motion_S[span].astype(float).mean()), 1e-6) if fits else 0.0
+        assert weight_S[start] == pytest.approx(wanted, rel=1e-6, abs=1e-12)
+
+
+def test_compiled_numbers_are_those_of_the_law() -> None:
+    """The counter of a draw is (slot, block of four starts), that of an order (slot, start): as `train.random` says."""
+    key = round_key(5, 6, 7)
+    weight_S = np.zeros(86_400)
+    weight_S[[0, 3, 4, 500, 86_399]] = [1.0, 2.0, 0.5, 1e-6, 3.0]
+    start_N, arrival_N = arrivals(weight_S, int(key[0]), int(key[1]), 2**31 + 5)
+    numbers = words(key, 2**31 + 5, torch.arange(86_400 // 4), Purpose.DRAW, 4).flatten().numpy()
+    assert start_N.tolist() == [0, 3, 4, 500, 86_399]
+    np.testing.assert_allclose(arrival_N, -np.log((numbers[start_N] + 0.5) / 2**32) / weight_S[start_N], rtol=1e-14)
+    slots, starts = np.array([1, 2, 2**33]), np.array([9, 0, 86_399])
+    two = words(key, torch.from_numpy(slots), torch.from_numpy(starts), Purpose.SHUFFLE, 2).numpy()
+    ours = own_numbers(int(key[0]), int(key[1]), slots, starts, int(Purpose.SHUFFLE))
+    assert ours.tolist() == [int(first) << 31 | int(second) >> 1 for first, second in two]
+
+
+def a_race(motion: dict[int, float], quota: int, key: tuple[int, int], slot: int) -> np.ndarray:
+    """A draw of windows of one second from starts with these weights."""
+    motion_S, state_S = np.zeros(86_400, np.float32), np.zeros(86_400, np.uint8)
+    motion_S[list(motion)], state_S[list(motion)] = list(motion.values()), 1
+    return draw(motion_S, state_S, 1, quota, key, slot)
 
 
 def test_the_first_to_arrive_follows_the_weights() -> None:
-    weight = torch.zeros(86_400, dtype=torch.float64)
-    weight[[100, 200, 300, 400]] = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+    motion = {100: 1.0, 200: 2.0, 300: 3.0, 400: 4.0}
     draws = 1500
-    first = Counter(int(draw(weight, 1, round_key(1, 0, round_), 9)) for round_ in range(draws))
-    observed = [first[start] for start in (100, 200, 300, 400)]
+    first = Counter(int(a_race(motion, 1, key_of(1, 0, round_), 9)[0]) for round_ in range(draws))
+    observed = [first[start] for start in motion]
     assert sum(observed) == draws
     assert stats.chisquare(observed, [draws * share for share in (0.1, 0.2, 0.3, 0.4)]).pvalue > 1e-6
 
@@ -204,14 +239,59 @@ def test_inclusion_follows_numpys_choice_without_replacement() -> None:
     random = np.random.default_rng(3)
     share = random.random(12) + 0.05
     share /= share.sum()
-    weight = torch.zeros(86_400, dtype=torch.float64)
     starts = np.arange(12) * 1000 + 7
-    weight[torch.from_numpy(starts)] = torch.from_numpy(share)
     draws = 1500
     ours, theirs = np.zeros(12), np.zeros(12)
     for round_ in range(draws):
-        ours[np.searchsorted(starts, draw(weight, 5, round_key(2, 3, round_), 1).numpy())] += 1
+        drawn = a_race(dict(zip(starts.tolist(), share.tolist(), strict=True)), 5, key_of(2, 3, round_), 1)
+        ours[np.searchsorted(starts, drawn)] += 1
         theirs[random.choice(12, 5, replace=False, p=share)] += 1
     pooled = (ours + theirs) / (2 * draws)
     z = (ours - theirs) / np.sqrt(2 * draws * pooled * (1 - pooled))
     assert np.abs(z).max() < 5
+
+
+@given(st.integers(0, 1000), st.integers(1, 40))
+@settings(max_examples=20, deadline=None)
+def test_starts_keep_their_distance_and_the_quota_always_fits(slot: int, spacing: int) -> None:
+    days = MadeDays()
+    day = days.read_day(slot)
+    (quota,) = quotas(np.array([days.starts(slot, SECONDS)]), 100_000, spacing)
+    drawn = draw(day.motion_S, day.state_S, SECONDS, int(quota), key_of(1, 2, 3), slot, spacing=spacing)
+    assert drawn.size == quota
+    assert spacing == 1 or np.diff(drawn).min(initial=spacing) >= spacing
+
+
+def test_distinct_seconds_are_counted_once() -> None:
+    days = MadeDays()
+    parts = [Part(slot, 200) for slot in (1, 2, 3)]
+    windows = draw_pool(days, parts, SECONDS, 0, 0, 0)
+    covered = {
+        (int(slot), second)
+        for slot, start in zip(windows.slot_B, windows.start_B.tolist(), strict=True)
+        for second in range(start, start + SECONDS)
+    }
+    assert distinct_seconds(windows, SECONDS) == len(covered)
+    assert distinct_seconds(Windows.none(SECONDS), SECONDS) == 0
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_one_day_of_every_person_a_round_and_in_time_all_of_them(lanes: int) -> None:
+    random = np.random.default_rng(0)
+    slots, quota, person_M = np.arange(60), random.integers(1, 9, 60), np.sort(random.integers(0, 20, 60))
+    people = np.unique(person_M)
+    dealt = deal(slots, quota, lanes, 3, 4, person_M)
+    shuffled = random.permutation(60)
+    again = deal(slots[shuffled], quota[shuffled], lanes, 3, 4, person_M[shuffled])
+    seen: Counter[int] = Counter()
+    for round_ in range(40):
+        visited = np.concatenate([lane.round(round_).slots for lane in dealt])
+        assert np.array_equal(visited, np.concatenate([lane.round(round_).slots for lane in again]))
+        assert sorted(person_M[visited]) == people.tolist()
+        seen.update(visited.tolist())
+        for lane in dealt:
+            assert lane.begin(round_ + 1) - lane.begin(round_) == quota[lane.round(round_).slots].sum()
+            pool = lane.pool_at(lane.begin(round_) + 1)
+            assert pool.round == round_
+            assert pool.first <= lane.begin(round_) + 1 < pool.first + pool.size
+    assert len(seen) == 60, "a day is left out of 40 rounds with probability under 1e-5 each"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.day_reader import DamagedDay, DayReader, MissingDay
 from pipeline.errors import UserError
-from pipeline.store import MissingDay, Store
+from pipeline.store import Store
 from pipeline.withdraw.forget import forget
 from tests.train.days import MadeDays, write_store
 from tests.train.test_train import alone, command, run, wait_for
 from train import checkpoint as ck
 from train.log import read_lines
 from train.random import round_key
-from train.windows.draw import draw, weights
+from train.windows.draw import draw
 from train.windows.lanes import Lane, deal, lane_count, owned, quotas
 from train.windows.members import Members, select
-from train.windows.stream import Stream, Windows
+from train.windows.pool import Windows
+from train.windows.stream import Stream
 from train.windows.withdrawn import Substitutes, fill, starts_of
 
 SECONDS = 10
@@ -50,7 +53,8 @@ def members_of(count: int, rng: np.random.Generator) -> tuple[Members, np.ndarra
     """Members of one day a person with some windows more than their quotas."""
     slots = np.sort(rng.choice(5 * count, count, replace=False)).astype(np.int64)
     quota = rng.integers(1, 8, count)
-    return Members(slots, quota + rng.integers(0, 6, count), np.array([person(slot) for slot in slots])), quota
+    names = [person(slot) for slot in slots]
+    return Members(slots, quota + rng.integers(0, 6, count), np.arange(count), names), quota
 
 
 @given(st.integers(1, 40), st.sampled_from([1, 2, 4]), st.integers(0, 2**32), st.data())
@@ -85,7 +89,7 @@ def test_places_of_withdrawn_days_are_filled_whole_and_no_window_comes_twice(
 
 def test_the_next_days_of_the_lane_come_first() -> None:
     members, quota = members_of(9, np.random.default_rng(0))
-    members = Members(members.slots, quota + 100, members.participants)
+    members = replace(members, starts=quota + 100)
     (lane,) = deal(members.slots, quota, 1, 5, 4)
     order = lane.round(2).slots.tolist()
     first, second, last = order[3], order[4], order[8]
@@ -98,11 +102,16 @@ def test_the_next_days_of_the_lane_come_first() -> None:
 
 def test_windows_passed_over_are_those_a_day_gives_in_its_own_place() -> None:
     day = MadeDays().read_day(4)
-    weight, key = weights(day.motion_S, day.state_S, SECONDS), round_key(1, 2, 3)
-    own, more = draw(weight, 20, key, 4), draw(weight, 15, key, 4, after=20)
-    assert sorted([*own.tolist(), *more.tolist()]) == draw(weight, 35, key, 4).tolist()
-    with pytest.raises(ValueError, match="eligible starts"):
-        draw(weight, 15, key, 4, after=int((weight > 0).sum()) - 14)
+    first, second = (int(word) for word in round_key(1, 2, 3))
+
+    def drawn(quota: int, after: int = 0) -> list[int]:
+        return draw(day.motion_S, day.state_S, SECONDS, quota, (first, second), 4, after).tolist()
+
+    assert sorted([*drawn(20), *drawn(15, after=20)]) == drawn(35)
+    count = MadeDays().starts(4, SECONDS)
+    assert sorted([*drawn(count - 15), *drawn(15, after=count - 15)]) == drawn(count)
+    with pytest.raises(ValueError, match="to give"):
+        drawn(15, after=count - 14)
 
 
 @pytest.fixture
@@ -113,7 +122,8 @@ def store(tmp_path: Path) -> str:
 
 def batches(store: Store, members: Members, dealt: list[Lane], rank: int, world: int, steps: int) -> list[Windows]:
     substitutes = Substitutes(members, dealt, store.withdrawals.people)
-    with Stream(store, owned(dealt, rank, world), 4, SECONDS, 0, 2, 3, substitutes) as stream:
+    days = DayReader(store.folder)
+    with Stream(days, owned(dealt, rank, world), 4, SECONDS, ahead=3, substitutes=substitutes) as stream:
         return [next(stream) for _ in range(steps)]
 
 
@@ -126,7 +136,7 @@ def test_a_stream_without_withdrawn_days_is_the_same_at_every_world_size(store: 
     opened = Store.open(store)
     members = select(opened, SECONDS, 0.0, None)
     dealt = deal(members.slots, quotas(members.starts, 1500), 4, 3, 2)
-    steps = 2 * max(lane.windows_per_round for lane in dealt) // 4 + 2
+    steps = 2 * max(lane.begin(1) for lane in dealt) // 4 + 2
     whole = Windows.join(batches(opened, members, dealt, 0, 1, steps))
     withdraw(store, [1, 4])
     alone_ = batches(opened, members, dealt, 0, 1, steps)
@@ -143,7 +153,7 @@ def test_a_stream_without_withdrawn_days_is_the_same_at_every_world_size(store: 
     assert kept < set(first_round)
     for lane in dealt:
         mine = [key for key in first_round if key[0] == lane.number]
-        assert len(mine) == lane.windows_per_round
+        assert len(mine) == lane.begin(1)
 
 
 def test_a_lane_of_which_nobody_is_left_draws_from_the_others(store: str) -> None:
@@ -176,6 +186,23 @@ def test_a_missing_object_of_somebody_else_is_an_error(store: str) -> None:
     opened.delete_days([7])
     with pytest.raises(MissingDay, match="slot 7"):
         batches(opened, members, dealt, 0, 1, 30)
+
+
+def test_a_damaged_day_is_passed_over_only_where_that_is_allowed(store: str) -> None:
+    opened = Store.open(store)
+    members = select(opened, SECONDS, 0.0, None)
+    dealt = deal(members.slots, quotas(members.starts, 1500), 4, 3, 2)
+    shard = Path(store) / "signal" / "c" / "7" / "0" / "0"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    with pytest.raises(DamagedDay, match=r"slot 7 is damaged \(a checksum .*--repair"):
+        batches(opened, members, dealt, 0, 1, 30)
+    substitutes = Substitutes(members, dealt, opened.withdrawals.people, skip_damaged=True)
+    with Stream(DayReader(opened.folder), dealt, 4, SECONDS, substitutes=substitutes) as stream:
+        drawn = Windows.join([next(stream) for _ in range(30)])
+    assert 7 not in drawn.slot_B
+    assert (drawn.signal_BCT[:, 0] == drawn.slot_B[:, None]).all()
+    assert substitutes.news() == [(7, True)]
 
 
 def trained(checkpoints: Path) -> list[int]:

@@ -24,8 +24,8 @@ from train.random import round_key
 from train.recipe import DataSettings
 from train.report.history import History
 from train.windows.draw import draw, weights
-from train.windows.lanes import deal, quotas
 from train.windows.members import select
+from train.windows.plan import make_plan
 
 Float = NDArray[np.float64]
 
@@ -65,18 +65,18 @@ def draws_of(run: History, store: Store) -> Draws:
     seed, facts = int(run.settings["seed"]), run.start["stream"]
     store.person_days = store.person_days.at(facts["table_version"])
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
-    members = everyone.of(set(run.start["validation_participants"]), kept=False)
-    quota = quotas(members.starts, data.quota)
+    plan = make_plan(everyone, run.start["validation_participants"], data, seed, facts["lanes"])
+    members, quota = plan.members, plan.quotas
     there = np.isin(members.slots, members.of(store.withdrawals.people(), kept=False).slots)
     chosen = int(np.argmax(np.where(there, members.starts, -1)))
     slot = int(members.slots[chosen])
-    lanes = deal(members.slots, quota, facts["lanes"], seed, data.days_per_pool)
-    lane = next(lane.number for lane in lanes if slot in lane.slots)
+    lane = next(lane.number for lane in plan.lanes if slot in lane.slots)
     day = store.read_day(slot)
     weight_S = weights(day.motion_S, day.state_S, data.seconds)
-    drawn = draw(weight_S, int(quota[chosen]), round_key(seed, lane, 0), slot).numpy()
-    start_N = np.flatnonzero(weight_S.numpy() > 0)
-    weight_N = weight_S.numpy()[start_N]
+    first, second = (int(word) for word in round_key(seed, lane, 0))
+    drawn = draw(day.motion_S, day.state_S, data.seconds, int(quota[chosen]), (first, second), slot)
+    start_N = np.flatnonzero(weight_S > 0)
+    weight_N = weight_S[start_N]
     row = store.person_days.query(f"slot = {slot}", ["recording", "participant", "day_index"]).to_pylist()[0]
     return Draws(
         slot, row["participant"][:SHORT], row["recording"][:SHORT], row["day_index"], data.seconds, lane, day,

@@ -2,58 +2,124 @@
 
 An exponential race (Efraimidis and Spirakis 2006, doi:10.1016/j.ipl.2005.11.003): every eligible start
 runs a time that is exponential with rate its weight; the first `quota` to arrive are drawn. Each start
-has its own counter-based number, so a draw does not depend on anything but its own key.
+has its own counter-based number, so a draw does not depend on anything but its own key. Compiled, because a
+day is 86,400 starts and a core is to draw more than a hundred days a second.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+import math
 
-from pipeline.grid import SECONDS_PER_DAY, TICKS_PER_SECOND
-from pipeline.states import eligible, eligible_starts
-from train.random import Purpose, words
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pipeline.states import BAD, MEASURED, NONWEAR
+from train.random import Purpose, philox_one
 
 MOTION_FLOOR_G = 1e-6
 
+_DRAW = int(Purpose.DRAW)
 
-def weights(motion_S: NDArray[np.float32], state_S: NDArray[np.uint8], seconds: int) -> Tensor:
-    """Weight of every start second: the mean motion of its window in g (at least 1e-6), 0 where it is not eligible.
-
-    float64 of shape (86400,).
-    """
-    eligible_S = eligible(state_S)
-    starts = eligible_starts(eligible_S, seconds)
-    total = np.concatenate(([0.0], np.cumsum(np.where(eligible_S, motion_S, 0.0), dtype=np.float64)))
-    mean = np.zeros(motion_S.size)
-    mean[: motion_S.size - seconds + 1] = (total[seconds:] - total[:-seconds]) / seconds
-    return torch.from_numpy(np.where(starts, np.maximum(mean, MOTION_FLOOR_G), 0.0))
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
 
 
-def draw(weights_S: Tensor, quota: int, key: tuple[Tensor, Tensor], slot: int, after: int = 0) -> Tensor:
+def draw(
+    motion_S: NDArray[np.float32],
+    state_S: NDArray[np.uint8],
+    seconds: int,
+    quota: int,
+    key: tuple[int, int],
+    slot: int,
+    after: int = 0,
+    spacing: int = 1,
+) -> Int:
     """Start seconds of `quota` windows, ascending, int64; the first `after` to arrive are passed over.
 
-    Raises ValueError when fewer starts are eligible.
+    With a `spacing` above 1, a start that is less than so many seconds from an earlier arrival is passed over as
+    well. Raises ValueError when fewer starts are left.
     """
-    available = int((weights_S > 0).sum())
+    weight_S = weights(motion_S, state_S, seconds)
+    start_N, arrival_N = arrivals(weight_S, key[0], key[1], slot)
+    if spacing > 1:
+        in_order = _spaced(start_N[np.argsort(arrival_N, kind="stable")], weight_S.size, spacing)
+        available, drawn = in_order.size, np.sort(in_order[after : after + quota])
+    else:
+        available, drawn = start_N.size, _first(start_N, arrival_N, after, after + quota)
     if available < after + quota:
-        raise ValueError(f"{after + quota} windows were asked of slot {slot}, which has {available} eligible starts")
-    blocks = torch.arange(SECONDS_PER_DAY // 4)
-    numbers = words(key, slot, blocks, Purpose.DRAW, 4).flatten()
-    exponential = -torch.log((numbers.to(torch.float64) + 0.5) * 2.0**-32)
-    arrival_S = torch.where(weights_S > 0, exponential / weights_S, torch.inf)
-    return torch.topk(arrival_S, after + quota, largest=False, sorted=after > 0).indices[after:].sort().values
+        raise ValueError(f"{after + quota} windows were asked of slot {slot}, which has {available} to give")
+    return drawn
 
 
-def shuffle(key: tuple[Tensor, Tensor], slot_N: Tensor, start_N: Tensor) -> Tensor:
-    """The order in which a pool gives its windows: a permutation that each window's own number decides."""
-    number = words(key, slot_N, start_N, Purpose.SHUFFLE, 2)
-    return torch.argsort(number[:, 0] << 31 | number[:, 1] >> 1, stable=True)
+@njit(cache=True, nogil=True)
+def weights(motion_S: NDArray[np.float32], state_S: NDArray[np.uint8], seconds: int) -> Float:
+    """Weight of every start second: the mean motion of its window in g (at least 1e-6), 0 where it is not eligible.
+
+    Shapes (S,). The means are differences of one running sum.
+    """
+    weight_S = np.zeros(motion_S.size)
+    total_S = np.empty(motion_S.size + 1)
+    total_S[0] = 0.0
+    run = 0
+    for s in range(motion_S.size):
+        if state_S[s] & (MEASURED | NONWEAR | BAD) == MEASURED:
+            total_S[s + 1] = total_S[s] + np.float64(motion_S[s])
+            run += 1
+        else:
+            total_S[s + 1] = total_S[s]
+            run = 0
+        if run >= seconds:
+            start = s + 1 - seconds
+            weight_S[start] = max((total_S[s + 1] - total_S[start]) / seconds, MOTION_FLOOR_G)
+    return weight_S
 
 
-def cut(signal_CT: NDArray[np.int16], start_N: Tensor, seconds: int) -> Tensor:
-    """The windows that begin at these seconds: int16 (N, 3, 30 x seconds)."""
-    windows_CSt = torch.from_numpy(signal_CT).unfold(1, seconds * TICKS_PER_SECOND, TICKS_PER_SECOND)
-    return windows_CSt[:, start_N].transpose(0, 1).contiguous()
+@njit(cache=True, nogil=True)
+def arrivals(weight_S: Float, key0: int, key1: int, slot: int) -> tuple[Int, Float]:
+    """Eligible starts, ascending, and when each arrives."""
+    start_N, arrival_N = np.empty(weight_S.size, np.int64), np.empty(weight_S.size)
+    count = 0
+    for block in range((weight_S.size + 3) // 4):
+        first = 4 * block
+        end = min(first + 4, weight_S.size)
+        if weight_S[first:end].max() > 0.0:
+            four = philox_one(slot, block, _DRAW, 0, key0, key1)
+            for s in range(first, end):
+                if weight_S[s] > 0.0:
+                    start_N[count] = s
+                    arrival_N[count] = -math.log((four[s - first] + 0.5) * 2.0**-32) / weight_S[s]
+                    count += 1
+    return start_N[:count], arrival_N[:count]
+
+
+def _first(start_N: Int, arrival_N: Float, begin: int, end: int) -> Int:
+    """The starts that arrive from the `begin`-th to before the `end`-th, ascending."""
+    if end >= start_N.size and not begin:
+        return start_N
+    order = np.argpartition(arrival_N, [bound for bound in (begin - 1, end - 1) if 0 <= bound < arrival_N.size])
+    return np.sort(start_N[order[begin:end]])
+
+
+@njit(cache=True, nogil=True)
+def _spaced(start_N: Int, size: int, spacing: int) -> Int:
+    """Starts in the order given, without those that are less than `spacing` from one before."""
+    free = np.ones(size, np.bool_)
+    kept = np.empty(start_N.size, np.int64)
+    count = 0
+    for start in start_N:
+        if free[start]:
+            kept[count] = start
+            count += 1
+            free[max(start - spacing + 1, 0) : start + spacing] = False
+    return kept[:count]
+
+
+@njit(cache=True, nogil=True)
+def own_numbers(key0: int, key1: int, slot_N: Int, start_N: Int, purpose: int) -> Int:
+    """63 random bits that belong to each (slot, start) and decide its place in an order."""
+    number_N = np.empty(slot_N.size, np.int64)
+    for n in range(slot_N.size):
+        four = philox_one(slot_N[n], start_N[n], purpose, 0, key0, key1)
+        number_N[n] = np.int64(four[0]) << 31 | np.int64(four[1]) >> 1
+    return number_N

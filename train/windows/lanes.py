@@ -9,29 +9,28 @@ name the pool. Rank r of W owns the lanes r, r + W, ..., so the global batch is 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
-from train.random import Purpose, round_key, words
-
-Int = NDArray[np.int64]
+from train.random import Purpose, round_key
+from train.windows.draw import Int, own_numbers
 
 DEFAULT_WINDOWS_PER_DAY = {5: 3000, 10: 1500, 30: 500}
 
 
-def quotas(eligible_starts: Int, windows_per_day: int) -> Int:
+def quotas(eligible_starts: Int, windows_per_day: int, spacing: int = 1) -> Int:
     """Windows that each day gives to a round: its share of `windows_per_day` by eligible starts, at least 1.
 
-    Never more than there are starts; 0 where there is none.
+    Never more than there are starts, or than surely fit when starts are `spacing` seconds apart: each taken start
+    shuts out itself and `spacing - 1` on both sides. 0 where there is none.
     """
     share = np.rint(windows_per_day * eligible_starts / SECONDS_PER_DAY).astype(np.int64)
-    return np.minimum(np.maximum(share, 1), eligible_starts)
+    return np.minimum(np.maximum(share, 1), -(-eligible_starts // (2 * spacing - 1)))
 
 
 def lane_count(members: int, lanes: int) -> int:
@@ -64,10 +63,9 @@ def _nearest(value: int, valid: list[int]) -> str:
     return " or ".join(str(count) for count in (below, above) if count is not None)
 
 
-def _order(slots: Int, key: tuple[torch.Tensor, torch.Tensor], purpose: Purpose) -> Int:
+def _order(slots: Int, lane_key: tuple[int, int], purpose: Purpose) -> Int:
     """A random order of slots that each slot's own number decides."""
-    numbers = words(key, torch.from_numpy(slots), 0, purpose, 2).numpy()
-    return np.lexsort((slots, numbers[:, 1], numbers[:, 0]))
+    return np.lexsort((slots, own_numbers(*lane_key, slots, np.zeros_like(slots), int(purpose))))
 
 
 @dataclass(frozen=True)
@@ -102,29 +100,59 @@ class Round:
 
 @dataclass(frozen=True, eq=False)
 class Lane:
-    """One lane's endless stream. `slots` and `quotas` are those of its members, sorted by slot."""
+    """One lane's endless stream. `slots` and `quotas` are those of its members, sorted by slot.
+
+    With `person_M` (whose each day is) a round visits one day of every person, another in each round.
+    """
 
     number: int
     seed: int
     days_per_pool: int
     slots: Int
     quotas: Int
-    windows_per_round: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "windows_per_round", int(self.quotas.sum()))
+    person_M: Int | None = None
+    _ends: list[int] = field(default_factory=lambda: [0])
 
     def round(self, number: int) -> Round:
         """The order of a round; its first pool is shorter by the lane's number, lest all lanes read at once."""
         return _round(self, number)
 
+    def windows_in(self, number: int) -> int:
+        """Windows of a round: the same in each, unless it visits one day of every person."""
+        return int(self.quotas[self._visited(number)].sum())
+
+    def begin(self, number: int) -> int:
+        """Position of a round's first window."""
+        if self.person_M is None:
+            return number * int(self.quotas.sum())
+        while len(self._ends) <= number:
+            self._ends.append(self._ends[-1] + self.windows_in(len(self._ends) - 1))
+        return self._ends[number]
+
+    def _round_of(self, position: int) -> int:
+        if self.person_M is None:
+            return position // int(self.quotas.sum())
+        while self._ends[-1] <= position:
+            self.begin(len(self._ends))
+        return bisect_right(self._ends, position) - 1
+
+    def _visited(self, number: int) -> Int:
+        """Places in `slots` of the days of a round."""
+        if self.person_M is None:
+            return np.arange(self.slots.size)
+        key = _key(self, number)
+        chance = own_numbers(*key, self.slots, np.zeros_like(self.slots), int(Purpose.DAY_CHOICE))
+        order = np.lexsort((chance, self.person_M))
+        first = np.diff(self.person_M[order], prepend=-1) != 0
+        return np.sort(order[first])
+
     def pool_at(self, position: int) -> Pool:
         """The pool that holds a position of the stream: by arithmetic and prefix sums, nothing is replayed."""
-        number, offset = divmod(position, self.windows_per_round)
-        visit = self.round(number)
-        index = int(np.searchsorted(visit.firsts, offset, side="right")) - 1
+        number = self._round_of(position)
+        begin, visit = self.begin(number), self.round(number)
+        index = int(np.searchsorted(visit.firsts, position - begin, side="right")) - 1
         days = slice(visit.cuts[index], visit.cuts[index + 1])
-        first = number * self.windows_per_round + int(visit.firsts[index])
+        first = begin + int(visit.firsts[index])
         return Pool(self.number, number, index, visit.slots[days], visit.quotas[days], first)
 
     def after(self, pool: Pool) -> Pool:
@@ -132,26 +160,44 @@ class Lane:
         return self.pool_at(pool.first + pool.size)
 
 
+def _key(lane: Lane, number: int) -> tuple[int, int]:
+    first, second = round_key(lane.seed, lane.number, number)
+    return int(first), int(second)
+
+
 @lru_cache(maxsize=256)
 def _round(lane: Lane, number: int) -> Round:
-    order = _order(lane.slots, round_key(lane.seed, lane.number, number), Purpose.DAY_ORDER)
-    slots, sizes = lane.slots[order], lane.quotas[order]
+    visited = lane._visited(number)
+    visited = visited[_order(lane.slots[visited], _key(lane, number), Purpose.DAY_ORDER)]
+    slots, sizes = lane.slots[visited], lane.quotas[visited]
     first_days = min(1 + lane.number % lane.days_per_pool, slots.size)
     cuts = np.unique(np.array([0, *range(first_days, slots.size, lane.days_per_pool), slots.size]))
     return Round(slots, sizes, np.concatenate(([0], np.cumsum(sizes)))[cuts], cuts)
 
 
-def deal(slots: Int, quotas_: Int, lanes: int, seed: int, days_per_pool: int) -> list[Lane]:
+def deal(
+    slots: Int, quotas_: Int, lanes: int, seed: int, days_per_pool: int, person_M: Int | None = None
+) -> list[Lane]:
     """Deal members to lanes, as one deals cards: in an order that the seed decides, one each in turn.
 
-    Members are known by their slots, so the result does not depend on the order of the rows.
+    Members are known by their slots, so the result does not depend on the order of the rows. With `person_M`
+    people are dealt, each known by the lowest of their slots, and all days of a person go to one lane.
     """
-    order = _order(slots, round_key(seed, 0, 0), Purpose.LANE_DEAL)
+    first, second = round_key(seed, 0, 0)
+    cards = slots
+    if person_M is not None:
+        order = np.argsort(slots)
+        _, lowest, card_M = np.unique(person_M[order], return_index=True, return_inverse=True)
+        cards, slots, quotas_ = slots[order][lowest], slots[order], quotas_[order]
+    place = np.empty(cards.size, np.int64)
+    place[_order(cards, (int(first), int(second)), Purpose.LANE_DEAL)] = np.arange(cards.size)
+    lane_M = place % lanes if person_M is None else place[card_M] % lanes
     dealt = []
     for number in range(lanes):
-        mine = order[number::lanes]
+        mine = np.flatnonzero(lane_M == number)
         mine = mine[np.argsort(slots[mine])]
-        dealt.append(Lane(number, seed, days_per_pool, slots[mine], quotas_[mine]))
+        whose = None if person_M is None else card_M[mine]
+        dealt.append(Lane(number, seed, days_per_pool, slots[mine], quotas_[mine], whose))
     return dealt
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from train.windows.lanes import Int
+from train.windows.draw import Int
 
 if TYPE_CHECKING:
     from pipeline.store import Store
@@ -22,32 +23,47 @@ VALIDATION_LEAST, VALIDATION_MOST = 2, 1_000
 
 @dataclass(frozen=True)
 class Members:
-    """Person-days by slot, ascending, with their numbers of eligible starts and their people."""
+    """Person-days by slot, ascending, with their numbers of eligible starts and their people.
+
+    person_M says whose a day is: a place in `names`, which may hold others too.
+    """
 
     slots: Int
     starts: Int
-    participants: NDArray[np.str_]
+    person_M: Int
+    names: list[str]
 
     def of(self, people: Collection[str], kept: bool) -> Members:
         """Those of these people (kept), or of all others."""
-        return self._where(np.isin(self.participants, np.array(sorted(people), np.str_)) == kept)
+        wanted = np.array([name in people for name in self.names], np.bool_)
+        return self._where(wanted[self.person_M] == kept)
 
     def before(self, slot: int) -> Members:
         """Those in lower slots: slots are given in the order of time."""
         return self._where(self.slots < slot)
 
+    def some(self, people: int | None) -> Members:
+        """Those of so many people: the same of any store they are in, and all of fewer among more. None: all."""
+        if people is None or people >= len(self.people):
+            return self
+        return self.of(_lowest("participants", self.people, people), kept=True)
+
+    def spaced(self, seconds: int) -> Members:
+        """The same, with the starts that surely fit when they are so many seconds apart (`lanes.quotas`)."""
+        return Members(self.slots, -(-self.starts // (2 * seconds - 1)), self.person_M, self.names)
+
     def _where(self, mask: NDArray[np.bool_]) -> Members:
-        return Members(self.slots[mask], self.starts[mask], self.participants[mask])
+        return Members(self.slots[mask], self.starts[mask], self.person_M[mask], self.names)
 
     @property
     def end(self) -> int:
         """The first slot beyond theirs."""
         return int(self.slots[-1]) + 1
 
-    @property
-    def people(self) -> int:
-        """The number of people."""
-        return int(np.unique(self.participants).size)
+    @cached_property
+    def people(self) -> list[str]:
+        """Whose days they are, each once."""
+        return [self.names[person] for person in np.unique(self.person_M)]
 
 
 def select(store: Store, seconds: int, min_wear_hours: float, where: str | None) -> Members:
@@ -68,8 +84,9 @@ def select(store: Store, seconds: int, min_wear_hours: float, where: str | None)
     slots, first = np.unique(rows["slot"].to_numpy(), return_index=True)
     if slots.size != rows.num_rows:
         raise UserError(f"{store.folder.url}: slots stand twice in the table of person-days. Run ingest again.")
-    participants = np.array(rows["participant"].to_pylist(), dtype=np.str_)
-    return Members(slots, rows[starts].to_numpy().astype(np.int64)[first], participants[first])
+    people = rows["participant"].combine_chunks().dictionary_encode()
+    person_M = people.indices.to_numpy().astype(np.int64)[first]
+    return Members(slots, rows[starts].to_numpy().astype(np.int64)[first], person_M, people.dictionary.to_pylist())
 
 
 def held_out(members: Members) -> set[str]:
@@ -77,11 +94,15 @@ def held_out(members: Members) -> set[str]:
 
     Raises UserError when nobody would be left to train on.
     """
-    people = np.unique(members.participants).tolist()
+    people = members.people
     count = min(max(round(VALIDATION_SHARE * len(people)), VALIDATION_LEAST), VALIDATION_MOST)
     if count >= len(people):
         raise UserError(
             f"{len(people)} participants are too few: {VALIDATION_LEAST} are held out to validate on, and at least one "
             "has to be left to train on. Ingest more people; repeats of one person count once."
         )
-    return set(sorted(people, key=lambda person: sha256(f"validation:{person}".encode()).digest())[:count])
+    return _lowest("validation", people, count)
+
+
+def _lowest(purpose: str, people: list[str], count: int) -> set[str]:
+    return set(sorted(people, key=lambda person: sha256(f"{purpose}:{person}".encode()).digest())[:count])

@@ -8,77 +8,14 @@ free. Pools are read in the order in which steps will need them, with a bounded 
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
 
-import torch
-from torch import Tensor
-
-from pipeline.errors import UserError
-from pipeline.grid import AXES, TICKS_PER_SECOND
-from pipeline.person_day import PersonDay
-from train.random import round_key
-from train.windows.draw import cut, draw, shuffle, weights
+from pipeline.day_reader import BadDay
 from train.windows.lanes import Lane, Pool
-from train.windows.withdrawn import Part, Substitutes
-
-
-class Days(Protocol):
-    """Where person-days are read from: a `pipeline.store.Store`, or a test's own."""
-
-    def read_day(self, slot: int) -> PersonDay:
-        """The person-day of a slot."""
-        ...
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Windows and where they come from.
-
-    signal_BCT is int16 in the store's counts; the rest int64 of shape (B,). Lane and round are what
-    keys the window's random numbers (`train.random.WindowRandom.of`).
-    """
-
-    signal_BCT: Tensor
-    lane_B: Tensor
-    round_B: Tensor
-    slot_B: Tensor
-    start_B: Tensor
-
-    def __len__(self) -> int:
-        return self.slot_B.shape[0]
-
-    def take(self, index: Tensor | slice) -> Windows:
-        """Some of the windows."""
-        return Windows(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
-
-    @staticmethod
-    def none(seconds: int) -> Windows:
-        """No windows."""
-        nothing = torch.zeros(0, dtype=torch.int64)
-        signal = torch.zeros((0, AXES, seconds * TICKS_PER_SECOND), dtype=torch.int16)
-        return Windows(signal, nothing, nothing, nothing, nothing)
-
-    @staticmethod
-    def join(parts: list[Windows]) -> Windows:
-        """Several one after the other."""
-        return Windows(*(torch.cat([getattr(part, name) for part in parts]) for name in Windows.__dataclass_fields__))
-
-
-def draw_day(
-    days: Days, slot: int, quota: int, seconds: int, seed: int, lane: int, round_: int, after: int = 0
-) -> Windows:
-    """Read one day and draw its windows, in order of time; the first `after` to arrive are passed over."""
-    day = days.read_day(slot)
-    try:
-        key = round_key(seed, lane, round_)
-        start_N = draw(weights(day.motion_S, day.state_S, seconds), quota, key, slot, after)
-    except ValueError as error:
-        raise UserError(f"the table of person-days does not agree with the states of slot {slot}: {error}.") from None
-    same = torch.ones(quota, dtype=torch.int64)
-    return Windows(cut(day.signal_CT, start_N, seconds), same * lane, same * round_, same * slot, start_N)
+from train.windows.pool import Days, Part, Windows, distinct_seconds, draw_pool
+from train.windows.withdrawn import Substitutes
 
 
 class Stream:
@@ -92,15 +29,17 @@ class Stream:
         seconds: int,
         step: int = 0,
         threads: int = 2,
+        spacing: int = 1,
         ahead: int = 8,
         substitutes: Substitutes | None = None,
     ) -> None:
-        self.days, self.seconds, self.per_step, self.ahead = days, seconds, windows_per_step, ahead
-        self.substitutes = substitutes
+        self.days, self.seconds, self.per_step = days, seconds, windows_per_step
+        self.spacing, self.ahead, self.substitutes = spacing, ahead, substitutes
+        self.drawn, self.covered_s, self.waited_s, self.pinned = 0, 0, 0.0, False
         self.lanes = {lane.number: lane for lane in lanes}
         self.position = step * windows_per_step
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="windows")
-        self._reading: dict[int, tuple[Pool, list[Future[Windows]]]] = {}
+        self._reading: dict[int, tuple[Pool, Future[Windows]]] = {}
         self._current: dict[int, tuple[Pool, Windows]] = {}
         self._wanted: list[tuple[int, int, int]] = []
         for lane in lanes:
@@ -113,7 +52,7 @@ class Stream:
     def __next__(self) -> Windows:
         parts = [part for number in self.lanes for part in self._from_lane(number)]
         self.position += self.per_step
-        return Windows.join(parts)
+        return Windows.join(parts, self.pinned)
 
     def _from_lane(self, number: int) -> Iterator[Windows]:
         position, end = self.position, self.position + self.per_step
@@ -128,13 +67,14 @@ class Stream:
         if held is None or position >= held[0].first + held[0].size:
             self._current.pop(number, None)
             self._read_ahead(number)
-            pool, futures = self._reading.pop(number)
-            windows = Windows.join([future.result() for future in futures])
-            lane = self.lanes[number]
-            key = round_key(lane.seed, number, pool.round)
-            held = pool, windows.take(shuffle(key, windows.slot_B, windows.start_B))
+            pool, drawn = self._reading.pop(number)
+            began = time.perf_counter()
+            held = pool, drawn.result()
+            self.waited_s += time.perf_counter() - began
             self._current[number] = held
-            following = lane.after(pool)
+            self.drawn += len(held[1])
+            self.covered_s += distinct_seconds(held[1], self.seconds)
+            following = self.lanes[number].after(pool)
             heapq.heappush(self._wanted, (following.first, number, following.first))
             self._read_ahead(None)
         return held
@@ -147,23 +87,25 @@ class Stream:
             _, number, position = heapq.heappop(self._wanted)
             lane = self.lanes[number]
             pool = lane.pool_at(position)
-            self._reading[number] = (
-                pool,
-                [
-                    self._threads.submit(self._draw, lane, pool.round, int(slot), int(quota))
-                    for slot, quota in zip(pool.slots, pool.quotas, strict=True)
-                ],
-            )
+            self._reading[number] = pool, self._threads.submit(self._draw, lane, pool)
 
-    def _draw(self, lane: Lane, round_: int, slot: int, quota: int) -> Windows:
-        """What a day gives to a round, or, where its person has withdrawn, what other days give in its place."""
+    def _draw(self, lane: Lane, pool: Pool) -> Windows:
+        """A pool's windows; where the person of a day has withdrawn, other days give what it would have."""
+        days = list(zip(pool.slots.tolist(), pool.quotas.tolist(), strict=True))
+        while True:
+            parts = [Part(*day) for day in days]
+            if self.substitutes is not None:
+                parts = [part for day in days for part in self.substitutes.parts(lane, pool.round, *day)]
+            try:
+                return draw_pool(self.days, parts, self.seconds, lane.seed, lane.number, pool.round, self.spacing)
+            except BadDay as error:
+                if self.substitutes is None or not self.substitutes.is_gone(error.slot):
+                    raise
 
-        def part(part: Part) -> Windows:
-            return draw_day(self.days, part.slot, part.count, self.seconds, lane.seed, lane.number, round_, part.after)
-
-        if self.substitutes is None:
-            return part(Part(slot, quota))
-        return Windows.join(self.substitutes.draw(part, lane, round_, slot, quota))
+    @property
+    def coverage(self) -> float:
+        """Distinct seconds among those of all windows drawn so far: 1 where no two windows of a round overlap."""
+        return self.covered_s / max(self.drawn * self.seconds, 1)
 
     def close(self) -> None:
         """Stop reading ahead; returns when the threads have ended."""

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pipeline.store import MissingDay
+from pipeline.day_reader import BadDay
 from train.windows.members import Members
-from train.windows.stream import Days, Windows, draw_day
+from train.windows.pool import Days, Part, Windows, draw_pool
 
 LANE = 0xFFFFFFFF
 """The number that stands for validation where windows of the stream have their lane's."""
@@ -31,14 +31,14 @@ def draw_validation(
     """This rank's share of the validation windows: up to 100 a day, 131,072 in all.
 
     Each rank takes every `world_size`-th day; the windows together are the same at every world size. A day that is
-    not there is left out where `withdrew` says so of its slot, else it raises MissingDay.
+    not there is left out where `withdrew` says so of its slot, else it raises BadDay.
     """
 
     def draw_one(slot: int, count: int) -> Windows:
         try:
-            return draw_day(days, slot, count, seconds, seed, LANE, 0)
-        except MissingDay:
-            if not withdrew(slot):
+            return draw_pool(days, [Part(slot, count)], seconds, seed, LANE, 0)
+        except BadDay as error:
+            if not withdrew(error.slot):
                 raise
             return Windows.none(seconds)
 

@@ -14,35 +14,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from pipeline.disk_cache import DiskCache
 from pipeline.errors import UserError
 from pipeline.storage import StorageAway
-from pipeline.store import MissingDay
 from train.windows.lanes import Lane
 from train.windows.members import Members
-
-if TYPE_CHECKING:
-    from train.windows.stream import Windows
+from train.windows.pool import Part
 
 LOOK_EVERY_S = 60.0
 """How often a run asks who has withdrawn, while nothing is missing."""
 
 
 SLOTS_TOLD = 6
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some of the windows that a lane draws from a day in a round."""
-
-    slot: int
-    count: int
-    after: int = 0
-    """Windows that are passed over: the first to arrive, which the day gives in its own place."""
 
 
 def fill(
@@ -78,8 +65,9 @@ def fill(
                 break
         if need:
             raise UserError(
-                f"{len(gone):,} of {members.slots.size:,} person-days belong to people who have withdrawn, and the "
-                "others hold too few windows to take their places. Begin a new run, in another folder of checkpoints."
+                f"{len(gone):,} of {members.slots.size:,} person-days belong to people who have withdrawn or cannot be "
+                "read, and the others hold too few windows to take their places. Begin a new run, in another folder of "
+                "checkpoints."
             )
         filled[int(visit.slots[index])] = parts
     return filled
@@ -91,13 +79,26 @@ def starts_of(members: Members, slot: int) -> int:
 
 
 class Substitutes:
-    """What the lanes of a run draw, now that some of its people may have withdrawn. Used by many threads."""
+    """What the lanes of a run draw, now that some of its days may be gone. Used by many threads.
 
-    def __init__(self, members: Members, lanes: list[Lane], people: Callable[[], frozenset[str]]) -> None:
-        self.members, self.lanes, self._ask = members, lanes, people
+    Gone are the days of people who have withdrawn (`people` asks who has) and, where it is allowed, those that
+    could not be read. A cache is rid of them.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        lanes: list[Lane],
+        people: Callable[[], frozenset[str]],
+        skip_damaged: bool = False,
+        cache: DiskCache | None = None,
+    ) -> None:
+        self.members, self.lanes, self.skip_damaged = members, lanes, skip_damaged
+        self._ask, self._cache = people, cache
         self._lock = threading.Lock()
         self._people: frozenset[str] = frozenset()
-        self._gone: frozenset[int] = frozenset()
+        self._withdrawn: frozenset[int] = frozenset()
+        self._damaged: frozenset[int] = frozenset()
         self._filled: dict[int, tuple[int, dict[int, list[Part]]]] = {}
         self._noticed: dict[int, bool] = {}
         self._look()
@@ -107,12 +108,20 @@ class Substitutes:
         people = self._ask()
         if people != self._people:
             slots = self.members.of(people, kept=True).slots
-            self._people, self._gone, self._filled = people, frozenset(slots.tolist()), {}
+            self._people, self._withdrawn, self._filled = people, frozenset(slots.tolist()), {}
+            if self._cache is not None:
+                self._cache.purge(self._withdrawn)
 
-    def withdrew(self, slot: int) -> bool:
-        """Whether the person of a slot has withdrawn, asked anew."""
+    @property
+    def _gone(self) -> frozenset[int]:
+        return self._withdrawn | self._damaged
+
+    def is_gone(self, slot: int) -> bool:
+        """Whether a day that cannot be read may be done without: its person has withdrawn (asked anew), or it may."""
         with self._lock:
             self._look()
+            if slot not in self._withdrawn and self.skip_damaged:
+                self._damaged, self._filled = self._damaged | {slot}, {}
             return slot in self._gone
 
     def parts(self, lane: Lane, round_: int, slot: int, quota: int) -> list[Part]:
@@ -130,35 +139,27 @@ class Substitutes:
                 self._filled[lane.number] = held
             return held[1][slot]
 
-    def draw(self, draw: Callable[[Part], Windows], lane: Lane, round_: int, slot: int, quota: int) -> list[Windows]:
-        """The windows drawn in a day's place; raises MissingDay for one that is not there and did not withdraw."""
-        while True:
-            drawn: list[Windows] = []
-            for part in self.parts(lane, round_, slot, quota):
-                try:
-                    drawn.append(draw(part))
-                except MissingDay:
-                    if not self.withdrew(part.slot):
-                        raise
-                    break
-            else:
-                return drawn
-
-    def news(self) -> list[int]:
-        """Slots whose windows came from other days for the first time, since this was last asked."""
+    def news(self) -> list[tuple[int, bool]]:
+        """Slots whose windows came from other days for the first time since this was last asked; which are damaged."""
         with self._lock:
             fresh = [slot for slot, told in self._noticed.items() if not told]
             self._noticed.update(dict.fromkeys(fresh, True))
-            return fresh
+            return [(slot, slot in self._damaged) for slot in fresh]
 
 
-def told_of_days(slots: list[int]) -> str:
+def told_of_days(slots: list[int], damaged: bool) -> str:
     """What a run says when it first does without some days."""
     some = ", ".join(map(str, slots[:SLOTS_TOLD])) + (" ..." if len(slots) > SLOTS_TOLD else "")
-    return (
-        f"withdrawn: the people of {len(slots):,} person-days of this run asked to be forgotten (slots {some}). The "
-        "next days of their lanes give the windows instead. From here on this is not exactly a run that drew them."
+    what = (
+        f"damaged: {len(slots):,} person-days of this run cannot be read (slots {some}; `persondays verify --repair` "
+        "brings them in again)."
+        if damaged
+        else f"withdrawn: the people of {len(slots):,} person-days of this run asked to be forgotten (slots {some})."
     )
+    then = (
+        "The next days of their lanes give the windows instead. From here on this is not exactly a run that drew them."
+    )
+    return f"{what} {then}"
 
 
 def told_of_version(before: dict[str, Any], now: dict[str, Any]) -> str:

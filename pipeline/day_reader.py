@@ -1,0 +1,186 @@
+"""Person-days read from their objects without zarr: the states first, then only the hours that are wanted.
+
+On a disk, an hour is read where it stands in the shard. On object storage a shard is fetched whole, in the
+background as soon as its day is opened: a request costs more than the hours that are not needed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.disk_cache import DiskCache
+from pipeline.errors import UserError
+from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR
+from pipeline.patience import patiently
+from pipeline.shard import EMPTY, INDEX_BYTES, Damaged, decode, read_index
+from pipeline.storage import Folder
+
+AT_ONCE = 16
+"""Objects that are fetched at a time."""
+
+
+class BadDay(UserError):
+    """A slot whose objects cannot be read, though its row is there."""
+
+    def __init__(self, slot: int, message: str) -> None:
+        super().__init__(message)
+        self.slot = slot
+
+
+class MissingDay(BadDay):
+    """An object of the slot is not there."""
+
+
+class DamagedDay(BadDay):
+    """An object of the slot is not what was written."""
+
+
+class Spent:
+    """What reading has cost so far: bytes, seconds waiting for them, seconds checking and decompressing."""
+
+    def __init__(self) -> None:
+        self.bytes, self.read_s, self.decode_s = 0, 0.0, 0.0
+        self._lock = threading.Lock()
+
+    def add(self, size: int, read_s: float, decode_s: float) -> None:
+        """Count a piece."""
+        with self._lock:
+            self.bytes += size
+            self.read_s += read_s
+            self.decode_s += decode_s
+
+
+class OpenDay(Protocol):
+    """One person-day, opened for reading."""
+
+    def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Motion (g, NaN where not measured) and state of each second, both (86400,)."""
+        ...
+
+    def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
+        """Those of the wanted hours in which something is measured, each with its counts (3, 108000).
+
+        The array is overwritten by the next hour's.
+        """
+        ...
+
+
+class DayReader:
+    """The person-days of a store. Threads may share it."""
+
+    def __init__(self, folder: Folder, cache: DiskCache | None = None) -> None:
+        self.folder, self.cache, self.spent = folder, cache, Spent()
+        self._fetching = None if folder.is_local else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
+
+    def open_day(self, slot: int) -> OpenDay:
+        """A day to read from; its objects are being fetched from here on."""
+        names = (f"signal/c/{slot}/0/0", f"motion/c/{slot}/0", f"state/c/{slot}/0")
+        if self._fetching is None:
+            return _Day(slot, self.folder, self.spent, *(_file(self.folder.at(name)) for name in names))
+        return _Day(slot, self.folder, self.spent, *(self._fetched(name) for name in names))
+
+    def _fetched(self, name: str) -> Part:
+        assert self._fetching is not None
+        data: Future[bytes] = self._fetching.submit(self._fetch, name)
+
+        def part(start: int, length: int | None) -> memoryview:
+            held = memoryview(data.result())
+            return held[start:] if length is None else held[start : start + length]
+
+        return part
+
+    def _fetch(self, name: str) -> bytes:
+        kept = self.cache.get(name) if self.cache else None
+        if kept is not None:
+            return kept
+        data = patiently(lambda: self.folder.read(name))
+        if self.cache:
+            self.cache.put(name, data)
+        return data
+
+    def close(self) -> None:
+        """Give up what is still being fetched."""
+        if self._fetching is not None:
+            self._fetching.shutdown(wait=True, cancel_futures=True)
+
+
+Part = Callable[[int, int | None], Any]
+"""Gives bytes of an object: from a place (below zero: from its end) on, and how many; None: all that follow."""
+
+
+def _file(path: str) -> Part:
+    def part(start: int, length: int | None) -> bytes:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            if length is None:
+                size = os.fstat(file).st_size
+                start = max(size + start, 0) if start < 0 else start
+                length = size - start
+            return os.pread(file, length, start)
+        finally:
+            os.close(file)
+
+    return part
+
+
+class _Day:
+    """The objects of a slot, each by what gives its bytes."""
+
+    def __init__(self, slot: int, folder: Folder, spent: Spent, signal: Part, motion: Part, state: Part) -> None:
+        self.slot, self.folder, self.spent = slot, folder, spent
+        self._signal, self._motion, self._state = signal, motion, state
+
+    def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """See OpenDay."""
+        motion_S, state_S = np.empty(SECONDS_PER_DAY, "<f4"), np.empty(SECONDS_PER_DAY, np.uint8)
+        for part, out in ((self._motion, motion_S), (self._state, state_S)):
+            self._decoded(part, 0, None, out)
+        return motion_S, state_S
+
+    def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
+        """See OpenDay."""
+        try:
+            index = read_index(bytes(self._read(self._signal, -INDEX_BYTES, None)))
+        except Damaged as error:
+            raise self._damaged(error) from None
+        hour_CT = np.empty((AXES, TICKS_PER_HOUR), "<i2")
+        for hour in wanted:
+            if index[hour, 0] != EMPTY:
+                self._decoded(self._signal, int(index[hour, 0]), int(index[hour, 1]), hour_CT)
+                yield hour, hour_CT
+
+    def _decoded(self, part: Part, start: int, length: int | None, out: NDArray[Any]) -> None:
+        began = time.perf_counter()
+        data = self._read(part, start, length)
+        read = time.perf_counter()
+        try:
+            decode(data, out)
+        except Damaged as error:
+            raise self._damaged(error) from None
+        self.spent.add(len(data), read - began, time.perf_counter() - read)
+
+    def _read(self, part: Part, start: int, length: int | None) -> Any:
+        try:
+            with self.folder.explained():
+                return part(start, length)
+        except FileNotFoundError:
+            raise MissingDay(
+                self.slot,
+                f"{self.folder.url}: objects of slot {self.slot} are missing, though its row is there. `persondays "
+                "verify --repair` brings its recording in again.",
+            ) from None
+
+    def _damaged(self, error: Damaged) -> DamagedDay:
+        return DamagedDay(
+            self.slot,
+            f"{self.folder.url}: slot {self.slot} is damaged ({error}). `persondays verify --repair` brings its "
+            "recording in again.",
+        )

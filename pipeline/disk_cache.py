@@ -1,0 +1,123 @@
+"""Objects of a store kept on a node's own disk: bounded, the least recently used go first, shared by its processes.
+
+A file is an object and its checksum. It is written whole under a temporary name; one that is deleted while another
+process reads it stays readable there. Which was used last its time of modification tells, so nothing else has to be
+kept, and a process that is killed leaves a cache that the next one can use. A cache that cannot be written is done
+without.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+
+import google_crc32c
+
+LOOK_AFTER, FULL, KEPT = 1 / 64, 7 / 8, 3 / 4
+"""Of the limit: written by a process between two looks at the whole; when old files go; what they leave.
+
+Eight processes that look at the worst moments stay within the limit.
+"""
+
+log = logging.getLogger(__name__)
+
+
+class DiskCache:
+    """Objects of one store below a folder that several stores may share; `limit` is in bytes."""
+
+    def __init__(self, folder: Path, limit: float, store: str) -> None:
+        self.folder, self.limit = folder, limit
+        self.mine = folder / sha256(store.encode()).hexdigest()[:16]
+        self._written, self._broken, self._lock = float("inf"), False, threading.Lock()
+
+    def get(self, name: str) -> bytes | None:
+        """The bytes of an object, or None where it is not kept, or not as it was put."""
+        path = self._path(name)
+        try:
+            data = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        if google_crc32c.value(data[:-4]).to_bytes(4, "little") != data[-4:]:
+            self.drop(name)
+            return None
+        return data[:-4]
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep an object, in place of the least recently used ones."""
+        if self._broken:
+            return
+        try:
+            path = self._path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{token_hex(4)}.partial")
+            try:
+                temporary.write_bytes(data + google_crc32c.value(data).to_bytes(4, "little"))
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            with self._lock:
+                self._written += len(data)
+                if self._written >= LOOK_AFTER * self.limit:
+                    self._make_room()
+                    self._written = 0.0
+        except OSError as error:
+            self._broken = True
+            log.warning("%s: the cache cannot be written (%s); going on without.", self.folder, error.strerror)
+
+    def drop(self, name: str) -> None:
+        """Keep an object no longer."""
+        with suppress(OSError):
+            self._path(name).unlink()
+
+    def purge(self, slots: Collection[int]) -> None:
+        """Delete what is kept of these slots, unfinished files too."""
+        self._delete(lambda slot: slot in slots)
+
+    def keep_only(self, slots: Collection[int]) -> None:
+        """Delete what is kept of any other slot: its person may have withdrawn."""
+        self._delete(lambda slot: slot not in slots)
+
+    def _delete(self, condition: Callable[[int], bool]) -> None:
+        for path in self._files(self.mine):
+            slot = path.name.lstrip(".").split(".")[0]
+            if slot.isdigit() and condition(int(slot)):
+                path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        """`signal/c/17/0/0` is kept as `signal/17`."""
+        array, _, slot = name.split("/")[:3]
+        return self.mine / array / slot
+
+    def _make_room(self) -> None:
+        with self._alone():
+            found = []
+            for path in self._files(self.folder):
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    found.append((status.st_mtime, status.st_size, path))
+            total = sum(size for _, size, _ in found)
+            if total <= FULL * self.limit:
+                return
+            for _, size, path in sorted(found):
+                if total <= KEPT * self.limit:
+                    break
+                path.unlink(missing_ok=True)
+                total -= size
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self.folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @staticmethod
+    def _files(folder: Path) -> Iterator[Path]:
+        return (path for path in folder.rglob("*") if path.name != "lock" and path.is_file())

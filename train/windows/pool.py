@@ -1,0 +1,145 @@
+"""A pool: the windows that a lane holds at one time, drawn from a few days and cut straight to their shuffled places.
+
+States come first (they decide the draws), then only the hours that hold drawn windows, one after the other
+through one buffer, so that a day is never put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.day_reader import OpenDay
+from pipeline.errors import UserError
+from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
+from train.random import Purpose, round_key
+from train.windows.draw import Int, draw, own_numbers
+
+HOUR_S = TICKS_PER_HOUR // TICKS_PER_SECOND
+
+
+class Days(Protocol):
+    """Where person-days are read from: a `pipeline.day_reader.DayReader`, or a test's own."""
+
+    def open_day(self, slot: int) -> OpenDay:
+        """A day to read from."""
+        ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the windows that a lane draws from a day in a round."""
+
+    slot: int
+    count: int
+    after: int = 0
+    """Windows that are passed over: the first to arrive, which the day gives in its own place."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows and where they come from.
+
+    signal_BCT is int16 in the store's counts; the rest int64 of shape (B,). Lane and round are what
+    keys the window's random numbers (`train.random.WindowRandom.of`).
+    """
+
+    signal_BCT: Tensor
+    lane_B: Tensor
+    round_B: Tensor
+    slot_B: Tensor
+    start_B: Tensor
+
+    def __len__(self) -> int:
+        return self.slot_B.shape[0]
+
+    def take(self, index: Tensor | slice) -> Windows:
+        """Some of the windows."""
+        return Windows(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    @staticmethod
+    def none(seconds: int) -> Windows:
+        """No windows."""
+        nothing = torch.zeros(0, dtype=torch.int64)
+        signal = torch.zeros((0, AXES, seconds * TICKS_PER_SECOND), dtype=torch.int16)
+        return Windows(signal, nothing, nothing, nothing, nothing)
+
+    @staticmethod
+    def join(parts: Sequence[Windows], pinned: bool = False) -> Windows:
+        """Several one after the other; in memory that a GPU can fetch from by itself, where that is wanted."""
+
+        def joined(name: str) -> Tensor:
+            tensors: list[Tensor] = [getattr(part, name) for part in parts]
+            if not pinned:
+                return torch.cat(tensors)
+            shape = (sum(map(len, tensors)), *tensors[0].shape[1:])
+            return torch.cat(tensors, out=torch.empty(shape, dtype=tensors[0].dtype, pin_memory=True))
+
+        return Windows(*map(joined, Windows.__dataclass_fields__))
+
+    def to(self, device: torch.device) -> Windows:
+        """The same on a device; from pinned memory the copy is under way when this returns."""
+        return Windows(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+
+
+def draw_pool(
+    days: Days, parts: Sequence[Part], seconds: int, seed: int, lane: int, round_: int, spacing: int = 1
+) -> Windows:
+    """Draw windows from days and shuffle them together, an order that each window's own number decides.
+
+    Raises BadDay for a day that cannot be read, UserError where the table promised more windows than a day has.
+    """
+    key = tuple(int(word) for word in round_key(seed, lane, round_))
+    opened = [days.open_day(part.slot) for part in parts]
+    starts = []
+    for part, day in zip(parts, opened, strict=True):
+        try:
+            starts.append(draw(*day.states(), seconds, part.count, (key[0], key[1]), part.slot, part.after, spacing))
+        except ValueError as error:
+            raise UserError(f"the table of person-days does not agree with the states: {error}.") from None
+    slot_N = np.repeat([part.slot for part in parts], [part.count for part in parts]).astype(np.int64)
+    start_N = np.concatenate([np.zeros(0, np.int64), *starts])
+    order = np.argsort(own_numbers(key[0], key[1], slot_N, start_N, int(Purpose.SHUFFLE)), kind="stable")
+    place_N = np.empty_like(order)
+    place_N[order] = np.arange(order.size)
+    signal_BCT = np.empty((order.size, AXES, seconds * TICKS_PER_SECOND), np.int16)
+    first = 0
+    for part, day, mine in zip(parts, opened, starts, strict=True):
+        cut(day, mine, place_N[first : first + part.count], signal_BCT)
+        first += part.count
+    same = torch.ones(order.size, dtype=torch.int64)
+    slot_B, start_B = torch.from_numpy(slot_N[order]), torch.from_numpy(start_N[order])
+    return Windows(torch.from_numpy(signal_BCT), same * lane, same * round_, slot_B, start_B)
+
+
+def distinct_seconds(windows: Windows, seconds: int) -> int:
+    """Seconds that lie in at least one of the windows."""
+    place = windows.slot_B * (2 * SECONDS_PER_DAY) + windows.start_B
+    gaps = torch.diff(place.sort().values)
+    return int(gaps.clamp(max=seconds).sum()) + seconds if len(windows) else 0
+
+
+def cut(day: OpenDay, start_N: Int, place_N: Int, out_BCT: NDArray[np.int16]) -> None:
+    """Put the windows that begin at `start_N` (ascending) into their places of `out_BCT`."""
+    seconds = out_BCT.shape[2] // TICKS_PER_SECOND
+    wanted = np.unique(np.concatenate((start_N // HOUR_S, (start_N + seconds - 1) // HOUR_S)))
+    for hour, signal_CT in day.hours(wanted.tolist()):
+        first, end = np.searchsorted(start_N, (hour * HOUR_S - seconds + 1, (hour + 1) * HOUR_S))
+        _put(signal_CT, start_N[first:end] * TICKS_PER_SECOND - hour * TICKS_PER_HOUR, place_N[first:end], out_BCT)
+
+
+@njit(cache=True, nogil=True)
+def _put(signal_CT: NDArray[np.int16], tick_N: Int, place_N: Int, out_BCT: NDArray[np.int16]) -> None:
+    """Copy what an hour holds of windows that begin at these of its ticks (which may lie before it)."""
+    ticks = out_BCT.shape[2]
+    for n in range(tick_N.size):
+        begin, end = max(tick_N[n], 0), min(tick_N[n] + ticks, signal_CT.shape[1])
+        for c in range(signal_CT.shape[0]):
+            out_BCT[place_N[n], c, begin - tick_N[n] : end - tick_N[n]] = signal_CT[c, begin:end]
