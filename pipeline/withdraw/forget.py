@@ -89,7 +89,7 @@ def look(store: Store, everyone: Collection[str], asked: Collection[str], new: C
     )
     rows = pa.concat_tables([days, *others])
     theirs = of_people(everyone)
-    twins = store.person_days.query(
+    twins = store.person_days.rows_where(
         f"not {theirs} and measured_seconds > 0 and checksum in (select checksum from person_days where {theirs})",
         ["slot", "recording"],
     )

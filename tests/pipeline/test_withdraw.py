@@ -406,6 +406,23 @@ class TestCommand:
         assert "forgotten: 1 participant," in command(capsys, monkeypatch, *flags)[1]
         assert command(capsys, monkeypatch, *flags, "--prove")[0] == 0
 
+    def test_a_table_that_cannot_be_read_is_one_message_without_ids(
+        self,
+        flags: list[object],
+        store: Store,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (tmp_path / "who").write_text("Ann\n")
+        for uri in store.person_days.delta.file_uris():
+            Path(uri).write_bytes(b"damaged")
+        status, _, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who")
+        assert status == 1
+        assert err.startswith("error: ")
+        assert "the table cannot be read" in err
+        assert not re.search("[0-9a-f]{64}|--where", err)
+
     def test_the_same_days_under_another_name_are_an_error_that_tells_the_recording(
         self,
         flags: list[object],
