@@ -35,6 +35,7 @@ OURS = (*ARRAYS, "tables", "lease", WITHDRAWN, "zarr.json")
 """What may stand in a store's folder."""
 
 Codec = Literal["lz4", "zstd"]
+People = Literal["named", "alone", ""]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Attributes:
     fingerprint: str
     sample_rate_hz: int = SAMPLE_RATE_HZ
     counts_per_g: int = COUNTS_PER_G
+    people: str = ""
+    """How its people are known: NAMED (by a map or an expression) or ALONE (each recording is a person's own)."""
     format: str = FORMAT
     version: int = VERSION
 
@@ -84,18 +87,30 @@ class Store:
 
     @staticmethod
     def create(
-        url: str, key: Key, processing: dict[str, Any], counts_per_g: int = COUNTS_PER_G, codec: Codec = "lz4"
+        url: str,
+        key: Key,
+        processing: dict[str, Any],
+        counts_per_g: int = COUNTS_PER_G,
+        codec: Codec = "lz4",
+        people: People = "",
     ) -> Store:
-        """A new empty store. Its root metadata is written last, so that a store half made is none."""
+        """A new empty store. Its root metadata is written last, so that a store half made is none.
+
+        Nothing is deleted for it, and nothing of another maker's written over. Raises UserError where there is more
+        than the beginnings of a store.
+        """
         folder = Folder(url)
         refuse_foreign(folder)
         for name in TABLES:
             Table(folder, name).create()
         for name in ARRAYS:
             _create_array(folder, name, counts_per_g, codec)
-        attributes = Attributes(key.check, processing, fingerprint(processing), counts_per_g=counts_per_g)
+        attributes = Attributes(
+            key.check, processing, fingerprint(processing), counts_per_g=counts_per_g, people=people
+        )
         root = {"zarr_format": 3, "node_type": "group", "attributes": asdict(attributes)}
-        folder.write("zarr.json", json.dumps(root, indent=2).encode())
+        if not folder.create("zarr.json", json.dumps(root, indent=2).encode()):
+            raise UserError(f"{folder.url}: another run has just made this store. Run the same command again.")
         return Store(folder, attributes)
 
     def require(self, key: Key, processing: dict[str, Any]) -> None:
@@ -209,11 +224,17 @@ class Store:
 
 def refuse_foreign(folder: Folder) -> None:
     """Raise UserError where a folder holds anything but a store, or one half made."""
-    foreign = sorted({name.split("/")[0] for name in folder.names()} - set(OURS))
+    names = folder.names()
+    foreign = sorted({name.split("/")[0] for name in names} - set(OURS))
     if foreign:
         raise UserError(
             f"{folder.url}: a new store needs a folder of its own, found {', '.join(foreign[:3])} in it. "
             "Name another folder."
+        )
+    if any("/c/" in name for name in names):
+        raise UserError(
+            f"{folder.url}: there are person-days, but not the file zarr.json that says how they were made. Bring that "
+            "file back (a copy that is not complete?), or name another folder."
         )
 
 
@@ -226,6 +247,19 @@ def _zarr_store(folder: Folder) -> Any:
 
 
 def _create_array(folder: Folder, name: str, counts_per_g: int, codec: Codec) -> None:
+    """Describe an array of no slots; a description that only knows more slots stays."""
+    path, described = f"{name}/zarr.json", _description(name, counts_per_g, codec)
+    if folder.create(path, json.dumps(described, indent=2).encode()):
+        return
+    there = json.loads(folder.read(path))
+    if {**there, "shape": None} != {**described, "shape": None}:
+        if there["shape"][0]:
+            raise UserError(f"{folder.url}: an array of other settings is there already. Name another folder.")
+        folder.write(path, json.dumps(described, indent=2).encode())
+
+
+def _description(name: str, counts_per_g: int, codec: Codec) -> dict[str, Any]:
+    """The metadata of an array of no slots (docs/store.md), as zarr itself writes it."""
     import zarr
     from zarr.codecs import BloscCodec, BloscShuffle, BytesCodec, Crc32cCodec
 
@@ -233,7 +267,8 @@ def _create_array(folder: Folder, name: str, counts_per_g: int, codec: Codec) ->
         level = 5 if codec == "lz4" else 1
         return BloscCodec(cname=codec, clevel=level, shuffle=BloscShuffle.bitshuffle, typesize=size)
 
-    common = {"store": _zarr_store(folder.folder(name)), "zarr_format": 3, "overwrite": True}
+    made: dict[str, Any] = {}
+    common: dict[str, Any] = {"store": zarr.storage.MemoryStore(made), "zarr_format": 3}
     if name == "signal":
         zarr.create_array(
             **common,
@@ -260,3 +295,5 @@ def _create_array(folder: Folder, name: str, counts_per_g: int, codec: Codec) ->
             dimension_names=("person_day", "second"),
             attributes={"units": units},
         )
+    described: dict[str, Any] = json.loads(made["zarr.json"].to_bytes())
+    return described
