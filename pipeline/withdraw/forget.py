@@ -38,8 +38,6 @@ class Forgotten:
 
     people: int
     """Those it was given, and those whom an earlier run did not finish."""
-    absent: frozenset[str]
-    """Those noted for the first time of whom the store knew nothing."""
     recordings: int
     person_days: int
     twins: tuple[tuple[int, str], ...]
@@ -61,10 +59,9 @@ def forget(store: Store, people: Collection[str], today: date, vouched: bool = F
         for table in tables:
             table.fence(lease.epoch)
         files = files_of(store)
-        before = store.withdrawals.people()
         store.withdrawals.begin(people, today)
         everyone, begun = store.withdrawals.people(), store.withdrawals.unfinished()
-        found = look(store, everyone, begun | set(people), frozenset(people) - before)
+        found = look(store, everyone, len(begun | set(people)))
         for table in (store.person_days, store.recordings):
             lease.check()
             table.forget(everyone)
@@ -81,11 +78,10 @@ def forget(store: Store, people: Collection[str], today: date, vouched: bool = F
     return found
 
 
-def look(store: Store, everyone: Collection[str], asked: Collection[str], new: Collection[str]) -> Forgotten:
-    """What there is of the people who are to go."""
+def look(store: Store, everyone: Collection[str], asked: int) -> Forgotten:
+    """What there is of the people who are to go, so many of them now."""
     days, *others = (
-        table.rows_of(everyone, ["participant", "recording"])
-        for table in (store.person_days, store.recordings, store.plan)
+        table.rows_of(everyone, ["recording"]) for table in (store.person_days, store.recordings, store.plan)
     )
     rows = pa.concat_tables([days, *others])
     theirs = of_people(everyone)
@@ -94,8 +90,7 @@ def look(store: Store, everyone: Collection[str], asked: Collection[str], new: C
         ["slot", "recording"],
     )
     return Forgotten(
-        people=len(asked),
-        absent=frozenset(new) - set(pc.unique(rows["participant"]).to_pylist()),
+        people=asked,
         recordings=len(pc.unique(rows["recording"])),
         person_days=days.num_rows,
         twins=tuple((row["slot"], row["recording"]) for row in twins.sort_by("slot").to_pylist()),

@@ -100,10 +100,10 @@ class TestForget:
 
     def test_what_was_found_is_counted(self, store: Store) -> None:
         found = forget(store, [ANN, CLARA, FAY], TODAY)
-        assert (found.people, found.recordings, found.person_days, found.absent) == (3, 3, 3, {FAY})
+        assert (found.people, found.recordings, found.person_days) == (3, 3, 3)
         assert found.twins == ()
         again_ = forget(again(store), [ANN, CLARA, FAY], TODAY)
-        assert (again_.people, again_.recordings, again_.person_days, again_.absent) == (3, 0, 0, frozenset())
+        assert (again_.people, again_.recordings, again_.person_days) == (3, 0, 0)
 
     def test_older_versions_cannot_be_read_any_more(self, store: Store) -> None:
         tables = (store.plan, store.person_days, store.recordings)
@@ -324,6 +324,7 @@ class TestParticipants:
             "date,participant\n2026-01-01,Ann\n2026-01-02,Bob\n".replace("Ann\n", "Ann\n\n"),
             "participant\nAnn\n\nBob\nAnn",
             f"{ANN.upper()}\n\n{BOB}",
+            '\n"date",participant,\n"a,\nb",Ann,\n\n , ,\n"c", Bob ,\n',
         ],
     )
     def test_lines_columns_and_keyed_ids(self, tmp_path: Path, text: str) -> None:
@@ -344,12 +345,22 @@ class TestParticipants:
             ("participant\n", "found none"),
             ("name,participant\na.cwa,Ann\n", "how ingest is told about everybody"),
             ("participant,date\nAnn,1\n,2\n", "line 3: expected a participant"),
+            ("eid,date\nAnn,2026-01-01\n", "line 1: expected a name alone, found ','.*names the column participant"),
+            ("participant;date\nAnn;2026-01-01\n", "line 1: expected a name alone, found ';'"),
+            ('Bob\n"Ann"\n', "line 2: expected a name alone, found '\"'"),
+            ("Bob\nAnn\t1\n", "line 2: expected a name alone"),
+            ("participant\nSmith, Ann\n", "line 2: expected 1 fields as in the first line, found 2"),
+            ('participant\n"Ann\n', "cannot read the participants.*unexpected end"),
         ],
     )
     def test_what_is_amiss_is_told_without_a_name(self, tmp_path: Path, text: str, expected: str) -> None:
         with pytest.raises(UserError, match=expected) as raised:
             self._read(tmp_path / "who", text)
         assert "Ann" not in str(raised.value)
+
+    def test_a_name_with_a_comma_stands_in_a_column(self, tmp_path: Path) -> None:
+        expected = [(KEY.participant('Smith, Ann "A"'), 2)]
+        assert self._read(tmp_path / "who", 'participant\n"Smith, Ann ""A"""\n') == expected
 
     def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="cannot read the participants"):
@@ -373,14 +384,61 @@ class TestCommand:
     ) -> None:
         who = tmp_path / "who"
         who.write_text("Ann\nZoe Unknown\n")
-        status, out, err = command(capsys, monkeypatch, *flags, "--participants", who, "--prove")
+        status, out, err = command(capsys, monkeypatch, *flags, "--participants", who, "--prove", "--also-unknown")
         assert status == 0, err
+        told = "2 participants in the file: 1 known to the store, 1 unknown (line 2), 0 withdrawn already."
+        assert out.startswith(told)
         assert "forgotten: 2 participants, of whom the store still had 2 recordings and 3 person-days" in out
-        assert f"line 2 ({KEY.participant('Zoe Unknown')[:12]})" in out
         assert "backups" in out
         assert "proven: every byte" in out
         assert not any(name in out + err for name in ("Ann", "Zoe", ANN))
         assert store.withdrawals.people() == {ANN, KEY.participant("Zoe Unknown")}
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("eid\nAnn\n", "1 known to the store, 1 unknown (line 1), 1 withdrawn already"),
+            ("Ann\nann\n'Ann'\n", "1 known to the store, 2 unknown (lines 2, 3), 1 withdrawn already"),
+            ("Ann\n" + "0" * 64, "1 known to the store, 1 unknown (line 2), 1 withdrawn already"),
+            (
+                "\n".join(f"Zoe {number}" for number in range(500)),
+                "0 known to the store, 500 unknown (lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 490 more), 1 withdrawn",
+            ),
+        ],
+    )
+    def test_people_whom_the_store_does_not_know_are_an_error_before_anything_is_noted(
+        self,
+        flags: list[object],
+        store: Store,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        text: str,
+        told: str,
+    ) -> None:
+        forget(store, [BOB], TODAY)
+        (tmp_path / "who").write_text(f"{text}\nBob\n")
+        before = files_in(store.folder.path)
+        status, out, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who", "--prove")
+        assert (status, out) == (1, "")
+        assert told in err
+        assert "--also-unknown" in err
+        assert ("header" in err) == text.startswith("eid")
+        assert not any(name in err for name in ("Ann", "ann", "Zoe", "Bob"))
+        assert files_in(store.folder.path) == before
+
+    def test_people_with_no_row_but_a_rejected_recording_or_slots_are_known(
+        self,
+        flags: list[object],
+        store: Store,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (tmp_path / "who").write_text("participant,date\nClara,2026-03-04\nDora,2026-03-04\n")
+        status, out, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who")
+        assert status == 0, err
+        assert "2 known to the store, 0 unknown, 0 withdrawn already" in out
 
     def test_another_key_is_refused_before_anything_is_noted(
         self,
