@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from pipeline.cli import run_command
 from pipeline.errors import UserError
-from pipeline.lease import Lease
+from pipeline.lease import Lease, LeaseHeld
 from pipeline.store import ARRAYS, Store
 from pipeline.withdraw.command import withdraw
 from pipeline.withdraw.forget import forget
@@ -151,11 +151,26 @@ class TestForget:
         store.person_days.append([people.day_row(EMIL, 0, 11, 1, checksum)])
         assert forget(store, [BOB], TODAY).twins == ((11, people.recordings_of(EMIL)[0]),)
 
-    def test_another_run_that_writes_is_told_of(self, store: Store) -> None:
-        with Lease(store.folder.folder("lease"), beat_s=0.1), pytest.raises(UserError, match="another run is writing"):
-            forget(again(store), [ANN], TODAY)
-        assert again(store).withdrawals.people() == set()
-        assert people.rows_of(again(store), [ANN])
+    def test_while_another_run_writes_it_is_noted_and_what_that_run_commits_goes_later(self, store: Store) -> None:
+        """Fay's first day is committed after her note: that run asked who had withdrawn when it began."""
+        with Lease(store.folder.folder("lease"), beat_s=0.1) as lease:
+            for table in (store.plan, store.person_days, store.recordings):
+                table.fence(lease.epoch)
+            with pytest.raises(LeaseHeld, match=r"another run is writing[^$]*2 participants is noted[^$]*same command"):
+                forget(again(store), [ANN, FAY], TODAY)
+            assert again(store).withdrawals.unfinished() == {ANN, FAY}
+            assert people.rows_of(again(store), [ANN])
+            store.plan.append([people.plan_row(EMIL, 0, 12, 1) | {"participant": FAY, "recording": KEY.recording("f")}])
+            store.grow(13)
+            store.write_day(12, people.a_day(12))
+            row = people.day_row(EMIL, 0, 12, 0, people.a_day(12).checksum())
+            store.person_days.append([row | {"participant": FAY, "recording": KEY.recording("f")}])
+        found = forget(again(store), [ANN, FAY], TODAY)
+        assert (found.people, found.recordings, found.person_days) == (2, 3, 4)
+        left = files_in(store.folder.path)
+        assert traces(left, [ANN, FAY]) == []
+        assert not [name for name in left if "/c/12/" in name]
+        assert prove(again(store)).people == 2
 
     def test_a_driver_that_was_stopped_commits_nothing_afterwards(self, store: Store) -> None:
         late = again(store)
@@ -480,6 +495,24 @@ class TestCommand:
         assert err.startswith("error: ")
         assert "the table cannot be read" in err
         assert not re.search("[0-9a-f]{64}|--where", err)
+
+    def test_while_another_run_writes_the_request_is_noted_and_the_status_is_1(
+        self,
+        flags: list[object],
+        store: Store,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (tmp_path / "who").write_text("Ann\n")
+        line = [*flags, "--participants", tmp_path / "who"]
+        with Lease(store.folder.folder("lease"), beat_s=0.1):
+            status, out, err = command(capsys, monkeypatch, *line)
+        assert (status, "forgotten" in out) == (1, False)
+        assert "Nothing of them is deleted yet. Run the same command again" in err
+        assert store.withdrawals.unfinished() == {ANN}
+        status, out, _ = command(capsys, monkeypatch, *line)
+        assert (status, "1 withdrawn already" in out, "3 person-days" in out) == (0, True, True)
 
     def test_the_same_days_under_another_name_are_an_error_that_tells_the_recording(
         self,
