@@ -6,6 +6,7 @@
     objects      of every slot that no row names but theirs: also of ingests that died, and of late writers
     plan         their rows, by which those slots were known
     the past     of every table: older versions, the log, what killed writers left
+    objects      once more: a worker of an ingest that lost its lease may have gone on writing meanwhile
     done         withdrawn/<id>.purged, only when nothing is left
 
 No step depends on what an earlier run has done: each finds by itself what is still there.
@@ -87,6 +88,8 @@ def forget_noted(store: Store, lease: Lease, people: Collection[str], today: dat
         lease.check()
         delete_past(table, files)
     files.end_unfinished()
+    lease.check()
+    empty_slots(store, files, everyone)
     require_nothing_left(store, files, vouched or not begun)
     store.withdrawals.complete(begun, today)
     return found

@@ -25,8 +25,10 @@ from pipeline.cli import run_command
 from pipeline.errors import UserError
 from pipeline.lease import Lease, LeaseHeld
 from pipeline.store import ARRAYS, Store
+from pipeline.tables import Table
 from pipeline.withdraw.command import withdraw
-from pipeline.withdraw.forget import forget
+from pipeline.withdraw.files import Files
+from pipeline.withdraw.forget import delete_past, forget
 from pipeline.withdraw.people import read_people
 from pipeline.withdraw.prove import prove
 from pipeline.withdraw.scan import ids_in, may_hold_ids, runs
@@ -187,6 +189,25 @@ class TestForget:
         assert people.rows_of(again(store), [ANN]) == []
         forget(again(store), [ANN], TODAY)  # the files that it wrote for its commit
         assert traces(files_in(store.folder.path), [ANN]) == []
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+def test_what_a_late_worker_writes_while_the_tables_forget_goes_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch, array: str
+) -> None:
+    """A worker of an ingest that lost its lease knows nothing of it: Ann's objects are written behind the deletion."""
+    late = Path(store.folder.path) / array / "c" / "5" / ("0/0" if array == "signal" else "0")
+    data = late.read_bytes()
+
+    def delete_past_and_write(table: Table, files: Files) -> None:
+        delete_past(table, files)
+        late.parent.mkdir(parents=True, exist_ok=True)
+        late.write_bytes(data)
+
+    monkeypatch.setattr("pipeline.withdraw.forget.delete_past", delete_past_and_write)
+    forget(store, [ANN], TODAY)
+    assert traces(files_in(store.folder.path), [ANN]) == []
+    assert prove(again(store)).people == 1
 
 
 class TestLeftovers:
