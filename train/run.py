@@ -19,7 +19,7 @@ from train.objectives import Objective, make_objective
 from train.processes import Processes
 from train.recipe import Recipe
 from train.windows.lanes import deal, lane_count, owned, per_step, quotas
-from train.windows.members import Members, held_out, select
+from train.windows.members import WITHDRAWN_SLOTS, HeldOut, Members, held_out, select
 from train.windows.stream import Stream, Windows
 from train.windows.validation import draw_validation
 from train.windows.withdrawn import Substitutes, told_of_version
@@ -44,7 +44,8 @@ class Run:
     stream: Stream
     substitutes: Substitutes
     validation: Windows
-    facts: dict[str, Any]
+    held_out: HeldOut
+    known: dict[str, Any]
     """What every checkpoint says of the store, the stream and the versions."""
     epoch_windows: int
     step: int = 0
@@ -54,6 +55,11 @@ class Run:
     """The last validation."""
     moved: dict[str, Any] = field(default_factory=dict)
     """The stream `before` and `now`, where the checkpoint's version of the tables went with people who withdrew."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known of the run, and who is held out as of now: nobody who has withdrawn is named."""
+        return self.known | self.held_out.facts()
 
     @property
     def seen(self) -> int:
@@ -112,8 +118,9 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     store.person_days = store.person_days.at(table_version)
     data, seed = recipe.data, recipe.seed
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
+    parted = set(start.state.get(WITHDRAWN_SLOTS, [])) if start else set()
     if before is not None:  # on a newer version of the tables, who came in since stays out
-        everyone = everyone.before(before.get("slots_end", everyone.end))
+        everyone = everyone.before(before.get("slots_end", everyone.end)).but(parted)
     people = set(start.state["validation_participants"]) if start else held_out(everyone.of(gone, kept=False))
     members, others = everyone.of(people, kept=False), everyone.of(people, kept=True).of(gone, kept=False)
     if not others.slots.size:
@@ -130,7 +137,6 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     }
     facts |= {
         "stream": stream_facts,
-        "validation_participants": sorted(people),
         "participants": members.people,
         "versions": {name: version(name) for name in PACKAGES} | {"device": str(processes.device.type)},
         "world_size": processes.world_size,
@@ -145,7 +151,7 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     stream = Stream(store, mine, share, data.seconds, step, data.threads, substitutes=substitutes)
     run = Run(
         recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, stream, substitutes, validation,
-        facts, int(quota.sum()), step,
+        HeldOut(people, parted, everyone, store.withdrawals.people), facts, int(quota.sum()), step,
     )  # fmt: skip
     if start is not None:
         ck.load_model(model, start.model)
@@ -188,7 +194,7 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[Objective, Model, torc
 
 
 def _tell(run: Run, store: Store, members: Members, others: Members) -> None:
-    network, lanes = run.recipe.network, run.facts["stream"]["lanes"]
+    network, lanes = run.recipe.network, run.known["stream"]["lanes"]
     parameters = sum(parameter.numel() for parameter in run.model.feature_extractor.parameters())
     if run.moved:
         print(told_of_version(**run.moved), file=sys.stderr)

@@ -18,8 +18,9 @@ Not in this command's reach; delete it where it exists:
   the recordings themselves (the next ingest finds them there, and leaves them out)
   backups, snapshots and replicas of the disk or bucket, and caches of the store on other machines
   sets and tables that were cut from the store or copied out of it
-  maps of names and participants, which you keep
-Checkpoints and exported networks hold weights and no windows."""
+  checkpoints and logs of training, which list the keyed ids of people held out (weights hold no windows)
+  logs of ingest, of Ray and of jobs, pages and reports, which may show the first 12 digits of keyed ids
+  maps of names and participants, which you keep"""
 
 
 def withdraw(

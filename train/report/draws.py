@@ -25,7 +25,7 @@ from train.recipe import DataSettings
 from train.report.history import History
 from train.windows.draw import draw, weights
 from train.windows.lanes import deal, quotas
-from train.windows.members import select
+from train.windows.members import WITHDRAWN_SLOTS, select
 
 Float = NDArray[np.float64]
 
@@ -65,7 +65,8 @@ def draws_of(run: History, store: Store) -> Draws:
     seed, facts = int(run.settings["seed"]), run.start["stream"]
     store.person_days = store.person_days.at(facts["table_version"])
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
-    members = everyone.of(set(run.start["validation_participants"]), kept=False)
+    held_out = set(run.start["validation_participants"])
+    members = everyone.of(held_out, kept=False).but(run.start.get(WITHDRAWN_SLOTS, []))
     quota = quotas(members.starts, data.quota)
     there = np.isin(members.slots, members.of(store.withdrawals.people(), kept=False).slots)
     chosen = int(np.argmax(np.where(there, members.starts, -1)))
