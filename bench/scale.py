@@ -54,10 +54,11 @@ def main() -> None:
     arguments.add_argument("--workers", type=int, default=2)
     arguments.add_argument("--out", type=Path, default=ROOT / "runs" / "bench" / "scale")
     given = arguments.parse_args()
+    given.out = given.out / "scratch"
     shutil.rmtree(given.out, ignore_errors=True)
     given.out.mkdir(parents=True)
     found = {"cpus": os.cpu_count(), **through_the_driver(given), **tables(given.out / "tables", given.people)}
-    (given.out / "scale.json").write_text(json.dumps(found, indent=2) + "\n")
+    (given.out.parent / "scale.json").write_text(json.dumps(found, indent=2) + "\n")
     for name, value in found.items():
         print(f"{name:<44}{value:>16,.2f}" if isinstance(value, float) else f"{name:<44}{value:>16,}")
 

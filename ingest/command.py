@@ -84,8 +84,8 @@ def ingest(
         )
     if summary.kept:
         raise UserError(
-            f"{settings.recordings}: recordings named by --again could not be brought in, as told above. The store "
-            "keeps what it has of them."
+            f"{settings.recordings}: recordings that have changed, or that --again names, could not be brought in, as "
+            "told above. The store keeps what it has of them."
         )
-    if not summary.done and not summary.done_before:
+    if not summary.done and not summary.done_before and (summary.rejected or summary.rejected_before):
         raise UserError(f"{settings.recordings}: no recording could be ingested; the reasons stand above.")

@@ -23,8 +23,14 @@ from pipeline.patience import patiently
 from pipeline.shard import EMPTY, INDEX_BYTES, Damaged, decode, read_index
 from pipeline.storage import Folder
 
+OBJECTS = {"signal": "signal/c/{}/0/0", "motion": "motion/c/{}/0", "state": "state/c/{}/0"}
+"""The names of a slot's objects."""
 AT_ONCE = 16
 """Objects that are fetched at a time."""
+
+
+Part = Callable[[int, int | None], Any]
+"""Gives bytes of an object: from a place (below zero: from its end) on, and how many; None: all that follow."""
 
 
 class BadDay(UserError):
@@ -81,11 +87,20 @@ class DayReader:
         self._fetching = None if folder.is_local else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
 
     def open_day(self, slot: int) -> OpenDay:
-        """A day to read from; its objects are being fetched from here on."""
-        names = (f"signal/c/{slot}/0/0", f"motion/c/{slot}/0", f"state/c/{slot}/0")
-        if self._fetching is None:
-            return _Day(slot, self.folder, self.spent, *(_file(self.folder.at(name)) for name in names))
-        return _Day(slot, self.folder, self.spent, *(self._fetched(name) for name in names))
+        """A day to read from; from object storage, it is being fetched from here on."""
+        day = _Day(slot, self)
+        if self._fetching is not None:
+            for name in OBJECTS:
+                day.part(name)
+        return day
+
+    def read_state(self, slot: int) -> NDArray[np.uint8]:
+        """The states of a day alone, (86400,); raises BadDay."""
+        return _Day(slot, self).state()
+
+    def part(self, name: str) -> Part:
+        """What gives the bytes of an object."""
+        return _file(self.folder.at(name)) if self._fetching is None else self._fetched(name)
 
     def _fetched(self, name: str) -> Part:
         assert self._fetching is not None
@@ -112,10 +127,6 @@ class DayReader:
             self._fetching.shutdown(wait=True, cancel_futures=True)
 
 
-Part = Callable[[int, int | None], Any]
-"""Gives bytes of an object: from a place (below zero: from its end) on, and how many; None: all that follow."""
-
-
 def _file(path: str) -> Part:
     def part(start: int, length: int | None) -> bytes:
         file = os.open(path, os.O_RDONLY)
@@ -132,55 +143,66 @@ def _file(path: str) -> Part:
 
 
 class _Day:
-    """The objects of a slot, each by what gives its bytes."""
+    """The objects of a slot, opened when they are first asked for."""
 
-    def __init__(self, slot: int, folder: Folder, spent: Spent, signal: Part, motion: Part, state: Part) -> None:
-        self.slot, self.folder, self.spent = slot, folder, spent
-        self._signal, self._motion, self._state = signal, motion, state
+    def __init__(self, slot: int, reader: DayReader) -> None:
+        self.slot, self.reader = slot, reader
+        self._parts: dict[str, Part] = {}
+
+    def part(self, name: str) -> Part:
+        """What gives the bytes of one of the objects."""
+        if name not in self._parts:
+            self._parts[name] = self.reader.part(OBJECTS[name].format(self.slot))
+        return self._parts[name]
 
     def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See OpenDay."""
-        motion_S, state_S = np.empty(SECONDS_PER_DAY, "<f4"), np.empty(SECONDS_PER_DAY, np.uint8)
-        for part, out in ((self._motion, motion_S), (self._state, state_S)):
-            self._decoded(part, 0, None, out)
-        return motion_S, state_S
+        motion_S = np.empty(SECONDS_PER_DAY, "<f4")
+        self._decoded("motion", 0, None, motion_S)
+        return motion_S, self.state()
+
+    def state(self) -> NDArray[np.uint8]:
+        """The states alone."""
+        state_S = np.empty(SECONDS_PER_DAY, np.uint8)
+        self._decoded("state", 0, None, state_S)
+        return state_S
 
     def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
         """See OpenDay."""
         try:
-            index = read_index(bytes(self._read(self._signal, -INDEX_BYTES, None)))
+            index = read_index(bytes(self._read("signal", -INDEX_BYTES, None)))
         except Damaged as error:
             raise self._damaged(error) from None
         hour_CT = np.empty((AXES, TICKS_PER_HOUR), "<i2")
         for hour in wanted:
             if index[hour, 0] != EMPTY:
-                self._decoded(self._signal, int(index[hour, 0]), int(index[hour, 1]), hour_CT)
+                self._decoded("signal", int(index[hour, 0]), int(index[hour, 1]), hour_CT)
                 yield hour, hour_CT
 
-    def _decoded(self, part: Part, start: int, length: int | None, out: NDArray[Any]) -> None:
+    def _decoded(self, name: str, start: int, length: int | None, out: NDArray[Any]) -> None:
         began = time.perf_counter()
-        data = self._read(part, start, length)
+        data = self._read(name, start, length)
         read = time.perf_counter()
         try:
             decode(data, out)
         except Damaged as error:
             raise self._damaged(error) from None
-        self.spent.add(len(data), read - began, time.perf_counter() - read)
+        self.reader.spent.add(len(data), read - began, time.perf_counter() - read)
 
-    def _read(self, part: Part, start: int, length: int | None) -> Any:
+    def _read(self, name: str, start: int, length: int | None) -> Any:
         try:
-            with self.folder.explained():
-                return part(start, length)
+            with self.reader.folder.explained():
+                return self.part(name)(start, length)
         except FileNotFoundError:
             raise MissingDay(
                 self.slot,
-                f"{self.folder.url}: objects of slot {self.slot} are missing, though its row is there. `persondays "
-                "verify --repair` brings its recording in again.",
+                f"{self.reader.folder.url}: objects of slot {self.slot} are missing, though its row is there. "
+                "`persondays verify --repair` brings its recording in again.",
             ) from None
 
     def _damaged(self, error: Damaged) -> DamagedDay:
         return DamagedDay(
             self.slot,
-            f"{self.folder.url}: slot {self.slot} is damaged ({error}). `persondays verify --repair` brings its "
+            f"{self.reader.folder.url}: slot {self.slot} is damaged ({error}). `persondays verify --repair` brings its "
             "recording in again.",
         )

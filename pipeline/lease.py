@@ -30,6 +30,10 @@ BEAT_S = 5.0
 log = logging.getLogger(__name__)
 
 
+class LeaseHeld(UserError):
+    """Another run is writing the store."""
+
+
 class LeaseLost(UserError):
     """Another driver has taken over; nothing more may be committed."""
 
@@ -78,14 +82,14 @@ class Lease:
     def __enter__(self) -> Lease:
         latest = latest_epoch(self.folder)
         if latest and not self._may_take(latest):
-            raise UserError(
+            raise LeaseHeld(
                 f"{self.folder.url}: another run is writing this store (its heartbeat changes). Wait for it to end, or "
                 f"stop it; a run that died is taken over after {self.ttl_s:.0f} s without a heartbeat."
             )
         self.epoch = latest + 1
         owner = {"owner": secrets.token_hex(8), "host": _host(), "process": _process(os.getpid())}
         if not self.folder.create(self._name(self.epoch), json.dumps(owner).encode()):
-            raise UserError(f"{self.folder.url}: another run took this store at the same moment. Try again later.")
+            raise LeaseHeld(f"{self.folder.url}: another run took this store at the same moment. Try again later.")
         self.folder.delete([name for name in self.folder.names() if name < self._name(latest)])
         self._beat()
         self._thread = threading.Thread(target=self._keep_beating, daemon=True, name="lease")

@@ -38,8 +38,22 @@ BUSY = (errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO))
 """As which s3fs tells the server's own faults: 500 and its like, and "slow down"."""
 
 
+def refusal(error: Exception) -> str:
+    """The code by which an S3 server says that a request is refused for good; "" for any other fault.
+
+    s3fs tells all that it does not know as EIO, with the server's answer as the cause.
+    """
+    answer = getattr(error.__cause__, "response", None)
+    if not isinstance(answer, dict):
+        return ""
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return str(answer.get("Error", {}).get("Code", status)) if 400 <= status < 500 and status not in (408, 429) else ""
+
+
 def may_pass(error: Exception) -> bool:
     """Whether a fault of storage behind a network is one that may be over soon."""
+    if refusal(error):
+        return False
     kinds = {kind.__name__ for kind in type(error).__mro__}
     status = getattr(error, "status", None)  # of aiohttp's answers
     return (
@@ -48,6 +62,10 @@ def may_pass(error: Exception) -> bool:
         or (isinstance(error, OSError) and error.errno in BUSY)
         or (isinstance(status, int) and status >= 500)
     )
+
+
+A_REQUEST = 1000
+"""Objects that one request deletes."""
 
 
 class Folder:
@@ -144,11 +162,24 @@ class Folder:
     def delete(self, names: list[str]) -> None:
         """Delete files; those not there are passed over."""
         with self.explained():
+            if "s3" in self.fs.protocol:
+                self._delete_many(names)
+                return
             for name in names:
                 try:
                     self.fs.rm_file(self.at(name))
                 except FileNotFoundError:
                     continue
+
+    def _delete_many(self, names: list[str]) -> None:
+        bucket, _, root = self.path.partition("/")
+        keys = [f"{root}/{name}" if root else name for name in names]
+        for first in range(0, len(keys), A_REQUEST):
+            objects = [{"Key": key} for key in keys[first : first + A_REQUEST]]
+            reply = self.fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            for error in reply.get("Errors") or ():
+                raise PermissionError(f"deleting {len(objects)} objects: {error.get('Code')}")
+        self.fs.invalidate_cache()
 
     def delete_all(self) -> None:
         """Delete the folder and everything in it."""
@@ -175,6 +206,8 @@ class Folder:
                 raise StorageError(f"{self.url}: there is no such bucket. Check its name, or make it.") from None
             if isinstance(error, OSError) and error.errno == errno.EROFS:
                 raise StorageError(f"{self.url}: the file system is read-only. Name another place.") from None
+            if code := refusal(error):
+                raise StorageError(f"{self.url}: the storage refuses ({code}). Check what it allows.") from None
             if not self.is_local and may_pass(error):
                 raise StorageAway(
                     f"{self.url}: the storage does not answer ({str(error) or kind.__name__}). Check the endpoint."

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.day_reader import DayReader
 from pipeline.errors import UserError
 from pipeline.grid import AXES, COUNTS_PER_G, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
 from pipeline.identity import Key
@@ -35,6 +35,7 @@ OURS = (*ARRAYS, "tables", "lease", WITHDRAWN, "zarr.json")
 """What may stand in a store's folder."""
 
 Codec = Literal["lz4", "zstd"]
+People = Literal["named", "alone", ""]
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,10 @@ class Attributes:
     fingerprint: str
     sample_rate_hz: int = SAMPLE_RATE_HZ
     counts_per_g: int = COUNTS_PER_G
+    people: str = ""
+    """How its people are known: NAMED (by a map or an expression) or ALONE (each recording is a person's own)."""
     format: str = FORMAT
     version: int = VERSION
-
-
-class MissingDay(UserError):
-    """A slot whose row stands but whose objects do not."""
 
 
 class Store:
@@ -84,18 +83,30 @@ class Store:
 
     @staticmethod
     def create(
-        url: str, key: Key, processing: dict[str, Any], counts_per_g: int = COUNTS_PER_G, codec: Codec = "lz4"
+        url: str,
+        key: Key,
+        processing: dict[str, Any],
+        counts_per_g: int = COUNTS_PER_G,
+        codec: Codec = "lz4",
+        people: People = "",
     ) -> Store:
-        """A new empty store. Its root metadata is written last, so that a store half made is none."""
+        """A new empty store. Its root metadata is written last, so that a store half made is none.
+
+        Nothing is deleted for it, and nothing of another maker's written over. Raises UserError where there is more
+        than the beginnings of a store.
+        """
         folder = Folder(url)
         refuse_foreign(folder)
         for name in TABLES:
             Table(folder, name).create()
         for name in ARRAYS:
             _create_array(folder, name, counts_per_g, codec)
-        attributes = Attributes(key.check, processing, fingerprint(processing), counts_per_g=counts_per_g)
+        attributes = Attributes(
+            key.check, processing, fingerprint(processing), counts_per_g=counts_per_g, people=people
+        )
         root = {"zarr_format": 3, "node_type": "group", "attributes": asdict(attributes)}
-        folder.write("zarr.json", json.dumps(root, indent=2).encode())
+        if not folder.create("zarr.json", json.dumps(root, indent=2).encode()):
+            raise UserError(f"{folder.url}: another run has just made this store. Run the same command again.")
         return Store(folder, attributes)
 
     def require(self, key: Key, processing: dict[str, Any]) -> None:
@@ -186,34 +197,34 @@ class Store:
             objects = [f"{name}/0/0" if name.startswith("signal") else f"{name}/0" for name in names]
             patiently(lambda: self.folder.delete(objects))
 
-    def read_day(self, slot: int) -> PersonDay:
-        """The person-day of a slot; raises MissingDay where an object of it is not there."""
-        arrays = self._arrays
-        state_S = np.asarray(arrays["state"][slot])
-        signal_CT = np.asarray(arrays["signal"][slot])
-        motion_S = np.asarray(arrays["motion"][slot])
-        measured = np.flatnonzero(state_S & 1)
-        if not state_S.any() or (
-            measured.size and (signal_CT[0, measured[0] * SAMPLE_RATE_HZ] == FILL or np.isnan(motion_S[measured[0]]))
-        ):
-            raise MissingDay(
-                f"{self.folder.url}: objects of slot {slot} are missing, though its row is there. `persondays "
-                "verify --repair` brings its recording in again."
-            )
-        return PersonDay(signal_CT, motion_S, state_S)
+    @cached_property
+    def days(self) -> DayReader:
+        """Where its person-days are read from."""
+        return DayReader(self.folder)
 
-    def read_state(self, slot: int) -> NDArray[np.uint8]:
-        """The states of a person-day without its signal, (86400,); all zero where the object is not there."""
-        return np.asarray(self._arrays["state"][slot])
+    def read_day(self, slot: int) -> PersonDay:
+        """The person-day of a slot; raises BadDay where an object of it is not there, or not what was written."""
+        day = self.days.open_day(slot)
+        motion_S, state_S = day.states()
+        signal_CT = np.full((AXES, TICKS_PER_DAY), FILL, np.int16)
+        for hour, values_CT in day.hours(range(TICKS_PER_DAY // TICKS_PER_HOUR)):
+            signal_CT[:, hour * TICKS_PER_HOUR : (hour + 1) * TICKS_PER_HOUR] = values_CT
+        return PersonDay(signal_CT, motion_S, state_S)
 
 
 def refuse_foreign(folder: Folder) -> None:
     """Raise UserError where a folder holds anything but a store, or one half made."""
-    foreign = sorted({name.split("/")[0] for name in folder.names()} - set(OURS))
+    names = folder.names()
+    foreign = sorted({name.split("/")[0] for name in names} - set(OURS))
     if foreign:
         raise UserError(
             f"{folder.url}: a new store needs a folder of its own, found {', '.join(foreign[:3])} in it. "
             "Name another folder."
+        )
+    if any("/c/" in name for name in names):
+        raise UserError(
+            f"{folder.url}: there are person-days, but not the file zarr.json that says how they were made. Bring that "
+            "file back (a copy that is not complete?), or name another folder."
         )
 
 
@@ -226,6 +237,19 @@ def _zarr_store(folder: Folder) -> Any:
 
 
 def _create_array(folder: Folder, name: str, counts_per_g: int, codec: Codec) -> None:
+    """Describe an array of no slots; a description that only knows more slots stays."""
+    path, described = f"{name}/zarr.json", _description(name, counts_per_g, codec)
+    if folder.create(path, json.dumps(described, indent=2).encode()):
+        return
+    there = json.loads(folder.read(path))
+    if {**there, "shape": None} != {**described, "shape": None}:
+        if there["shape"][0]:
+            raise UserError(f"{folder.url}: an array of other settings is there already. Name another folder.")
+        folder.write(path, json.dumps(described, indent=2).encode())
+
+
+def _description(name: str, counts_per_g: int, codec: Codec) -> dict[str, Any]:
+    """The metadata of an array of no slots (docs/store.md), as zarr itself writes it."""
     import zarr
     from zarr.codecs import BloscCodec, BloscShuffle, BytesCodec, Crc32cCodec
 
@@ -233,7 +257,8 @@ def _create_array(folder: Folder, name: str, counts_per_g: int, codec: Codec) ->
         level = 5 if codec == "lz4" else 1
         return BloscCodec(cname=codec, clevel=level, shuffle=BloscShuffle.bitshuffle, typesize=size)
 
-    common = {"store": _zarr_store(folder.folder(name)), "zarr_format": 3, "overwrite": True}
+    made: dict[str, Any] = {}
+    common: dict[str, Any] = {"store": zarr.storage.MemoryStore(made), "zarr_format": 3}
     if name == "signal":
         zarr.create_array(
             **common,
@@ -260,3 +285,5 @@ def _create_array(folder: Folder, name: str, counts_per_g: int, codec: Codec) ->
             dimension_names=("person_day", "second"),
             attributes={"units": units},
         )
+    described: dict[str, Any] = json.loads(made["zarr.json"].to_bytes())
+    return described

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.identity import SHORT
 from pipeline.patience import patiently
 from pipeline.schemas import SCHEMAS, with_statistics
 from pipeline.storage import Folder, StorageAway, StorageError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from deltalake.writer import WriterProperties
 
 EPOCH = "persondays.epoch"
+WHOLE_ID = re.compile("[0-9a-f]{64}")
 TRIED_AGAIN = "retries, max_retries"
 """In messages of Delta Lake's object storage, which tries again what may pass and nothing else."""
 
@@ -125,21 +127,27 @@ class Table:
 
     def rows_of(self, people: Collection[str], columns: list[str]) -> pa.Table:
         """The rows of these people."""
-        return self._select(f"select {', '.join(columns)} from {self.name} where {of_people(people)}")
+        return self.rows_where(of_people(people), columns)
+
+    def rows_where(self, condition: str, columns: list[str]) -> pa.Table:
+        """The rows that an SQL condition of our own selects; no error quotes it, as it may list people."""
+        with self._explained("read"):
+            return self._select(f"select {', '.join(columns)} from {self.name} where {condition}")
 
     def query(self, where: str, columns: list[str]) -> pa.Table:
-        """The person-days that an SQL condition over the table's columns and `wear_hours` selects.
+        """The person-days that a user's SQL condition over the table's columns and `wear_hours` selects.
 
-        Raises UserError with the engine's explanation when the condition cannot be run.
+        Raises UserError with the engine's explanation when that cannot be run, StorageError where no row can be read.
         """
-        from deltalake.exceptions import DeltaError
-
         source = f"(select *, wear_seconds / 3600.0 as wear_hours from {self.name})"
         try:
             return self._select(f"select {', '.join(columns)} from {source} where {where}")
-        except (DeltaError, ValueError, OSError) as error:
+        except Exception as error:
+            if not (_is_fault(error) or isinstance(error, ValueError)):
+                raise
+            self.read()  # raises where it is the storage that fails
             known = ", ".join([*self.schema.names, "wear_hours"])
-            raise UserError(f"--where {where!r} cannot be run: {error}. Columns: {known}.") from None
+            raise UserError(f"--where {where!r} cannot be run: {_line(error)}. Columns: {known}.") from None
 
     def _select(self, statement: str) -> pa.Table:
         """Run SQL by the engine inside deltalake (pyarrow's own reader can abort a process that ends early)."""
@@ -256,12 +264,10 @@ class Table:
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         """Tell storage that does not answer as StorageAway, and one that refuses as StorageError."""
-        from deltalake.exceptions import DeltaError
-
         try:
             yield
-        except (DeltaError, OSError) as error:
-            if isinstance(error, DeltaError) and type(error) is not DeltaError:  # a conflict; another schema
+        except Exception as error:
+            if not _is_fault(error):
                 raise
             text = _line(error)
             if TRIED_AGAIN in text:
@@ -278,6 +284,14 @@ class Table:
         return CommitProperties(max_commit_retries=0)
 
 
+def _is_fault(error: Exception) -> bool:
+    """Whether Delta Lake failed for none of its own reasons (a conflict, another schema); its engine gives no kind."""
+    from deltalake.exceptions import DeltaError
+
+    return type(error) in (Exception, DeltaError) or isinstance(error, OSError)
+
+
 def _line(error: Exception) -> str:
-    """A message of Delta Lake in one line and without colours."""
-    return re.sub(r"\s*\x1b\[\d+m↳?|\s*\n\s*", " ", str(error)).strip()
+    """A message of Delta Lake in one line, without colours, ids by their first digits."""
+    text = re.sub(r"\s*\x1b\[\d+m↳?|\s*\n\s*", " ", str(error)).strip()
+    return WHOLE_ID.sub(lambda found: found[0][:SHORT], text)

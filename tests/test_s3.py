@@ -9,15 +9,18 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 
 from infra.s3_server import s3_server
+from pipeline.day_reader import MissingDay
 from pipeline.errors import UserError
+from pipeline.identity import Key
 from pipeline.lease import Lease
-from pipeline.storage import Folder
-from pipeline.store import MissingDay, Store
+from pipeline.storage import Folder, StorageAway, StorageError
+from pipeline.store import Store
 from tests.train.days import MadeDays, write_store
 from train import checkpoint as ck
 
@@ -66,6 +69,56 @@ def test_a_missing_object_is_an_error(bucket: str) -> None:
     store.folder.delete(["signal/c/1/0/0"])
     with pytest.raises(MissingDay, match="slot 1"):
         Store.open(store.folder.url).read_day(1)
+
+
+def test_many_files_are_deleted_at_once(bucket: str) -> None:
+    folder = Folder(f"{bucket}/many")
+    for name in ("a", "b/c", "kept"):
+        folder.write(name, b"1")
+    folder.delete([*(f"nothing/{number}" for number in range(1500)), "a", "b/c"])
+    assert folder.names() == ["kept"]
+
+
+def test_one_recording_that_is_refused_is_rejected_and_all_stop_the_run(bucket: str) -> None:
+    import s3fs
+
+    from ingest.run.probe_task import ProbeTask
+    from ingest.run.sources import Refused, list_sources
+    from ingest.simulate.recording import simulate_recording
+
+    fs, key = s3fs.S3FileSystem(), Key(bytes(32))
+    with TemporaryDirectory() as folder:
+        simulate_recording(Path(folder) / "made.cwa", 0, 1, days=1 / 1440)
+        for name in ("anna-secret", "ben", "clara"):
+            fs.put(str(Path(folder) / "made.cwa"), f"{bucket}/raw/{name}.cwa")
+    recordings, sources = list_sources(f"{bucket}/raw", key)
+    task = ProbeTask(recordings.url, tuple(sources), 60)
+    assert {probed.reason for probed in task()} == {""}
+    try:
+        for refused, reasons in (("raw/anna-secret.cwa", 1), ("raw/*", None)):
+            statement = {"Effect": "Deny", "Principal": "*", "Action": ["s3:GetObject"]}
+            statement["Resource"] = [f"arn:aws:s3:::ours/{refused}"]
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            fs.call_s3("put_bucket_policy", Bucket="ours", Policy=policy)
+            if reasons:
+                (rejected,) = (probed for probed in task() if probed.reason)
+                assert rejected.source.id == key.recording("anna-secret.cwa")
+                assert "refuses to give it" in rejected.reason
+            else:
+                with pytest.raises(Refused, match=r"recording [0-9a-f]{12} cannot be read: .*not permitted") as error:
+                    task()
+                assert "anna" not in str(error.value)
+    finally:
+        fs.call_s3("delete_bucket_policy", Bucket="ours")
+
+
+def test_a_refusal_for_good_is_not_waited_for(bucket: str) -> None:
+    """s3fs tells codes that it does not know as EIO, as it tells a server in trouble."""
+    folder = Folder(bucket)
+    with pytest.raises(StorageError) as error, folder.explained():
+        folder.fs.call_s3("put_bucket_policy", Bucket="ours", Policy="no policy")
+    assert not isinstance(error.value, StorageAway)
+    assert "refuses" in str(error.value)
 
 
 def test_create_has_one_winner(bucket: str) -> None:

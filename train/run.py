@@ -22,7 +22,7 @@ from train.processes import Processes
 from train.recipe import DataSettings, Recipe
 from train.windows.feed import Feed
 from train.windows.lanes import owned, per_step
-from train.windows.members import Members, held_out, select
+from train.windows.members import WITHDRAWN_SLOTS, HeldOut, Members, held_out, select
 from train.windows.plan import make_plan
 from train.windows.pool import Windows
 from train.windows.stream import Stream
@@ -54,7 +54,8 @@ class Run:
     stream: Stream
     substitutes: Substitutes
     validation: Windows
-    facts: dict[str, Any]
+    held_out: HeldOut
+    known: dict[str, Any]
     """What every checkpoint says of the store, the stream and the versions."""
     epoch_windows: int
     step: int = 0
@@ -67,6 +68,11 @@ class Run:
 
     def __post_init__(self) -> None:
         self.feed = Feed(self.stream, self.processes.device)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known of the run, and who is held out as of now: nobody who has withdrawn is named."""
+        return self.known | self.held_out.facts()
 
     @property
     def seen(self) -> int:
@@ -129,8 +135,9 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     cache = open_cache(data, store)
     store.person_days = store.person_days.at(table_version)
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
+    parted = set(start.state.get(WITHDRAWN_SLOTS, [])) if start else set()
     if before is not None:  # on a newer version of the tables, who came in since stays out
-        everyone = everyone.before(before.get("slots_end", everyone.end))
+        everyone = everyone.before(before.get("slots_end", everyone.end)).but(parted)
     people = set(start.state["validation_participants"]) if start else held_out(everyone.of(gone, kept=False))
     others = everyone.of(people, kept=True).of(gone, kept=False)
     if not others.slots.size:
@@ -146,7 +153,6 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     }
     facts |= {
         "stream": stream_facts,
-        "validation_participants": sorted(people),
         "participants": len(members.people),
         "versions": {name: version(name) for name in PACKAGES} | {"device": str(processes.device.type)},
         "world_size": processes.world_size,
@@ -163,7 +169,7 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     stream = Stream(days, mine, share, data.seconds, step, threads, data.min_spacing_s, substitutes=substitutes)
     run = Run(
         recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, stream, substitutes, validation,
-        facts, plan.epoch_windows, step,
+        HeldOut(people, parted, everyone, store.withdrawals.people), facts, plan.epoch_windows, step,
     )  # fmt: skip
     if start is not None:
         ck.load_model(model, start.model)
@@ -215,7 +221,7 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[Objective, Model, torc
 
 
 def _tell(run: Run, store: Store, members: Members, others: Members) -> None:
-    network, lanes = run.recipe.network, run.facts["stream"]["lanes"]
+    network, lanes = run.recipe.network, run.known["stream"]["lanes"]
     parameters = sum(parameter.numel() for parameter in run.model.feature_extractor.parameters())
     if run.moved:
         print(told_of_version(**run.moved), file=sys.stderr)

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from ingest.run.stragglers import Stragglers
 from pipeline.errors import UserError
+from pipeline.identity import ENVIRONMENT_VARIABLE
 
 ATTEMPTS = 3
 """Workers that a recording may cost before it is given up."""
@@ -29,6 +30,9 @@ TICK_S = 1.0
 """How long the driver waits for a result before it looks at its other duties."""
 LOOK_S = 10.0
 """How often it looks at the nodes."""
+
+LAST_S = 2.0
+"""What tasks get to end when a run is left, before they are killed."""
 
 OBJECT_STORE_BYTES = 1 << 27
 """Of a Ray of our own: tasks and results are small, and what it does not take is left to workers."""
@@ -88,7 +92,8 @@ def ray_session(workers: int | None = None, address: str | None = None) -> Itera
         return
     local: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
+        with _without_the_key():
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(
             f"Ray does not start at {address!r} ({error}). Check --ray-address, RAY_ADDRESS and --workers."
@@ -97,6 +102,17 @@ def ray_session(workers: int | None = None, address: str | None = None) -> Itera
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _without_the_key() -> Iterator[None]:
+    """Keep the store's key out of the environment meanwhile: what is started then inherits the rest."""
+    secret = os.environ.pop(ENVIRONMENT_VARIABLE, None)
+    try:
+        yield
+    finally:
+        if secret is not None:
+            os.environ[ENVIRONMENT_VARIABLE] = secret
 
 
 @dataclass
@@ -185,6 +201,18 @@ def stream(tasks: Iterable[SomeTask], workers: int | None = None) -> Generator[t
                 stragglers.ended(reference)
                 try:
                     result = ray.get(reference)
+                except (WorkerCrashedError, OutOfMemoryError, MemoryError) as error:
+                    out_of_memory = isinstance(error, OutOfMemoryError | MemoryError)
+                    alone = attempt.task.alone()
+                    attempt.workers_lost += 1
+                    attempt.memory_factor *= 1 + out_of_memory
+                    if len(alone) > 1:
+                        waiting.extendleft(Attempt(task) for task in reversed(alone))
+                    elif attempt.workers_lost < ATTEMPTS:
+                        waiting.appendleft(attempt)
+                    else:
+                        kind = "out of memory" if out_of_memory else type(error).__name__
+                        yield from _given_up(attempt, f"its worker died {ATTEMPTS} times ({kind})")
                 except RayTaskError as error:
                     raise _explained(error) from None
                 except RuntimeEnvSetupError as error:
@@ -195,23 +223,16 @@ def stream(tasks: Iterable[SomeTask], workers: int | None = None) -> Generator[t
                         waiting.appendleft(attempt)
                     else:
                         yield from _given_up(attempt, f"{NODES} nodes were lost while it was worked on")
-                except (WorkerCrashedError, OutOfMemoryError) as error:
-                    alone = attempt.task.alone()
-                    attempt.workers_lost += 1
-                    attempt.memory_factor *= 1 + isinstance(error, OutOfMemoryError)
-                    if len(alone) > 1:
-                        waiting.extendleft(Attempt(task) for task in reversed(alone))
-                    elif attempt.workers_lost < ATTEMPTS:
-                        waiting.appendleft(attempt)
-                    else:
-                        reason = f"its worker died {ATTEMPTS} times ({type(error).__name__})"
-                        yield from _given_up(attempt, reason)
                 else:
                     yield attempt.task, result
             for reference, seconds in stragglers.found():
                 log.warning("%s", stragglers.told(running[reference].task.name, seconds))
             yield None
     finally:
+        for reference in running:
+            ray.cancel(reference)
+        if running:  # so that they may tidy up
+            ray.wait(list(running), num_returns=len(running), timeout=LAST_S)
         for reference in running:
             ray.cancel(reference, force=True)
 

@@ -1,14 +1,16 @@
 """What the driver alone may write, under its lease: slots into the plan, and outcomes, in batches, into the tables.
 
-The order is the law: rows of `person_days` first, then the objects that nothing names any more are
-deleted, then `recordings`, whose row says that a recording is done. A run killed in between finds the
-recording undone and does all of it again, with the same result.
+The order is the law: rows of `person_days` first, then the objects that an earlier state of a recording
+had are deleted, then `recordings`, whose row says that a recording is done. A run killed in between finds
+the recording undone and does all of it again, with the same result. The slots of a rejected recording are
+those that another driver would use for it: they are emptied when its row stands, so that only the driver
+that may still commit empties them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from ingest.run.plan import Row, Standing, deal_slots
 from ingest.run.rows import Outcome
@@ -55,10 +57,14 @@ class Committer:
             return
         self.lease.check()
         self._swap(self.store.person_days, self.standing.with_days, {outcome.id: outcome.days for outcome in batch})
-        for outcome in batch:
-            self.store.delete_days(self.standing.given_up(outcome.id, outcome.first_slot))
+        self.lease.check()
+        self.store.delete_days(self._given_up(outcome for outcome in batch if outcome.is_done))
         self.lease.check()
         self._swap(self.store.recordings, self.standing.recordings, {o.id: [o.recording] for o in batch})
+        self.store.delete_days(self._given_up(outcome for outcome in batch if not outcome.is_done))
+
+    def _given_up(self, outcomes: Iterable[Outcome]) -> list[int]:
+        return [slot for each in outcomes for slot in self.standing.given_up(each.id, each.first_slot)]
 
     @staticmethod
     def _swap(table: Table, present: Container[str], rows: dict[str, list[Row]]) -> None:

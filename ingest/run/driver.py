@@ -25,7 +25,7 @@ from pipeline.identity import SHORT
 from pipeline.lease import Lease
 from pipeline.settings import plain
 from pipeline.storage import Folder, StorageAway
-from pipeline.store import Store, refuse_foreign
+from pipeline.store import People, Store, refuse_foreign
 
 if TYPE_CHECKING:
     from ingest.run.dry_run import DryRun
@@ -44,14 +44,15 @@ def run_ingest(settings: IngestSettings) -> Summary:
         store = open_store(settings, inputs)
         inputs = inputs.without(store.withdrawals.people())
         found = look(store, inputs)
-        if not left_to_do(settings, inputs, found):
+        if not left_to_do(settings, inputs, found) and store.length >= found.end_of_plan:
             return summarise(store.folder.url, inputs, found, [])
     else:
         refuse_foreign(folder)
     with Lease(folder.folder("lease")) as lease:
         if not folder.exists("zarr.json"):
             codec = settings.codec or "lz4"
-            Store.create(folder.url, inputs.key, processing(settings), settings.signal.counts_per_g, codec)
+            people = how_people_are_known(settings)
+            Store.create(folder.url, inputs.key, processing(settings), settings.signal.counts_per_g, codec, people)
         return ingest_under(lease, settings, inputs, open_store(settings, inputs))
 
 
@@ -86,7 +87,7 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
     found = look(store, inputs)
     todo = left_to_do(settings, inputs, found)
     summary = summarise(store.folder.url, inputs, found, todo)
-    if settings.participants is None and settings.id_regex is None:
+    if how_people_are_known(settings) == "alone":
         log.warning(
             "note: without --participants or --id-regex every recording counts as a person of its own; repeats of one "
             "person are not joined."
@@ -116,10 +117,22 @@ def processing(settings: IngestSettings) -> Row:
     return {**plain(settings.signal), "relative_dates": settings.relative_dates}
 
 
+def how_people_are_known(settings: IngestSettings) -> People:
+    """By names that the user gives, or each recording as a person of its own."""
+    return "alone" if settings.participants is None and settings.id_regex is None else "named"
+
+
 def open_store(settings: IngestSettings, inputs: Inputs) -> Store:
     """The existing store, if it was made as the settings say."""
     store = Store.open(settings.store)
     store.require(inputs.key, processing(settings))
+    theirs = store.attributes.people
+    if theirs and theirs != how_people_are_known(settings):
+        was = "with --participants or --id-regex" if theirs == "named" else "without --participants and --id-regex"
+        raise UserError(
+            f"{store.folder.url}: the store was made {was}. To go on otherwise would give people a second identity, "
+            "and bring back who has withdrawn. Give what it was made with, or name another store."
+        )
     if settings.codec is not None and settings.codec != store.codec:
         raise UserError(
             f"{store.folder.url}: its arrays are compressed with {store.codec}, and --codec says {settings.codec}. "

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from ingest.devices import decode
 from ingest.process import process
 from ingest.run.plan import Row
-from ingest.run.sources import RunFault, Source, is_of_storage, read_source
+from ingest.run.sources import RunFault, Source, Unread, is_of_storage, read_source
 from ingest.run.worker import memory_gauge, place, time_limit, told
 from ingest.settings import SignalSettings
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
-from pipeline.lease import LeaseLost, require_epoch
+from pipeline.lease import TTL_S, LeaseLost, require_epoch
 from pipeline.patience import patiently
 from pipeline.person_day import PersonDay
 from pipeline.storage import Folder, StorageAway
@@ -102,6 +102,8 @@ class Ingested:
     days: list[Row] = field(default_factory=list)
     reason: str = ""
     fault: str = ""
+    passing: bool = False
+    """Whether the reason lies elsewhere than in the file's bytes: what the store has of the recording stays."""
     seconds: float = 0.0
     """How long the worker was busy with it."""
     peak_bytes: int = 0
@@ -127,12 +129,12 @@ def _ingest_one(task: IngestTask, part: Part, folder: Folder, store: Store) -> I
     with time_limit(), memory_gauge() as memory:
         try:
             found = _ingest(task, part, folder, store)
-        except (RunFault, StorageAway):
+        except (RunFault, StorageAway, MemoryError):
             raise
         except UserError as error:
-            found = Ingested(part.source, reason=str(error))
+            found = Ingested(part.source, reason=str(error), passing=isinstance(error, Unread))
         except Exception as error:
-            found = Ingested(part.source, reason=place(error), fault=told(error, part.source))
+            found = Ingested(part.source, reason=place(error), fault=told(error, part.source), passing=True)
     return replace(found, seconds=time.monotonic() - started, peak_bytes=memory.peak)
 
 
@@ -140,11 +142,13 @@ def _ingest(task: IngestTask, part: Part, folder: Folder, store: Store) -> Inges
     recording = decode(read_source(folder, part.source), part.source.alias)
     processed = process(recording, task.settings)
     rows: list[Row] = []
-    first_day = None
+    first_day, looked = None, float("-inf")
     for day, person_day, figures in processed.days():
         if first_day is None:
             first_day = day
+        if time.monotonic() - looked > TTL_S:  # another driver may rule by now, and may have deleted these slots
             _require_lease(store, task.epoch)
+            looked = time.monotonic()
         index = int((day - first_day).astype(int))
         if index >= part.slots:
             raise UserError(f"it holds more days than its ends tell ({part.slots}): its clock was set meanwhile")

@@ -49,7 +49,7 @@ class Phases:
                     if is_of_another_device(self.inputs, self.committer.standing, probed):
                         self.summary.refused.append(probed.source.id)
                     elif probed.reason:
-                        self._add(rejected(probed.source, self._person(probed.source), probed.reason), probed.fault)
+                        self._add(rejected(probed.source, self._person(probed.source), probed.reason), probed)
                     else:
                         spans.append((probed.source, probed.days))
                 if self.committer.is_due():
@@ -85,19 +85,20 @@ class Phases:
         self.summary.took(found)
         person = self._person(found.source)
         if found.reason:
-            self._add(rejected(found.source, person, found.reason), found.fault)
+            self._add(rejected(found.source, person, found.reason), found)
         else:
             self._add(done(found, person, self.inputs.key, self.settings.relative_dates))
 
     def _person(self, source: Source) -> str:
         return self.inputs.participants[source.id]
 
-    def _add(self, outcome: Outcome, fault: str = "") -> None:
-        if fault and fault not in self._faults:
-            self._faults.add(fault)
-            log.error("recording %s is rejected by a fault of the program, shown once:\n%s", outcome.id[:SHORT], fault)
+    def _add(self, outcome: Outcome, found: Probed | Ingested | None = None) -> None:
+        if found and found.fault and found.fault not in self._faults:
+            self._faults.add(found.fault)
+            told = "recording %s cannot be ingested by a fault of the program, shown once:\n%s"
+            log.error(told, outcome.id[:SHORT], found.fault)
         stood = self.committer.standing.has_days(outcome.id)
-        if self.inputs.again and stood and not outcome.is_done:
+        if stood and not outcome.is_done and (self.inputs.again or (found and found.passing)):
             self.summary.kept.append((outcome.id, outcome.recording["reason"]))
             return
         self.summary.add(outcome.recording)
@@ -129,7 +130,7 @@ def probe_all(settings: IngestSettings, inputs: Inputs, sources: Sequence[Source
 
 def _each(found: list[Any] | Died, sources: Sequence[Source], kind: Callable[..., Any]) -> list[Any]:
     """What a task found of its recordings, also when its workers died."""
-    return [kind(source, reason=found.reason) for source in sources] if isinstance(found, Died) else found
+    return [kind(source, reason=found.reason, passing=True) for source in sources] if isinstance(found, Died) else found
 
 
 def is_of_another_device(inputs: Inputs, standing: Standing, probed: Probed) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ingest.devices import probe
 from ingest.recording import Probe
-from ingest.run.sources import RunFault, Source, open_source
+from ingest.run.sources import Refused, RunFault, Source, Unread, open_source
 from ingest.run.worker import place, time_limit, told
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
@@ -48,7 +48,7 @@ class ProbeTask:
         """Look at the recordings, several at a time: it is waiting for storage, not work."""
         with time_limit(), ThreadPoolExecutor(AT_ONCE) as pool:
             folder = Folder(self.recordings)
-            return list(pool.map(lambda source: probe_one(folder, source, self.max_days), self.sources))
+            return list(pool.map(lambda source: probe_one(folder, source, self.max_days, self.sources), self.sources))
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class Probed:
     serial: str = ""
     reason: str = ""
     fault: str = ""
+    passing: bool = False
+    """Whether the reason lies elsewhere than in the file's bytes: what the store has of the recording stays."""
 
 
 def probe_tasks(recordings: str, sources: Sequence[Source], max_days: int) -> list[ProbeTask]:
@@ -70,8 +72,8 @@ def probe_tasks(recordings: str, sources: Sequence[Source], max_days: int) -> li
     return [ProbeTask(recordings, bundle, max_days) for bundle in bundles]
 
 
-def probe_one(folder: Folder, source: Source, max_days: int) -> Probed:
-    """The span of one recording."""
+def probe_one(folder: Folder, source: Source, max_days: int, beside: Sequence[Source] = ()) -> Probed:
+    """The span of one recording; one that alone may not be read, of those beside it, is rejected."""
 
     def look() -> Probe:
         with open_source(folder, source) as file:
@@ -79,12 +81,16 @@ def probe_one(folder: Folder, source: Source, max_days: int) -> Probed:
 
     try:
         found = patiently(look)
-    except (RunFault, StorageAway):
+    except Refused:
+        if not any(_is_readable(folder, other) for other in beside if other != source):
+            raise
+        return Probed(source, reason="the storage refuses to give it: check its own permissions", passing=True)
+    except (RunFault, StorageAway, MemoryError):
         raise
     except UserError as error:
-        return Probed(source, reason=str(error))
+        return Probed(source, reason=str(error), passing=isinstance(error, Unread))
     except Exception as error:
-        return Probed(source, reason=place(error), fault=told(error, source))
+        return Probed(source, reason=place(error), fault=told(error, source), passing=True)
     days = len(found.days)
     if days > max_days:
         return Probed(
@@ -94,3 +100,11 @@ def probe_one(folder: Folder, source: Source, max_days: int) -> Probed:
             "during the recording, or its stamps are damaged",
         )
     return Probed(source, days, found.serial)
+
+
+def _is_readable(folder: Folder, source: Source) -> bool:
+    try:
+        with open_source(folder, source) as file:
+            return bool(file.read(1))
+    except (UserError, OSError):
+        return False

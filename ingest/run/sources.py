@@ -43,6 +43,14 @@ class RunFault(UserError):
     """The storage fails, not a recording: the run has to stop. (So it does for a StorageAway, after some patience.)"""
 
 
+class Refused(RunFault):
+    """The storage refuses to give a recording. All of them? A probe, which sees several, finds out."""
+
+
+class Unread(UserError):
+    """A recording that cannot be read now. That says nothing about what is in it."""
+
+
 @dataclass(frozen=True)
 class Source:
     """One recording as it stands in storage."""
@@ -150,7 +158,7 @@ def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
                 f"{folder.url}: a worker does not see this folder. On a cluster, recordings have to be on storage "
                 "that all nodes share."
             ) from None
-        raise UserError("the file was there when the run began, and is gone now: put it back") from None
+        raise Unread("the file was there when the run began, and is gone now: put it back") from None
     except StorageAway as error:
         raise StorageAway(
             f"{source.scrub(str(error))} It failed while recording {source.id[:SHORT]} was read. Nobody is rejected "
@@ -158,8 +166,8 @@ def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
         ) from None
     except StorageError as error:
         if folder.is_local:
-            raise UserError("the file may not be read: check its owner and permissions") from None
-        raise RunFault(source.scrub(str(error))) from None
+            raise Unread("the file may not be read: check its owner and permissions") from None
+        raise Refused(f"recording {source.id[:SHORT]} cannot be read: {source.scrub(str(error))}") from None
     except UserError:
         raise
     except Exception as error:
@@ -167,7 +175,7 @@ def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
             raise
         cause = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
         if folder.is_local and not (isinstance(error, OSError) and error.errno in MACHINE_ERRORS):
-            raise UserError(f"the file cannot be read ({cause})") from None
+            raise Unread(f"the file cannot be read ({cause})") from None
         raise RunFault(
             f"{folder.url}: the storage failed while recording {source.id[:SHORT]} was read ({cause}). Nobody is "
             "rejected for it: run the same command again."

@@ -42,7 +42,7 @@ class Summary:
     refused: list[str] = field(default_factory=list)
     """Recordings left as the store has them, because the file now comes from another device."""
     kept: list[tuple[str, str]] = field(default_factory=list)
-    """(id, reason) of recordings named by --again that cannot be brought in: they stay as the store has them."""
+    """(id, reason) of recordings, changed or named by --again, that cannot be brought in: the store keeps its own."""
 
     @property
     def nothing_to_do(self) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.day_reader import BadDay
 from pipeline.progress import Progress
 from pipeline.states import GAP, NONWEAR, worn
 from pipeline.store import Store
@@ -68,8 +69,10 @@ def read_coverage(store: Store, slot_D: NDArray[np.int64], most: int = SAMPLE) -
     missing = slots.size - slots_there.size
 
     def read(slot: int) -> NDArray[np.int64] | None:
-        state_S = store.read_state(slot)
-        return by_hour(state_S) if state_S.any() else None
+        try:
+            return by_hour(store.days.read_state(slot))
+        except BadDay:
+            return None
 
     with (
         store.folder.explained(),

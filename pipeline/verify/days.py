@@ -12,11 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.day_figures import day_figures
-from pipeline.patience import patiently
-from pipeline.person_day import PersonDay
+from pipeline.day_reader import BadDay
 from pipeline.progress import Progress
-from pipeline.storage import StorageError
-from pipeline.store import MissingDay, Store
+from pipeline.store import Store
 
 UNREADABLE, VALUES, FIGURES = "unreadable", "values", "figures"
 """What may be wrong with a day: it cannot be read; its values, or only what is counted of them, are not its row's."""
@@ -28,18 +26,9 @@ AT_ONCE = 256
 
 def check_day(store: Store, slot: int, row: dict[str, Any]) -> str:
     """What is wrong with a day, or nothing; raises StorageError when it is the storage that fails."""
-
-    def read() -> PersonDay:
-        with store.folder.explained():
-            return store.read_day(slot)
-
     try:
-        day = patiently(read)
-    except StorageError:
-        raise
-    except MissingDay:
-        return UNREADABLE
-    except (ValueError, RuntimeError):  # checksums of chunks, and what cannot be decompressed
+        day = store.read_day(slot)
+    except BadDay:
         return UNREADABLE
     except OSError:
         if not store.folder.is_local:

@@ -12,15 +12,14 @@ from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.patience import patiently
 from pipeline.progress import Progress
 from pipeline.storage import Folder
 from pipeline.store import ARRAYS, OURS, TABLES
+from pipeline.verify.s3 import Upload, is_s3, pages, unfinished_uploads
 
 Int = NDArray[np.int64]
 
@@ -42,8 +41,10 @@ class Objects:
     """Slots with an object of no bytes."""
     leftovers: list[str]
     """Unfinished writes, by name."""
-    uploads: list[tuple[str, str]]
-    """Unfinished multipart uploads of object storage: key and upload id."""
+    uploads: list[Upload]
+    """Unfinished multipart uploads of object storage."""
+    unlisted: str
+    """The permission without which those are not known; "" where they are."""
     foreign: list[str]
     """Files that are none of a store's."""
     tables: frozenset[str]
@@ -75,12 +76,14 @@ def list_objects(folder: Folder, expected: int) -> Objects:
         progress.update(expected)
     beside = [name for place in BESIDE for name, _ in names_below(folder, place)]
     others = [name for part in seen.values() for name in part.others] + beside + _top(folder)
+    uploads, unlisted = unfinished_uploads(folder)
     known = {f"{name}/zarr.json" for name in ARRAYS}
     return Objects(
         slots={name: np.unique(np.frombuffer(part.slots, np.int64)) for name, part in seen.items()},
         empty=np.unique(np.concatenate([np.frombuffer(part.empty, np.int64) for part in seen.values()])),
         leftovers=sorted(name for name in others if LEFTOVER.search(name)),
-        uploads=unfinished_uploads(folder),
+        uploads=uploads,
+        unlisted=unlisted,
         foreign=sorted(
             name for name in others if not (name in known or EXPECTED.fullmatch(name) or LEFTOVER.search(name))
         ),
@@ -109,8 +112,8 @@ def names_below(folder: Folder, below: str) -> Iterator[tuple[str, int]]:
     with folder.explained():
         if folder.is_local:
             yield from _walk(folder.at(below), below)
-        elif _is_s3(folder):
-            yield from _pages(folder, below)
+        elif is_s3(folder):
+            yield from pages(folder, below)
         else:
             found = folder.fs.find(folder.at(below), detail=True)
             yield from ((path[len(folder.path) :].lstrip("/"), int(info["size"])) for path, info in found.items())
@@ -129,44 +132,3 @@ def _walk(path: str, name: str) -> Iterator[tuple[str, int]]:
                 yield f"{name}/{entry.name}", entry.stat().st_size
             except FileNotFoundError:  # a file in the making, finished or given up meanwhile
                 continue
-
-
-def _is_s3(folder: Folder) -> bool:
-    return folder.url.startswith(("s3://", "s3a://"))
-
-
-def _pages(folder: Folder, below: str) -> Iterator[tuple[str, int]]:
-    bucket, _, prefix = folder.path.partition("/")
-    root = f"{prefix}/" if prefix else ""
-    more: dict[str, str] = {}
-
-    def next_page() -> dict[str, Any]:
-        with folder.explained():
-            page: dict[str, Any] = folder.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{root}{below}/", **more)
-            return page
-
-    while True:
-        page = patiently(next_page)
-        for entry in page.get("Contents", ()):
-            yield entry["Key"][len(root) :], int(entry["Size"])
-        if not page.get("IsTruncated"):
-            return
-        more = {"ContinuationToken": page["NextContinuationToken"]}
-
-
-def unfinished_uploads(folder: Folder) -> list[tuple[str, str]]:
-    """Multipart uploads below a folder of S3 that nobody has completed: key and upload id of the first thousand."""
-    if not _is_s3(folder):
-        return []
-    bucket, _, prefix = folder.path.partition("/")
-    with folder.explained():
-        found = folder.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "")
-    return [(upload["Key"], upload["UploadId"]) for upload in found.get("Uploads") or ()]
-
-
-def abort_uploads(folder: Folder, uploads: list[tuple[str, str]]) -> None:
-    """End unfinished multipart uploads, so that nobody pays for their parts."""
-    bucket = folder.path.partition("/")[0]
-    with folder.explained():
-        for key, upload in uploads:
-            folder.fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)

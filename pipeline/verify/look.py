@@ -107,6 +107,12 @@ def of_objects(ledger: Ledger, objects: Objects) -> list[Finding]:
     return [
         Finding(ORPHANS, "slots with objects and no row", _list(orphans)),
         Finding(LEFTOVERS, "unfinished writes", names=unfinished),
+        Finding(
+            "unlisted",
+            "unfinished uploads may not be listed: whether there are any is not known",
+            names=[objects.unlisted] if objects.unlisted else [],
+            wrong=False,
+        ),
         Finding("fillable", "slots that an unfinished ingest may still complete", _list(fillable), wrong=False),
         Finding("foreign", "files that are none of a store's", names=objects.foreign, wrong=False),
     ]

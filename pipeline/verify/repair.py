@@ -16,11 +16,13 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.lease import Lease
+from pipeline.storage import StorageError
 from pipeline.store import TABLES, Store
 from pipeline.verify.ledger import Ledger
-from pipeline.verify.listing import abort_uploads, list_objects
+from pipeline.verify.listing import list_objects
 from pipeline.verify.look import look, loose_slots
 from pipeline.verify.report import Report
+from pipeline.verify.s3 import abort_uploads
 
 AT_ONCE = 1000
 """Slots that are deleted between two looks at the lease."""
@@ -82,4 +84,5 @@ def tidy(store: Store) -> None:
         lease.check()
         ours = f"lease/.{lease.epoch:09d}"  # a heartbeat in the making
         store.folder.delete([name for name in objects.leftovers if not name.startswith(ours)])
-        abort_uploads(store.folder, objects.uploads)
+        if refused := abort_uploads(store.folder, objects.uploads):
+            raise StorageError(f"{store.folder.url}: {len(refused):,} unfinished uploads stay ({refused[0][1]}).")

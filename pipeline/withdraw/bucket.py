@@ -7,7 +7,6 @@ Multipart uploads that nobody finished are a third kind of remains, which only a
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -17,6 +16,7 @@ from pipeline.patience import patiently
 from pipeline.storage import Folder
 from pipeline.store import ARRAYS
 from pipeline.verify.listing import names_below
+from pipeline.verify.s3 import Upload, abort_uploads, ask, place_of, unfinished_uploads
 from pipeline.withdraw.files import File, plain_files, read_part
 
 AT_ONCE = 16
@@ -30,47 +30,31 @@ class BucketFiles:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self.bucket, _, prefix = folder.path.partition("/")
-        self.root = f"{prefix}/" if prefix else ""
+        self.bucket, self.root = place_of(folder)
         self.left: list[str] = []
         self.doubt, self.versioned = self._look()
 
     def _look(self) -> tuple[str, bool]:
         """Why it is unknown whether there are versions, and whether there may be some that can be listed."""
-        reply = self._ask("get_bucket_versioning")
+        reply = ask(self.folder, "get_bucket_versioning")
         if isinstance(reply, str):
             return f"the bucket may not be asked whether it keeps versions (s3:GetBucketVersioning: {reply})", False
         if "Status" not in reply:
             return "", False
-        listed = self._ask("list_object_versions", Prefix=self.root, MaxKeys=1)
+        listed = ask(self.folder, "list_object_versions", Prefix=self.root, MaxKeys=1)
         if isinstance(listed, str):
             return f"the bucket keeps versions, which may not be listed (s3:ListBucketVersions: {listed})", False
         return "", True
-
-    def _request(self, what: str, **how: Any) -> dict[str, Any]:
-        reply: dict[str, Any] = self.folder.fs.call_s3(what, Bucket=self.bucket, **how)
-        return reply
 
     def _call(self, what: str, **how: Any) -> dict[str, Any]:
         """The reply to a request that may be made twice; storage that is away is waited for."""
 
         def call() -> dict[str, Any]:
             with self.folder.explained():
-                return self._request(what, **how)
+                reply: dict[str, Any] = self.folder.fs.call_s3(what, Bucket=self.bucket, **how)
+                return reply
 
         return patiently(call)
-
-    def _ask(self, what: str, **how: Any) -> dict[str, Any] | str:
-        """The reply to a request, or in words why the storage refuses it; raises StorageError when it is silent."""
-        with self.folder.explained():
-            try:
-                return self._request(what, **how)
-            except PermissionError:
-                return "not permitted"
-            except OSError as error:
-                if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EINVAL):
-                    raise
-                return "not known to this storage"
 
     def below(self, place: str) -> Iterator[File]:
         """Every version of every file below a folder."""
@@ -131,22 +115,16 @@ class BucketFiles:
             self.delete(file for files in found for file in files)
 
     def unfinished(self) -> list[str]:
-        """Uploads in parts that nobody finished, the first thousand, by name."""
-        return [upload["Key"][len(self.root) :] for upload in self._uploads()]
+        """Uploads in parts that nobody finished, by name."""
+        return [key[len(self.root) :] for key, _ in self._uploads()]
 
     def end_unfinished(self) -> None:
         """Give up uploads that nobody finished; what is refused is noted in `left`."""
-        seen: set[str] = set()
-        while some := [upload for upload in self._uploads() if upload["UploadId"] not in seen]:
-            for upload in some:
-                seen.add(upload["UploadId"])
-                how = {name: upload[name] for name in ("Key", "UploadId")}
-                if isinstance(why := self._ask("abort_multipart_upload", **how), str):
-                    self.left.append(f"{upload['Key'][len(self.root) :]} (unfinished upload; {why})")
+        refused = abort_uploads(self.folder, self._uploads())
+        self.left += [f"{key[len(self.root) :]} (unfinished upload; {why})" for key, why in refused]
 
-    def _uploads(self) -> list[dict[str, Any]]:
-        found = self._ask("list_multipart_uploads", Prefix=self.root)
-        if isinstance(found, str):
-            self.doubt = self.doubt or f"unfinished uploads may not be listed (s3:ListBucketMultipartUploads: {found})"
-            return []
-        return list(found.get("Uploads") or ())
+    def _uploads(self) -> list[Upload]:
+        found, unlisted = unfinished_uploads(self.folder)
+        if unlisted:
+            self.doubt = self.doubt or f"unfinished uploads may not be listed ({unlisted})"
+        return found

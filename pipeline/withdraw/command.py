@@ -10,7 +10,6 @@ import typer
 if TYPE_CHECKING:
     from pipeline.store import Store
     from pipeline.withdraw.forget import Forgotten
-    from pipeline.withdraw.people import Person
 
 SHOWN = 10
 
@@ -19,8 +18,9 @@ Not in this command's reach; delete it where it exists:
   the recordings themselves (the next ingest finds them there, and leaves them out)
   backups, snapshots and replicas of the disk or bucket, and caches of the store on other machines
   sets and tables that were cut from the store or copied out of it
-  maps of names and participants, which you keep
-Checkpoints and exported networks hold weights and no windows."""
+  checkpoints and logs of training, which list the keyed ids of people held out (weights hold no windows)
+  logs of ingest, of Ray and of jobs, pages and reports, which may show the first 12 digits of keyed ids
+  maps of names and participants, which you keep"""
 
 
 def withdraw(
@@ -29,6 +29,11 @@ def withdraw(
         None,
         help="Who withdrew: one a line, or the column participant of a CSV file; as ingest knows them, or keyed ids. "
         "Without it, earlier withdrawals that were not finished are.",
+    ),
+    also_unknown: bool = typer.Option(
+        False,
+        "--also-unknown",
+        help="Note people of whom the store knows nothing too, so that no later ingest takes them in.",
     ),
     key_file: Path | None = typer.Option(None, help="The store's key (else PERSONDAYS_KEY); not needed for keyed ids."),
     prove: bool = typer.Option(
@@ -50,7 +55,7 @@ def withdraw(
     from pipeline.identity import Key, load_key
     from pipeline.store import Store
     from pipeline.withdraw.forget import forget
-    from pipeline.withdraw.people import read_people
+    from pipeline.withdraw.people import read_people, require_known, stand
 
     opened = Store.open(store)
 
@@ -59,35 +64,31 @@ def withdraw(
         opened.require(found, opened.attributes.processing)
         return found
 
-    people = read_people(participants, key) if participants else []
+    people = []
+    if participants:
+        people = read_people(participants, key)
+        standing = stand(people, opened)
+        if not also_unknown:
+            require_known(standing, participants, opened)
+        typer.echo(f"{standing.told()}.")
     if people or not prove:
         if not people and not opened.withdrawals.people():
             raise UserError("--participants is missing: a file of those who withdrew, one a line.")
         found = forget(opened, [person.id for person in people], datetime.now(UTC).date(), versions_purged)
-        typer.echo(_told(found, people))
+        typer.echo(_told(found))
         if found.twins:
             raise UserError(_twins(found))
     if prove:
         typer.echo(_proven(opened, versions_purged))
 
 
-def _told(found: Forgotten, people: list[Person]) -> str:
+def _told(found: Forgotten) -> str:
     """What was forgotten, in words."""
-    from pipeline.identity import SHORT
-
-    lines = [
+    return (
         f"forgotten: {_count(found.people, 'participant')}, of whom the store still had "
         f"{_count(found.recordings, 'recording')} and {_count(found.person_days, 'person-day')}. Nothing of them is "
-        "left in it but the keyed ids and the date."
-    ]
-    if absent := [person for person in people if person.id in found.absent]:
-        shown = ", ".join(f"line {person.line} ({person.id[:SHORT]})" for person in absent[:SHOWN])
-        more = f" and {len(absent) - SHOWN:,} more" if len(absent) > SHOWN else ""
-        lines.append(
-            f"note: the store knew nothing of {len(absent):,} of them: {shown}{more}. They are noted, and every ingest "
-            "will leave them out; check that these are the names that ingest knows."
-        )
-    return "\n".join([*lines, OUT_OF_REACH])
+        "left in it but the keyed ids and the date, by which later ingests leave them out.\n" + OUT_OF_REACH
+    )
 
 
 def _count(number: int, what: str) -> str:

@@ -1,10 +1,12 @@
 """Forgetting people, in an order in which a kill at any moment loses nothing and is made good by the next run.
 
-    noted        withdrawn/<id>: from now on nobody takes the person in
+    noted        withdrawn/<id>: from now on no run that begins takes the person in, and none draws the days
+    the lease    one run writes at a time; an ingest that began before the note may still bring the person in
     rows         of person_days, then of recordings: the days are nobody's
     objects      of every slot that no row names but theirs: also of ingests that died, and of late writers
     plan         their rows, by which those slots were known
     the past     of every table: older versions, the log, what killed writers left
+    objects      once more: a worker of an ingest that lost its lease may have gone on writing meanwhile
     done         withdrawn/<id>.purged, only when nothing is left
 
 No step depends on what an earlier run has done: each finds by itself what is still there.
@@ -21,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
-from pipeline.lease import Lease
+from pipeline.lease import Lease, LeaseHeld
 from pipeline.progress import Progress
 from pipeline.store import Store
 from pipeline.tables import Table, of_people
@@ -38,8 +40,6 @@ class Forgotten:
 
     people: int
     """Those it was given, and those whom an earlier run did not finish."""
-    absent: frozenset[str]
-    """Those noted for the first time of whom the store knew nothing."""
     recordings: int
     person_days: int
     twins: tuple[tuple[int, str], ...]
@@ -53,49 +53,61 @@ class Unfinished(UserError):
 def forget(store: Store, people: Collection[str], today: date, vouched: bool = False) -> Forgotten:
     """Forget these people, and whomever an earlier run did not finish.
 
-    `vouched`: the user answers for older versions where the storage does not tell. Raises UserError when
-    another run writes the store, Unfinished when something could not be deleted or may be left.
+    `vouched`: the user answers for older versions where the storage does not tell. Raises LeaseHeld when they are
+    noted and another run writes the store, Unfinished when something could not be deleted or may be left.
     """
+    store.withdrawals.begin(people, today)
+    try:
+        with Lease(store.folder.folder("lease")) as lease:
+            return forget_noted(store, lease, people, today, vouched)
+    except LeaseHeld as error:
+        raise LeaseHeld(
+            f"{error}\nThe withdrawal of {len(store.withdrawals.unfinished()):,} participants is noted: ingests that "
+            "begin from now on leave them out, and their days are not drawn for training any more. Nothing of them is "
+            "deleted yet. Run the same command again when the other run has ended."
+        ) from None
+
+
+def forget_noted(store: Store, lease: Lease, people: Collection[str], today: date, vouched: bool) -> Forgotten:
+    """Forget everybody who is noted, these people among them, under the lease."""
     tables = (store.person_days, store.recordings, store.plan)
-    with Lease(store.folder.folder("lease")) as lease:
-        for table in tables:
-            table.fence(lease.epoch)
-        files = files_of(store)
-        before = store.withdrawals.people()
-        store.withdrawals.begin(people, today)
-        everyone, begun = store.withdrawals.people(), store.withdrawals.unfinished()
-        found = look(store, everyone, begun | set(people), frozenset(people) - before)
-        for table in (store.person_days, store.recordings):
-            lease.check()
-            table.forget(everyone)
+    for table in tables:
+        table.fence(lease.epoch)
+    files = files_of(store)
+    begun = store.withdrawals.unfinished()  # asked first: who is noted meanwhile goes, and is not called done
+    everyone = store.withdrawals.people()
+    found = look(store, everyone, len(begun | set(people)))
+    for table in (store.person_days, store.recordings):
         lease.check()
-        empty_slots(store, files, everyone)
+        table.forget(everyone)
+    lease.check()
+    empty_slots(store, files, everyone)
+    lease.check()
+    store.plan.forget(everyone)
+    for table in tables:
         lease.check()
-        store.plan.forget(everyone)
-        for table in tables:
-            lease.check()
-            delete_past(table, files)
-        files.end_unfinished()
-        require_nothing_left(store, files, vouched or not begun)
-        store.withdrawals.complete(begun, today)
+        delete_past(table, files)
+    files.end_unfinished()
+    lease.check()
+    empty_slots(store, files, everyone)
+    require_nothing_left(store, files, vouched or not begun)
+    store.withdrawals.complete(begun, today)
     return found
 
 
-def look(store: Store, everyone: Collection[str], asked: Collection[str], new: Collection[str]) -> Forgotten:
-    """What there is of the people who are to go."""
+def look(store: Store, everyone: Collection[str], asked: int) -> Forgotten:
+    """What there is of the people who are to go, so many of them now."""
     days, *others = (
-        table.rows_of(everyone, ["participant", "recording"])
-        for table in (store.person_days, store.recordings, store.plan)
+        table.rows_of(everyone, ["recording"]) for table in (store.person_days, store.recordings, store.plan)
     )
     rows = pa.concat_tables([days, *others])
     theirs = of_people(everyone)
-    twins = store.person_days.query(
+    twins = store.person_days.rows_where(
         f"not {theirs} and measured_seconds > 0 and checksum in (select checksum from person_days where {theirs})",
         ["slot", "recording"],
     )
     return Forgotten(
-        people=len(asked),
-        absent=frozenset(new) - set(pc.unique(rows["participant"]).to_pylist()),
+        people=asked,
         recordings=len(pc.unique(rows["recording"])),
         person_days=days.num_rows,
         twins=tuple((row["slot"], row["recording"]) for row in twins.sort_by("slot").to_pylist()),

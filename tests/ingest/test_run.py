@@ -8,8 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +19,11 @@ import pytest
 from ingest.run.driver import run_ingest
 from ingest.settings import SignalSettings
 from ingest.simulate.recording import simulate_recording
+from pipeline.day_reader import MissingDay
 from pipeline.errors import UserError
 from pipeline.lease import Lease
 from pipeline.storage import Folder
-from pipeline.store import MissingDay, Store
+from pipeline.store import Store
 from tests.ingest import cohort
 from tests.ingest.cohort import ANNA, BAD, BEN, CLARA, GOOD, KEY
 
@@ -148,6 +151,47 @@ def test_a_changed_recording_moves_to_new_slots_and_its_old_objects_go(copies: t
     assert len(cohort.objects(store)) == 3 * len(after)
     swap = opened.person_days.at(version + 2).read().to_pylist()  # after the fence and one commit
     assert sorted(swap, key=lambda row: row["slot"]) == after
+
+
+def test_a_changed_recording_that_cannot_be_read_now_keeps_its_days(
+    copies: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of the program says nothing about the file: what the store has stays, the run says so."""
+    from ingest.run import phases
+    from ingest.run.ingest_task import IngestTask
+
+    recordings, store = copies
+    before = cohort.rows(store), cohort.objects(store)
+    simulate_recording(recordings / BEN, 0, 2, days=cohort.HOUR / 2, start=np.datetime64("2024-05-06T23:45:00"))
+
+    class Faulty(IngestTask):
+        def __call__(self) -> list[Any]:
+            return [replace(found, reason="a fault", fault="a fault", passing=True) for found in super().__call__()]
+
+    tasks = phases.ingest_tasks
+    monkeypatch.setattr(phases, "ingest_tasks", lambda *given: [Faulty(**vars(task)) for task in tasks(*given)])
+    settings = cohort.settings(recordings, store)
+    summary = run_ingest(settings)
+    assert (summary.done, summary.kept) == (0, [(KEY.recording(BEN), "a fault")])
+    days, rows = cohort.rows(store)
+    assert (days, rows) == before[0]
+    for row in days:
+        assert Store.open(str(store)).read_day(row["slot"]).checksum() == row["checksum"]
+    monkeypatch.undo()
+    assert run_ingest(settings).done == 1
+    assert len(cohort.objects(store)) == 3 * len(cohort.rows(store)[0])
+
+
+def test_arrays_that_a_late_writer_cut_grow_again(copies: tuple[Path, Path]) -> None:
+    recordings, store = copies
+    length = Store.open(str(store)).length
+    for name in ("signal", "motion", "state"):
+        file = store / name / "zarr.json"
+        described = json.loads(file.read_text())
+        described["shape"][0] = 1
+        file.write_text(json.dumps(described))
+    assert run_ingest(cohort.settings(recordings, store)).nothing_to_do
+    assert Store.open(str(store)).length == length
 
 
 def test_a_file_of_another_device_does_not_take_a_recordings_name(copies: tuple[Path, Path]) -> None:

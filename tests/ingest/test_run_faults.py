@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from ingest.settings import SignalSettings
 from pipeline.errors import UserError
 from tests.ingest import cohort
 from tests.ingest.cohort import KEY
-from tests.ingest.runs import assert_as_if_undisturbed, commits, finish, start, when
+from tests.ingest.runs import assert_as_if_undisturbed, commits, finish, start, until, when
 
 
 def test_killed_again_and_again_it_ends_as_if_undisturbed(
@@ -167,6 +168,30 @@ class TestStream:
             return item
 
         assert results(Job(work, (7,))) == {(7,): [7]}
+
+    def test_a_worker_without_memory_is_one_that_died(self, tmp_path: Path) -> None:
+        def work(item: int) -> int:
+            marker = tmp_path / str(item)
+            if item or not marker.exists():
+                marker.touch()
+                raise MemoryError
+            return item
+
+        found = results(Job(work, (0,)), Job(work, (1,)))
+        assert found[(0,)] == [0]
+        assert found[(1,)] == Died("its worker died 3 times (out of memory)")
+
+    def test_what_still_runs_may_tidy_up_when_a_stream_is_left(self, tmp_path: Path) -> None:
+        def work(item: int) -> int:
+            with TemporaryDirectory(dir=tmp_path):
+                time.sleep(item)
+            return item
+
+        stream_ = stream([Job(work, (60,)), Job(work, (60,))])
+        next(stream_)
+        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        stream_.close()
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_fault_of_the_run_comes_out_as_it_was_raised(self) -> None:
         def work(item: int) -> int:

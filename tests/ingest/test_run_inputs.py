@@ -143,6 +143,7 @@ def _wrong(folder: Path, tmp_path: Path, undisturbed: Path) -> dict[str, tuple[I
         "other settings": (made(relative_dates=True), "relative_dates: store False, now True"),
         "other codec": (made(codec="zstd"), "compressed with lz4, and --codec says zstd"),
         "other people": (made(participants=people), "1 recording in it .* another participant"),
+        "nobody named": (made(participants=None), "made with --participants or --id-regex"),
         "nobody's": (made(participants=nobody), "none of 8 recordings matches"),
         "foreign folder": (made(store=str(foreign)), r"found thesis\.tex"),
         "names in the store": (made(name_map=undisturbed / "names.csv"), "must not hold names"),

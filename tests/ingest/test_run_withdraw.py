@@ -6,10 +6,14 @@ import shutil
 import signal
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ingest.run.commit import Committer
 from ingest.run.driver import run_ingest
+from pipeline.errors import UserError
+from pipeline.lease import LeaseHeld
 from pipeline.store import Store
 from pipeline.withdraw.forget import forget
 from pipeline.withdraw.prove import prove
@@ -39,6 +43,33 @@ def test_who_withdrew_stays_out_and_new_slots_are_beyond_all_old_ones(copies: tu
     assert [row for row in days if row["recording"] != later] == rows
     assert all(row["slot"] >= length for row in days if row["recording"] == later)
     assert {row["recording"] for row in done} == {KEY.recording(BEN), KEY.recording(CLARA), later}
+    assert prove(Store.open(str(folder))).people == 2
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_who_is_noted_while_an_ingest_runs_is_brought_in_by_it_and_goes_with_the_next_withdrawal(
+    cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, who = tmp_path / "store", [PEOPLE["Anna Smith"], PEOPLE["Dora"]]
+    refused = []
+    give = Committer.give_slots
+
+    def ask_before_any_row_is_committed(self: Committer, *what: Any) -> None:
+        give(self, *what)
+        with pytest.raises(LeaseHeld, match="is noted") as raised:
+            forget(Store.open(str(folder)), who, TODAY)
+        refused.append(raised)
+
+    monkeypatch.setattr(Committer, "give_slots", ask_before_any_row_is_committed)
+    summary = run_ingest(cohort.settings(cohort_folder, folder))
+    assert len(refused) == 1
+    assert summary.withdrawn == 0
+    assert {row["participant"] for row in cohort.rows(folder)[0]} > {PEOPLE["Anna Smith"]}
+    with pytest.raises(UserError, match="2 withdrawals are not finished"):
+        prove(Store.open(str(folder)))
+    found = forget(Store.open(str(folder)), who, TODAY)
+    assert (found.people, found.recordings) == (2, len(ANNA) + len(BAD))
+    assert {row["participant"] for row in cohort.rows(folder)[0]} == {PEOPLE["Ben"], PEOPLE["Clara"]}
     assert prove(Store.open(str(folder))).people == 2
 
 

@@ -15,6 +15,7 @@ from pipeline.grid import SECONDS_PER_DAY
 from pipeline.identity import Key
 from pipeline.report.coverage import sample
 from pipeline.schemas import PERSON_DAYS, RECORDINGS
+from pipeline.shard import blosc, encode_plain
 from pipeline.states import GAP, MEASURED, NONWEAR
 from pipeline.store import Store
 
@@ -60,7 +61,7 @@ def write_cohort(url: str, recordings: int, seed: int = 0, *, states: bool = Fal
     _write_recordings(store, ids, people, recording, day, max(3, count * 3 // 100))
     if states:
         for slot in sample(day["slot"].ravel()).tolist():
-            store._arrays["state"][slot] = state(slot)
+            store.folder.write(f"state/c/{slot}/0", encode_plain(state(slot), blosc("lz4")))
     return Made(store, names, recording, day, max(3, count * 3 // 100))
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import struct
 import subprocess
 import sys
@@ -16,11 +19,14 @@ import pytest
 import zarr
 
 from pipeline import grid
+from pipeline.day_reader import MissingDay
 from pipeline.errors import UserError
 from pipeline.identity import Key
 from pipeline.person_day import PersonDay, motion
 from pipeline.states import BAD, MEASURED
-from pipeline.store import MissingDay, Store
+from pipeline.storage import StorageError
+from pipeline.store import Store
+from pipeline.tables import of_people
 
 KEY = Key(bytes(range(32)))
 PROCESSING = {"resampling": "bandlimited", "counts_per_g": 1024}
@@ -207,12 +213,29 @@ def test_rows_of_a_recording_are_swapped_in_one_commit(store: Store) -> None:
 
 
 def test_where_is_sql_and_a_bad_one_is_explained(store: Store) -> None:
-    store.person_days.append([row("a", 1), row("b", 20)])
+    store.person_days.append([row("a", 1), row("b", 20) | {"checksum": "f" * 64}])
     found = store.person_days.query("wear_hours > 16 and participant like 'person%'", ["slot", "wear_hours"])
     assert found.to_pydict() == {"slot": [20], "wear_hours": [20.0]}
     assert found.schema.field("slot").type == pa.int64()
-    with pytest.raises(UserError, match="wear_hourz"):
+    with pytest.raises(UserError, match="--where 'wear_hourz > 16' cannot be run"):
         store.person_days.query("wear_hourz > 16", ["slot"])
+    with pytest.raises(UserError, match=r"--where 'checksum = 3' cannot be run.* 'f{12}'"):
+        store.person_days.query("checksum = 3", ["slot"])
+
+
+def test_storage_that_fails_is_told_as_such_and_no_id_with_it(store: Store) -> None:
+    store.person_days.append([row("a", 1)])
+    (uri,) = store.person_days.delta.file_uris()
+    Path(uri).write_bytes(b"damaged")
+    ids = [f"{number:064x}" for number in range(100)]
+    for read in (
+        lambda: store.person_days.read(["slot"]),
+        lambda: store.person_days.rows_of(ids, ["slot"]),
+        lambda: store.person_days.query(of_people(ids), ["slot"]),
+    ):
+        with pytest.raises(StorageError, match="the table cannot be read") as raised:
+            read()
+        assert not re.search("[0-9a-f]{64}", str(raised.value))
 
 
 def test_a_commit_prepared_before_the_fence_is_refused(store: Store) -> None:
@@ -279,3 +302,50 @@ def test_a_store_half_made_is_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="found none"):
         Store.open(url)
     assert Store.create(url, KEY, PROCESSING).length == 0
+
+
+def test_a_store_that_lost_its_root_is_not_made_anew(store: Store) -> None:
+    """A copy that is not complete, a stray rm: nothing in it may be deleted for that."""
+    store.write_day(1, a_day())
+    before = {path: path.read_bytes() for path in Path(store.folder.path).rglob("*") if path.is_file()}
+    root = Path(store.folder.path) / "zarr.json"
+    del before[root]
+    root.unlink()
+    with pytest.raises(UserError, match=r"zarr\.json that says how they were made"):
+        Store.create(store.folder.url, KEY, PROCESSING)
+    assert {path: path.read_bytes() for path in Path(store.folder.path).rglob("*") if path.is_file()} == before
+
+
+def test_a_maker_that_wakes_late_changes_nothing(tmp_path: Path) -> None:
+    """It was stopped in the midst of making; meanwhile another has made the store, grown it and written a day."""
+    url = str(tmp_path / "store")
+    code = (
+        "import os, pipeline.store as s\n"
+        "from pipeline.identity import Key\n"
+        "make = s._create_array\n"
+        "def stopped(folder, name, *rest):\n"
+        "    if name == 'motion':\n"
+        "        os.kill(os.getpid(), 19)\n"
+        "    make(folder, name, *rest)\n"
+        "s._create_array = stopped\n"
+        f"s.Store.create({url!r}, Key(bytes(32)), {{}})\n"
+    )
+    late = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    os.waitpid(late.pid, os.WUNTRACED)
+    made = Store.create(url, KEY, PROCESSING)
+    made.grow(3)
+    made.write_day(2, a_day())
+    before = {path: path.read_bytes() for path in Path(url).rglob("*") if path.is_file()}
+    late.send_signal(signal.SIGCONT)
+    assert "another run has just made this store" in late.communicate()[1]
+    assert {path: path.read_bytes() for path in Path(url).rglob("*") if path.is_file()} == before
+
+
+def test_a_store_half_made_with_other_settings_is_made_as_asked(tmp_path: Path) -> None:
+    Store.create(str(tmp_path / "store"), KEY, PROCESSING, codec="zstd")
+    (tmp_path / "store" / "zarr.json").unlink()
+    made = Store.create(str(tmp_path / "store"), KEY, PROCESSING)
+    assert made.codec == "lz4"
+    made.grow(1)
+    made.write_day(0, a_day())
+    assert Store.open(made.folder.url).read_day(0).checksum() == a_day().checksum()

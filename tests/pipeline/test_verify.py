@@ -27,13 +27,15 @@ from pipeline.person_day import PersonDay, motion
 from pipeline.schemas import PERSON_DAYS, PLAN
 from pipeline.schemas import RECORDINGS as RECORDINGS_SCHEMA
 from pipeline.states import MEASURED
-from pipeline.storage import Folder
+from pipeline.storage import Folder, StorageError
 from pipeline.store import Store
 from pipeline.verify import tables
 from pipeline.verify.choice import everything, nothing, some
 from pipeline.verify.ledger import Ledger, span_slots
 from pipeline.verify.look import look
+from pipeline.verify.repair import repair
 from pipeline.verify.report import Report
+from pipeline.verify.s3 import abort_uploads, unfinished_uploads
 
 KEY = Key(bytes(range(32)))
 ANN, BOB = KEY.participant("Ann"), KEY.participant("Bob")
@@ -431,8 +433,6 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_on_object_storage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, with an unfinished upload, an orphan, a missing and a damaged object."""
-    import pipeline.verify.listing as module
-
     store = make(f"{bucket}/store")
     assert look(store, everything).findings == []
     fs = store.folder.fs
@@ -450,8 +450,62 @@ def test_on_object_storage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert found(report) == {
         "missing": [0], "unreadable": [3], "orphans": [8], "leftovers": ["store/signal/c/0/0/0 (upload)"]
     }  # fmt: skip
-    module.abort_uploads(store.folder, [("store/signal/c/0/0/0", upload)])
+    assert abort_uploads(store.folder, [("store/signal/c/0/0/0", upload)] * 2) == []
     assert "leftovers" not in found(look(store, nothing))
+
+
+def test_uploads_are_listed_to_the_last_page(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.create(f"{bucket}/uploads", KEY, {})
+    fs = store.folder.fs
+    made = {
+        (key, fs.call_s3("create_multipart_upload", Bucket="ours", Key=key)["UploadId"])
+        for key in [f"uploads/signal/c/{number % 5}/0/0" for number in range(7)]
+    }
+    call: Callable[..., Any] = fs.call_s3
+    small = {"list_multipart_uploads": {"MaxUploads": 2}}
+    monkeypatch.setattr(fs, "call_s3", lambda method, **more: call(method, **more | small.get(method, {})))
+    uploads, unlisted = unfinished_uploads(store.folder)
+    assert (sorted(uploads), unlisted) == (sorted(made), "")
+    assert abort_uploads(store.folder, uploads) == []
+    assert unfinished_uploads(store.folder) == ([], "")
+
+
+def test_who_may_not_list_uploads_is_told_so_and_learns_the_rest(bucket: str) -> None:
+    store = make(f"{bucket}/audited")
+    deny(store, "ListBucketMultipartUploads")
+    try:
+        done = run(store.folder.url, "--json", "-")
+        assert done.returncode == 0, done.stderr
+        assert [(told["what"], told["wrong"]) for told in json.loads(done.stdout)["findings"]] == [("unlisted", False)]
+        store.folder.delete(["motion/c/0/0"])
+        report = look(store, everything)
+    finally:
+        store.folder.fs.call_s3("delete_bucket_policy", Bucket="ours")
+    assert found(report) == {"missing": [0]}
+    unlisted = report.of("unlisted")
+    assert unlisted is not None
+    assert list(unlisted.names) == ["s3:ListBucketMultipartUploads: not permitted"]
+    assert look(store, nothing).of("unlisted") is None
+
+
+def test_an_upload_that_may_not_be_ended_is_told(bucket: str) -> None:
+    store = make(f"{bucket}/kept")
+    upload = store.folder.fs.call_s3("create_multipart_upload", Bucket="ours", Key="kept/signal/c/0/0/0")["UploadId"]
+    deny(store, "AbortMultipartUpload")
+    try:
+        with pytest.raises(StorageError, match=r"1 unfinished uploads stay .s3:AbortMultipartUpload: not permitted"):
+            repair(store, look(store, nothing), [])
+    finally:
+        store.folder.fs.call_s3("delete_bucket_policy", Bucket="ours")
+    assert abort_uploads(store.folder, [("kept/signal/c/0/0/0", upload)]) == []
+
+
+def deny(store: Store, action: str) -> None:
+    """Take a permission away from everybody."""
+    where = ["arn:aws:s3:::ours", "arn:aws:s3:::ours/*"]
+    statement = {"Effect": "Deny", "Principal": "*", "Action": [f"s3:{action}"], "Resource": where}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    store.folder.fs.call_s3("put_bucket_policy", Bucket="ours", Policy=policy)
 
 
 def test_storage_that_fails_is_not_taken_for_damage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

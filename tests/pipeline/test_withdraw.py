@@ -23,10 +23,12 @@ from hypothesis import strategies as st
 
 from pipeline.cli import run_command
 from pipeline.errors import UserError
-from pipeline.lease import Lease
+from pipeline.lease import Lease, LeaseHeld
 from pipeline.store import ARRAYS, Store
+from pipeline.tables import Table
 from pipeline.withdraw.command import withdraw
-from pipeline.withdraw.forget import forget
+from pipeline.withdraw.files import Files
+from pipeline.withdraw.forget import delete_past, forget
 from pipeline.withdraw.people import read_people
 from pipeline.withdraw.prove import prove
 from pipeline.withdraw.scan import ids_in, may_hold_ids, runs
@@ -100,10 +102,10 @@ class TestForget:
 
     def test_what_was_found_is_counted(self, store: Store) -> None:
         found = forget(store, [ANN, CLARA, FAY], TODAY)
-        assert (found.people, found.recordings, found.person_days, found.absent) == (3, 3, 3, {FAY})
+        assert (found.people, found.recordings, found.person_days) == (3, 3, 3)
         assert found.twins == ()
         again_ = forget(again(store), [ANN, CLARA, FAY], TODAY)
-        assert (again_.people, again_.recordings, again_.person_days, again_.absent) == (3, 0, 0, frozenset())
+        assert (again_.people, again_.recordings, again_.person_days) == (3, 0, 0)
 
     def test_older_versions_cannot_be_read_any_more(self, store: Store) -> None:
         tables = (store.plan, store.person_days, store.recordings)
@@ -151,11 +153,26 @@ class TestForget:
         store.person_days.append([people.day_row(EMIL, 0, 11, 1, checksum)])
         assert forget(store, [BOB], TODAY).twins == ((11, people.recordings_of(EMIL)[0]),)
 
-    def test_another_run_that_writes_is_told_of(self, store: Store) -> None:
-        with Lease(store.folder.folder("lease"), beat_s=0.1), pytest.raises(UserError, match="another run is writing"):
-            forget(again(store), [ANN], TODAY)
-        assert again(store).withdrawals.people() == set()
-        assert people.rows_of(again(store), [ANN])
+    def test_while_another_run_writes_it_is_noted_and_what_that_run_commits_goes_later(self, store: Store) -> None:
+        """Fay's first day is committed after her note: that run asked who had withdrawn when it began."""
+        with Lease(store.folder.folder("lease"), beat_s=0.1) as lease:
+            for table in (store.plan, store.person_days, store.recordings):
+                table.fence(lease.epoch)
+            with pytest.raises(LeaseHeld, match=r"another run is writing[^$]*2 participants is noted[^$]*same command"):
+                forget(again(store), [ANN, FAY], TODAY)
+            assert again(store).withdrawals.unfinished() == {ANN, FAY}
+            assert people.rows_of(again(store), [ANN])
+            store.plan.append([people.plan_row(EMIL, 0, 12, 1) | {"participant": FAY, "recording": KEY.recording("f")}])
+            store.grow(13)
+            store.write_day(12, people.a_day(12))
+            row = people.day_row(EMIL, 0, 12, 0, people.a_day(12).checksum())
+            store.person_days.append([row | {"participant": FAY, "recording": KEY.recording("f")}])
+        found = forget(again(store), [ANN, FAY], TODAY)
+        assert (found.people, found.recordings, found.person_days) == (2, 3, 4)
+        left = files_in(store.folder.path)
+        assert traces(left, [ANN, FAY]) == []
+        assert not [name for name in left if "/c/12/" in name]
+        assert prove(again(store)).people == 2
 
     def test_a_driver_that_was_stopped_commits_nothing_afterwards(self, store: Store) -> None:
         late = again(store)
@@ -172,6 +189,25 @@ class TestForget:
         assert people.rows_of(again(store), [ANN]) == []
         forget(again(store), [ANN], TODAY)  # the files that it wrote for its commit
         assert traces(files_in(store.folder.path), [ANN]) == []
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+def test_what_a_late_worker_writes_while_the_tables_forget_goes_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch, array: str
+) -> None:
+    """A worker of an ingest that lost its lease knows nothing of it: Ann's objects are written behind the deletion."""
+    late = Path(store.folder.path) / array / "c" / "5" / ("0/0" if array == "signal" else "0")
+    data = late.read_bytes()
+
+    def delete_past_and_write(table: Table, files: Files) -> None:
+        delete_past(table, files)
+        late.parent.mkdir(parents=True, exist_ok=True)
+        late.write_bytes(data)
+
+    monkeypatch.setattr("pipeline.withdraw.forget.delete_past", delete_past_and_write)
+    forget(store, [ANN], TODAY)
+    assert traces(files_in(store.folder.path), [ANN]) == []
+    assert prove(again(store)).people == 1
 
 
 class TestLeftovers:
@@ -324,6 +360,7 @@ class TestParticipants:
             "date,participant\n2026-01-01,Ann\n2026-01-02,Bob\n".replace("Ann\n", "Ann\n\n"),
             "participant\nAnn\n\nBob\nAnn",
             f"{ANN.upper()}\n\n{BOB}",
+            '\n"date",participant,\n"a,\nb",Ann,\n\n , ,\n"c", Bob ,\n',
         ],
     )
     def test_lines_columns_and_keyed_ids(self, tmp_path: Path, text: str) -> None:
@@ -344,12 +381,22 @@ class TestParticipants:
             ("participant\n", "found none"),
             ("name,participant\na.cwa,Ann\n", "how ingest is told about everybody"),
             ("participant,date\nAnn,1\n,2\n", "line 3: expected a participant"),
+            ("eid,date\nAnn,2026-01-01\n", "line 1: expected a name alone, found ','.*names the column participant"),
+            ("participant;date\nAnn;2026-01-01\n", "line 1: expected a name alone, found ';'"),
+            ('Bob\n"Ann"\n', "line 2: expected a name alone, found '\"'"),
+            ("Bob\nAnn\t1\n", "line 2: expected a name alone"),
+            ("participant\nSmith, Ann\n", "line 2: expected 1 fields as in the first line, found 2"),
+            ('participant\n"Ann\n', "cannot read the participants.*unexpected end"),
         ],
     )
     def test_what_is_amiss_is_told_without_a_name(self, tmp_path: Path, text: str, expected: str) -> None:
         with pytest.raises(UserError, match=expected) as raised:
             self._read(tmp_path / "who", text)
         assert "Ann" not in str(raised.value)
+
+    def test_a_name_with_a_comma_stands_in_a_column(self, tmp_path: Path) -> None:
+        expected = [(KEY.participant('Smith, Ann "A"'), 2)]
+        assert self._read(tmp_path / "who", 'participant\n"Smith, Ann ""A"""\n') == expected
 
     def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="cannot read the participants"):
@@ -373,14 +420,61 @@ class TestCommand:
     ) -> None:
         who = tmp_path / "who"
         who.write_text("Ann\nZoe Unknown\n")
-        status, out, err = command(capsys, monkeypatch, *flags, "--participants", who, "--prove")
+        status, out, err = command(capsys, monkeypatch, *flags, "--participants", who, "--prove", "--also-unknown")
         assert status == 0, err
+        told = "2 participants in the file: 1 known to the store, 1 unknown (line 2), 0 withdrawn already."
+        assert out.startswith(told)
         assert "forgotten: 2 participants, of whom the store still had 2 recordings and 3 person-days" in out
-        assert f"line 2 ({KEY.participant('Zoe Unknown')[:12]})" in out
-        assert "backups" in out
+        assert all(word in out for word in ("backups", "checkpoints and logs of training", "logs of ingest, of Ray"))
         assert "proven: every byte" in out
         assert not any(name in out + err for name in ("Ann", "Zoe", ANN))
         assert store.withdrawals.people() == {ANN, KEY.participant("Zoe Unknown")}
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("eid\nAnn\n", "1 known to the store, 1 unknown (line 1), 1 withdrawn already"),
+            ("Ann\nann\n'Ann'\n", "1 known to the store, 2 unknown (lines 2, 3), 1 withdrawn already"),
+            ("Ann\n" + "0" * 64, "1 known to the store, 1 unknown (line 2), 1 withdrawn already"),
+            (
+                "\n".join(f"Zoe {number}" for number in range(500)),
+                "0 known to the store, 500 unknown (lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 490 more), 1 withdrawn",
+            ),
+        ],
+    )
+    def test_people_whom_the_store_does_not_know_are_an_error_before_anything_is_noted(
+        self,
+        flags: list[object],
+        store: Store,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        text: str,
+        told: str,
+    ) -> None:
+        forget(store, [BOB], TODAY)
+        (tmp_path / "who").write_text(f"{text}\nBob\n")
+        before = files_in(store.folder.path)
+        status, out, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who", "--prove")
+        assert (status, out) == (1, "")
+        assert told in err
+        assert "--also-unknown" in err
+        assert ("header" in err) == text.startswith("eid")
+        assert not any(name in err for name in ("Ann", "ann", "Zoe", "Bob"))
+        assert files_in(store.folder.path) == before
+
+    def test_people_with_no_row_but_a_rejected_recording_or_slots_are_known(
+        self,
+        flags: list[object],
+        store: Store,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (tmp_path / "who").write_text("participant,date\nClara,2026-03-04\nDora,2026-03-04\n")
+        status, out, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who")
+        assert status == 0, err
+        assert "2 known to the store, 0 unknown, 0 withdrawn already" in out
 
     def test_another_key_is_refused_before_anything_is_noted(
         self,
@@ -405,6 +499,41 @@ class TestCommand:
         assert "not finished" in command(capsys, monkeypatch, *flags, "--prove")[2]
         assert "forgotten: 1 participant," in command(capsys, monkeypatch, *flags)[1]
         assert command(capsys, monkeypatch, *flags, "--prove")[0] == 0
+
+    def test_a_table_that_cannot_be_read_is_one_message_without_ids(
+        self,
+        flags: list[object],
+        store: Store,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (tmp_path / "who").write_text("Ann\n")
+        for uri in store.person_days.delta.file_uris():
+            Path(uri).write_bytes(b"damaged")
+        status, _, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who")
+        assert status == 1
+        assert err.startswith("error: ")
+        assert "the table cannot be read" in err
+        assert not re.search("[0-9a-f]{64}|--where", err)
+
+    def test_while_another_run_writes_the_request_is_noted_and_the_status_is_1(
+        self,
+        flags: list[object],
+        store: Store,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (tmp_path / "who").write_text("Ann\n")
+        line = [*flags, "--participants", tmp_path / "who"]
+        with Lease(store.folder.folder("lease"), beat_s=0.1):
+            status, out, err = command(capsys, monkeypatch, *line)
+        assert (status, "forgotten" in out) == (1, False)
+        assert "Nothing of them is deleted yet. Run the same command again" in err
+        assert store.withdrawals.unfinished() == {ANN}
+        status, out, _ = command(capsys, monkeypatch, *line)
+        assert (status, "1 withdrawn already" in out, "3 person-days" in out) == (0, True, True)
 
     def test_the_same_days_under_another_name_are_an_error_that_tells_the_recording(
         self,

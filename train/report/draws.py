@@ -24,7 +24,7 @@ from train.random import round_key
 from train.recipe import DataSettings
 from train.report.history import History
 from train.windows.draw import draw, weights
-from train.windows.members import select
+from train.windows.members import WITHDRAWN_SLOTS, select
 from train.windows.plan import make_plan
 
 Float = NDArray[np.float64]
@@ -65,6 +65,7 @@ def draws_of(run: History, store: Store) -> Draws:
     seed, facts = int(run.settings["seed"]), run.start["stream"]
     store.person_days = store.person_days.at(facts["table_version"])
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
+    everyone = everyone.but(run.start.get(WITHDRAWN_SLOTS, []))
     plan = make_plan(everyone, run.start["validation_participants"], data, seed, facts["lanes"])
     members, quota = plan.members, plan.quotas
     there = np.isin(members.slots, members.of(store.withdrawals.people(), kept=False).slots)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.storage import StorageAway
 from train.windows.draw import Int
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 VALIDATION_SHARE = 0.05
 VALIDATION_LEAST, VALIDATION_MOST = 2, 1_000
+WITHDRAWN_SLOTS = "validation_slots_withdrawn"
+"""In checkpoints and logs: days of people who were held out until they withdrew."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class Members:
         """Those of these people (kept), or of all others."""
         wanted = np.array([name in people for name in self.names], np.bool_)
         return self._where(wanted[self.person_M] == kept)
+
+    def but(self, slots: Collection[int]) -> Members:
+        """Those in other slots."""
+        return self._where(~np.isin(self.slots, np.array(sorted(slots), np.int64)))
 
     def before(self, slot: int) -> Members:
         """Those in lower slots: slots are given in the order of time."""
@@ -64,6 +72,25 @@ class Members:
     def people(self) -> list[str]:
         """Whose days they are, each once."""
         return [self.names[person] for person in np.unique(self.person_M)]
+
+
+@dataclass
+class HeldOut:
+    """People to validate on. Of those who withdraw slots stay, so that no run that goes on trains on their days."""
+
+    people: set[str]
+    slots: set[int]
+    """Days of people held out who withdrew; nobody's, once they are forgotten."""
+    members: Members
+    withdrawn: Callable[[], frozenset[str]]
+
+    def facts(self) -> dict[str, Any]:
+        """As checkpoints and logs have them."""
+        with suppress(StorageAway):  # asked again with the next checkpoint
+            gone = self.people & self.withdrawn()
+            self.slots |= set(self.members.of(gone, kept=True).slots.tolist())
+            self.people -= gone
+        return {"validation_participants": sorted(self.people), WITHDRAWN_SLOTS: sorted(self.slots)}
 
 
 def select(store: Store, seconds: int, min_wear_hours: float, where: str | None) -> Members:
