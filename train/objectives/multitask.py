@@ -98,7 +98,7 @@ class Multitask:
         """One view a window, (batch, 3, ticks) in g, and the targets."""
         labels = random.coins([task.purpose for task in self.tasks])
         for task, applied in zip(self.tasks, labels.unbind(1), strict=True):
-            x_BCT = torch.where(applied[:, None, None], task.transform(x_BCT, random), x_BCT)
+            x_BCT = task.transform(x_BCT, random, applied)
         if self.settings.axis_permutation:
             x_BCT = permute_axes(x_BCT, random)
         if self.settings.rotation:

@@ -1,11 +1,12 @@
 """Pretext transforms: windows in, transformed windows out, a whole batch at a time, on its device.
 
-Each file is one transform `f(x_BCT, random) -> Tensor` of float32 windows in g (batch, 3 axes, ticks). It transforms
-every window; the objective decides for each window, by a label, whether the result is taken. So a transform has no
-branch on data, makes a fixed number of draws, and a window's result does not depend on its neighbours in the batch.
+Each file is one transform of float32 windows in g (batch, 3 axes, ticks). One that is to be recognised is a function
+f(x_BCT, random, applied_B) -> Tensor: where a window is not to be transformed, its parameters are those that change
+nothing, and it comes out as it was, to the bit. So a transform has no branch on data, makes a fixed number of draws,
+passes over the windows no more often than it must, and a window's result does not depend on its neighbours.
 
-Sums over axes and knots are written out instead of using matmul: autocast and TF32 would round the windows to
-8 or 11 bits, and a matmul may sum in another order for another batch.
+Sums of float32 over axes are written out instead of using matmul: autocast and TF32 would round the windows to
+8 or 11 bits. Matmuls of float64 are left alone by both.
 """
 
 from __future__ import annotations
@@ -16,4 +17,4 @@ from torch import Tensor
 
 from train.random import WindowRandom
 
-Transform = Callable[[Tensor, WindowRandom], Tensor]
+Transform = Callable[[Tensor, WindowRandom, Tensor], Tensor]

@@ -48,9 +48,14 @@ def source_ticks(cuts_BS: Tensor, order_BS: Tensor, ticks: int) -> Tensor:
     return steps.cumsum(1)
 
 
-def permute(x_BCT: Tensor, random: WindowRandom) -> Tensor:
-    """The windows with their segments in another order, the same for the three axes; needs at least 44 ticks."""
+def permute(x_BCT: Tensor, random: WindowRandom, applied_B: Tensor) -> Tensor:
+    """The windows, where `applied_B` with their segments in another order, the same for the three axes.
+
+    Needs at least 44 ticks.
+    """
     ticks = x_BCT.shape[-1]
     uniform = random.uniform(Purpose.PERMUTATION, SEGMENTS)
-    source = source_ticks(cuts(uniform[:, :-1], ticks), order(uniform[:, -1]), ticks)
+    as_it_was = torch.arange(SEGMENTS, device=x_BCT.device)
+    order_BS = torch.where(applied_B[:, None], order(uniform[:, -1]), as_it_was)
+    source = source_ticks(cuts(uniform[:, :-1], ticks), order_BS, ticks)
     return x_BCT.gather(2, source[:, None].expand_as(x_BCT))

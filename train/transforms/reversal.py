@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from train.random import WindowRandom
 
 
-def reverse(x_BCT: Tensor, random: WindowRandom) -> Tensor:
-    """The windows played backwards; draws nothing."""
-    return x_BCT.flip(-1)
+def reverse(x_BCT: Tensor, random: WindowRandom, applied_B: Tensor) -> Tensor:
+    """The windows, played backwards where `applied_B`; draws nothing."""
+    return torch.where(applied_B[:, None, None], x_BCT.flip(-1), x_BCT)

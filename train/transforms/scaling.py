@@ -20,6 +20,6 @@ def factors(random: WindowRandom) -> Tensor:
     return factor + 2 * LEAST_CHANGE * (uniform > 0.5)
 
 
-def scale(x_BCT: Tensor, random: WindowRandom) -> Tensor:
-    """The windows, every axis times its own factor."""
-    return x_BCT * factors(random)[:, :, None]
+def scale(x_BCT: Tensor, random: WindowRandom, applied_B: Tensor) -> Tensor:
+    """The windows, every axis times its own factor where `applied_B`."""
+    return x_BCT * factors(random).masked_fill(~applied_B[:, None], 1)[:, :, None]
