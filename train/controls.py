@@ -15,8 +15,9 @@ from train.random import Purpose, WindowRandom
 
 def noise_only(x_BCT: Tensor, random: WindowRandom) -> Tensor:
     """White gaussian noise with the mean and standard deviation that each axis of each window has."""
-    deviation, mean = torch.std_mean(x_BCT, -1, correction=0, keepdim=True)
-    return mean + deviation * random.normal(Purpose.CONTROL, x_BCT[0].numel()).view_as(x_BCT)
+    mean = x_BCT.mean(-1, keepdim=True)
+    deviation = (x_BCT - mean).square_().mean(-1, keepdim=True).sqrt_()  # torch.std_mean is 10 times as slow
+    return torch.addcmul(mean, deviation, random.normal(Purpose.CONTROL, x_BCT[0].numel()).view_as(x_BCT))
 
 
 def phase_randomised(x_BCT: Tensor, random: WindowRandom) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.random import MASK, Purpose, WindowRandom, philox, round_key, to_uniform, words
+from train.random import MASK, Purpose, WindowRandom, philox, philox_in_torch, round_key, to_uniform, words
 
 WORD = st.integers(0, MASK)
 
@@ -47,7 +47,18 @@ def test_philox_gives_the_published_answers(counter: str, key: str, answer: str)
 
 @given(st.lists(WORD, min_size=4, max_size=4), st.lists(WORD, min_size=2, max_size=2))
 def test_philox_equals_plain_integers(counter: list[int], key: list[int]) -> None:
-    assert [int(word) for word in philox(tensors(counter), tensors(key))] == plain_philox(counter, key)
+    for made in (philox, philox_in_torch):
+        assert [int(word) for word in made(tensors(counter), tensors(key))] == plain_philox(counter, key)
+
+
+def test_philox_broadcasts() -> None:
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(7, 1), (1, 33), (33,), (), (7, 1), (5, 7, 1)]
+    inputs = [torch.randint(0, MASK + 1, shape, generator=generator) for shape in shapes]
+    compiled = philox(tuple(inputs[:4]), tuple(inputs[4:]))  # type: ignore[arg-type]
+    for found, expected in zip(compiled, philox_in_torch(tuple(inputs[:4]), tuple(inputs[4:])), strict=True):  # type: ignore[arg-type]
+        assert found.shape == (5, 7, 33)
+        assert torch.equal(found, expected)
 
 
 @given(WORD, st.integers(0, 2**40), st.integers(0, 2**63 - 1))

@@ -1,19 +1,19 @@
-"""Each transform against a plain NumPy or SciPy version that is given the same random numbers."""
+"""Each transform against the plain NumPy or SciPy version that is given the same random numbers (tests/train/plain)."""
 
 from __future__ import annotations
-
-from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from scipy.stats import chi2
 
-from train.random import Purpose, WindowRandom
-from train.transforms import Transform
+from tests.train import plain
+from tests.train.plain import at, impacts, movement, numbers, randoms
+from train.objectives.multitask import TASKS, Task
+from train.random import Purpose
 from train.transforms import permutation as permutation_
 from train.transforms.axes import axis_order, permute_axes
 from train.transforms.jitter import jitter
@@ -21,45 +21,35 @@ from train.transforms.permutation import permute
 from train.transforms.reversal import reverse
 from train.transforms.rotation import matrices, quaternions, rotate
 from train.transforms.scaling import factors, scale
-from train.transforms.warp import ONE, SLOWEST, draw_knots, positions, speed, warp
+from train.transforms.warp import draw_knots, never_backwards, positions, spline_curves, warp
 
-Array = NDArray[np.float64]
 TICKS = pytest.mark.parametrize("ticks", [150, 300, 900])
-TRANSFORMS: list[Transform] = [reverse, scale, permute, warp, permute_axes, rotate]
+EACH = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+WINDOWS = pytest.mark.parametrize("windows", [movement, impacts])
+HERE = torch.device("cpu")
 
 
-def randoms(count: int, seed: int = 11) -> WindowRandom:
-    index = torch.arange(count)
-    return WindowRandom.of(seed, index % 64, index // 64, index * 31 % 5000, index * 17 % 86400)
+def every(count: int) -> torch.Tensor:
+    return torch.ones(count, dtype=torch.bool)
 
 
-def at(random: WindowRandom, chosen: torch.Tensor) -> WindowRandom:
-    return WindowRandom(random.key0[chosen], random.key1[chosen], random.slot[chosen], random.start[chosen])
-
-
-def movement(count: int, ticks: int) -> torch.Tensor:
-    """Smooth windows in g: gravity and a few harmonics of a walk, different in every window and axis."""
-    generator = np.random.default_rng(3)
-    seconds = np.arange(ticks) / 30
-    x = generator.normal(0, 0.6, (count, 3, 1)) + np.zeros(ticks)
-    for harmonic in (1, 2, 3):
-        rate, phase = generator.uniform(0.7, 1.1, (count, 1, 1)) * harmonic, generator.uniform(0, 6.28, (count, 3, 1))
-        x += generator.uniform(0, 0.3, (count, 3, 1)) / harmonic * np.sin(2 * np.pi * rate * seconds + phase)
-    return torch.tensor(x, dtype=torch.float32)
+def one_by_one(function, x_BCT, draws):  # type: ignore[no-untyped-def]
+    windows = x_BCT.double().numpy()
+    return np.stack([function(window, mine) for window, mine in zip(windows, draws, strict=True)])
 
 
 @TICKS
 def test_reversal_plays_backwards(ticks: int) -> None:
     x = movement(5, ticks)
-    assert np.array_equal(reverse(x, randoms(5)).numpy(), x.numpy()[:, :, ::-1])
+    assert np.array_equal(reverse(x, randoms(5), every(5)).numpy(), x.numpy()[:, :, ::-1])
 
 
 @TICKS
-def test_scaling_equals_numpy(ticks: int) -> None:
-    x, random = movement(40, ticks), randoms(40)
-    uniform = random.uniform(Purpose.SCALING, 3).numpy().astype(float)
-    expected = x.numpy() * np.where(uniform < 0.5, 0.5 + 0.7 * uniform, 1.15 + 0.7 * (uniform - 0.5))[:, :, None]
-    np.testing.assert_allclose(scale(x, random), expected, atol=1e-5)
+@WINDOWS
+def test_scaling_equals_numpy(windows, ticks: int) -> None:  # type: ignore[no-untyped-def]
+    x, random = windows(40, ticks), randoms(40)
+    expected = one_by_one(plain.scaled, x, numbers(random, Purpose.SCALING, 3))
+    np.testing.assert_allclose(scale(x, random, every(40)), expected, rtol=0, atol=1e-5)
 
 
 def test_scaling_is_never_near_1_and_fills_its_range() -> None:
@@ -71,26 +61,11 @@ def test_scaling_is_never_near_1_and_fills_its_range() -> None:
     assert abs(factor[factor < 1].mean() - 0.675) < 0.01
 
 
-def plain_permutation(x_CT: Array, uniform: Array) -> tuple[Array, list[int]]:
-    """The permuted window and its segments' lengths, one window at a time."""
-    ticks = x_CT.shape[1]
-    spare = ticks - 44
-    cut = [int(np.float32(value) * np.float32(spare + 1)) for value in sorted(uniform[:3])]
-    bounds = [0, cut[0] + 11, cut[1] + 22, cut[2] + 33, ticks]
-    segments = [x_CT[:, bounds[i] : bounds[i + 1]] for i in range(4)]
-    order = [order for order in permutations(range(4)) if order != (0, 1, 2, 3)][int(uniform[3] * 23)]
-    return np.concatenate([segments[i] for i in order], 1), [segment.shape[1] for segment in segments]
-
-
 @TICKS
 def test_permutation_equals_numpy(ticks: int) -> None:
     x, random = movement(200, ticks), randoms(200)
-    permuted = permute(x, random).numpy()
-    for window, uniform in enumerate(random.uniform(Purpose.PERMUTATION, 4).numpy()):
-        expected, lengths = plain_permutation(x[window].numpy(), uniform)
-        assert min(lengths) > 10
-        assert np.array_equal(permuted[window], expected)
-        assert not np.array_equal(permuted[window], x[window])
+    expected = one_by_one(plain.permuted, x, numbers(random, Purpose.PERMUTATION, 4))
+    assert np.array_equal(permute(x, random, every(200)), expected)
 
 
 @given(st.lists(st.floats(2.0**-24, 1 - 2.0**-24, width=32), min_size=4, max_size=4), st.integers(44, 900))
@@ -106,112 +81,93 @@ def test_permutation_of_any_numbers_keeps_segments_longer_than_10_and_moves_one(
 
 
 def test_permutation_orders_are_equally_likely_and_cuts_symmetric() -> None:
-    count = 23000
-    uniform = randoms(count).uniform(Purpose.PERMUTATION, 4)
+    uniform = randoms(23000).uniform(Purpose.PERMUTATION, 4)
     code = (permutation_.order(uniform[:, 3]) * torch.tensor([64, 16, 4, 1])).sum(1)
-    _, times = code.unique(return_counts=True)
-    assert len(times) == 23
-    assert (times - 1000).abs().max() < 4 * 1000**0.5
+    assert as_if_uniform(code, 23)
     lengths = permutation_.cuts(uniform[:, :3], 300).diff().double()
     assert (lengths.mean(0) - 75).abs().max() < 1
     assert lengths.amin() == 11
 
 
-def plain_warp(x_CT: Array, normal: Array) -> Array:
-    """Um et al.'s curve (scipy's default spline), summed from 0 to the last tick, and numpy's interpolation."""
-    ticks = x_CT.shape[1]
-    knots = np.linspace(0, ticks - 1, 6)
-    warped = np.empty_like(x_CT)
-    for axis in range(3):
-        pace = np.maximum(CubicSpline(knots, 1 + 0.2 * normal[6 * axis : 6 * axis + 6])(np.arange(ticks)), 0.05)
-        position = np.cumsum(pace) - pace[0]
-        warped[axis] = np.interp(position * (ticks - 1) / position[-1], np.arange(ticks), x_CT[axis])
-    return warped
+def as_if_uniform(code: torch.Tensor, classes: int) -> bool:
+    """Whether all classes occur, as often as chance has it: a chi-square that 1 in 1,000 fair draws would pass over."""
+    _, times = code.unique(return_counts=True)
+    expected = len(code) / classes
+    return len(times) == classes and ((times - expected) ** 2 / expected).sum() < chi2.ppf(0.999, classes - 1)
 
 
 @TICKS
-def test_warp_equals_scipy(ticks: int) -> None:
-    """Positions agree within 0.0005 ticks (17 microseconds), values within that times the steepest slope."""
-    ramp = torch.arange(ticks, dtype=torch.float32).expand(100, 3, ticks)
-    random = randoms(100)
-    normal = random.normal(Purpose.WARP, 18).numpy().astype(float)
-    for x in (ramp, movement(100, ticks)):
-        windows = x.double().numpy()
-        expected = np.stack([plain_warp(window, draws) for window, draws in zip(windows, normal, strict=True)])
-        steepest = np.abs(np.diff(windows)).max()
-        np.testing.assert_allclose(warp(x, random), expected, rtol=0, atol=5e-4 * steepest)
+@WINDOWS
+def test_warp_equals_scipy(windows, ticks: int) -> None:  # type: ignore[no-untyped-def]
+    x, random = windows(100, ticks), randoms(100)
+    expected = one_by_one(plain.warped, x, numbers(random, Purpose.WARP, 18, normal=True))
+    np.testing.assert_allclose(warp(x, random, every(100)), expected, rtol=0, atol=1e-5)
 
 
 @TICKS
-def test_warp_interpolates_at_its_positions(ticks: int) -> None:
-    x, random = movement(40, ticks), randoms(40)
-    position = positions(speed(draw_knots(random), ticks)).numpy().reshape(-1, ticks)
-    rows = x.double().numpy().reshape(-1, ticks)
-    expected = [np.interp(at, np.arange(ticks), row) for at, row in zip(position, rows, strict=True)]
-    np.testing.assert_allclose(warp(x, random).reshape(-1, ticks), np.stack(expected), rtol=0, atol=1e-5)
+def test_warped_positions_equal_scipys_within_a_nanosecond(ticks: int) -> None:
+    knots = draw_knots(randoms(300))
+    found = positions(never_backwards(knots), ticks).view(-1, ticks)
+    expected = np.stack([plain.warped_positions(row, ticks) for row in knots.view(-1, 6).numpy()])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=3e-8)
 
 
 @TICKS
 def test_warp_keeps_time_monotone_from_end_to_end(ticks: int) -> None:
-    pace = speed(draw_knots(randoms(3000)), ticks)
-    place = positions(pace)
-    assert pace.min() >= SLOWEST * ONE
+    place = positions(never_backwards(draw_knots(randoms(3000))), ticks)
     assert place[..., 0].abs().max() == 0
-    assert (place[..., -1] - (ticks - 1)).abs().max() < 1e-3
+    assert (place[..., -1] - (ticks - 1)).abs().max() < 1e-6
     assert place.max() < ticks - 1
     assert place.diff().min() > 0
 
 
-@TICKS
-def test_warp_raises_a_speed_that_would_run_backwards(ticks: int) -> None:
-    knots = torch.tensor([[[1.0, 0.6, -0.4, 0.9, 1.3, 1.0], [2.1, 2.1, -0.1, -0.1, 2.1, 2.1], [0.0] * 6]])
-    curve = CubicSpline(np.linspace(0, ticks - 1, 6), knots[0].T.numpy())(np.arange(ticks)).T
-    pace = speed(knots, ticks)
-    assert (curve.min(1) < SLOWEST).all()
-    np.testing.assert_allclose(pace[0] / ONE, np.maximum(curve, SLOWEST), atol=1e-5)
-    place = positions(pace)
-    assert place.diff().min() > 0
-    assert place.max() < ticks - 1
+@given(st.lists(st.floats(-5.8, 5.8), min_size=6, max_size=6), st.sampled_from([150, 300, 900]))
+def test_no_curve_that_can_be_drawn_stops_or_runs_backwards(normal: list[float], ticks: int) -> None:
+    """5.8 is more than the largest normal number that 23 bits give."""
+    knots = 1 + 0.2 * torch.tensor([[normal]], dtype=torch.float64)
+    kept = never_backwards(knots)
+    speed = kept @ spline_curves(ticks, HERE)
+    assert speed.min() > 0.02
+    assert positions(kept, ticks).diff().min() > 0
+    np.testing.assert_allclose(speed[0, 0], plain.pace(knots[0, 0].numpy(), ticks), rtol=0, atol=1e-12)
+
+
+def test_few_curves_are_drawn_towards_1_and_the_others_left_as_they_are() -> None:
+    knots = draw_knots(randoms(20000))
+    kept = never_backwards(knots)
+    slow = (knots @ spline_curves(51, HERE)).amin(-1) < 0.05
+    assert 0 < slow.double().mean() < 0.002
+    slowest = (kept @ spline_curves(51, HERE)).amin(-1)[slow]
+    torch.testing.assert_close(kept[~slow], knots[~slow], rtol=0, atol=1e-15)
+    torch.testing.assert_close(slowest, torch.full_like(slowest, 0.05), rtol=0, atol=1e-12)
 
 
 def test_warp_speeds_are_about_1_at_the_knots_with_sigma_0_2() -> None:
-    pace = speed(draw_knots(randoms(5000)), 301)[..., ::60] / ONE
-    assert (pace.mean((0, 1)) - 1).abs().max() < 4 * 0.2 / 15000**0.5
-    assert (pace.std((0, 1)) - 0.2).abs().max() < 4 * 0.2 / 30000**0.5
-    assert np.abs(np.corrcoef(pace[:, :, 2].T.numpy()) - np.eye(3)).max() < 5 / 5000**0.5
+    knots = draw_knots(randoms(5000))
+    assert (knots.mean((0, 1)) - 1).abs().max() < 4 * 0.2 / 15000**0.5
+    assert (knots.std((0, 1)) - 0.2).abs().max() < 4 * 0.2 / 30000**0.5
+    assert np.abs(np.corrcoef(knots[:, :, 2].T.numpy()) - np.eye(3)).max() < 5 / 5000**0.5
+    curve = CubicSpline(np.arange(6), knots[0].T.numpy())(np.linspace(0, 5, 31)).T
+    np.testing.assert_allclose(knots[0] @ spline_curves(31, HERE), curve, rtol=0, atol=1e-12)
 
 
 @TICKS
 def test_axis_permutation_equals_numpy(ticks: int) -> None:
     x, random = movement(60, ticks), randoms(60)
-    uniform = random.uniform(Purpose.AXES, 1)[:, 0].numpy()
-    expected = [x[i].numpy()[list(list(permutations(range(3)))[int(uniform[i] * 6)])] for i in range(60)]
-    assert np.array_equal(permute_axes(x, random), np.stack(expected))
+    expected = one_by_one(plain.axes_permuted, x, numbers(random, Purpose.AXES, 1))
+    assert np.array_equal(permute_axes(x, random), expected)
 
 
 def test_axis_orders_are_equally_likely() -> None:
-    _, times = (axis_order(randoms(6000)) * torch.tensor([9, 3, 1])).sum(1).unique(return_counts=True)
-    assert len(times) == 6
-    assert (times - 1000).abs().max() < 4 * 1000**0.5
-
-
-def plain_rotation(uniform: Array) -> Array:
-    """The matrix of v -> q v q* for Shoemake's quaternion, by quaternion products."""
-    first, second, (a, b) = np.sqrt(1 - uniform[0]), np.sqrt(uniform[0]), 2 * np.pi * uniform[1:]
-    vector, scalar = np.array([first * np.sin(a), first * np.cos(a), second * np.sin(b)]), second * np.cos(b)
-    columns = []
-    for unit in np.eye(3):
-        cross = np.cross(vector, unit)
-        columns.append(unit + 2 * scalar * cross + 2 * np.cross(vector, cross))
-    return np.stack(columns, 1)
+    assert as_if_uniform((axis_order(randoms(6000)) * torch.tensor([9, 3, 1])).sum(1), 6)
 
 
 @TICKS
-def test_rotation_equals_numpy(ticks: int) -> None:
-    x, random = movement(60, ticks), randoms(60)
-    uniform = random.uniform(Purpose.ROTATION, 3).numpy().astype(float)
-    expected = np.stack([plain_rotation(draws) @ window for window, draws in zip(x.numpy(), uniform, strict=True)])
-    np.testing.assert_allclose(rotate(x, random), expected, atol=1e-5)
+@WINDOWS
+def test_rotation_equals_numpy(windows, ticks: int) -> None:  # type: ignore[no-untyped-def]
+    x, random = windows(60, ticks), randoms(60)
+    expected = one_by_one(lambda window, draws: plain.turn(draws) @ window, x, numbers(random, Purpose.ROTATION, 3))
+    np.testing.assert_allclose(rotate(x, random), expected, rtol=0, atol=1e-5)
 
 
 def test_rotations_are_orthonormal_and_uniform() -> None:
@@ -226,26 +182,50 @@ def test_rotations_are_orthonormal_and_uniform() -> None:
     assert abs(angle.mean() - (np.pi / 2 + 2 / np.pi)) < 4 * 0.7 / count**0.5
 
 
-def test_jitter_adds_white_noise_of_the_given_size() -> None:
-    x, random = movement(300, 300), randoms(300)
+@TICKS
+def test_jitter_equals_numpy_and_is_white_noise_of_the_given_size(ticks: int) -> None:
+    x, random = movement(300, ticks), randoms(300)
     noise = (jitter(x, random, 0.008) - x).double().numpy()
-    expected = 0.008 * random.normal(Purpose.JITTER, 900).numpy().reshape(300, 3, 300)
-    np.testing.assert_allclose(noise, expected, atol=1e-6)
+    uniform = numbers(random, Purpose.JITTER, 3 * ticks)
+    radius, angle = np.sqrt(-2 * np.log(uniform[:, : 3 * ticks // 2])), 2 * np.pi * uniform[:, 3 * ticks // 2 :]
+    expected = 0.008 * np.concatenate((radius * np.cos(angle), radius * np.sin(angle)), 1).reshape(300, 3, ticks)
+    np.testing.assert_allclose(noise, expected, rtol=0, atol=1e-6)
     assert abs(noise.std() / 0.008 - 1) < 4 / (2 * noise.size) ** 0.5
     assert abs((noise[..., 1:] * noise[..., :-1]).mean()) < 4 * 0.008**2 / noise.size**0.5
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS)
-def test_a_window_does_not_depend_on_its_batch(transform: Transform) -> None:
+@TICKS
+@EACH
+def test_a_window_that_is_not_to_be_transformed_stays_as_it_is_to_the_bit(task: Task, ticks: int) -> None:
+    x, random = impacts(200, ticks), randoms(200)
+    applied = random.coins([task.purpose])[:, 0]
+    seen, before = task.transform(x, random, applied), x.clone()
+    assert torch.equal(seen[~applied], x[~applied])
+    assert torch.equal(seen[applied], task.transform(x, random, every(200))[applied])
+    assert torch.equal(x, before)
+    assert seen.dtype == torch.float32
+
+
+@TICKS
+@EACH
+def test_a_window_that_is_transformed_has_changed(task: Task, ticks: int) -> None:
+    """On windows whose ticks are all different, where only a transform that does nothing leaves one as it was."""
+    count = 4000
+    x = torch.arange(1, ticks + 1.0).expand(count, 3, ticks)
+    changed = (task.transform(x, randoms(count), every(count)) - x).abs().amax((1, 2))
+    least = {"reversal": ticks - 2, "scaling": 0.14 * ticks, "permutation": 10, "warp": ticks / 300}
+    assert changed.min() > least[task.name]
+
+
+@pytest.mark.parametrize("transform", [*(task.transform for task in TASKS), permute_axes, rotate])
+def test_a_window_does_not_depend_on_its_batch(transform) -> None:  # type: ignore[no-untyped-def]
     x, random = movement(97, 300), randoms(97)
-    before = x.clone()
-    whole = transform(x, random)
+    applied = [] if transform in (permute_axes, rotate) else [random.coins([Purpose.DRAW])[:, 0]]
+    whole = transform(x, random, *applied)
     for chosen in (
         torch.randperm(97, generator=torch.Generator().manual_seed(5)),
         torch.tensor([13]),
         torch.arange(40),
     ):
-        torch.testing.assert_close(transform(x[chosen], at(random, chosen)), whole[chosen], rtol=0, atol=1e-6)
-    assert torch.equal(x, before)
-    assert whole.dtype == torch.float32
-    assert whole.shape == x.shape
+        part = transform(x[chosen], at(random, chosen), *(labels[chosen] for labels in applied))
+        torch.testing.assert_close(part, whole[chosen], rtol=0, atol=1e-6)
