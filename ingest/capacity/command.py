@@ -45,13 +45,12 @@ def plan(
         cpu_s_per_day, stored_mb_per_day = cpu_s_per_day or per_day, stored_mb_per_day or stored
     task = Part(Source(".cwa.gz" if compressed else ".cwa", "", int(recording_mb * 1e6), ""), 0, 0)
     work = Workload.alike(recordings, days, recording_mb * 1e6, task.memory)
-    driver = figures.DRIVER_RECORDINGS_S.value if figures.DRIVER_RECORDINGS_S else None
     rates = Rates(
         cpu_s_per_day=cpu_s_per_day or figures.CPU_S_PER_DAY.value,
         stored_bytes_per_day=(stored_mb_per_day or figures.STORED_MB_PER_DAY.value) * 1e6,
         request_s=request_ms / 1e3,
         start_s=figures.START_S.value,
-        driver_recordings_s=driver_recordings_s or driver,
+        driver_recordings_s=driver_recordings_s or figures.DRIVER_RECORDINGS_S.value,
     )
     takes = [estimate(work, Machines(n, cpus, memory_gb * 1e9, network_mb_s * 1e6), rates) for n in machines]
     text = json.dumps(values(work, rates, takes), indent=2, allow_nan=False)
@@ -64,12 +63,8 @@ def plan(
     typer.echo(
         f"reckoned with {rates.cpu_s_per_day:.2f} CPU s and {rates.stored_bytes_per_day / 1e6:.1f} MB a day of signal, "
         f"{task.memory / 1e9:.2f} GB a task, {request_ms:g} ms a request, machines of {cpus} CPUs, {memory_gb:g} GB "
-        f"and {network_mb_s:g} MB/s. Where each default comes from: ingest/capacity/figures.py."
+        f"and {network_mb_s:g} MB/s, a driver of {rates.driver_recordings_s:g} recordings/s. Where each default comes from: ingest/capacity/figures.py."
     )
-    if rates.driver_recordings_s is None:
-        typer.echo(
-            "The driver's own limit is not known: `make bench-scale` measures it, --driver-recordings-s gives it."
-        )
 
 
 def _measured(url: str) -> tuple[float, float]:

@@ -127,3 +127,16 @@ def test_the_command_prints_figures_for_programs(
     found = json.loads(capsys.readouterr().out)
     assert found["workload"]["signal_days"] == 1000
     assert [each["machines"]["count"] for each in found["takes"]] == [1, 3]
+
+
+def test_the_page_shows_what_the_command_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ingest.capacity.command import plan
+
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("sys.argv", ["plan"])
+    assert run_command(plan, "plan") == 0
+    told = [line.rstrip() for line in capsys.readouterr().out.partition("reckoned with")[0].strip().splitlines()]
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
+    assert "\n".join(told) in page, "docs/scale.md shows other figures: put in what `persondays plan` prints"
