@@ -100,14 +100,22 @@ class Folder:
         with self.explained():
             return bytes(self.fs.cat_file(self.at(name)))
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file whole, in place of any older one."""
+    def write(self, name: str, data: bytes, flushed: bool = True) -> None:
+        """Write a file whole, in place of any older one.
+
+        Not `flushed`, a local file is safe from a kill, and from a machine that loses power only after `flush`.
+        """
         with self.explained():
             if self.is_local:
-                temporary = self._temporary(name, data)
+                temporary = self._temporary(name, data, flushed)
                 os.replace(temporary, self.at(name))
             else:
                 self.fs.pipe_file(self.at(name), data)
+
+    def flush(self) -> None:
+        """Have everything that this machine wrote to disks on them; object storage has it already."""
+        if self.is_local:
+            os.sync()
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a file unless there is one; False if there is. Of several at once, one gets True."""
@@ -131,15 +139,16 @@ class Folder:
                     return False
                 raise
 
-    def _temporary(self, name: str, data: bytes) -> Path:
+    def _temporary(self, name: str, data: bytes, flushed: bool = True) -> Path:
         target = Path(self.at(name))
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
         try:
             with temporary.open("wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if flushed:
+                    file.flush()
+                    os.fsync(file.fileno())
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -167,7 +167,10 @@ class Store:
         patiently(grow)
 
     def write_day(self, slot: int, day: PersonDay) -> None:
-        """Put a person-day into its slot: the same values give the same bytes, whoever writes."""
+        """Put a person-day into its slot: the same values give the same bytes, whoever writes.
+
+        Before rows name it, `folder.flush` has to see to what a loss of power would take.
+        """
         if slot >= self._signal["shape"][0]:
             self.reopen()
         if not 0 <= slot < self._signal["shape"][0]:
@@ -178,7 +181,7 @@ class Store:
             (f"motion/c/{slot}/0", encode_plain(day.motion_S, compressor)),
             (f"state/c/{slot}/0", encode_plain(day.state_S, compressor)),
         ):
-            patiently(partial(self.folder.write, name, data))
+            patiently(partial(self.folder.write, name, data, flushed=False))
 
     def sweep(self, slot: int) -> None:
         """Remove what a killed writer left unfinished in a slot; object storage leaves nothing."""

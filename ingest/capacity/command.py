@@ -63,7 +63,8 @@ def plan(
     typer.echo(
         f"reckoned with {rates.cpu_s_per_day:.2f} CPU s and {rates.stored_bytes_per_day / 1e6:.1f} MB a day of signal, "
         f"{task.memory / 1e9:.2f} GB a task, {request_ms:g} ms a request, machines of {cpus} CPUs, {memory_gb:g} GB "
-        f"and {network_mb_s:g} MB/s, a driver of {rates.driver_recordings_s:g} recordings/s. Where each default comes from: ingest/capacity/figures.py."
+        f"and {network_mb_s:g} MB/s, a driver of {rates.driver_recordings_s:g} recordings/s. Where each default comes "
+        "from: ingest/capacity/figures.py."
     )
 
 

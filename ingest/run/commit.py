@@ -55,6 +55,7 @@ class Committer:
         batch, self._pending, self._rows = self._pending, [], 0
         if not batch:
             return
+        self.store.folder.flush()
         self.lease.check()
         self._swap(self.store.person_days, self.standing.with_days, {outcome.id: outcome.days for outcome in batch})
         self.lease.check()
