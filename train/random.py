@@ -58,12 +58,16 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
 
 
 def philox_in_torch(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """The same words in operations of torch, for other devices and to be compiled with what uses them."""
+    """The same words in operations of torch, for other devices and to be compiled with what uses them.
+
+    Multipliers are taken 2**32 lower, so that no product overflows: C++ that torch.compile writes must not.
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (p1 >> 32 & MASK) ^ c1 ^ k0, p1 & MASK, (p0 >> 32 & MASK) ^ c3 ^ k1, p0 & MASK
+        p0, p1 = c0 * (_MULTIPLIERS[0] - MASK - 1), c2 * (_MULTIPLIERS[1] - MASK - 1)
+        high0, high1 = (p0 >> 32) + c0 & MASK, (p1 >> 32) + c2 & MASK
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, p1 & MASK, high0 ^ c3 ^ k1, p0 & MASK
         k0, k1 = k0 + _WEYL[0] & MASK, k1 + _WEYL[1] & MASK
     return c0, c1, c2, c3
 
