@@ -136,7 +136,7 @@ def test_few_curves_are_drawn_towards_1_and_the_others_left_as_they_are() -> Non
     knots = draw_knots(randoms(20000))
     kept = never_backwards(knots)
     slow = (knots @ spline_curves(51, HERE)).amin(-1) < 0.05
-    assert 0 < slow.double().mean() < 0.002
+    assert 0 < slow.double().mean() < 0.0005
     slowest = (kept @ spline_curves(51, HERE)).amin(-1)[slow]
     torch.testing.assert_close(kept[~slow], knots[~slow], rtol=0, atol=1e-15)
     torch.testing.assert_close(slowest, torch.full_like(slowest, 0.05), rtol=0, atol=1e-12)
@@ -213,7 +213,7 @@ def test_a_window_that_is_transformed_has_changed(task: Task, ticks: int) -> Non
     count = 4000
     x = torch.arange(1, ticks + 1.0).expand(count, 3, ticks)
     changed = (task.transform(x, randoms(count), every(count)) - x).abs().amax((1, 2))
-    least = {"reversal": ticks - 2, "scaling": 0.14 * ticks, "permutation": 10, "warp": ticks / 300}
+    least = {"reversal": ticks - 2, "scaling": 0.14 * ticks, "permutation": 10, "warp": ticks / 100}
     assert changed.min() > least[task.name]
 
 
