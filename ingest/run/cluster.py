@@ -31,8 +31,8 @@ TICK_S = 1.0
 LOOK_S = 10.0
 """How often it looks at the nodes."""
 
-LAST_S = 2.0
-"""What tasks get to end when a run is left, before they are killed."""
+LAST_S = 5.0
+"""What tasks get to tidy up in when a stream of gentle ones is left."""
 
 OBJECT_STORE_BYTES = 1 << 27
 """Of a Ray of our own: tasks and results are small, and what it does not take is left to workers."""
@@ -163,13 +163,15 @@ class Nodes:
         return int(min(wanted, self.memory) if self.memory else wanted)
 
 
-def stream(tasks: Iterable[SomeTask], workers: int | None = None) -> Generator[tuple[SomeTask, Any] | None]:
+def stream(
+    tasks: Iterable[SomeTask], workers: int | None = None, gently: bool = False
+) -> Generator[tuple[SomeTask, Any] | None]:
     """Every task with its result or a Died, in the order in which they finish; None about every second, as a tick.
 
     Twice as many tasks as there are CPUs are in flight (at least 64), so that no worker waits for the driver; `workers`
     bounds them instead. When a worker dies over several recordings they go on alone; a task that has lost three
     workers, or ten nodes, is given up. One whose worker ran out of memory asks for twice as much next time. Leaving
-    the stream early cancels what still runs.
+    the stream early kills what still runs, or `gently` interrupts it, so that it can tidy up.
     """
     import ray
     from ray.exceptions import (
@@ -229,12 +231,10 @@ def stream(tasks: Iterable[SomeTask], workers: int | None = None) -> Generator[t
                 log.warning("%s", stragglers.told(running[reference].task.name, seconds))
             yield None
     finally:
-        for reference in running:
-            ray.cancel(reference)
-        if running:  # so that they may tidy up
+        for reference in running:  # in one way only: Ray 2.60 aborts the driver when a task is cancelled in both
+            ray.cancel(reference, force=not gently)
+        if running and gently:
             ray.wait(list(running), num_returns=len(running), timeout=LAST_S)
-        for reference in running:
-            ray.cancel(reference, force=True)
 
 
 def _call(task: Task) -> Any:

@@ -109,7 +109,10 @@ def _try(settings: IngestSettings, inputs: Inputs, known: list[Probed]) -> list[
     places = dict.fromkeys(int(place * len(by_size)) for place in TRIED_AT if by_size)
     tasks = [SampleTask(inputs.folder.url, by_size[i], settings.signal, settings.codec or "lz4") for i in places]
     samples: list[Sample] = []
-    with Progress("try", len(tasks), "recordings") as progress, closing(stream(tasks, settings.workers)) as results:
+    with (
+        Progress("try", len(tasks), "recordings") as progress,
+        closing(stream(tasks, settings.workers, gently=True)) as results,
+    ):
         for result in results:
             if result is not None:
                 found = result[1]

@@ -184,10 +184,11 @@ class TestStream:
     def test_what_still_runs_may_tidy_up_when_a_stream_is_left(self, tmp_path: Path) -> None:
         def work(item: int) -> int:
             with TemporaryDirectory(dir=tmp_path):
-                time.sleep(item)
+                for _ in range(100 * item):
+                    time.sleep(0.01)
             return item
 
-        stream_ = stream([Job(work, (60,)), Job(work, (60,))])
+        stream_ = stream([Job(work, (60,)), Job(work, (60,))], gently=True)
         next(stream_)
         until(lambda: len(list(tmp_path.iterdir())) == 2)
         stream_.close()
