@@ -1,8 +1,9 @@
 """Who asked to be forgotten: a file a person, `withdrawn/<keyed hash>`, that holds the date and nothing else.
 
 Written before anything else, without the lease, so that from this moment no ingest that begins takes the person
-in and no training run draws the person's days, however long the deletion takes or has to wait. `<keyed hash>.purged` beside it says that the
-deletion was completed. Plain files, because they outlive every table and need no history of their own.
+in and no training run draws the person's days, however long the deletion takes or has to wait.
+`<keyed hash>.purged` beside it says that the deletion was completed. Plain files, because they outlive every
+table and need no history of their own.
 """
 
 from __future__ import annotations
