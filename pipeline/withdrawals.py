@@ -2,8 +2,8 @@
 
 Written before anything else, without the lease, so that from this moment no ingest that begins takes the person
 in and no training run draws the person's days, however long the deletion takes or has to wait.
-`<keyed hash>.purged` beside it says that the deletion was completed. Plain files, because they outlive every table
-and need no history of their own.
+`<keyed hash>.purged` beside it says that the deletion was completed. Plain files, because they outlive every
+table and need no history of their own.
 """
 
 from __future__ import annotations

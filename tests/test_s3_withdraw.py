@@ -133,10 +133,11 @@ def test_versions_that_are_held_are_told_and_the_next_run_finishes(s3: Any) -> N
         entry["VersionId"] for entry in s3.call_s3("list_object_versions", Bucket="held", Prefix=key["Key"])["Versions"]
     )
     s3.call_s3("put_object_legal_hold", **key, VersionId=version, LegalHold={"Status": "ON"})
-    with pytest.raises(Unfinished, match=r"refused to delete 1 files .*signal/c/2/0/0 \(AccessDenied\)"):
-        forget(store, GONE, TODAY)
-    assert store.withdrawals.unfinished() == set(GONE)
-    assert not store.folder.exists("signal/c/2/0/0"), "what cannot be deleted is hidden at least"
+    for _ in range(2):
+        with pytest.raises(Unfinished, match=r"refused to delete 1 files .*signal/c/2/0/0 \(AccessDenied\)"):
+            forget(Store.open(store.folder.url), GONE, TODAY)
+        assert store.withdrawals.unfinished() == set(GONE)
+        assert not store.folder.exists("signal/c/2/0/0"), "what cannot be deleted is hidden at least"
     with pytest.raises(UserError, match="not finished"):
         prove(store)
     s3.call_s3("put_object_legal_hold", **key, VersionId=version, LegalHold={"Status": "OFF"})

@@ -58,8 +58,9 @@ class Committer:
         self.store.folder.flush()
         self.lease.check()
         self._swap(self.store.person_days, self.standing.with_days, {outcome.id: outcome.days for outcome in batch})
-        self.lease.check()
-        self.store.delete_days(self._given_up(outcome for outcome in batch if outcome.is_done))
+        if replaced := self._given_up(outcome for outcome in batch if outcome.is_done):
+            self.lease.check()
+            self.store.delete_days(replaced)
         self.lease.check()
         self._swap(self.store.recordings, self.standing.recordings, {o.id: [o.recording] for o in batch})
         self.store.delete_days(self._given_up(outcome for outcome in batch if not outcome.is_done))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from pipeline.patience import patiently
@@ -83,14 +83,22 @@ class BucketFiles:
         return read_part(self.folder, file.name, start, end, version_id=file.version)
 
     def delete(self, files: Iterable[File]) -> None:
-        """Delete these versions; what is refused is hidden at least, and noted in `left`."""
-        remaining = iter(files)
+        """Delete these versions; what is refused is hidden at least, or stays hidden, and is noted in `left`."""
+        marks: list[File] = []
+        refused = self._delete_many(_but_marks(files, marks))
+        held = {file.name for file, _ in refused}
+        hidden = (File(file.name, 0) for file, _ in refused if file.version and file.is_newest)
+        self._delete_many(chain(hidden, (mark for mark in marks if mark.name not in held)))
+        self.left += [f"{file.name} ({why})" for file, why in refused]
+
+    def _delete_many(self, files: Iterable[File]) -> list[tuple[File, str]]:
+        """Delete versions, many requests at a time; gives those that are refused, and why."""
+        remaining, refused = iter(files), []
         with ThreadPoolExecutor(AT_ONCE) as pool:
             while some := list(islice(remaining, A_REQUEST * AT_ONCE)):
                 parts = [some[i : i + A_REQUEST] for i in range(0, len(some), A_REQUEST)]
-                refused = [file for part in pool.map(self._delete, parts) for file in part]
-                self._delete([File(file.name, 0) for file, _ in refused if file.version and file.is_newest])
-                self.left += [f"{file.name} ({why})" for file, why in refused if not file.is_mark]
+                refused += [file for part in pool.map(self._delete, parts) for file in part]
+        return refused
 
     def _delete(self, files: list[File]) -> list[tuple[File, str]]:
         """Delete versions by one request; gives those that are refused, and why."""
@@ -128,3 +136,12 @@ class BucketFiles:
         if unlisted:
             self.doubt = self.doubt or f"unfinished uploads may not be listed ({unlisted})"
         return found
+
+
+def _but_marks(files: Iterable[File], marks: list[File]) -> Iterator[File]:
+    """What is no mark of a deletion; those are put aside."""
+    for file in files:
+        if file.is_mark:
+            marks.append(file)
+        else:
+            yield file

@@ -22,6 +22,7 @@ from tests.ingest.runs import (
     ended_with_one_message,
     finish,
     kill_worker,
+    processes,
     start,
     until,
 )
@@ -79,7 +80,12 @@ def test_a_second_driver_is_told_and_the_first_goes_on(
     store = tmp_path / "store"
     first = start(long_folder, store, ray_here, "--workers", "1")
     until(lambda: days_written(store) > 0, first)
-    message = ended_with_one_message(start(long_folder, store, ray_here))
+    (worker,) = processes(os.getpid(), "ray::IngestTask")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        message = ended_with_one_message(start(long_folder, store, ray_here))
+    finally:
+        os.kill(worker, signal.SIGCONT)
     assert "another run is writing this store" in message
     assert DONE in ended_well(first)
     assert_as_if_undisturbed(store, long_undisturbed)
