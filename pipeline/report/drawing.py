@@ -49,16 +49,12 @@ def picture(draw: Callable[[Figure], None], height_in: float, what: str) -> str:
         return html.picture(png(figure), what)
 
 
-LEAST_IN_A_LOGARITHM = 1e-300
-"""Below it numbers have too few digits for edges of their own."""
-
-
 def edges(values: Float, tell: Disclosure, *, log: bool = False) -> Float | None:
     """Edges of the bars of a histogram, for `log` evenly apart in the logarithm; None where there is no value."""
     known = values[np.isfinite(values) & ((values > 0) | (not log))]
     if not known.size or (tell.for_release and known.size < 2 * LEAST):
         return None
-    scaled = np.log10(np.maximum(known, LEAST_IN_A_LOGARITHM)) if log else known
+    scaled = np.log10(known) if log else known
     low, high = reach(scaled, LEAST / known.size if tell.for_release else 0.0)
     if high <= low:
         low, high = low - max(abs(low), 1) / 20, high + max(abs(high), 1) / 20

@@ -177,10 +177,11 @@ def test_figures_are_read_as_json_reads_them(made: Made) -> None:
 
 
 @pytest.mark.parametrize("log", [False, True])
-@given(values=st.lists(st.floats(-1e6, 1e6), max_size=60))
+@given(values=st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), max_size=60))
 def test_edges_rise_and_hold_the_middle_of_the_values(log: bool, values: list[float]) -> None:
     array = np.array(values, dtype=float)
-    shown = array[array > 0] if log else array
+    shown = array[array > 1e-300] if log else array
+    array = array[np.isin(array, shown) | (array <= 0)]
     found = edges(array, Disclosure(), log=log)
     if not shown.size:
         assert found is None
