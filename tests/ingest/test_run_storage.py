@@ -69,6 +69,7 @@ class Bucket:
         return len(fs.glob("cohort/store/state/c/*/0"))
 
 
+@pytest.mark.slow
 def test_a_server_killed_and_started_again_is_waited_for(
     server: S3Server, long_folder: Path, long_undisturbed: Path
 ) -> None:
