@@ -6,9 +6,11 @@ The same recipe (reversal, permutation and warp by a coin each, axis permutation
 on one core, windows of 10 s. The per-window way is ours, in NumPy and SciPy, as a data set's `__getitem__` has it in
 code that is written for the reference recipe: a random generator, a branch on each coin, the windows stacked to a
 batch at the end. Its warp makes a spline for each axis, as Um et al. do; a second row has the three axes in one
-call of SciPy. Our rows begin at the windows and their places in the store and include all random numbers. Every round
-times each way once; the table shows medians. Then what our batch's time goes into, a transform at a time. The
-tables on standard output, the figures in `transforms.json`.
+call of SciPy. Our rows begin at the windows and their places in the store and include all random numbers. A training
+step is taken first, as in a process that trains: until larger pieces of memory have been freed, the C library gives
+what is freed back to the system, and each pass would ask for it anew. Every round times each way once; the table
+shows medians. Then what our batch's time goes into, a transform at a time. The tables on standard output, the
+figures in `transforms.json`.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ from scipy.interpolate import CubicSpline
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from train.controls import noise_only, phase_randomised
+from train.model import Model
+from train.networks.harnet import Harnet
 from train.objectives.multitask import TASKS, Multitask, MultitaskSettings
 from train.random import WindowRandom
 from train.transforms.axes import permute_axes
@@ -162,6 +166,14 @@ def compare(batch: int, jitter_g: float, repeats: int, compiled: bool) -> list[d
     ]
 
 
+def train_a_step() -> None:
+    """One step of a small network, so that memory is as it is where views are made."""
+    objective, network = Multitask(MultitaskSettings()), Harnet("harnet10", 0.125)
+    model = Model(network, objective.heads(network.features))
+    views, targets = objective.views(torch.randn(256, 3, TICKS), places(256))
+    objective.loss(model(views), targets)[0].backward()
+
+
 def parts(batch: int, repeats: int) -> list[dict[str, Any]]:
     """A row a transform and control of ours: microseconds a window."""
     x_BCT, random = torch.randn(batch, 3, TICKS, generator=torch.Generator().manual_seed(0)), places(batch)
@@ -204,6 +216,7 @@ def main() -> None:
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
     print(f"one core of {os.cpu_count()}, {platform.machine()}, torch {torch.__version__}, numpy {np.__version__}\n")
+    train_a_step()
     rows = [row for batch in batches for g in (0.0, JITTER_G) for row in compare(batch, g, repeats, not given.quick)]
     print(table(rows))
     each = [row for batch in batches for row in parts(batch, repeats)]

@@ -144,6 +144,11 @@ class WindowRandom:
         key0, key1 = round_key(seed, lane, round_)
         return WindowRandom(key0, key1, slot, start)
 
+    def split(self, size: int) -> list[WindowRandom]:
+        """The numbers of so many windows at a time."""
+        fields = (self.key0, self.key1, self.slot, self.start)
+        return [WindowRandom(*part) for part in zip(*(field.split(size) for field in fields), strict=True)]
+
     def uniform(self, purpose: Purpose, count: int) -> Tensor:
         """float32 (batch, count), uniform in the open interval (0, 1)."""
         return to_uniform(words((self.key0, self.key1), self.slot, self.start, purpose, count))

@@ -17,7 +17,7 @@ from tests.train import plain
 from tests.train.plain import at, impacts, movement, randoms
 from train.model import Model
 from train.objectives import ObjectiveSettings, make_objective
-from train.objectives.multitask import TASKS, Multitask, MultitaskSettings
+from train.objectives.multitask import PART, TASKS, Multitask, MultitaskSettings
 from train.random import Purpose, WindowRandom
 
 PLAIN = {"axis_permutation": False, "rotation": False}
@@ -87,6 +87,17 @@ def test_transforms_come_in_the_order_reversal_scaling_permutation_warp() -> Non
     assert [task.name for task in TASKS] == ["reversal", "scaling", "permutation", "warp"]
     assert torch.equal(seen, expected)
     assert labels.all(1).any()
+
+
+def test_a_large_batch_is_the_same_as_its_parts() -> None:
+    objective, x, random = Multitask(MultitaskSettings(jitter_g=0.008)), noise(2 * PART + 5, 60), randoms(2 * PART + 5)
+    seen, labels = objective.views(x, random)
+    assert len(seen) == len(labels) == len(x)
+    for first in (0, PART - 3, PART, 2 * PART):
+        chosen = torch.arange(first, min(first + 40, len(x)))
+        part, part_labels = objective.views(x[chosen], at(random, chosen))
+        torch.testing.assert_close(part, seen[chosen], rtol=0, atol=1e-6)
+        assert torch.equal(part_labels, labels[chosen])
 
 
 def test_axes_rotation_and_jitter_leave_labels_alone() -> None:

@@ -41,6 +41,10 @@ TASKS = (
 )
 
 
+PART = 512
+"""Windows that a CPU transforms at a time: larger pieces of memory would be asked of the system anew for each pass."""
+
+
 @dataclass(frozen=True)
 class MultitaskSettings:
     """The weight of each task in the loss (0 switches the task off), and what is done without a label."""
@@ -96,6 +100,9 @@ class Multitask:
 
     def views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
         """One view a window, (batch, 3, ticks) in g, and the targets."""
+        if x_BCT.device.type == "cpu" and len(x_BCT) > PART and not torch.compiler.is_compiling():
+            parts = [self.views(*part) for part in zip(x_BCT.split(PART), random.split(PART), strict=True)]
+            return torch.cat([views for views, _ in parts]), torch.cat([labels for _, labels in parts])
         labels = random.coins([task.purpose for task in self.tasks])
         for task, applied in zip(self.tasks, labels.unbind(1), strict=True):
             x_BCT = task.transform(x_BCT, random, applied)
