@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale
+.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale bench-stream bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -42,3 +42,12 @@ bench-driver: setup
 
 bench-scale: setup
 	$(BIN)/python bench/scale.py
+
+bench-stream: setup
+	$(BIN)/python bench/stream.py
+
+bench-transforms: setup
+	$(BIN)/python bench/transforms.py
+
+bench-shortcuts: setup
+	$(BIN)/python bench/shortcuts.py

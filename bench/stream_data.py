@@ -1,0 +1,149 @@
+"""What the contenders read: a store of simulated person-days, and the same windows or days as others keep them.
+
+Made once below one folder and used again: `store` (by our simulator and ingest), `windows.npy` (one epoch of our
+stream, cut and fixed), `days/*.npy` (float32, as the reference caches them), `linked` (the store's days under many
+slots, as hard links: lanes and pools of their usual size without their disk), `material.json` (what peers are told).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stream_clock import BATCH
+
+from ingest.simulate.cohort import Cohort, make
+from pipeline.day_reader import OBJECTS, DayReader
+from pipeline.grid import FILL
+from pipeline.identity import write_new_key
+from pipeline.states import BAD, MEASURED, NONWEAR
+from pipeline.storage import Folder
+from pipeline.store import Store
+from train.recipe import DataSettings
+from train.windows.lanes import per_step
+from train.windows.members import Members, select
+from train.windows.plan import Plan, make_plan
+from train.windows.stream import Stream
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDED_DAYS, WHOLE_DAYS = 7, 6
+"""A recording of seven days from some time of day on holds six whole ones."""
+SLOTS = 1024
+"""Of the linked store: four days for each of 256 lanes."""
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What lies below `folder`."""
+
+    folder: Path
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the peers are told; `slots` are the days that take part."""
+        found: dict[str, Any] = json.loads((self.folder / "material.json").read_text())
+        return found
+
+    def plan(self, data: DataSettings, linked: bool = False) -> Plan:
+        """Our stream's plan; nobody is held out."""
+        slots = np.array(self.about["slots"])
+        members = select(Store.open(str(self.folder / "store")), data.seconds, data.min_wear_hours, None)
+        members = members.but(set(members.slots.tolist()) - set(slots.tolist()))
+        if linked:
+            like = np.arange(SLOTS) % slots.size
+            members = Members(np.arange(SLOTS), members.starts[like], members.person_M[like], members.names)
+        return make_plan(members, (), data, SEED)
+
+
+def prepare(folder: Path, days: int) -> Material:
+    """Make what is not there yet. Another number of days makes all anew."""
+    made = Material(folder)
+    if folder.exists() and not ((folder / "material.json").exists() and len(made.about["slots"]) == days):
+        for name in ("store", "linked", "days", "formats", "raw", "key", "windows.npy", "material.json"):
+            _remove(folder / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "material.json").exists():
+        ingest_simulated(folder, days)
+        tell(made, days)
+    if not (folder / "linked").exists():
+        link(made)
+    if not (folder / "windows.npy").exists():
+        cut_epoch(made)
+    if not (folder / "days").exists():
+        save_days(made)
+    return made
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def ingest_simulated(folder: Path, days: int) -> None:
+    """Recordings, and the store of them."""
+    make(Cohort(-(-days // WHOLE_DAYS), RECORDED_DAYS, SEED), folder / "raw", os.cpu_count() or 1)
+    write_new_key(folder / "key")
+    command = [sys.executable, "-m", "ingest", "--recordings", str(folder / "raw"), "--store", str(folder / "store")]
+    subprocess.run([*command, "--key-file", str(folder / "key")], cwd=ROOT, check=True)
+    shutil.rmtree(folder / "raw")
+
+
+def tell(made: Material, days: int) -> None:
+    """Choose the days with the most eligible starts, and write what the peers are told."""
+    store, data = Store.open(str(made.folder / "store")), DataSettings()
+    members = select(store, data.seconds, data.min_wear_hours, None)
+    chosen = np.sort(np.argsort(-members.starts, kind="stable")[:days])
+    plan = make_plan(members.but(set(members.slots.tolist()) - set(members.slots[chosen].tolist())), (), data, SEED)
+    about = {
+        "store": store.folder.url,
+        "slots": plan.members.slots.tolist(),
+        "days": list(zip(plan.members.slots.tolist(), plan.quotas.tolist(), strict=True)),
+        "eligible": [MEASURED | NONWEAR | BAD, MEASURED],
+    }
+    (made.folder / "material.json").write_text(json.dumps(about))
+
+
+def link(made: Material) -> None:
+    """The days under many slots."""
+    slots, out = made.about["slots"], made.folder / "linked.partial"
+    _remove(out)
+    for slot in range(SLOTS):
+        for name in OBJECTS.values():
+            new = out / name.format(slot)
+            new.parent.mkdir(parents=True)
+            os.link(made.folder / "store" / name.format(slots[slot % len(slots)]), new)
+    out.rename(made.folder / "linked")
+
+
+def cut_epoch(made: Material) -> None:
+    """The windows of our stream's first epoch, in its order: whole steps."""
+    plan = made.plan(DataSettings())
+    steps, partial = plan.epoch_windows // BATCH, made.folder / "windows.partial.npy"
+    windows_BCT = np.lib.format.open_memmap(partial, "w+", np.int16, (steps * BATCH, 3, 300))
+    days = DayReader(Folder(made.about["store"]))
+    with Stream(days, plan.lanes, per_step(BATCH, len(plan.lanes), 1), 10, threads=1) as stream:
+        for step in range(steps):
+            windows_BCT[step * BATCH : (step + 1) * BATCH] = next(stream).signal_BCT.numpy()
+    windows_BCT.flush()
+    partial.rename(made.folder / "windows.npy")
+
+
+def save_days(made: Material) -> None:
+    """Each day as the reference has it: float32 in g, and 0 where nothing is measured."""
+    store, out = Store.open(str(made.folder / "store")), made.folder / "days.partial"
+    _remove(out)
+    out.mkdir()
+    for slot in made.about["slots"]:
+        signal_CT = store.read_day(slot).signal_CT
+        in_g = signal_CT.astype(np.float32) / np.float32(store.attributes.counts_per_g)
+        np.save(out / f"{slot}.npy", np.where(signal_CT == FILL, np.float32(0), in_g))
+    out.rename(made.folder / "days")

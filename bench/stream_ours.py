@@ -1,0 +1,86 @@
+"""Our stream in a process of its own, at one setting.
+
+measured(setting, environment)          from bench/stream.py and bench/stream_growth.py
+stream_ours.py JSON                     what that runs: the setting in, the speed out
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from stream_clock import BATCH, rate, settle
+from stream_data import Material
+from torch import Tensor
+
+from pipeline.day_reader import DayReader, OpenDay
+from pipeline.storage import Folder
+from train.recipe import DataSettings
+from train.windows.lanes import per_step
+from train.windows.stream import Stream
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured, where, and for how long."""
+
+    folder: str
+    """Of the material."""
+    objects: str
+    """The days, as a URL."""
+    cores: tuple[int, ...]
+    warm_s: float
+    stretch_s: float
+    linked: bool = False
+    seconds: int = 10
+    windows_per_day: int | None = None
+    lanes: int = 64
+    threads: int = 1
+
+
+class Counted:
+    """A reader that keeps count of the windows that are drawn from what it opens."""
+
+    def __init__(self, days: DayReader, quotas: dict[int, int]) -> None:
+        self.days, self.quotas, self.drawn = days, quotas, 0
+
+    def open_day(self, slot: int) -> OpenDay:
+        """See DayReader."""
+        self.drawn += self.quotas[slot]
+        return self.days.open_day(slot)
+
+
+def measured(setting: Setting, environment: dict[str, str] | None = None) -> dict[str, float]:
+    """The speed at a setting; `environment` names an S3 server."""
+    command = [sys.executable, str(Path(__file__)), json.dumps(asdict(setting))]
+    done = subprocess.run(command, env=os.environ | (environment or {}), stdout=subprocess.PIPE, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    setting = Setting(**json.loads(sys.argv[1]))
+    settle(setting.cores)
+    data = DataSettings(setting.seconds, setting.windows_per_day, setting.lanes)
+    plan = Material(Path(setting.folder)).plan(data, setting.linked)
+    quotas = dict(zip(plan.members.slots.tolist(), plan.quotas.tolist(), strict=True))
+    days = Counted(DayReader(Folder(setting.objects)), quotas)
+    share = per_step(BATCH, len(plan.lanes), 1)
+    with Stream(days, plan.lanes, share, setting.seconds, threads=setting.threads) as stream:
+
+        def batches() -> Iterator[Tensor]:
+            return (windows.signal_BCT for windows in stream)
+
+        found = rate(batches, setting.warm_s, setting.stretch_s, lambda: days.drawn)
+    print(json.dumps(found | {"lanes": len(plan.lanes)}))
+
+
+if __name__ == "__main__":
+    main()
