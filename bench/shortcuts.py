@@ -1,6 +1,6 @@
 """How much of each pretext task can be answered without knowing movement?
 
-    python bench/shortcuts.py [--windows 100000] [--participants 12] [--days 2] [--quick]
+    python bench/shortcuts.py [--windows 150000] [--participants 12] [--days 2] [--quick]
 
 The same small network (harnet10 with an eighth of its channels, the demo's recipe) is trained anew, for the same
 number of windows, on four kinds of them: windows of simulated people; the same with their phases randomised; noise
@@ -167,7 +167,7 @@ def picture(found: dict[Cell, Figures], windows: int, path: Path) -> None:
 def main() -> None:
     """Make the store, train the networks one a core, and tell."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--windows", type=int, default=100_000, help="to train each network on")
+    arguments.add_argument("--windows", type=int, default=150_000, help="to train each network on")
     arguments.add_argument("--participants", type=int, default=12, help="people to simulate")
     arguments.add_argument("--days", type=int, default=2, help="of each of them")
     arguments.add_argument("--quick", action="store_true", help="a trial: few people, few windows")
