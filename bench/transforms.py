@@ -191,10 +191,12 @@ def parts(batch: int, repeats: int) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as text."""
+    """The rows as Markdown."""
     cells = [list(rows[0])] + [[cell(value) for value in row.values()] for row in rows]
     wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(f"{cell:>{width}}" for cell, width in zip(row, wide, strict=True)) for row in cells)
+    cells.insert(1, ["-" * (width - 1) + ":" for width in wide])
+    lines = [" | ".join(f"{text:>{width}}" for text, width in zip(row, wide, strict=True)) for row in cells]
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def cell(value: float | str) -> str:
