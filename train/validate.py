@@ -23,9 +23,9 @@ BATCH = 512
 
 def windows_in_g(windows: Windows, seed: int, counts_per_g: float, device: torch.device) -> tuple[Tensor, WindowRandom]:
     """Windows as float32 in g on the device, and their random numbers."""
-    x_BCT = windows.signal_BCT.to(device, non_blocking=True).float() / counts_per_g
-    places = (windows.lane_B, windows.round_B, windows.slot_B, windows.start_B)
-    return x_BCT, WindowRandom.of(seed, *(place.to(device, non_blocking=True) for place in places))
+    there = windows.to(device)
+    random = WindowRandom.of(seed, there.lane_B, there.round_B, there.slot_B, there.start_B)
+    return there.signal_BCT.float() / counts_per_g, random
 
 
 def validate(

@@ -47,46 +47,62 @@ class Part:
 class Windows:
     """Windows and where they come from.
 
-    signal_BCT is int16 in the store's counts; the rest int64 of shape (B,). Lane and round are what
-    keys the window's random numbers (`train.random.WindowRandom.of`).
+    signal_BCT is int16 in the store's counts. place_B4 is int64: lane, round, slot, start second. Lane and round are
+    what keys the window's random numbers (`train.random.WindowRandom.of`). Two tensors, because a batch is put
+    together from as many pieces as there are lanes.
     """
 
     signal_BCT: Tensor
-    lane_B: Tensor
-    round_B: Tensor
-    slot_B: Tensor
-    start_B: Tensor
+    place_B4: Tensor
 
     def __len__(self) -> int:
-        return self.slot_B.shape[0]
+        return self.place_B4.shape[0]
+
+    @property
+    def lane_B(self) -> Tensor:
+        """The lane of each."""
+        return self.place_B4[:, 0]
+
+    @property
+    def round_B(self) -> Tensor:
+        """The lane's round."""
+        return self.place_B4[:, 1]
+
+    @property
+    def slot_B(self) -> Tensor:
+        """The slot of its day."""
+        return self.place_B4[:, 2]
+
+    @property
+    def start_B(self) -> Tensor:
+        """Its first second."""
+        return self.place_B4[:, 3]
 
     def take(self, index: Tensor | slice) -> Windows:
         """Some of the windows."""
-        return Windows(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+        return Windows(self.signal_BCT[index], self.place_B4[index])
 
     @staticmethod
     def none(seconds: int) -> Windows:
         """No windows."""
-        nothing = torch.zeros(0, dtype=torch.int64)
         signal = torch.zeros((0, AXES, seconds * TICKS_PER_SECOND), dtype=torch.int16)
-        return Windows(signal, nothing, nothing, nothing, nothing)
+        return Windows(signal, torch.zeros((0, 4), dtype=torch.int64))
 
     @staticmethod
     def join(parts: Sequence[Windows], pinned: bool = False) -> Windows:
         """Several one after the other; in memory that a GPU can fetch from by itself, where that is wanted."""
 
-        def joined(name: str) -> Tensor:
-            tensors: list[Tensor] = [getattr(part, name) for part in parts]
-            if not pinned:
-                return torch.cat(tensors)
+        def joined(tensors: list[Tensor]) -> Tensor:
             shape = (sum(map(len, tensors)), *tensors[0].shape[1:])
-            return torch.cat(tensors, out=torch.empty(shape, dtype=tensors[0].dtype, pin_memory=True))
+            whole = torch.empty(shape, dtype=tensors[0].dtype, pin_memory=pinned)
+            np.concatenate([tensor.numpy() for tensor in tensors], out=whole.numpy())  # quicker than torch's
+            return whole
 
-        return Windows(*map(joined, Windows.__dataclass_fields__))
+        return Windows(joined([part.signal_BCT for part in parts]), joined([part.place_B4 for part in parts]))
 
     def to(self, device: torch.device) -> Windows:
         """The same on a device; from pinned memory the copy is under way when this returns."""
-        return Windows(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+        return Windows(self.signal_BCT.to(device, non_blocking=True), self.place_B4.to(device, non_blocking=True))
 
 
 def draw_pool(
@@ -114,9 +130,9 @@ def draw_pool(
     for part, day, mine in zip(parts, opened, starts, strict=True):
         cut(day, mine, place_N[first : first + part.count], signal_BCT)
         first += part.count
-    same = torch.ones(order.size, dtype=torch.int64)
-    slot_B, start_B = torch.from_numpy(slot_N[order]), torch.from_numpy(start_N[order])
-    return Windows(torch.from_numpy(signal_BCT), same * lane, same * round_, slot_B, start_B)
+    place_B4 = np.empty((order.size, 4), np.int64)
+    place_B4[:, 0], place_B4[:, 1], place_B4[:, 2], place_B4[:, 3] = lane, round_, slot_N[order], start_N[order]
+    return Windows(torch.from_numpy(signal_BCT), torch.from_numpy(place_B4))
 
 
 def distinct_seconds(windows: Windows, seconds: int) -> int:
