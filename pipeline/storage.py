@@ -228,13 +228,39 @@ class Folder:
             raise
 
     def delta_options(self) -> dict[str, str]:
-        """Options by which Delta Lake reaches the same storage; credentials come from the environment."""
+        """Options by which Delta Lake reaches the same storage.
+
+        It finds credentials of the environment and of the machine by itself, and not those of the standard files.
+        """
         if self.is_local or not self.url.startswith(("s3://", "s3a://")):
             return {}
+        import botocore.session
+
+        session = botocore.session.get_session()
+        profile = session.get_scoped_config()
         options = {"aws_conditional_put": "etag"}
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        of_s3 = session.full_config.get("services", {}).get(profile.get("services", ""), {}).get("s3", {})
+        endpoint = (
+            os.environ.get("AWS_ENDPOINT_URL_S3")
+            or os.environ.get("AWS_ENDPOINT_URL")
+            or of_s3.get("endpoint_url")
+            or profile.get("endpoint_url")
+        )
         if endpoint:
             options["AWS_ENDPOINT_URL"] = endpoint
             if endpoint.startswith("http://"):
                 options["AWS_ALLOW_HTTP"] = "true"
+        region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
+        if region:
+            options["AWS_REGION"] = region
+        if "AWS_ACCESS_KEY_ID" not in os.environ and IN_FILES & set(profile):
+            found = session.get_credentials()
+            keys = found.get_frozen_credentials() if found else None
+            if keys:
+                options |= {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+                options |= {"AWS_SESSION_TOKEN": keys.token} if keys.token else {}
         return options
+
+
+IN_FILES = {"aws_access_key_id", "credential_process", "role_arn", "sso_session", "sso_start_url"}
+"""What in the standard files leads to credentials."""

@@ -164,6 +164,34 @@ def test_checkpoints_are_saved_read_and_pruned(bucket: str) -> None:
     assert {name.split("/")[0] for name in folder.names()} == {"step-000000003"}
 
 
+@pytest.mark.parametrize("services", [False, True])
+def test_credentials_and_endpoint_of_the_standard_files_reach_arrays_and_tables_alike(
+    bucket: str, tmp_path: Path, services: bool
+) -> None:
+    keys, config = tmp_path / "credentials", tmp_path / "config"
+    known = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    keys.write_text(
+        f"[study]\naws_access_key_id = {known['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key = {known['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+    endpoint = f"endpoint_url = {known['AWS_ENDPOINT_URL']}\n"
+    text = "[profile study]\nregion = us-east-1\n"
+    config.write_text(text + (f"services = here\n[services here]\ns3 =\n  {endpoint}" if services else endpoint))
+    environment = {name: value for name, value in os.environ.items() if name not in known}
+    environment |= {"AWS_SHARED_CREDENTIALS_FILE": str(keys), "AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "study"}
+    code = (
+        "from pipeline.identity import Key\n"
+        "from pipeline.store import Store\n"
+        f"store = Store.create({bucket + f'/files-{services}'!r}, Key(bytes(32)), {{}})\n"
+        "store.grow(2)\n"
+        "store.plan.fence(1)\n"
+        "print(Store.open(store.folder.url).plan.version)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.strip() == "1"
+
+
 def test_a_wrong_secret_and_a_missing_bucket_are_told_without_a_traceback(bucket: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "train", "demo", "--checkpoints", str(tmp_path), "--store"]
     wrong = os.environ | {"AWS_SECRET_ACCESS_KEY": "not-the-secret"}
