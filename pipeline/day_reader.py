@@ -11,23 +11,33 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.disk_cache import DiskCache
 from pipeline.errors import UserError
-from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR
+from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
 from pipeline.patience import patiently
-from pipeline.shard import EMPTY, INDEX_BYTES, Damaged, decode, read_index
+from pipeline.shard import (
+    EMPTY,
+    HOUR_BYTES,
+    INDEX_BYTES,
+    MOST_BYTES,
+    Damaged,
+    decode,
+    decode_shuffled,
+    read_index,
+)
 from pipeline.storage import Folder
+from pipeline.unshuffle import put_plain, put_shuffled
 
 OBJECTS = {"signal": "signal/c/{}/0/0", "motion": "motion/c/{}/0", "state": "state/c/{}/0"}
 """The names of a slot's objects."""
 AT_ONCE = 16
 """Objects that are fetched at a time."""
-
+HOUR_S = TICKS_PER_HOUR // TICKS_PER_SECOND
 
 Part = Callable[[int, int | None], Any]
 """Gives bytes of an object: from a place (below zero: from its end) on, and how many; None: all that follow."""
@@ -64,31 +74,17 @@ class Spent:
             self.decode_s += decode_s
 
 
-class OpenDay(Protocol):
-    """One person-day, opened for reading."""
-
-    def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Motion (g, NaN where not measured) and state of each second, both (86400,)."""
-        ...
-
-    def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
-        """Those of the wanted hours in which something is measured, each with its counts (3, 108000).
-
-        The array is overwritten by the next hour's.
-        """
-        ...
-
-
 class DayReader:
     """The person-days of a store. Threads may share it."""
 
     def __init__(self, folder: Folder, cache: DiskCache | None = None) -> None:
         self.folder, self.cache, self.spent = folder, cache, Spent()
+        self._of_thread = threading.local()
         self._fetching = None if folder.is_local else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
 
-    def open_day(self, slot: int) -> OpenDay:
+    def open_day(self, slot: int) -> Day:
         """A day to read from; from object storage, it is being fetched from here on."""
-        day = _Day(slot, self)
+        day = Day(slot, self)
         if self._fetching is not None:
             for name in OBJECTS:
                 day.part(name)
@@ -96,7 +92,14 @@ class DayReader:
 
     def read_state(self, slot: int) -> NDArray[np.uint8]:
         """The states of a day alone, (86400,); raises BadDay."""
-        return _Day(slot, self).state()
+        return Day(slot, self).state()
+
+    def held(self) -> NDArray[np.uint8]:
+        """Where the calling thread decompresses an hour to."""
+        if not hasattr(self._of_thread, "hour"):
+            self._of_thread.hour = np.empty(HOUR_BYTES, np.uint8)
+        hour: NDArray[np.uint8] = self._of_thread.hour
+        return hour
 
     def part(self, name: str) -> Part:
         """What gives the bytes of an object."""
@@ -128,22 +131,23 @@ class DayReader:
 
 
 def _file(path: str) -> Part:
-    def part(start: int, length: int | None) -> bytes:
+    def part(start: int, length: int | None) -> NDArray[np.uint8]:
         file = os.open(path, os.O_RDONLY)
         try:
             if length is None:
                 size = os.fstat(file).st_size
                 start = max(size + start, 0) if start < 0 else start
                 length = size - start
-            return os.pread(file, length, start)
+            data = np.empty(length, np.uint8)
+            return data[: os.preadv(file, [data.data], start)]
         finally:
             os.close(file)
 
     return part
 
 
-class _Day:
-    """The objects of a slot, opened when they are first asked for."""
+class Day:
+    """One person-day: the objects of its slot, opened when they are first asked for. All it gives may raise BadDay."""
 
     def __init__(self, slot: int, reader: DayReader) -> None:
         self.slot, self.reader = slot, reader
@@ -156,7 +160,7 @@ class _Day:
         return self._parts[name]
 
     def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """See OpenDay."""
+        """Motion (g, NaN where not measured) and state of each second, both (86400,)."""
         motion_S = np.empty(SECONDS_PER_DAY, "<f4")
         self._decoded("motion", 0, None, motion_S)
         return motion_S, self.state()
@@ -168,26 +172,54 @@ class _Day:
         return state_S
 
     def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
-        """See OpenDay."""
+        """Those of the wanted hours in which something is measured, each with its counts (3, 108000).
+
+        The array is overwritten by the next hour's.
+        """
+        hour_CT = np.empty((AXES, TICKS_PER_HOUR), "<i2")
+        for hour, start, length in self._chunks(wanted):
+            self._decoded("signal", start, length, hour_CT)
+            yield hour, hour_CT
+
+    def windows(self, start_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
+        """Put the windows that begin at these seconds (ascending) into their places of `out_BCT`."""
+        seconds = out_BCT.shape[2] // TICKS_PER_SECOND
+        wanted = np.unique(np.concatenate((start_N // HOUR_S, (start_N + seconds - 1) // HOUR_S)))
+        held = self.reader.held()
+        for hour, start, length in self._chunks(wanted.tolist()):
+            block = self._decoded("signal", start, length, held, decode_shuffled)
+            first, end = np.searchsorted(start_N, (hour * HOUR_S - seconds + 1, (hour + 1) * HOUR_S))
+            tick_N = start_N[first:end] * TICKS_PER_SECOND - hour * TICKS_PER_HOUR
+            if block:
+                put_shuffled(held, block, tick_N, place_N[first:end], out_BCT)
+            else:
+                put_plain(held.view("<i2").reshape(AXES, -1), tick_N, place_N[first:end], out_BCT)
+
+    def _chunks(self, wanted: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+        """Those of the wanted hours in which something is measured, and where each one's chunk stands."""
         try:
-            index = read_index(bytes(self._read("signal", -INDEX_BYTES, None)))
+            index = read_index(bytes(self._read("signal", -INDEX_BYTES, None))).tolist()
         except Damaged as error:
             raise self._damaged(error) from None
-        hour_CT = np.empty((AXES, TICKS_PER_HOUR), "<i2")
         for hour in wanted:
-            if index[hour, 0] != EMPTY:
-                self._decoded("signal", int(index[hour, 0]), int(index[hour, 1]), hour_CT)
-                yield hour, hour_CT
+            start, length = index[hour]
+            if start != EMPTY:
+                if length > MOST_BYTES:
+                    raise self._damaged(Damaged(f"a chunk is said to have {length} bytes"))
+                yield hour, start, length
 
-    def _decoded(self, name: str, start: int, length: int | None, out: NDArray[Any]) -> None:
+    def _decoded(
+        self, name: str, start: int, length: int | None, out: NDArray[Any], way: Callable[[Any, Any], Any] = decode
+    ) -> Any:
         began = time.perf_counter()
         data = self._read(name, start, length)
         read = time.perf_counter()
         try:
-            decode(data, out)
+            found = way(data, out)
         except Damaged as error:
             raise self._damaged(error) from None
         self.reader.spent.add(len(data), read - began, time.perf_counter() - read)
+        return found
 
     def _read(self, name: str, start: int, length: int | None) -> Any:
         try:

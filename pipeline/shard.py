@@ -14,13 +14,17 @@ import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.grid import FILL, TICKS_PER_DAY, TICKS_PER_HOUR
+from pipeline.grid import AXES, FILL, TICKS_PER_DAY, TICKS_PER_HOUR
 
 HOURS = TICKS_PER_DAY // TICKS_PER_HOUR
 INDEX_BYTES = HOURS * 16 + 4
 EMPTY = np.uint64(2**64 - 1)
 """Offset and length, in a shard's index, of a chunk that is not there because it holds nothing but fill."""
+HOUR_BYTES = AXES * TICKS_PER_HOUR * 2
 BLOSC_HEADER = 16
+MOST_BYTES = HOUR_BYTES + BLOSC_HEADER + 4
+"""Of a chunk: what does not become smaller is stored as it is."""
+_FLAGS, _STORED, _BIT_SHUFFLED = 2, 0x2, 0x4
 
 numcodecs.blosc.use_threads = False  # one task, one core: parallel are the tasks
 
@@ -67,9 +71,29 @@ def read_index(tail: bytes) -> NDArray[np.uint64]:
     return _checked(tail).view("<u8").reshape(HOURS, 2)
 
 
-def decode(chunk: bytes | memoryview, out: NDArray[Any]) -> None:
+def decode(chunk: bytes | memoryview | NDArray[np.uint8], out: NDArray[Any]) -> None:
     """Put a chunk's values into an array of their type and shape. Raises Damaged."""
+    _decompress(_checked(chunk), out)
+
+
+def decode_shuffled(chunk: bytes | memoryview | NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
+    """Put an hour's values into HOUR_BYTES bytes, still bit-shuffled; gives how many were shuffled together.
+
+    0 where they were not shuffled at all. numcodecs' blosc undoes the shuffle with the oldest instructions of a
+    processor, and of all values, which costs more than the decompression (`pipeline.unshuffle` does better): so the
+    header, its checksum having been checked, is made to say that there is no shuffle. Raises Damaged.
+    """
     data = _checked(chunk)
+    if data.size < BLOSC_HEADER or data[_FLAGS] & _STORED or not data[_FLAGS] & _BIT_SHUFFLED:
+        _decompress(data, out)
+        return 0
+    data = data if data.flags.writeable else data.copy()
+    data[_FLAGS] &= ~_BIT_SHUFFLED & 0xFF
+    _decompress(data, out)
+    return int.from_bytes(data[8:12].tobytes(), "little") // 2
+
+
+def _decompress(data: NDArray[np.uint8], out: NDArray[Any]) -> None:
     if data.size < BLOSC_HEADER or int.from_bytes(data[4:8].tobytes(), "little") != out.nbytes:
         raise Damaged(f"expected a chunk of {out.nbytes} bytes")
     try:
@@ -78,7 +102,7 @@ def decode(chunk: bytes | memoryview, out: NDArray[Any]) -> None:
         raise Damaged(str(error)) from None
 
 
-def _checked(data: bytes | memoryview) -> NDArray[np.uint8]:
+def _checked(data: bytes | memoryview | NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The bytes before the checksum that ends them, if it agrees."""
     held = np.frombuffer(data, np.uint8)
     if held.size < 4 or int(google_crc32c.value(held[:-4])) != int.from_bytes(held[-4:].tobytes(), "little"):

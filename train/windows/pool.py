@@ -12,23 +12,31 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.day_reader import OpenDay
 from pipeline.errors import UserError
-from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
+from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_SECOND
 from train.random import Purpose, round_key
 from train.windows.draw import Int, draw, own_numbers
 
-HOUR_S = TICKS_PER_HOUR // TICKS_PER_SECOND
+
+class Day(Protocol):
+    """A person-day: a `pipeline.day_reader.Day`, or a test's own."""
+
+    def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Motion (g, NaN where not measured) and state of each second."""
+        ...
+
+    def windows(self, start_N: Int, place_N: Int, out_BCT: NDArray[np.int16]) -> None:
+        """Put the windows that begin at these seconds (ascending) into their places of `out_BCT`."""
+        ...
 
 
 class Days(Protocol):
     """Where person-days are read from: a `pipeline.day_reader.DayReader`, or a test's own."""
 
-    def open_day(self, slot: int) -> OpenDay:
+    def open_day(self, slot: int) -> Day:
         """A day to read from."""
         ...
 
@@ -128,7 +136,7 @@ def draw_pool(
     signal_BCT = np.empty((order.size, AXES, seconds * TICKS_PER_SECOND), np.int16)
     first = 0
     for part, day, mine in zip(parts, opened, starts, strict=True):
-        cut(day, mine, place_N[first : first + part.count], signal_BCT)
+        day.windows(mine, place_N[first : first + part.count], signal_BCT)
         first += part.count
     place_B4 = np.empty((order.size, 4), np.int64)
     place_B4[:, 0], place_B4[:, 1], place_B4[:, 2], place_B4[:, 3] = lane, round_, slot_N[order], start_N[order]
@@ -137,25 +145,5 @@ def draw_pool(
 
 def distinct_seconds(windows: Windows, seconds: int) -> int:
     """Seconds that lie in at least one of the windows."""
-    place = windows.slot_B * (2 * SECONDS_PER_DAY) + windows.start_B
-    gaps = torch.diff(place.sort().values)
-    return int(gaps.clamp(max=seconds).sum()) + seconds if len(windows) else 0
-
-
-def cut(day: OpenDay, start_N: Int, place_N: Int, out_BCT: NDArray[np.int16]) -> None:
-    """Put the windows that begin at `start_N` (ascending) into their places of `out_BCT`."""
-    seconds = out_BCT.shape[2] // TICKS_PER_SECOND
-    wanted = np.unique(np.concatenate((start_N // HOUR_S, (start_N + seconds - 1) // HOUR_S)))
-    for hour, signal_CT in day.hours(wanted.tolist()):
-        first, end = np.searchsorted(start_N, (hour * HOUR_S - seconds + 1, (hour + 1) * HOUR_S))
-        _put(signal_CT, start_N[first:end] * TICKS_PER_SECOND - hour * TICKS_PER_HOUR, place_N[first:end], out_BCT)
-
-
-@njit(cache=True, nogil=True)
-def _put(signal_CT: NDArray[np.int16], tick_N: Int, place_N: Int, out_BCT: NDArray[np.int16]) -> None:
-    """Copy what an hour holds of windows that begin at these of its ticks (which may lie before it)."""
-    ticks = out_BCT.shape[2]
-    for n in range(tick_N.size):
-        begin, end = max(tick_N[n], 0), min(tick_N[n] + ticks, signal_CT.shape[1])
-        for c in range(signal_CT.shape[0]):
-            out_BCT[place_N[n], c, begin - tick_N[n] : end - tick_N[n]] = signal_CT[c, begin:end]
+    place = np.sort((windows.slot_B * (2 * SECONDS_PER_DAY) + windows.start_B).numpy())
+    return int(np.minimum(np.diff(place), seconds).sum()) + seconds if len(windows) else 0
