@@ -97,16 +97,9 @@ class Windows:
         return Windows(signal, torch.zeros((0, 4), dtype=torch.int64))
 
     @staticmethod
-    def join(parts: Sequence[Windows], pinned: bool = False) -> Windows:
-        """Several one after the other; in memory that a GPU can fetch from by itself, where that is wanted."""
-
-        def joined(tensors: list[Tensor]) -> Tensor:
-            shape = (sum(map(len, tensors)), *tensors[0].shape[1:])
-            whole = torch.empty(shape, dtype=tensors[0].dtype, pin_memory=pinned)
-            np.concatenate([tensor.numpy() for tensor in tensors], out=whole.numpy())  # quicker than torch's
-            return whole
-
-        return Windows(joined([part.signal_BCT for part in parts]), joined([part.place_B4 for part in parts]))
+    def join(parts: Sequence[Windows]) -> Windows:
+        """Several one after the other."""
+        return Windows(torch.cat([part.signal_BCT for part in parts]), torch.cat([part.place_B4 for part in parts]))
 
     def to(self, device: torch.device) -> Windows:
         """The same on a device; from pinned memory the copy is under way when this returns."""
@@ -114,11 +107,19 @@ class Windows:
 
 
 def draw_pool(
-    days: Days, parts: Sequence[Part], seconds: int, seed: int, lane: int, round_: int, spacing: int = 1
+    days: Days,
+    parts: Sequence[Part],
+    seconds: int,
+    seed: int,
+    lane: int,
+    round_: int,
+    spacing: int = 1,
+    memory_NCT: NDArray[np.int16] | None = None,
 ) -> Windows:
     """Draw windows from days and shuffle them together, an order that each window's own number decides.
 
-    Raises BadDay for a day that cannot be read, UserError where the table promised more windows than a day has.
+    They lie at the beginning of `memory_NCT` (int16, room for at least as many windows), where some is given. Raises
+    BadDay for a day that cannot be read, UserError where the table promised more windows than a day has.
     """
     key = tuple(int(word) for word in round_key(seed, lane, round_))
     opened = [days.open_day(part.slot) for part in parts]
@@ -133,7 +134,9 @@ def draw_pool(
     order = np.argsort(own_numbers(key[0], key[1], slot_N, start_N, int(Purpose.SHUFFLE)), kind="stable")
     place_N = np.empty_like(order)
     place_N[order] = np.arange(order.size)
-    signal_BCT = np.empty((order.size, AXES, seconds * TICKS_PER_SECOND), np.int16)
+    if memory_NCT is None:
+        memory_NCT = np.empty((order.size, AXES, seconds * TICKS_PER_SECOND), np.int16)
+    signal_BCT = memory_NCT[: order.size]
     first = 0
     for part, day, mine in zip(parts, opened, starts, strict=True):
         day.windows(mine, place_N[first : first + part.count], signal_BCT)
