@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from pipeline.shard import (
     EMPTY,
     HOUR_BYTES,
     INDEX_BYTES,
-    MOST_BYTES,
     Damaged,
     decode,
     decode_shuffled,
@@ -38,6 +38,7 @@ OBJECTS = {"signal": "signal/c/{}/0/0", "motion": "motion/c/{}/0", "state": "sta
 AT_ONCE = 16
 """Objects that are fetched at a time."""
 HOUR_S = TICKS_PER_HOUR // TICKS_PER_SECOND
+HOUR_STARTS = np.arange(0, SECONDS_PER_DAY, HOUR_S)
 
 Part = Callable[[int, int | None], Any]
 """Gives bytes of an object: from a place (below zero: from its end) on, and how many; None: all that follow."""
@@ -103,7 +104,7 @@ class DayReader:
 
     def part(self, name: str) -> Part:
         """What gives the bytes of an object."""
-        return _file(self.folder.at(name)) if self._fetching is None else self._fetched(name)
+        return _File(self.folder.at(name)) if self._fetching is None else self._fetched(name)
 
     def _fetched(self, name: str) -> Part:
         assert self._fetching is not None
@@ -130,20 +131,24 @@ class DayReader:
             self._fetching.shutdown(wait=True, cancel_futures=True)
 
 
-def _file(path: str) -> Part:
-    def part(start: int, length: int | None) -> NDArray[np.uint8]:
-        file = os.open(path, os.O_RDONLY)
-        try:
-            if length is None:
-                size = os.fstat(file).st_size
-                start = max(size + start, 0) if start < 0 else start
-                length = size - start
-            data = np.empty(length, np.uint8)
-            return data[: os.preadv(file, [data.data], start)]
-        finally:
-            os.close(file)
+class _File:
+    """An object on a disk, open for as long as something holds this."""
 
-    return part
+    def __init__(self, path: str) -> None:
+        self.number = os.open(path, os.O_RDONLY)
+
+    def __call__(self, start: int, length: int | None) -> NDArray[np.uint8]:
+        """See Part."""
+        if length is None:
+            size = os.fstat(self.number).st_size
+            start = max(size + start, 0) if start < 0 else start
+            length = size - start
+        data = np.empty(length, np.uint8)
+        return data[: os.preadv(self.number, [data.data], start)]
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
 
 
 class Day:
@@ -162,13 +167,15 @@ class Day:
     def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Motion (g, NaN where not measured) and state of each second, both (86400,)."""
         motion_S = np.empty(SECONDS_PER_DAY, "<f4")
-        self._decoded("motion", 0, None, motion_S)
+        with self._told():
+            self._decoded("motion", 0, None, motion_S, decode)
         return motion_S, self.state()
 
     def state(self) -> NDArray[np.uint8]:
         """The states alone."""
         state_S = np.empty(SECONDS_PER_DAY, np.uint8)
-        self._decoded("state", 0, None, state_S)
+        with self._told():
+            self._decoded("state", 0, None, state_S, decode)
         return state_S
 
     def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
@@ -177,64 +184,56 @@ class Day:
         The array is overwritten by the next hour's.
         """
         hour_CT = np.empty((AXES, TICKS_PER_HOUR), "<i2")
-        for hour, start, length in self._chunks(wanted):
-            self._decoded("signal", start, length, hour_CT)
-            yield hour, hour_CT
+        with self._told():
+            index = self._index()
+            for hour in wanted:
+                start, length = index[hour]
+                if start != EMPTY:
+                    self._decoded("signal", start, length, hour_CT, decode)
+                    yield hour, hour_CT
 
     def windows(self, start_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
         """Put the windows that begin at these seconds (ascending) into their places of `out_BCT`."""
         seconds = out_BCT.shape[2] // TICKS_PER_SECOND
-        wanted = np.unique(np.concatenate((start_N // HOUR_S, (start_N + seconds - 1) // HOUR_S)))
-        held = self.reader.held()
-        for hour, start, length in self._chunks(wanted.tolist()):
-            block = self._decoded("signal", start, length, held, decode_shuffled)
-            first, end = np.searchsorted(start_N, (hour * HOUR_S - seconds + 1, (hour + 1) * HOUR_S))
-            tick_N = start_N[first:end] * TICKS_PER_SECOND - hour * TICKS_PER_HOUR
-            if block:
-                put_shuffled(held, block, tick_N, place_N[first:end], out_BCT)
-            else:
-                put_plain(held.view("<i2").reshape(AXES, -1), tick_N, place_N[first:end], out_BCT)
+        first_H = np.searchsorted(start_N, HOUR_STARTS - seconds + 1).tolist()
+        end_H = np.searchsorted(start_N, HOUR_STARTS + HOUR_S).tolist()
+        tick_N, held = start_N * TICKS_PER_SECOND, self.reader.held()
+        with self._told():
+            for hour, (start, length) in enumerate(self._index()):
+                first, end = first_H[hour], end_H[hour]
+                if first < end and start != EMPTY:
+                    block = self._decoded("signal", start, length, held, decode_shuffled)
+                    begin, places = hour * TICKS_PER_HOUR, place_N[first:end]
+                    if block:
+                        put_shuffled(held, block, begin, tick_N[first:end], places, out_BCT)
+                    else:
+                        put_plain(held.view("<i2").reshape(AXES, -1), begin, tick_N[first:end], places, out_BCT)
 
-    def _chunks(self, wanted: Iterable[int]) -> Iterator[tuple[int, int, int]]:
-        """Those of the wanted hours in which something is measured, and where each one's chunk stands."""
-        try:
-            index = read_index(bytes(self._read("signal", -INDEX_BYTES, None))).tolist()
-        except Damaged as error:
-            raise self._damaged(error) from None
-        for hour in wanted:
-            start, length = index[hour]
-            if start != EMPTY:
-                if length > MOST_BYTES:
-                    raise self._damaged(Damaged(f"a chunk is said to have {length} bytes"))
-                yield hour, start, length
+    def _index(self) -> list[list[int]]:
+        """Where each hour's chunk stands, and its length."""
+        index: list[list[int]] = read_index(bytes(self.part("signal")(-INDEX_BYTES, None))).tolist()
+        return index
 
     def _decoded(
-        self, name: str, start: int, length: int | None, out: NDArray[Any], way: Callable[[Any, Any], Any] = decode
+        self, name: str, start: int, length: int | None, out: NDArray[Any], way: Callable[[Any, Any], Any]
     ) -> Any:
         began = time.perf_counter()
-        data = self._read(name, start, length)
+        data = self.part(name)(start, length)
         read = time.perf_counter()
-        try:
-            found = way(data, out)
-        except Damaged as error:
-            raise self._damaged(error) from None
+        found = way(data, out)
         self.reader.spent.add(len(data), read - began, time.perf_counter() - read)
         return found
 
-    def _read(self, name: str, start: int, length: int | None) -> Any:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what is missing or damaged into a BadDay, and refusals of the storage into its errors."""
+        mend = "`persondays verify --repair` brings its recording in again."
         try:
             with self.reader.folder.explained():
-                return self.part(name)(start, length)
+                yield
         except FileNotFoundError:
-            raise MissingDay(
-                self.slot,
-                f"{self.reader.folder.url}: objects of slot {self.slot} are missing, though its row is there. "
-                "`persondays verify --repair` brings its recording in again.",
-            ) from None
-
-    def _damaged(self, error: Damaged) -> DamagedDay:
-        return DamagedDay(
-            self.slot,
-            f"{self.reader.folder.url}: slot {self.slot} is damaged ({error}). `persondays verify --repair` brings its "
-            "recording in again.",
-        )
+            what = f"objects of slot {self.slot} are missing, though its row is there"
+            raise MissingDay(self.slot, f"{self.reader.folder.url}: {what}. {mend}") from None
+        except Damaged as error:
+            what = f"slot {self.slot} is damaged ({error})"
+            raise DamagedDay(self.slot, f"{self.reader.folder.url}: {what}. {mend}") from None

@@ -68,7 +68,10 @@ def read_index(tail: bytes) -> NDArray[np.uint64]:
     """Offset and length of each hour's chunk, (24, 2), from a shard's last INDEX_BYTES bytes. Raises Damaged."""
     if len(tail) != INDEX_BYTES:
         raise Damaged(f"a shard ends with an index of {INDEX_BYTES} bytes, found {len(tail)}")
-    return _checked(tail).view("<u8").reshape(HOURS, 2)
+    index = _checked(tail).view("<u8").reshape(HOURS, 2)
+    if (index[:, 1] > MOST_BYTES)[index[:, 0] != EMPTY].any():
+        raise Damaged(f"the index tells of a chunk of more than {MOST_BYTES} bytes")
+    return index
 
 
 def decode(chunk: bytes | memoryview | NDArray[np.uint8], out: NDArray[Any]) -> None:

@@ -18,11 +18,11 @@ Counts = NDArray[np.int16]
 
 
 @njit(cache=True, nogil=True)
-def put_shuffled(planes: Bytes, block: int, tick_N: Int, place_N: Int, out_BCT: Counts) -> None:
-    """Copy what a chunk (3, T) of bit-shuffled int16 holds of windows that begin at these of its ticks.
+def put_shuffled(planes: Bytes, block: int, origin: int, tick_N: Int, place_N: Int, out_BCT: Counts) -> None:
+    """Copy what a chunk (3, T) of bit-shuffled int16 holds of windows that begin at these ticks.
 
-    A tick may lie before the chunk, and a window may end after it; `out_BCT[place]` gets the ticks between.
-    `block` is the number of values that were shuffled together.
+    The chunk's first tick is `origin`. A window may begin before the chunk and end after it; `out_BCT[place]` gets the
+    ticks between. `block` is the number of values that were shuffled together.
     """
     channels, ticks = out_BCT.shape[1], out_BCT.shape[2]
     values = planes.size // 2
@@ -30,9 +30,10 @@ def put_shuffled(planes: Bytes, block: int, tick_N: Int, place_N: Int, out_BCT: 
     low, high = np.empty(ticks // 8 + 2, np.uint64), np.empty(ticks // 8 + 2, np.uint64)
     low_T, high_T = low.view(np.uint8), high.view(np.uint8)
     for n in range(tick_N.size):
-        begin, end = max(tick_N[n], 0), min(tick_N[n] + ticks, length)
+        tick = tick_N[n] - origin
+        begin, end = max(tick, 0), min(tick + ticks, length)
         for c in range(channels):
-            value, stop, to = c * length + begin, c * length + end, begin - tick_N[n]
+            value, stop, to = c * length + begin, c * length + end, begin - tick
             while value < stop:
                 first = value // block * block
                 size = min(block, values - first)
@@ -52,13 +53,14 @@ def put_shuffled(planes: Bytes, block: int, tick_N: Int, place_N: Int, out_BCT: 
 
 
 @njit(cache=True, nogil=True)
-def put_plain(values_CT: Counts, tick_N: Int, place_N: Int, out_BCT: Counts) -> None:
+def put_plain(values_CT: Counts, origin: int, tick_N: Int, place_N: Int, out_BCT: Counts) -> None:
     """The same from values that stand as they are."""
     ticks = out_BCT.shape[2]
     for n in range(tick_N.size):
-        begin, end = max(tick_N[n], 0), min(tick_N[n] + ticks, values_CT.shape[1])
+        tick = tick_N[n] - origin
+        begin, end = max(tick, 0), min(tick + ticks, values_CT.shape[1])
         for c in range(values_CT.shape[0]):
-            out_BCT[place_N[n], c, begin - tick_N[n] : end - tick_N[n]] = values_CT[c, begin:end]
+            out_BCT[place_N[n], c, begin - tick : end - tick] = values_CT[c, begin:end]
 
 
 @njit(cache=True, nogil=True, inline="always")

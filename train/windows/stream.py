@@ -12,12 +12,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipeline.day_reader import BadDay
 from pipeline.grid import AXES, TICKS_PER_SECOND
@@ -25,7 +24,8 @@ from train.windows.lanes import Lane, Pool
 from train.windows.pool import Days, Part, Windows, distinct_seconds, draw_pool
 from train.windows.withdrawn import Substitutes
 
-KINDS = {np.dtype(np.int16): torch.int16, np.dtype(np.int64): torch.int64}
+PIECE = 64
+"""Windows to take from a lane at a time, at the least: to go to every lane costs more than what a few windows weigh."""
 
 
 class Held(NamedTuple):
@@ -63,6 +63,7 @@ class Stream:
         self._current: dict[int, Held] = {}
         self._free: deque[NDArray[np.int16]] = deque()
         self._used: list[NDArray[np.int16]] = []
+        self._ready: deque[Windows] = deque()
         self._most = max((lane.days_per_pool * int(lane.quotas.max()) for lane in lanes), default=0)
         self._wanted: list[tuple[int, int, int]] = []
         for lane in lanes:
@@ -73,28 +74,40 @@ class Stream:
         return self
 
     def __next__(self) -> Windows:
-        pieces = [piece for number in self.lanes for piece in self._from_lane(number)]
-        self.position += self.per_step
-        batch = Windows(self._joined([signal for signal, _ in pieces]), self._joined([place for _, place in pieces]))
+        if not self._ready:
+            self._ready.extend(self._assembled())
+        return self._ready.popleft()
+
+    def _assembled(self) -> Iterator[Windows]:
+        """The batches of the next steps: several at a time where a lane gives few windows to each."""
+        steps = -(-PIECE // self.per_step)
+        shape = steps, len(self.lanes), self.per_step
+        ticks = self.seconds * TICKS_PER_SECOND
+        signal_SLNCT = torch.empty((*shape, AXES, ticks), dtype=torch.int16, pin_memory=self.pinned)
+        place_SLN4 = torch.empty((*shape, 4), dtype=torch.int64, pin_memory=self.pinned)
+        for index, number in enumerate(self.lanes):
+            signal_NCT, place_N4 = self._from_lane(number, steps * self.per_step)
+            signal_SLNCT.numpy()[:, index] = signal_NCT.reshape(steps, self.per_step, AXES, ticks)
+            place_SLN4.numpy()[:, index] = place_N4.reshape(steps, self.per_step, 4)
+        self.position += steps * self.per_step
         self._free.extend(self._used)  # nothing looks at these pools any more
         self._used.clear()
-        return batch
+        return map(Windows, signal_SLNCT.flatten(1, 2), place_SLN4.flatten(1, 2))
 
-    def _joined(self, pieces: list[NDArray[Any]]) -> Tensor:
-        """Pieces one after the other, put together by NumPy, which is quicker at it than torch."""
-        shape = (sum(map(len, pieces)), *pieces[0].shape[1:])
-        whole = torch.empty(shape, dtype=KINDS[pieces[0].dtype], pin_memory=self.pinned)
-        np.concatenate(pieces, out=whole.numpy())
-        return whole
-
-    def _from_lane(self, number: int) -> Iterator[tuple[NDArray[np.int16], NDArray[np.int64]]]:
-        position, end = self.position, self.position + self.per_step
+    def _from_lane(self, number: int, count: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+        """So many of a lane's windows from this position on, from one pool or from several."""
+        position, end, pieces = self.position, self.position + count, []
         while position < end:
             held = self._held(number, position)
             until = min(end, held.pool.first + held.pool.size)
             span = slice(position - held.pool.first, until - held.pool.first)
-            yield held.signal_BCT[span], held.place_B4[span]
+            pieces.append((held.signal_BCT[span], held.place_B4[span]))
             position = until
+        if len(pieces) > 1:
+            pieces = [
+                (np.concatenate([signal for signal, _ in pieces]), np.concatenate([place for _, place in pieces]))
+            ]
+        return pieces[0]
 
     def _held(self, number: int, position: int) -> Held:
         """The pool of a lane that holds a position of its stream, waited for if need be."""
