@@ -7,6 +7,7 @@ and reads the same values is tested.
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import google_crc32c
@@ -25,6 +26,10 @@ BLOSC_HEADER = 16
 MOST_BYTES = HOUR_BYTES + BLOSC_HEADER + 4
 """Of a chunk: what does not become smaller is stored as it is."""
 _FLAGS, _STORED, _BIT_SHUFFLED = 2, 0x2, 0x4
+_BLOSC = struct.Struct("<2xBxII4x")
+_CHECKSUM = struct.Struct("<I")
+
+Bytes = bytes | memoryview | NDArray[np.uint8]
 
 numcodecs.blosc.use_threads = False  # one task, one core: parallel are the tasks
 
@@ -74,12 +79,14 @@ def read_index(tail: bytes) -> NDArray[np.uint64]:
     return index
 
 
-def decode(chunk: bytes | memoryview | NDArray[np.uint8], out: NDArray[Any]) -> None:
+def decode(chunk: Bytes, out: NDArray[Any]) -> None:
     """Put a chunk's values into an array of their type and shape. Raises Damaged."""
-    _decompress(_checked(chunk), out)
+    data = _checked(chunk)
+    _header(data, out.nbytes)
+    _decompress(data, out)
 
 
-def decode_shuffled(chunk: bytes | memoryview | NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
+def decode_shuffled(chunk: Bytes, out: NDArray[np.uint8]) -> int:
     """Put an hour's values into HOUR_BYTES bytes, still bit-shuffled; gives how many were shuffled together.
 
     0 where they were not shuffled at all. numcodecs' blosc undoes the shuffle with the oldest instructions of a
@@ -87,27 +94,35 @@ def decode_shuffled(chunk: bytes | memoryview | NDArray[np.uint8], out: NDArray[
     header, its checksum having been checked, is made to say that there is no shuffle. Raises Damaged.
     """
     data = _checked(chunk)
-    if data.size < BLOSC_HEADER or data[_FLAGS] & _STORED or not data[_FLAGS] & _BIT_SHUFFLED:
+    flags, block_bytes = _header(data, out.nbytes)
+    if flags & _STORED or not flags & _BIT_SHUFFLED:
         _decompress(data, out)
         return 0
     data = data if data.flags.writeable else data.copy()
-    data[_FLAGS] &= ~_BIT_SHUFFLED & 0xFF
+    data[_FLAGS] = flags & ~_BIT_SHUFFLED
     _decompress(data, out)
-    return int.from_bytes(data[8:12].tobytes(), "little") // 2
+    return block_bytes // 2
+
+
+def _header(data: NDArray[np.uint8], expected: int) -> tuple[int, int]:
+    """Flags and bytes of a block, of a chunk that should hold so many bytes."""
+    if data.size >= BLOSC_HEADER:
+        flags, found, block_bytes = _BLOSC.unpack_from(data.data)
+        if found == expected:
+            return flags, block_bytes
+    raise Damaged(f"expected a chunk of {expected} bytes")
 
 
 def _decompress(data: NDArray[np.uint8], out: NDArray[Any]) -> None:
-    if data.size < BLOSC_HEADER or int.from_bytes(data[4:8].tobytes(), "little") != out.nbytes:
-        raise Damaged(f"expected a chunk of {out.nbytes} bytes")
     try:
         numcodecs.blosc.decompress(data, out)
     except RuntimeError as error:
         raise Damaged(str(error)) from None
 
 
-def _checked(data: bytes | memoryview | NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _checked(data: Bytes) -> NDArray[np.uint8]:
     """The bytes before the checksum that ends them, if it agrees."""
     held = np.frombuffer(data, np.uint8)
-    if held.size < 4 or int(google_crc32c.value(held[:-4])) != int.from_bytes(held[-4:].tobytes(), "little"):
+    if held.size < 4 or google_crc32c.value(held[:-4]) != _CHECKSUM.unpack_from(held.data, held.size - 4)[0]:
         raise Damaged("a checksum (crc32c) does not agree")
     return held[:-4]

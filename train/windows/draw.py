@@ -43,13 +43,13 @@ def draw(
     well. Raises ValueError when fewer starts are left.
     """
     weight_S = weights(motion_S, state_S, seconds)
-    wanted, available, total = after + quota, *_sum(weight_S)
+    wanted, available = after + quota, int(np.count_nonzero(weight_S))
     if spacing > 1:
         start_N, arrival_N = arrivals(weight_S, key[0], key[1], slot)
         in_order = _spaced(start_N[np.argsort(arrival_N, kind="stable")], weight_S.size, spacing)
         available, drawn = in_order.size, np.sort(in_order[after:wanted])
     elif wanted < available:
-        drawn = _first(*_soonest(weight_S, key, slot, wanted, MARGIN * wanted / total), after, wanted)
+        drawn = _first(*_soonest(weight_S, key, slot, wanted, MARGIN * wanted / weight_S.sum()), after, wanted)
     else:
         drawn = _first(*arrivals(weight_S, key[0], key[1], slot), after, wanted)
     if available < wanted:
@@ -78,17 +78,6 @@ def weights(motion_S: NDArray[np.float32], state_S: NDArray[np.uint8], seconds: 
             start = s + 1 - seconds
             weight_S[start] = max((total_S[s + 1] - total_S[start]) / seconds, MOTION_FLOOR_G)
     return weight_S
-
-
-@njit(cache=True, nogil=True)
-def _sum(weight_S: Float) -> tuple[int, float]:
-    """How many weights are above 0, and the sum of all."""
-    count, total = 0, 0.0
-    for weight in weight_S:
-        if weight > 0.0:
-            count += 1
-            total += weight
-    return count, total
 
 
 def _soonest(weight_S: Float, key: tuple[int, int], slot: int, count: int, until: float) -> tuple[Int, Float]:
