@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.disk_cache import DiskCache
 from pipeline.errors import UserError
+from pipeline.fetch import fetcher
 from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
 from pipeline.patience import patiently
 from pipeline.shard import (
@@ -82,6 +83,7 @@ class DayReader:
         self.folder, self.cache, self.spent = folder, cache, Spent()
         self._of_thread = threading.local()
         self._fetching = None if folder.is_local else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
+        self._get = fetcher(folder)
 
     def open_day(self, slot: int) -> Day:
         """A day to read from; from object storage, it is being fetched from here on."""
@@ -108,7 +110,7 @@ class DayReader:
 
     def _fetched(self, name: str) -> Part:
         assert self._fetching is not None
-        data: Future[bytes] = self._fetching.submit(self._fetch, name)
+        data: Future[bytes | memoryview] = self._fetching.submit(self._fetch, name)
 
         def part(start: int, length: int | None) -> memoryview:
             held = memoryview(data.result())
@@ -116,11 +118,11 @@ class DayReader:
 
         return part
 
-    def _fetch(self, name: str) -> bytes:
+    def _fetch(self, name: str) -> bytes | memoryview:
         kept = self.cache.get(name) if self.cache else None
         if kept is not None:
             return kept
-        data = patiently(lambda: self.folder.read(name))
+        data = patiently(lambda: self._get(name))
         if self.cache:
             self.cache.put(name, data)
         return data
