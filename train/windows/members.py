@@ -71,7 +71,7 @@ class Members:
     @cached_property
     def people(self) -> list[str]:
         """Whose days they are, each once."""
-        return [self.names[person] for person in np.unique(self.person_M)]
+        return [self.names[person] for person in np.flatnonzero(np.bincount(self.person_M)).tolist()]
 
 
 @dataclass
