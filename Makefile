@@ -22,7 +22,7 @@ clean-demo:
 	rm -rf runs/demo runs/demo-s3
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 test-slow: setup
 	$(BIN)/pytest -m slow
