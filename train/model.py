@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Model(nn.Module):
-    """Windows (batch, 3, ticks) in g to the output of every head, by the head's name."""
+    """Windows (batch, 3, ticks) in g to the output of every head, by the head's name; in the weights' own precision."""
 
     def __init__(self, feature_extractor: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -22,5 +22,5 @@ class Model(nn.Module):
         self.head_names = tuple(heads)
 
     def forward(self, x_BCT: Tensor) -> dict[str, Tensor]:
-        features = self.feature_extractor(x_BCT).flatten(1)
+        features = self.feature_extractor(x_BCT.to(next(self.parameters()).dtype)).flatten(1)
         return {name: self.get_submodule(name)(features) for name in self.head_names}

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from train.engines.engine import Network
-from train.numerics import weights_dtype
 from train.run import Run
 from train.schedule import rate_at
 from train.validate import CONTROLS, windows_in_g
@@ -45,7 +44,7 @@ def take_step(run: Run) -> Step:
             x_BCT = CONTROLS[recipe.data.control](x_BCT, random)
         views, targets = run.objective.views(x_BCT, random)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.run.precision == "bfloat16"):
-            loss, sums = run.objective.loss(network(views.to(weights_dtype(recipe.run))), targets)
+            loss, sums = run.objective.loss(network(views), targets)
         for name, value in sums.items():
             figures[name] = figures[name] + value if name in figures else value
         return loss

@@ -1,9 +1,13 @@
 """How a run ends before its time: on a signal with a checkpoint, or because it stands still.
 
-| status | meaning |
-| --- | --- |
-| 128 + signal | SIGINT (130), SIGTERM (143), SIGUSR1 (138): saved, run the same command again to go on |
-| 124 | stood still: it said where, and nothing was saved since the last checkpoint |
+| signal | meaning | status |
+| --- | --- | --- |
+| SIGINT | Ctrl-C | 130 |
+| SIGTERM | this process, or its machine, goes | 143: a torchrun that was not told to go starts it again |
+| SIGUSR1 | the whole run goes, for now | 138; 0 under torchrun, which would start it again |
+| | stood still (`run.timeout_s`) | 124: said where; nothing was saved since the last checkpoint |
+
+Whichever process is told, all save at the same step and leave alike.
 """
 
 from __future__ import annotations
@@ -18,6 +22,11 @@ from types import FrameType
 STOOD_STILL = 124
 LOOKS = 20
 """A watchdog's looks within its time."""
+
+
+def exit_status(number: int, by_torchrun: bool) -> int:
+    """The status of a process that saved because of a signal; 0 for none."""
+    return 0 if number == 0 or (by_torchrun and number == signal.SIGUSR1) else 128 + number
 
 
 class StopSignal:

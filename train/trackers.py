@@ -124,7 +124,9 @@ def make_tracker(name: Tracked, recipe: Recipe, checkpoints_url: str) -> Board:
     key = sha256(checkpoints_url.encode()).hexdigest()[:16]
     try:
         return Forgiving(_TRACKERS[name](recipe, key), name)
-    except ImportError:
-        raise UserError(f"--track {name}: {name} is not installed here. pip install {name}, or leave it out.") from None
+    except ImportError as error:
+        raise UserError(
+            f"--track {name}: {name} cannot be imported here ({error}). pip install {name}, or leave it out."
+        ) from None
     except Exception as error:
         raise UserError(f"--track {name}: {name} refuses ({error}). Check where it is told to send things.") from None

@@ -27,7 +27,7 @@ from train.resume import Start, choose_start
 from train.run import DIGEST, Run, prepare
 from train.saver import Saver, probe
 from train.step import take_step
-from train.stopping import StopSignal, Watchdog
+from train.stopping import StopSignal, Watchdog, exit_status
 from train.telling import told_broken, told_end, told_progress, training_line
 from train.trackers import Tracked, make_tracker
 from train.validate import CONTROLS, validate
@@ -124,7 +124,7 @@ class Trainer:
             self._close(failed)
         if processes.first:
             print(told_end(run, self.folder, self.logs, number), file=sys.stderr)
-        return 0 if not number or processes.by_torchrun else 128 + number
+        return exit_status(number, processes.by_torchrun)
 
     def _beginning(self) -> dict[str, object]:
         return {"epoch_windows": self.run.epoch_windows, **self.run.facts}

@@ -155,6 +155,7 @@ class DeepSpeed:
 def _import(processes: Processes) -> Any:
     """DeepSpeed, quiet, for the device of this run; raises UserError where it is not installed."""
     os.environ.setdefault("DS_ACCELERATOR", processes.device.type)
+    os.environ.setdefault("LOCAL_RANK", "0")  # which it asks for, alone too
     warnings.filterwarnings("ignore", message=".*all_gather_into_tensor.*", category=FutureWarning)
     try:
         import deepspeed
