@@ -40,12 +40,18 @@ def overrides(settings: dict[str, Any]) -> list[str]:
     return [f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in given.items()]
 
 
-def alone(store: str, checkpoints: Path, resume: Literal["auto", "never"] = "auto", **settings: Any) -> int:
+def alone(
+    store: str,
+    checkpoints: Path | str,
+    resume: Literal["auto", "never"] = "auto",
+    logs: Path | None = None,
+    **settings: Any,
+) -> int:
     """A run in this process."""
-    return train(load_recipe("demo", overrides(settings)), store, str(checkpoints), resume, None)
+    return train(load_recipe("demo", overrides(settings)), store, str(checkpoints), resume, logs)
 
 
-def command(store: str, checkpoints: Path, processes: int = 1, restarts: int = 0, **settings: Any) -> list[str]:
+def command(store: str, checkpoints: Path | str, processes: int = 1, restarts: int = 0, **settings: Any) -> list[str]:
     """The command line of a run."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     start = [*torchrun, f"--max-restarts={restarts}"] if processes > 1 else []
