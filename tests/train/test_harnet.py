@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from pipeline.errors import UserError
 from pipeline.settings import build
 from train.model import Model
-from train.networks import PRESETS, DownstreamNetwork, Harnet, NetworkSettings, make_network
-from train.networks.harnet import box_kernel, scaled
+from train.networks import NetworkSettings, make_network
+from train.networks.downstream import DownstreamNetwork
+from train.networks.harnet import PRESETS, Harnet, box_kernel, scaled
 from train.objectives.multitask import Multitask, MultitaskSettings
 
 # (down factor, down order) of each stage and residual blocks, written out a second time on purpose
