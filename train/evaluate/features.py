@@ -23,11 +23,12 @@ def device() -> torch.device:
 def extract(network: Encoder, x_NCT: NDArray[np.float32], pool: Executor) -> NDArray[np.float32]:
     """Features float32 (windows, features) of windows in g (windows, 3, ticks), a batch a worker at a time."""
     network = network.to(device()).eval()
+    dtype = next(network.parameters()).dtype
 
     @torch.inference_mode()
     def features(start: int) -> NDArray[np.float32]:
-        x_BCT = torch.from_numpy(x_NCT[start : start + BATCH]).to(device())
-        features_BF: NDArray[np.float32] = network(x_BCT).flatten(1).cpu().numpy()
+        x_BCT = torch.from_numpy(x_NCT[start : start + BATCH]).to(device(), dtype)
+        features_BF: NDArray[np.float32] = network(x_BCT).flatten(1).float().cpu().numpy()
         return features_BF
 
     return np.concatenate(list(pool.map(features, range(0, len(x_NCT), BATCH))))
