@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale bench-stream bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale bench-stream bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -45,6 +45,9 @@ bench-scale: setup
 
 bench-stream: setup
 	$(BIN)/python bench/stream.py
+
+bench-train: setup
+	$(BIN)/python bench/train_step.py
 
 bench-transforms: setup
 	$(BIN)/python bench/transforms.py
