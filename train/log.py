@@ -24,13 +24,15 @@ def wilson(correct: float, count: float, z: float = Z_99) -> tuple[float, float]
 
 
 def told(figures: dict[str, float]) -> dict[str, Any]:
-    """Sums (`count`, `loss_sum`, `TASK/correct`, ...) as a loss and, a task, accuracy with its interval."""
+    """An objective's figures (`train.objectives.objective`) as a loss and, a task, accuracy with its interval."""
     tasks = sorted(name.removesuffix("/correct") for name in figures if name.endswith("/correct"))
     result: dict[str, Any] = {"loss": figures["loss_sum"] / max(figures["count"], 1), "windows": int(figures["count"])}
     for task in tasks:
         correct, count = figures[f"{task}/correct"], figures[f"{task}/count"]
         low, high = wilson(correct, count)
         result[task] = {"accuracy": correct / max(count, 1), "low": low, "high": high}
+        sums = {name: figures.get(f"{task}/{name}_sum") for name in ("loss", "guessing")}
+        result[task] |= {name: value / max(count, 1) for name, value in sums.items() if value is not None}
     return result
 
 

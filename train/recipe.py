@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pipeline.errors import UserError
 from pipeline.grid import TICKS_PER_SECOND
 from pipeline.settings import build, merge, read_toml
-from train.networks import NetworkSettings
+from train.networks import NETWORKS, NetworkSettings
 from train.objectives import ObjectiveSettings
 from train.windows.lanes import DEFAULT_WINDOWS_PER_DAY
 
@@ -150,9 +150,7 @@ class Recipe:
     engine: EngineSettings = field(default_factory=EngineSettings)
 
     def __post_init__(self) -> None:
-        from train.networks import PRESETS
-
-        ticks = PRESETS[self.network.preset].ticks
+        ticks = NETWORKS[self.network.preset].ticks
         if ticks != self.data.seconds * 30:
             raise ValueError(
                 f"{self.network.preset} takes windows of {ticks // 30} s, data.seconds is {self.data.seconds}: "
