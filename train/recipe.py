@@ -83,12 +83,16 @@ class OptimizerSettings:
     schedule: Literal["constant", "cosine"] = "constant"
     clip_norm: float | None = None
     """A gradient that is longer is shortened to this."""
+    average_windows: int | None = None
+    """Keep a running mean of the weights over about so many windows, beside them (`train.average`)."""
 
     def __post_init__(self) -> None:
         for name in ("rate_per_512", "rate_cap", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name}: expected a number above 0, found {value}")
+        if self.average_windows is not None and self.average_windows < 1:
+            raise ValueError(f"average_windows: expected at least 1, found {self.average_windows}")
         for name in ("weight_decay", "warmup_windows"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name)}")
@@ -126,6 +130,20 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
+class ProbeSettings:
+    """A linear probe beside training: what the features are worth so far (`train.probe`)."""
+
+    data: Path | None = None
+    """A labelled set, as `persondays labelled` makes them; None: no probe."""
+    every: int | None = None
+    """Windows from one to the next; None: with every validation."""
+
+    def __post_init__(self) -> None:
+        if self.every is not None and self.every < 1:
+            raise ValueError(f"every: expected at least 1, found {self.every}")
+
+
+@dataclass(frozen=True)
 class EngineSettings:
     """What carries a step out over all processes. Decides speed and memory, not what is learned."""
 
@@ -147,6 +165,7 @@ class Recipe:
     objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     run: RunSettings = field(default_factory=RunSettings)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
 
     def __post_init__(self) -> None:

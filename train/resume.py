@@ -14,7 +14,7 @@ from train.processes import Processes
 from train.recipe import Recipe
 
 FREE_TO_CHANGE = {
-    *("name", "engine.name", "engine.zero_stage", "engine.deepspeed"),
+    *("name", "engine.name", "engine.zero_stage", "engine.deepspeed", "probe.data", "probe.every"),
     *(f"data.{name}" for name in ("threads", "cache", "cache_gb", "skip_damaged")),
     *(f"run.{name}" for name in ("windows", "validate_every", "save_every", "keep", "patience")),
     *(f"run.{name}" for name in ("accumulate", "compile", "deterministic", "threads", "timeout_s")),

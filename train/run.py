@@ -12,7 +12,9 @@ from pipeline.day_reader import DayReader
 from pipeline.disk_cache import DiskCache
 from pipeline.errors import UserError
 from train import checkpoint as ck
+from train.average import Average, without_average
 from train.engines import Engine, make_engine
+from train.evaluate.dataset import Labelled, read_labelled
 from train.facts import environment
 from train.model import Model
 from train.networks import make_network
@@ -62,6 +64,10 @@ class Run:
     """Of all windows seen so far and the steps they came in: the same at any world size (`meter.digest`)."""
     moved: dict[str, Any] = field(default_factory=dict)
     """The stream `before` and `now`, where the checkpoint's version of the tables went with people who withdrew."""
+    average: Average | None = None
+    """The running mean of the weights, where one is kept."""
+    labelled: Labelled | None = None
+    """What the first process probes the network with."""
 
     def __post_init__(self) -> None:
         self.feed = Feed(self.stream, self.processes.device)
@@ -92,8 +98,12 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     if processes.first:
         _tell(run)
     run.engine = make_engine(recipe, run.model, run.optimizer, processes, recipe.run.batch // processes.world_size)
+    if recipe.optimizer.average_windows is not None:
+        run.average = Average(run.model, recipe.optimizer.average_windows)
     if start is not None:
-        run.engine.load_optimizer(start.optimizer)
+        run.engine.load_optimizer(without_average(start.optimizer))
+        if run.average:
+            run.average.take_from(start.optimizer)
     return run
 
 
@@ -146,6 +156,8 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
         ck.load_model(model, start.model)
         run.best, run.last = tuple(start.state["best"]), start.state["validation"]
         run.digest = int(start.state[DIGEST], 16)
+    if recipe.probe.data is not None and processes.first:
+        run.labelled = read_labelled(recipe.probe.data, data.ticks)
     if before is not None and before["table_version"] != table_version:
         run.moved = {"before": before, "now": stream_facts}
     return run

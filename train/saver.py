@@ -23,7 +23,7 @@ class Saved:
     bytes: int
 
 
-def probe(folder: Folder) -> None:
+def try_out(folder: Folder) -> None:
     """Write and delete a small file, as saving and pruning will; raises StorageError for what the storage refuses."""
     name = f"probe-{secrets.token_hex(4)}"
     folder.write(name, b"")

@@ -53,6 +53,8 @@ def take_step(run: Run) -> Step:
     norm = run.engine.step(in_pieces(windows, recipe.run.accumulate), loss_of, rate)
     run.processes.average_batch_norm(run.model)
     run.step += 1
+    if run.average:
+        run.average.update(run.seen, recipe.run.batch)
     return Step(run.step, figures, norm, windows.place_B4, waited_s)
 
 

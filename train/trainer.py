@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -21,11 +22,12 @@ from pipeline.storage import Folder
 from train import checkpoint as ck
 from train.log import Log
 from train.meter import Meter, hex_of
+from train.probe import probe
 from train.processes import Processes, told_to_hang
 from train.recipe import Recipe
 from train.resume import Start, choose_start
 from train.run import DIGEST, Run, prepare
-from train.saver import Saver, probe
+from train.saver import Saver, try_out
 from train.step import take_step
 from train.stopping import StopSignal, Watchdog, exit_status
 from train.telling import told_broken, told_end, told_progress, training_line
@@ -55,7 +57,7 @@ def train(
     try:
         with processes.together():
             folder = Folder(checkpoints_url)
-            processes.from_first(lambda: look(lambda: probe(folder)))
+            processes.from_first(lambda: look(lambda: try_out(folder)))
         with processes.together():
             start = choose_start(folder, resume, recipe, processes)
             if start.seen >= recipe.run.windows:
@@ -67,7 +69,9 @@ def train(
         run = prepare(recipe, store, start.checkpoint, processes)
         who = f"process {processes.rank} of {processes.world_size}"
         with run.stream, StopSignal() as stop, Watchdog(recipe.run.timeout_s, who) as watchdog:
-            return Trainer(run, folder, start, logs or _logs_beside(folder, recipe), track).loop(stop, watchdog)
+            with processes.together():
+                trainer = Trainer(run, folder, start, logs or _logs_beside(folder, recipe), track)
+            return trainer.loop(stop, watchdog)
     finally:
         processes.close()
 
@@ -94,28 +98,32 @@ class Trainer:
     def loop(self, stop: StopSignal, watchdog: Watchdog) -> int:
         """Step, look, validate and save as they fall due; gives the exit status."""
         run, settings, processes = self.run, self.run.recipe.run, self.run.processes
-        self._write(
-            "start" if self.log and self.log.is_new else "resume", {"settings": plain(run.recipe), **self._beginning()}
-        )
+        kind = "start" if self.log and self.log.is_new else "resume"
+        self._write(kind, {"settings": plain(run.recipe), "epoch_windows": run.epoch_windows, **run.facts})
         if run.moved:
             self._write("withdrawn", {"seen": run.seen, **run.moved})
-        number, failed = 0, True
+        number, failed, probe_every = 0, True, run.recipe.probe.every or settings.validate_every
         try:
             with Progress("train", settings.windows, "windows") if processes.first else nullcontext() as self.progress:
                 if not run.step:
                     self._validate()
+                    self._probe()
                 while run.seen < settings.windows and not number:
                     self.meter.add(take_step(run))
                     watchdog.beat()
                     number = processes.any_a_call_ago(stop.number)
                     looked = self._due(settings.validate_every)
-                    saving = looked or bool(number) or self._due(settings.save_every)
-                    if saving or run.step % LOG_EVERY_STEPS == 0:
+                    probed = run.recipe.probe.data is not None and self._due(probe_every)
+                    saved = looked or bool(number) or self._due(settings.save_every)
+                    if saved or probed or run.step % LOG_EVERY_STEPS == 0:
                         self._look()
                     if looked:
                         self._validate()
-                    if saving:
+                    if probed:
+                        self._probe()
+                    if saved:
                         self._save(looked)
+                    if saved or probed:
                         self.meter.begin()
                     if looked and self._patience_spent():
                         break
@@ -125,9 +133,6 @@ class Trainer:
         if processes.first:
             print(told_end(run, self.folder, self.logs, number), file=sys.stderr)
         return exit_status(number, processes.by_torchrun)
-
-    def _beginning(self) -> dict[str, object]:
-        return {"epoch_windows": self.run.epoch_windows, **self.run.facts}
 
     def _write(self, kind: str, values: dict[str, object]) -> None:
         if self.log:
@@ -160,14 +165,25 @@ class Trainer:
 
     def _validate(self) -> None:
         run = self.run
-        changes = {"real": lambda x_BCT, random: x_BCT, **CONTROLS}
-        run.last = validate(
-            run.model, run.objective, run.validation, changes, run.recipe.seed, run.counts_per_g, run.processes
-        )
+        real = {"real": lambda x_BCT, random: x_BCT}
+        look = partial(
+            validate, run.model, run.objective, run.validation,
+            seed=run.recipe.seed, counts_per_g=run.counts_per_g, processes=run.processes,
+        )  # fmt: skip
+        run.last = look(changes={**real, **CONTROLS})
+        if run.average and run.step:
+            with run.average.applied():
+                run.last["averaged"] = look(changes=real)["real"]
         loss = run.last[run.recipe.own_windows]["loss"]
         if loss < run.best[0]:
             run.best = (loss, run.seen)
         self._write("validation", {"seen": run.seen, **run.last})
+
+    def _probe(self) -> None:
+        """The first process asks what the features are worth; the others wait for it at the next step."""
+        if self.run.labelled is not None:
+            found = probe(self.run.model.feature_extractor, self.run.labelled)
+            self._write("probe", {"seen": self.run.seen, **found})
 
     def _patience_spent(self) -> bool:
         patience = self.run.recipe.run.patience
@@ -184,6 +200,8 @@ class Trainer:
         optimizer = run.engine.optimizer_state()
         if self.saver is None:
             return
+        if run.average:
+            optimizer = run.average.into(optimizer)
         state = {
             "step": run.step,
             "windows_seen": run.seen,
