@@ -80,13 +80,17 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, state: Op
     """Put a state by parameter name into an optimizer; raises UserError when a name has no parameter."""
     parameters = dict(model.named_parameters())
     check_names(parameters, state)
-    fused = bool(optimizer.defaults.get("fused"))
     for name, fields in state.items():
-        parameter = parameters[name]
-        optimizer.state[parameter] = {
-            key: value.clone() if key == "step" and not fused else value.to(parameter.device, copy=True)
-            for key, value in fields.items()
-        }
+        own = parameters[name]
+        optimizer.state[own] = {key: placed(key, value, own, optimizer) for key, value in fields.items()}
+
+
+def placed(key: str, value: Tensor, parameter: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
+    """A copy of a field of a parameter's state, where the optimizer wants it: it counts steps on the host, unless its
+    kernels do.
+    """
+    on_host = key == "step" and not optimizer.defaults.get("fused")
+    return value.to("cpu" if on_host else parameter.device, copy=True)
 
 
 def check_names(parameters: Collection[str], state: OptimizerState) -> None:

@@ -69,7 +69,7 @@ class Meter:
         names = sorted(steps[0].figures)
         own = torch.stack([torch.stack([step.figures[name] for name in names]) for step in steps]).cpu()
         losses = (own[:, names.index("loss_sum")] / own[:, names.index("count")]).tolist()
-        norms = torch.stack([step.norm.double() for step in steps]).tolist()
+        norms = [float(step.norm) for step in steps]
         drawn = sum(int(digest(step.place_B4)) * (2 * step.number + 1) for step in steps) & MASK_64
         mine = (own.sum(0).tolist(), sum(step.waited_s for step in steps), drawn, losses)
         everyone = processes.all(mine)

@@ -46,8 +46,9 @@ class Processes:
         if cuda:
             torch.cuda.set_device(self.device)
         self._asked: tuple[Tensor, dist.Work | None] | None = None
+        self._backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         if self.world_size > 1:
-            _join(backend="cpu:gloo,cuda:nccl" if cuda else "gloo", timeout_s=timeout_s + SLACK_S)
+            _join(self._backend, timeout_s + SLACK_S)
 
     @property
     def first(self) -> bool:
@@ -67,7 +68,7 @@ class Processes:
     def join_alone(self) -> None:
         """A group of this one process, for what wants a group in any case; nothing where there is one."""
         if not dist.is_initialized():
-            dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+            dist.init_process_group(self._backend, store=HashStore(), rank=0, world_size=1)
 
     def all(self, value: T) -> list[T]:
         """Every process's value, in the order of the ranks."""

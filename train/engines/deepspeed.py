@@ -82,10 +82,11 @@ class DeepSpeed:
     def __init__(
         self, recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes, share: int
     ) -> None:
-        if recipe.run.precision == "float64":
-            raise UserError("run.precision: DeepSpeed does not train in float64. Use --engine ddp.")
-        settings = configuration(recipe, share)
-        deepspeed = _import(processes)
+        with processes.together():
+            if recipe.run.precision == "float64":
+                raise UserError("run.precision: DeepSpeed does not train in float64. Use --engine ddp.")
+            settings = configuration(recipe, share)
+            deepspeed = _import(processes)
         processes.join_alone()
         self.model, self.optimizer, self.processes = model, optimizer, processes
         self.zero = recipe.engine.zero_stage > 0
@@ -140,14 +141,14 @@ class DeepSpeed:
         if not state:
             return None
         (own,) = self.optimizer.param_groups[0]["params"]  # this process's part of all parameters, one after the other
-        self.optimizer.state[own] = {
-            key: torch.zeros_like(own, requires_grad=False) if value.ndim else value.clone()
-            for key, value in next(iter(state.values())).items()
-        }
+        like = next(iter(state.values()))
+        counts = {key: ck.placed(key, value, own, self.optimizer) for key, value in like.items() if not value.ndim}
+        parts = {key: torch.zeros_like(own, requires_grad=False) for key, value in like.items() if value.ndim}
+        self.optimizer.state[own] = parts | counts
         self.engine.optimizer._lazy_init_hp_params_optimizer_state()  # which else follows the first step
         for name, fields in state.items():
             for key, value in fields.items():
-                if value.ndim:
+                if key in parts:
                     safe_set_full_optimizer_state(self.active[name], value.to(own.device), key)
         return None
 
