@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale bench-stream bench-stream-scale bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -48,6 +48,9 @@ bench-stream: setup
 
 bench-stream-scale: setup
 	$(BIN)/python bench/stream_scale.py
+
+bench-train: setup
+	$(BIN)/python bench/train_step.py
 
 bench-transforms: setup
 	$(BIN)/python bench/transforms.py

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.disk_cache import DiskCache
-from pipeline.errors import UserError
+from pipeline.errors import BadDay
 from pipeline.fetch import fetcher
 from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
 from pipeline.patience import patiently
@@ -43,14 +43,6 @@ HOUR_STARTS = np.arange(0, SECONDS_PER_DAY, HOUR_S)
 
 Part = Callable[[int, int | None], Any]
 """Gives bytes of an object: from a place (below zero: from its end) on, and how many; None: all that follow."""
-
-
-class BadDay(UserError):
-    """A slot whose objects cannot be read, though its row is there."""
-
-    def __init__(self, slot: int, message: str) -> None:
-        super().__init__(message)
-        self.slot = slot
 
 
 class MissingDay(BadDay):

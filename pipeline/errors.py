@@ -1,4 +1,4 @@
-"""The one error that a user is meant to read."""
+"""The one error that a user is meant to read, and the kind of it that a person-day can raise."""
 
 from __future__ import annotations
 
@@ -9,3 +9,11 @@ class UserError(Exception):
     The message says what was expected, what was found and what to do. The command line prints it
     alone, without a traceback, and exits with 1.
     """
+
+
+class BadDay(UserError):
+    """A slot whose objects cannot be read, though its row is there."""
+
+    def __init__(self, slot: int, message: str) -> None:
+        super().__init__(message)
+        self.slot = slot

@@ -40,6 +40,7 @@ class Purpose(IntEnum):
     CONTROL = 11
     SPLIT = 12
     DAY_CHOICE = 13
+    RESCALING = 14
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
@@ -117,7 +118,7 @@ def round_key(seed: int, lane: Tensor | int, round_: Tensor | int) -> tuple[Tens
     return words[0], words[1]
 
 
-def words(key: tuple[Tensor, Tensor], slot: Tensor | int, start: Tensor | int, purpose: Purpose, count: int) -> Tensor:
+def words(key: tuple[Tensor, Tensor], slot: Tensor | int, start: Tensor | int, purpose: int, count: int) -> Tensor:
     """`count` 32-bit words (int64) along a new last axis, for keys, slots and starts that broadcast together."""
     slot, start = torch.as_tensor(slot, device=key[0].device), torch.as_tensor(start, device=key[0].device)
     blocks = torch.arange((count + 3) // 4, device=key[0].device)
@@ -133,12 +134,13 @@ def to_uniform(words_: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class WindowRandom:
-    """The random numbers of a batch of windows; all fields are int64 tensors of shape (batch,)."""
+    """The random numbers of a batch of windows; all fields but the view are int64 tensors of shape (batch,)."""
 
     key0: Tensor
     key1: Tensor
     slot: Tensor
     start: Tensor
+    view: int = 0
 
     @staticmethod
     def of(seed: int, lane: Tensor, round_: Tensor, slot: Tensor, start: Tensor) -> WindowRandom:
@@ -148,12 +150,16 @@ class WindowRandom:
 
     def split(self, size: int) -> list[WindowRandom]:
         """The numbers of so many windows at a time."""
-        fields = (self.key0, self.key1, self.slot, self.start)
-        return [WindowRandom(*part) for part in zip(*(field.split(size) for field in fields), strict=True)]
+        fields = (field.split(size) for field in (self.key0, self.key1, self.slot, self.start))
+        return [WindowRandom(k0, k1, slot, start, self.view) for k0, k1, slot, start in zip(*fields, strict=True)]
+
+    def of_view(self, view: int) -> WindowRandom:
+        """Other numbers for the same windows: those of one of the views that are made of each (0 to 65,535)."""
+        return WindowRandom(self.key0, self.key1, self.slot, self.start, view)
 
     def uniform(self, purpose: Purpose, count: int) -> Tensor:
         """float32 (batch, count), uniform in the open interval (0, 1)."""
-        return to_uniform(words((self.key0, self.key1), self.slot, self.start, purpose, count))
+        return to_uniform(words((self.key0, self.key1), self.slot, self.start, purpose + (self.view << 16), count))
 
     def normal(self, purpose: Purpose, count: int) -> Tensor:
         """float32 (batch, count), standard normal by Box and Muller (1958)."""
@@ -168,7 +174,7 @@ class WindowRandom:
 
         They come from the last block of a purpose's numbers, which no other draw reaches.
         """
-        purpose = torch.tensor([int(purpose) for purpose in purposes], device=self.device)
+        purpose = torch.tensor([purpose + (self.view << 16) for purpose in purposes], device=self.device)
         counter = (self.slot[:, None] & MASK, self.start[:, None] & MASK, purpose, torch.full_like(purpose, MASK))
         return philox(counter, (self.key0[:, None], self.key1[:, None]))[0] > MASK >> 1
 

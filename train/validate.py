@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -50,6 +51,19 @@ def validate(
     return {name: told(sums) for name, sums in result.items()}
 
 
+def whole_days(slot_B: Tensor, most: int) -> Iterator[slice]:
+    """Stretches of windows (those of a day stand together) that hold whole days, as many as `most` windows allow.
+
+    What a day's windows are held against is then the same at any world size, however days are shared out.
+    """
+    ends = [*(torch.nonzero(slot_B.diff())[:, 0] + 1).tolist(), len(slot_B)]
+    start = 0
+    for end, following in zip(ends, [*ends[1:], math.inf], strict=True):
+        if following - start > most and end > start:
+            yield slice(start, end)
+            start = end
+
+
 @torch.no_grad()
 def _sums(
     model: nn.Module,
@@ -61,10 +75,9 @@ def _sums(
     processes: Processes,
 ) -> dict[str, float]:
     total: dict[str, Tensor] = {}
-    for start in range(0, len(windows), BATCH):
-        x_BCT, random = windows_in_g(windows.take(slice(start, start + BATCH)), seed, counts_per_g, processes.device)
+    for part in whole_days(windows.slot_B, BATCH):
+        x_BCT, random = windows_in_g(windows.take(part), seed, counts_per_g, processes.device)
         views, targets = objective.views(change(x_BCT, random), random)
-        _, figures = objective.loss(model(views), targets)
-        for name, value in figures.items():
+        for name, value in objective.score(model(views), targets).items():
             total[name] = total[name] + value if name in total else value
     return processes.sum(total)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.day_reader import BadDay
+from pipeline.errors import BadDay
 from pipeline.progress import Progress
 from pipeline.states import GAP, NONWEAR, worn
 from pipeline.store import Store

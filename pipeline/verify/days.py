@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.day_figures import day_figures
-from pipeline.day_reader import BadDay
+from pipeline.errors import BadDay
 from pipeline.progress import Progress
 from pipeline.store import Store
 

@@ -23,7 +23,7 @@ from pipeline.storage import Folder
 from pipeline.store import Store
 from train import checkpoint as ck
 from train.model import Model
-from train.networks import Harnet
+from train.networks.harnet import Harnet
 from train.objectives.multitask import Multitask, MultitaskSettings
 
 PEOPLE = ("Ann", "Ben", "Cat")

@@ -22,7 +22,7 @@ from train.evaluate.folds import assign_folds
 from train.evaluate.head import DEFAULT_C, PENALTIES, choose, fit_head, objective
 from train.evaluate.metrics import confusion, kappa, macro_f1, paired
 from train.evaluate.workers import workers
-from train.networks import Harnet
+from train.networks.harnet import Harnet
 
 Ints = NDArray[np.int64]
 

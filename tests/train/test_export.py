@@ -19,7 +19,8 @@ from pipeline.errors import UserError
 from train.export.card import shareable
 from train.export.folder import write_export
 from train.model import Model
-from train.networks import DownstreamNetwork, Harnet
+from train.networks.downstream import DownstreamNetwork
+from train.networks.harnet import Harnet
 from train.networks.weights import load_harnet_weights, load_model
 from train.objectives.multitask import Multitask, MultitaskSettings
 
@@ -128,7 +129,7 @@ def test_changed_weights_are_refused_by_the_hub(tmp_path: Path) -> None:
 
 def test_files_and_config(exported: Path) -> None:
     assert {file.name for file in exported.iterdir()} - {"__pycache__"} == {
-        "model.safetensors", "config.json", "harnet.py", "hubconf.py", "README.md",
+        "model.safetensors", "config.json", "harnet.py", "downstream.py", "hubconf.py", "README.md",
     }  # fmt: skip
     assert len(load_file(exported / "model.safetensors")) == 139
     config = json.loads((exported / "config.json").read_text())

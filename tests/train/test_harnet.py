@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from pipeline.errors import UserError
 from pipeline.settings import build
 from train.model import Model
-from train.networks import PRESETS, DownstreamNetwork, Harnet, NetworkSettings, make_network
-from train.networks.harnet import box_kernel, scaled
+from train.networks import NetworkSettings, make_network
+from train.networks.downstream import DownstreamNetwork
+from train.networks.harnet import PRESETS, Harnet, box_kernel, scaled
 from train.objectives.multitask import Multitask, MultitaskSettings
 
 # (down factor, down order) of each stage and residual blocks, written out a second time on purpose
@@ -44,12 +45,17 @@ def test_published_counts(preset: str, parameters: int, ticks: int, features: in
         assert network(torch.zeros(2, 3, ticks)).shape == (2, features, 1)
 
 
-def test_names() -> None:
-    network = Harnet("harnet10", 0.125)
-    pretext = Model(network, Multitask(MultitaskSettings()).heads(network.features)).state_dict()
-    downstream = DownstreamNetwork(network, 5).state_dict()
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_names(preset: str) -> None:
+    with torch.device("meta"):
+        network = Harnet(preset)
+    model = Model(network, Multitask(MultitaskSettings()).heads(network.features))
+    pretext, downstream = model.state_dict(), DownstreamNetwork(network, 5).state_dict()
     assert len(pretext) == 139
     assert len(downstream) == 135
+    assert sum(value.numel() for value in model.parameters()) == sum(
+        value.numel() for value in network.parameters()
+    ) + 4 * (2 * network.features + 2)
     assert {name for name in pretext if not name.startswith("feature_extractor.")} == {
         f"{task}.linear1.{kind}"
         for task in ("aot_h", "scale_h", "permute_h", "time_w_h")
@@ -112,16 +118,47 @@ def test_forward_and_gradient_agree_with_a_plain_second_implementation(preset: s
                 torch.nn.init.normal_(tensor, 0.5, 0.3)  # type: ignore[arg-type]
             torch.nn.init.uniform_(layer.running_var, 0.5, 2.0)  # type: ignore[arg-type]
     network.train(training)
-    x = torch.randn(4, 3, network.ticks, dtype=torch.float64)
+    x = torch.randn(4, 3, network.ticks, dtype=torch.float64, requires_grad=True)
+    x_plain = x.detach().clone().requires_grad_()
     probe = torch.randn(4, network.features, 1, dtype=torch.float64)
 
     state = {name: t.detach().clone().requires_grad_(t.is_floating_point()) for name, t in network.state_dict().items()}
-    ours, plain = network(x), plain_forward(state, preset, x, training)
+    ours, plain = network(x), plain_forward(state, preset, x_plain, training)
     torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-11)
     (ours * probe).sum().backward()
     (plain * probe).sum().backward()
+    torch.testing.assert_close(x.grad, x_plain.grad, rtol=1e-7, atol=1e-9)
     for name, parameter in network.named_parameters():
         torch.testing.assert_close(parameter.grad, state[name].grad, rtol=1e-7, atol=1e-9, msg=name)
+
+
+def test_a_pretext_step_agrees_with_a_plain_second_implementation() -> None:
+    """Network, heads and loss to the gradient of every weight, and BatchNorm's statistics after it."""
+    torch.manual_seed(4)
+    objective = Multitask(MultitaskSettings(warp=2.0))
+    network = Harnet("harnet5", 0.125)
+    model = Model(network, objective.heads(network.features)).double()
+    state = {name: t.detach().clone().requires_grad_(t.is_floating_point()) for name, t in model.state_dict().items()}
+    x, targets = torch.randn(6, 3, 150, dtype=torch.float64), torch.randint(0, 2, (6, 3))
+    loss, _ = objective.loss(model(x), targets)
+    loss.backward()
+
+    backbone = {name.removeprefix("feature_extractor."): t for name, t in state.items()}
+    features = plain_forward(backbone, "harnet5", x, True)[:, :, 0]
+    plain = torch.zeros((), dtype=torch.float64)
+    for column, (head, weight) in enumerate((("aot_h", 1.0), ("permute_h", 1.0), ("time_w_h", 2.0))):
+        odds = torch.exp(features @ state[f"{head}.linear1.weight"].T + state[f"{head}.linear1.bias"])
+        chance = odds[torch.arange(6), targets[:, column]] / odds.sum(1)
+        plain = plain - weight / 4 * torch.log(chance).mean()
+    plain.backward()
+    torch.testing.assert_close(loss, plain, rtol=1e-10, atol=0)
+    for name, parameter in model.named_parameters():
+        if not name.startswith("scale_h"):
+            torch.testing.assert_close(parameter.grad, state[name].grad, rtol=1e-7, atol=1e-9, msg=name)
+    first = F.conv1d(torch.cat((x[..., -2:], x, x[..., :2]), -1), state["feature_extractor.layer1.0.weight"])
+    norm = model.state_dict()
+    torch.testing.assert_close(norm["feature_extractor.layer1.1.bn1.running_mean"], 0.1 * first.mean((0, 2)))
+    torch.testing.assert_close(norm["feature_extractor.layer1.1.bn1.running_var"], 0.9 + 0.1 * first.var((0, 2)))
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

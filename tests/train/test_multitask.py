@@ -17,8 +17,9 @@ from tests.train import plain
 from tests.train.plain import at, impacts, movement, randoms
 from train.model import Model
 from train.objectives import ObjectiveSettings, make_objective
-from train.objectives.multitask import PART, TASKS, Multitask, MultitaskSettings
+from train.objectives.multitask import TASKS, Multitask, MultitaskSettings
 from train.random import Purpose, WindowRandom
+from train.transforms.parts import PART
 
 PLAIN = {"axis_permutation": False, "rotation": False}
 ALL_TASKS = MultitaskSettings(scaling=1.0)

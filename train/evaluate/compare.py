@@ -21,7 +21,7 @@ from train.evaluate.folds import assign_folds
 from train.evaluate.head import PENALTIES, LinearHead, choose, fit_head
 from train.evaluate.metrics import confusion, kappa, macro_f1, paired
 from train.evaluate.workers import workers
-from train.networks.harnet import Harnet
+from train.networks import Encoder, NetworkSettings, make_network
 
 RANDOM_NETWORKS = 5
 KINDS = ("pretrained", "random")
@@ -54,15 +54,15 @@ class Predictions:
     converged: bool
 
 
-def random_network(like: Harnet, seed: int) -> Harnet:
+def random_network(like: Encoder, seed: int) -> Encoder:
     """A network of the same shape with random weights; torch's own generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Harnet(like.preset, like.width)
+        return make_network(NetworkSettings(like.preset, like.width))
 
 
 def predict(
-    network: Harnet, data: Labelled, folds: int, seed: int, progress: Callable[[float], None] = lambda share: None
+    network: Encoder, data: Labelled, folds: int, seed: int, progress: Callable[[float], None] = lambda share: None
 ) -> Predictions:
     """Cross-validated predictions of all networks; `progress` hears the share that is done."""
     fold_N = assign_folds(data.y_N, data.person_N, folds, seed)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from train.networks.harnet import Harnet
+from train.networks import Encoder
 
 BATCH = 256
 STATISTICS_WINDOWS = 2_048
@@ -20,21 +20,22 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def extract(network: Harnet, x_NCT: NDArray[np.float32], pool: Executor) -> NDArray[np.float32]:
+def extract(network: Encoder, x_NCT: NDArray[np.float32], pool: Executor) -> NDArray[np.float32]:
     """Features float32 (windows, features) of windows in g (windows, 3, ticks), a batch a worker at a time."""
     network = network.to(device()).eval()
+    dtype = next(network.parameters()).dtype
 
     @torch.inference_mode()
     def features(start: int) -> NDArray[np.float32]:
-        x_BCT = torch.from_numpy(x_NCT[start : start + BATCH]).to(device())
-        features_BF: NDArray[np.float32] = network(x_BCT).flatten(1).cpu().numpy()
+        x_BCT = torch.from_numpy(x_NCT[start : start + BATCH]).to(device(), dtype)
+        features_BF: NDArray[np.float32] = network(x_BCT).flatten(1).float().cpu().numpy()
         return features_BF
 
     return np.concatenate(list(pool.map(features, range(0, len(x_NCT), BATCH))))
 
 
 @torch.inference_mode()
-def estimate_statistics(network: Harnet, x_NCT: NDArray[np.float32], seed: int) -> None:
+def estimate_statistics(network: Encoder, x_NCT: NDArray[np.float32], seed: int) -> None:
     """Set the network's BatchNorm statistics to those of windows in g (at most 2,048 of them, drawn by `seed`).
 
     Each statistic becomes the plain mean over shuffled batches, every layer seeing what a network in

@@ -71,9 +71,9 @@ def card(description: Mapping[str, Any]) -> str:
     )
     seen = data.get("windows seen")
     seconds = ticks // description["input"]["rate_hz"]
-    size = "at its published size" if width == 1 else f"at {width:g} times its published width"
+    size = "at its full width" if width == 1 else f"at {width:g} times its full width"
     trained = f", trained on {seen:,} windows without labels" if isinstance(seen, int) else ""
-    narrow = "" if width == 1 else " At this width it does not fit code that expects the published number of features."
+    narrow = "" if width == 1 else " At this width it does not fit code that expects the features of the full one."
     return (
         f"""# {preset}: a backbone for human-activity recognition
 
@@ -115,7 +115,7 @@ logits = model(x)  # (8, 5), from a classifier that is still to be trained
         + section("Versions", table(("package", "version"), versions))
         + section(
             "Licence",
-            "`harnet.py` and `hubconf.py` are part of persondays and stand under the Apache License 2.0. The weights "
+            "The Python files are part of persondays and stand under the Apache License 2.0. The weights "
             "come from the data of whoever trained them; the terms of that data decide who may use and share them.",
         )
     )

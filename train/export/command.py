@@ -13,12 +13,15 @@ def export(
     ),
     out: Path = typer.Option(..., help="The folder to write: weights, network, hub entry points, model card."),
     best: bool = typer.Option(False, "--best", help="From a folder of checkpoints, the best instead of the newest."),
+    averaged: bool = typer.Option(False, "--averaged", help="The running mean of the weights, where the run kept one."),
 ) -> None:
     """Turn a checkpoint into a folder that `torch.hub.load(FOLDER, ..., source="local")` loads."""
+    from train.average import averaged_model
     from train.checkpoint import open_checkpoint
     from train.export.folder import write_export
 
     opened = open_checkpoint(checkpoint, "best" if best else "newest")
-    network = write_export(opened.model, opened.state, out, checkpoint)
+    model = averaged_model(opened, checkpoint) if averaged else opened.model
+    network = write_export(model, opened.state, out, checkpoint)
     print(f"exported {network.preset} (width {network.width:g}, {network.features} features) to {out}")
     print(f'use it: torch.hub.load("{out}", "{network.preset}", source="local", pretrained=True, class_num=5)')

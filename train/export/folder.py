@@ -1,11 +1,11 @@
-"""Writes the exported folder: safetensors with harnet names, the network's own source, hub entry points, model card."""
+"""Writes the exported folder: safetensors, the network's own source, hub entry points, model card."""
 
 from __future__ import annotations
 
+import inspect
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,19 @@ from torch import Tensor
 
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
+from train.export import hubconf
 from train.export.card import card, shareable
-from train.networks import NetworkSettings
-from train.networks.harnet import Harnet
+from train.networks import NETWORKS, Encoder, NetworkSettings, downstream
 from train.networks.weights import backbone_weights, load_backbone, without_distributed_prefix
 from train.whole import whole_folder, write_json
 
 KIND = "persondays-export"
-VERSION = 1
-SOURCES = {"harnet.py": "train.networks", "hubconf.py": "train.export"}
-FILES = {"model.safetensors", "config.json", "README.md", *SOURCES}
+VERSION = 2
+FILES = {"model.safetensors", "config.json", "README.md"}
+SOURCES = (hubconf, downstream)
 
 
-def write_export(model: Mapping[str, Tensor], state: Mapping[str, Any], out: Path, where: str) -> Harnet:
+def write_export(model: Mapping[str, Tensor], state: Mapping[str, Any], out: Path, where: str) -> Encoder:
     """Export a checkpoint's tensors (`feature_extractor.*` and the pretext heads) and state to the folder `out`.
 
     `state["settings"]["network"]` names the network; what else `state` tells of the training goes into the
@@ -38,14 +38,28 @@ def write_export(model: Mapping[str, Tensor], state: Mapping[str, Any], out: Pat
     backbone = load_backbone(network_settings(state, where), backbone_weights(entries), where)
     weights = save(entries, {"format": "pt"})
     description = describe(backbone, entries, weights, state)
-    with whole_folder(out, "config.json", KIND, FILES) as folder:
+    sources = [*map(source_of, SOURCES), source_of(NETWORKS[backbone.preset].kind)]
+    replaceable = {source_of(what).name for what in (*SOURCES, *(network.kind for network in NETWORKS.values()))}
+    with whole_folder(
+        out, "config.json", KIND, {"model.safetensors", "config.json", "README.md"} | replaceable
+    ) as folder:
         (folder / "model.safetensors").write_bytes(weights)
-        for name, package in SOURCES.items():
-            with resources.as_file(resources.files(package) / name) as source:
-                shutil.copyfile(source, folder / name)
+        for source in sources:
+            shutil.copyfile(source, folder / source.name)
         write_json(folder / "config.json", description)
         (folder / "README.md").write_text(card(description), encoding="utf-8")
     return backbone
+
+
+def source_of(what: Any) -> Path:
+    """The file in which a module or class stands."""
+    return Path(inspect.getfile(what))
+
+
+def definition(kind: Callable[..., Any]) -> dict[str, Any]:
+    """How the hub makes the network: the file and class, and every preset of which that class is made."""
+    presets = [name for name, network in NETWORKS.items() if network.kind is kind]
+    return {"file": source_of(kind).name, "class": kind.__name__, "presets": presets}
 
 
 def network_settings(state: Mapping[str, Any], where: str) -> NetworkSettings:
@@ -61,13 +75,14 @@ def network_settings(state: Mapping[str, Any], where: str) -> NetworkSettings:
 
 
 def describe(
-    backbone: Harnet, entries: Mapping[str, Tensor], weights: bytes, state: Mapping[str, Any]
+    backbone: Encoder, entries: Mapping[str, Tensor], weights: bytes, state: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What config.json says: the network, its input, the weights' count and checksum, the training without ids."""
     return {
         "format": KIND,
         "version": VERSION,
         "network": {"preset": backbone.preset, "width": backbone.width},
+        "definition": definition(NETWORKS[backbone.preset].kind),
         "input": {"axes": AXES, "ticks": backbone.ticks, "rate_hz": SAMPLE_RATE_HZ, "unit": "g"},
         "features": backbone.features,
         "parameters": sum(parameter.numel() for parameter in backbone.parameters()),

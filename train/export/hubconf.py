@@ -1,8 +1,9 @@
 """Entry points for `torch.hub.load(FOLDER, "harnet10", source="local", pretrained=True, class_num=5)`.
 
-Stands in every exported folder as it stands in persondays, and needs nothing of persondays: the
-network's definition (harnet.py), the weights (model.safetensors) and their description (config.json)
-lie beside it. Input is acceleration in g at 30 Hz, float32 (batch, 3, ticks).
+Stands in every exported folder as it stands in persondays, and needs nothing of persondays: the network's definition,
+what stands on it downstream (downstream.py), the weights (model.safetensors) and their description (config.json) lie
+beside it. There is an entry point for each preset of the exported kind of network. Input is acceleration in g at
+30 Hz, float32 (batch, 3, ticks).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -22,34 +24,37 @@ HERE = Path(__file__).resolve().parent
 BACKBONE = "feature_extractor."
 
 
-def harnet5(class_num: int = 2, my_device: str = "cpu", pretrained: bool = False) -> nn.Module:
-    """For 5 s windows, (batch, 3, 150): `feature_extractor` and a new `classifier` of `class_num` classes."""
-    return _build("harnet5", class_num, my_device, pretrained)
+def _entry(preset: str) -> Callable[..., nn.Module]:
+    def entry(class_num: int = 2, my_device: str = "cpu", pretrained: bool = False) -> nn.Module:
+        return _build(preset, class_num, my_device, pretrained)
+
+    entry.__name__ = preset
+    entry.__doc__ = f"{preset}: `feature_extractor` and a new `classifier` of `class_num` classes."
+    return entry
 
 
-def harnet10(class_num: int = 2, my_device: str = "cpu", pretrained: bool = False) -> nn.Module:
-    """For 10 s windows, (batch, 3, 300): `feature_extractor` and a new `classifier` of `class_num` classes."""
-    return _build("harnet10", class_num, my_device, pretrained)
+def _config() -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((HERE / "config.json").read_text(encoding="utf-8"))
+    return config
 
 
-def harnet30(class_num: int = 2, my_device: str = "cpu", pretrained: bool = False) -> nn.Module:
-    """For 30 s windows, (batch, 3, 900): `feature_extractor` and a new `classifier` of `class_num` classes."""
-    return _build("harnet30", class_num, my_device, pretrained)
+if (HERE / "config.json").exists():
+    globals().update({preset: _entry(preset) for preset in _config()["definition"]["presets"]})
 
 
 def _build(preset: str, class_num: int, device: str, pretrained: bool) -> nn.Module:
-    config = json.loads((HERE / "config.json").read_text(encoding="utf-8"))
+    config = _config()
     exported = config["network"]["preset"]
     if pretrained and preset != exported:
         raise ValueError(
             f"{HERE} holds the weights of {exported}, not of {preset}. Load {exported!r}, or {preset!r} with "
             "pretrained=False for random weights."
         )
-    harnet = _definition()
-    backbone = harnet.Harnet(preset, config["network"]["width"])
+    kind = getattr(_module(config["definition"]["file"]), config["definition"]["class"])
+    backbone = kind(preset, config["network"]["width"])
     if pretrained:
         _load(backbone, config)
-    network: nn.Module = harnet.DownstreamNetwork(backbone, class_num).to(device)
+    network: nn.Module = _module("downstream.py").DownstreamNetwork(backbone, class_num).to(device)
     return network
 
 
@@ -71,10 +76,10 @@ def _load(backbone: nn.Module, config: dict[str, Any]) -> None:
     backbone.load_state_dict(weights, strict=True)
 
 
-def _definition() -> ModuleType:
-    """The module harnet.py beside this file, under a name of its own content: two exports never mix."""
-    path = HERE / "harnet.py"
-    name = f"harnet_{sha256(path.read_bytes()).hexdigest()[:12]}"
+def _module(file: str) -> ModuleType:
+    """A module beside this file, under a name of its own content: two exports never mix."""
+    path = HERE / file
+    name = f"{path.stem}_{sha256(path.read_bytes()).hexdigest()[:12]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:

@@ -1,28 +1,56 @@
-"""Which networks there are, by settings."""
+"""Encoders: which networks there are, by settings. A network is one file and a line here; the trainer knows none.
+
+The file imports torch and nothing else, since it goes into exports as it stands. Its class is made of a preset's name
+and a width, and is what `Encoder` says.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, cast
 
-from train.networks.harnet import PRESETS, DownstreamNetwork, Harnet
+from torch import nn
 
-__all__ = ["PRESETS", "DownstreamNetwork", "Harnet", "NetworkSettings", "make_network"]
+from train.networks import harnet, transformer
+from train.networks.batch_norm import synchronise
+from train.networks.encoder import Encoder
+
+__all__ = ["NETWORKS", "Encoder", "Network", "NetworkSettings", "make_network"]
+
+
+class Network(NamedTuple):
+    """A preset: the class of which it is made, and the ticks of its windows."""
+
+    kind: Callable[[str, float], nn.Module]
+    ticks: int
+
+
+NETWORKS = {
+    **{name: Network(harnet.Harnet, preset.ticks) for name, preset in harnet.PRESETS.items()},
+    **{name: Network(transformer.Transformer, preset.ticks) for name, preset in transformer.PRESETS.items()},
+}
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """A preset (harnet5, harnet10, harnet30) and the factor of its channels (1.0 as published)."""
+    """A preset and the factor of its channels (1.0 as published)."""
 
     preset: str = "harnet10"
     width: float = 1.0
+    sync_batch_norm: bool = False
+    """BatchNorm over the windows of all processes, and not of each by itself."""
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ValueError(f"unknown network {self.preset!r}: expected one of {', '.join(PRESETS)}")
+        if self.preset not in NETWORKS:
+            raise ValueError(f"unknown network {self.preset!r}: expected one of {', '.join(NETWORKS)}")
         if not 0 < self.width <= 4:
             raise ValueError(f"the width of a network is above 0 and at most 4, not {self.width}")
 
 
-def make_network(settings: NetworkSettings) -> Harnet:
+def make_network(settings: NetworkSettings) -> Encoder:
     """The feature extractor that the settings name, freshly initialised from torch's generator."""
-    return Harnet(settings.preset, settings.width)
+    network = NETWORKS[settings.preset].kind(settings.preset, settings.width)
+    if settings.sync_batch_norm:
+        synchronise(network)
+    return cast(Encoder, network)

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 AXES = 3
 KERNEL = 5
-HIDDEN = 512
 
 
 class Stage(NamedTuple):
@@ -147,28 +146,3 @@ class Harnet(nn.Module):
         for stage in self.children():
             x_BCT = stage(x_BCT)
         return x_BCT
-
-
-class Classifier(nn.Module):
-    """The downstream head: features to 512, ReLU, to one logit a class."""
-
-    def __init__(self, features: int, classes: int) -> None:
-        super().__init__()
-        self.linear1 = nn.Linear(features, HIDDEN)
-        self.linear2 = nn.Linear(HIDDEN, classes)
-        initialise(self)
-
-    def forward(self, features_BF: Tensor) -> Tensor:
-        return self.linear2(F.relu(self.linear1(features_BF)))
-
-
-class DownstreamNetwork(nn.Module):
-    """The feature extractor under a classifier: (batch, 3, ticks) to logits (batch, classes)."""
-
-    def __init__(self, feature_extractor: Harnet, classes: int) -> None:
-        super().__init__()
-        self.feature_extractor = feature_extractor
-        self.classifier = Classifier(feature_extractor.features, classes)
-
-    def forward(self, x_BCT: Tensor) -> Tensor:
-        return self.classifier(self.feature_extractor(x_BCT).flatten(1))

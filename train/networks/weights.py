@@ -1,4 +1,4 @@
-"""Harnet weights by name, ours and those of OxWearables' format, always counted.
+"""Weights by name, ours and those of OxWearables' harnet format, always counted.
 
 The public loader drops names that it does not know without a word, so a wrong file gives random
 weights that look trained. Here every name and shape is accounted for, or the file is refused.
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
-from train.networks import PRESETS, NetworkSettings, make_network
-from train.networks.harnet import Harnet
+from train.networks import Encoder, NetworkSettings, make_network
+from train.networks.harnet import PRESETS
 
 BACKBONE = "feature_extractor."
 DISTRIBUTED = "module."
@@ -30,7 +30,7 @@ def without_distributed_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def backbone_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The feature extractor's entries, under the names that `Harnet.load_state_dict` takes."""
+    """The feature extractor's entries, under the names that the network itself has."""
     return {
         name.removeprefix(BACKBONE): tensor
         for name, tensor in without_distributed_prefix(state).items()
@@ -70,7 +70,7 @@ def _differences(settings: NetworkSettings, backbone: Mapping[str, Tensor]) -> l
     ]
 
 
-def load_backbone(settings: NetworkSettings, backbone: Mapping[str, Tensor], where: str) -> Harnet:
+def load_backbone(settings: NetworkSettings, backbone: Mapping[str, Tensor], where: str) -> Encoder:
     """The network with these weights, in evaluation mode; raises UserError unless all and only its entries are there.
 
     The down-sampling kernels are fixed by the network: entries that differ from them are refused.
@@ -98,7 +98,7 @@ def _close(found: Tensor, expected: Tensor) -> bool:
     return found.shape == expected.shape and torch.allclose(found.float(), expected, atol=1e-6)
 
 
-def load_harnet_weights(path: Path) -> Harnet:
+def load_harnet_weights(path: Path) -> Encoder:
     """The feature extractor in a file of harnet weights (.pt as the public code saves them, or .safetensors).
 
     Heads and classifiers beside it are passed over, the 131 entries of the feature extractor are
@@ -130,7 +130,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def load_model(path: Path) -> Harnet:
+def load_model(path: Path) -> Encoder:
     """The frozen feature extractor of an exported folder, or of a file of harnet weights; raises UserError."""
     if not path.is_dir():
         return load_harnet_weights(path)

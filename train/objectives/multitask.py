@@ -13,10 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from train.objectives.objective import Figures, Objective
 from train.random import Purpose, WindowRandom
 from train.transforms import Transform
 from train.transforms.axes import permute_axes
 from train.transforms.jitter import jitter
+from train.transforms.parts import in_parts
 from train.transforms.permutation import permute
 from train.transforms.reversal import reverse
 from train.transforms.rotation import rotate
@@ -39,10 +41,6 @@ TASKS = (
     Task("permutation", "permute_h", Purpose.PERMUTATION, permute),
     Task("warp", "time_w_h", Purpose.WARP, warp),
 )
-
-
-PART = 512
-"""Windows that a CPU transforms at a time: larger pieces of memory would be asked of the system anew for each pass."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Head(nn.Module):
         return logits
 
 
-class Multitask:
+class Multitask(Objective):
     """The objective; targets are int64 (batch, active tasks), 1 where the task's transform was applied."""
 
     def __init__(self, settings: MultitaskSettings) -> None:
@@ -100,9 +98,9 @@ class Multitask:
 
     def views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
         """One view a window, (batch, 3, ticks) in g, and the targets."""
-        if x_BCT.device.type == "cpu" and len(x_BCT) > PART and not torch.compiler.is_compiling():
-            parts = [self.views(*part) for part in zip(x_BCT.split(PART), random.split(PART), strict=True)]
-            return torch.cat([views for views, _ in parts]), torch.cat([labels for _, labels in parts])
+        return in_parts(self._views, x_BCT, random)
+
+    def _views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
         labels = random.coins([task.purpose for task in self.tasks])
         for task, applied in zip(self.tasks, labels.unbind(1), strict=True):
             x_BCT = task.transform(x_BCT, random, applied)
@@ -114,12 +112,13 @@ class Multitask:
             x_BCT = jitter(x_BCT, random, self.settings.jitter_g)
         return x_BCT, labels.long()
 
-    def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted mean of the active tasks' cross entropies, each in float32; figures as `Objective` says."""
+    def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Figures]:
+        """The weighted mean of the active tasks' cross entropies, in float32 at least; figures as `Objective` says."""
         count = torch.tensor(len(targets), dtype=torch.float64, device=targets.device)
         losses, figures = [], {}
         for task, target in zip(self.tasks, targets.unbind(1), strict=True):
-            logits = outputs[task.head].float()
+            logits = outputs[task.head]
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             losses.append(nn.functional.cross_entropy(logits, target))
             figures[f"{task.name}/loss_sum"] = losses[-1].detach().double() * count
             figures[f"{task.name}/correct"] = (logits.argmax(1) == target).sum().double()

@@ -1,4 +1,4 @@
-"""Training as curves: each task's validation accuracy beside its controls, and how the run went."""
+"""Training as curves: each task's validation accuracy (or the loss) beside its controls, and how the run went."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pipeline.pictures import (
     thousands,
 )
 from train.report.history import History
-from train.report.numbers import GUESSING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,19 +30,26 @@ TRAINED_ON_NOISE = ("a network trained on noise, noise only", THIRD_CONTROL, "--
 
 
 def draw_curves(run: History, control: History | None) -> Figure:
-    """A panel a task over a row of loss, learning rate, speed and waiting, all over windows seen."""
+    """A panel a task over a row of loss, learning rate, speed, waiting and the probe, all over windows seen.
+
+    An objective without an accuracy has one panel, of its loss.
+    """
     with style():
         figure = new_figure(7.6)
         parts: Any = figure.subfigures(2, 1, height_ratios=(4.6, 3.0))
         above, below = parts
-        panels = above.subplots(1, len(run.tasks), sharey=True, squeeze=False)[0]
-        for axes, task in zip(panels, run.tasks, strict=True):
+        panels = above.subplots(1, max(1, len(run.tasks)), sharey=True, squeeze=False)[0]
+        for axes, task in zip(panels, run.tasks, strict=False):
             _draw_task(axes, task, run, control)
-        panels[0].set_ylabel("accuracy at validation")
+        if not run.tasks:
+            _draw_losses(panels[0], run, control)
+        panels[0].set_ylabel("accuracy at validation" if run.tasks else "loss at validation")
         handles, labels = panels[0].get_legend_handles_labels()
         above.legend(handles, labels, loc="outside upper left", ncols=2)
-        loss, rate, speed, wait = below.subplots(1, 4)
+        loss, rate, speed, wait, *probe = below.subplots(1, 4 + bool(run.probe))
         _draw_loss(loss, run)
+        for axes in probe:
+            _draw_probe(axes, run)
         _draw_line(rate, run, "rate", "learning rate")
         _draw_line(speed, run, "windows_per_s", "windows a second")
         _draw_line(wait, run, "data_wait", "share of time\nwaiting for data")
@@ -56,8 +62,20 @@ def _draw_task(axes: Axes, task: str, run: History, control: History | None) -> 
         _draw_course(axes, run, windows, task, *look)
     if control is not None:
         _draw_course(axes, control, "noise", task, *TRAINED_ON_NOISE)
-    axes.axhline(GUESSING, color=INK, linewidth=0.9, linestyle=":", label="guessing")
+    axes.axhline(run.guessing(task), color=INK, linewidth=0.9, linestyle=":", label="guessing")
     axes.set_title(task)
+    axes.set_xlabel("windows seen")
+    thousands(axes)
+
+
+def _draw_losses(axes: Axes, run: History, control: History | None) -> None:
+    courses = [(run, windows, look) for windows, look in COURSES.items()]
+    for history, windows, (label, colour, line) in [
+        *courses,
+        *([(control, "noise", TRAINED_ON_NOISE)] if control else []),
+    ]:
+        axes.plot(*history.losses(windows), color=colour, linestyle=line, marker="o", markersize=3, label=label)
+    axes.set_title("loss")
     axes.set_xlabel("windows seen")
     thousands(axes)
 
@@ -73,17 +91,24 @@ def _draw_loss(axes: Axes, run: History) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.plot([line["seen"] for line in run.train], [line["loss"] for line in run.train], color=CONTROL, linewidth=1)
-    axes.plot(
-        [line["seen"] for line in run.validation],
-        [line["real"]["loss"] for line in run.validation],
-        color=OURS, marker="o", markersize=3,
-    )  # fmt: skip
-    axes.axhline(math.log(2), color=INK, linewidth=0.9, linestyle=":")
+    axes.plot(*run.losses("real"), color=OURS, marker="o", markersize=3)
+    if run.tasks:
+        guessed = [-math.log(run.guessing(task)) for task in run.tasks]
+        axes.axhline(sum(guessed) / len(guessed), color=INK, linewidth=0.9, linestyle=":")
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title("loss (line: training,\ndots: validation)", fontsize=9)
+    axes.set_xlabel("windows seen")
+    thousands(axes)
+
+
+def _draw_probe(axes: Axes, run: History) -> None:
+    """The linear probe; its first point is the network with random weights."""
+    axes.plot([line["seen"] for line in run.probe], [line["macro_f1"] for line in run.probe], color=OURS, marker="o",
+              markersize=3)  # fmt: skip
+    axes.set_title("linear probe,\nmacro F1", fontsize=9)
     axes.set_xlabel("windows seen")
     thousands(axes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from train.log import read_lines
 
 Line = dict[str, Any]
+COIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class History:
     start: Line
     train: list[Line]
     validation: list[Line]
+    probe: list[Line] = field(default_factory=list)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -47,12 +49,21 @@ class History:
         """The last validation's accuracy and its 99% interval, on real, noise or phase windows."""
         return dict(self.validation[-1][windows][task])
 
+    def guessing(self, task: str) -> float:
+        """The accuracy of a guess: what the objective says of its validation windows, or that of a fair coin."""
+        return float(self.validation[-1]["real"][task].get("guessing", COIN))
+
     def course(self, windows: str, task: str) -> tuple[list[int], list[float], list[float], list[float]]:
         """Windows seen, accuracy and the ends of its 99% interval, a validation each."""
         lines = [line for line in self.validation if task in line.get(windows, {})]
         scores = [line[windows][task] for line in lines]
         accuracy, low, high = ([score[name] for score in scores] for name in ("accuracy", "low", "high"))
         return [line["seen"] for line in lines], accuracy, low, high
+
+    def losses(self, windows: str) -> tuple[list[int], list[float]]:
+        """Windows seen and loss, a validation each."""
+        lines = [line for line in self.validation if windows in line]
+        return [line["seen"] for line in lines], [line[windows]["loss"] for line in lines]
 
     def typical(self, name: str) -> float | None:
         """The median over lines of training; None where there is none."""
@@ -75,7 +86,7 @@ def read_history(folder: Path) -> History:
             f"{folder}: expected the log of a training run (log.jsonl), found none that can be read. Give the folder "
             "that training named as `logs`."
         ) from None
-    by_kind: dict[str, list[Line]] = {"start": [], "train": [], "validation": []}
+    by_kind: dict[str, list[Line]] = {"start": [], "train": [], "validation": [], "probe": []}
     for line in lines:
         if isinstance(line, dict):
             by_kind.setdefault(str(line.get("kind")), []).append(line)
@@ -85,7 +96,7 @@ def read_history(folder: Path) -> History:
             f"{json.dumps({kind: len(found) for kind, found in by_kind.items()})}. Let the run get to its first "
             "validation, then try again."
         )
-    return History(by_kind["start"][0], by_kind["train"], by_kind["validation"])
+    return History(by_kind["start"][0], by_kind["train"], by_kind["validation"], by_kind["probe"])
 
 
 def trained_on_noise(folder: Path, like: History) -> History:

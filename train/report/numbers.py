@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from train.report.history import History
+from train.report.history import COIN, History
 
 KIND = "persondays-training"
 VERSION = 1
-GUESSING = 0.5
-"""Every pretext task asks yes or no, with a fair coin deciding the truth."""
 
 
 def final_numbers(run: History, control: History | None, draws: dict[str, Any] | None) -> dict[str, Any]:
@@ -37,7 +35,7 @@ def final_numbers(run: History, control: History | None, draws: dict[str, Any] |
         "windows_per_s": run.typical("windows_per_s"),
         "data_wait": run.typical("data_wait"),
         "training_seconds": run.training_seconds,
-        "guessing": GUESSING,
+        "guessing": COIN,
         "tasks": {task: _task(task, run, control) for task in run.tasks},
         "control": control and {
             "windows_asked": control.settings["run"]["windows"],
@@ -45,13 +43,15 @@ def final_numbers(run: History, control: History | None, draws: dict[str, Any] |
             "training_seconds": control.training_seconds,
             "validation_windows": control.validation[-1]["noise"]["windows"],
         },
+        "probe": run.probe[-1] if run.probe else None,
         "draws": draws,
     }  # fmt: skip
 
 
 def _task(task: str, run: History, control: History | None) -> dict[str, Any]:
-    """Accuracy with its 99% interval on each kind of windows, real ones first."""
+    """What a guess gives, and the accuracy with its 99% interval on each kind of windows, real ones first."""
     return {
+        "guessing": run.guessing(task),
         **{windows: run.score(windows, task) for windows in ("real", "phase", "noise")},
         "trained_on_noise": control and control.score("noise", task),
     }

@@ -4,6 +4,7 @@ Each file is one transform of float32 windows in g (batch, 3 axes, ticks). One t
 f(x_BCT, random, applied_B) -> Tensor: where a window is not to be transformed, its parameters are those that change
 nothing, and it comes out as it was, to the bit. So a transform has no branch on data, makes a fixed number of draws,
 passes over the windows no more often than it must, and a window's result does not depend on its neighbours.
+One that is to be ignored is f(x_BCT, random, strength).
 
 Sums of float32 over axes are written out instead of using matmul: autocast and TF32 would round the windows to
 8 or 11 bits. Matmuls of float64 are left alone by both.

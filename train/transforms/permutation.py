@@ -1,9 +1,9 @@
-"""Permutation: a window cut into four segments that are put together in another order.
+"""Permutation: a window cut into segments (four, if not said otherwise) that are put together in another order.
 
 After Um et al. 2017, doi:10.1145/3136755.3136817.
-The cuts keep every segment longer than 10 ticks without rejection: three uniform numbers, sorted, share out the
-ticks that are left when each segment has its 11. The order is one of the 23 that are not the identity, so a window
-labelled as permuted always is.
+The cuts keep every segment longer than 10 ticks without rejection: uniform numbers, one fewer than segments, sorted,
+share out the ticks that are left when each segment has its 11. The order is one of those that are not the identity
+(23 of four segments), so a window labelled as permuted always is.
 """
 
 from __future__ import annotations
@@ -16,22 +16,29 @@ from torch import Tensor
 from train.random import Purpose, WindowRandom
 
 SEGMENTS = 4
+MOST_SEGMENTS = 6
 SHORTEST = 11
-ORDERS = tuple(permutations(range(SEGMENTS)))[1:]
+ORDERS = {segments: tuple(permutations(range(segments)))[1:] for segments in range(2, MOST_SEGMENTS + 1)}
+"""Every order of so many segments but their own."""
 
 
-def cuts(uniform_B3: Tensor, ticks: int) -> Tensor:
-    """int64 (batch, 5): the segments' bounds from 0 to `ticks`, each at least 11 after the one before."""
-    spare = ticks - SEGMENTS * SHORTEST
-    shared_out = (uniform_B3.sort(-1).values * (spare + 1)).long()
-    inner = shared_out + SHORTEST * torch.arange(1, SEGMENTS, device=uniform_B3.device)
+def cuts(uniform_BS: Tensor, ticks: int) -> Tensor:
+    """int64 (batch, segments + 1): bounds from 0 to `ticks`, each at least 11 after the one before.
+
+    Takes a number fewer than there are segments.
+    """
+    segments = uniform_BS.shape[1] + 1
+    spare = ticks - segments * SHORTEST
+    shared_out = (uniform_BS.sort(-1).values * (spare + 1)).long()
+    inner = shared_out + SHORTEST * torch.arange(1, segments, device=uniform_BS.device)
     ends = inner.new_full((len(inner), 1), ticks)
     return torch.cat((torch.zeros_like(ends), inner, ends), 1)
 
 
-def order(uniform_B: Tensor) -> Tensor:
-    """int64 (batch, 4): which segment stands first, second, third and fourth; never 0 1 2 3."""
-    return torch.tensor(ORDERS, device=uniform_B.device)[(uniform_B * len(ORDERS)).long()]
+def order(uniform_B: Tensor, segments: int = SEGMENTS) -> Tensor:
+    """int64 (batch, segments): which segment stands first, second, ...; never 0 1 2 ..."""
+    known = ORDERS[segments]
+    return torch.tensor(known, device=uniform_B.device)[(uniform_B * len(known)).long()]
 
 
 def source_ticks(cuts_BS: Tensor, order_BS: Tensor, ticks: int) -> Tensor:
@@ -48,14 +55,15 @@ def source_ticks(cuts_BS: Tensor, order_BS: Tensor, ticks: int) -> Tensor:
     return steps.cumsum(1)
 
 
-def permute(x_BCT: Tensor, random: WindowRandom, applied_B: Tensor) -> Tensor:
-    """The windows, where `applied_B` with their segments in another order, the same for the three axes.
+def permute(x_BCT: Tensor, random: WindowRandom, applied_B: Tensor | None, segments: int = SEGMENTS) -> Tensor:
+    """The windows, where `applied_B` (None: everywhere) with their segments in another order, alike in all axes.
 
-    Needs at least 44 ticks.
+    Needs at least 11 ticks a segment.
     """
     ticks = x_BCT.shape[-1]
-    uniform = random.uniform(Purpose.PERMUTATION, SEGMENTS)
-    as_it_was = torch.arange(SEGMENTS, device=x_BCT.device)
-    order_BS = torch.where(applied_B[:, None], order(uniform[:, -1]), as_it_was)
+    uniform = random.uniform(Purpose.PERMUTATION, segments)
+    order_BS = order(uniform[:, -1], segments)
+    if applied_B is not None:
+        order_BS = torch.where(applied_B[:, None], order_BS, torch.arange(segments, device=x_BCT.device))
     source = source_ticks(cuts(uniform[:, :-1], ticks), order_BS, ticks)
     return x_BCT.gather(2, source[:, None].expand_as(x_BCT))

@@ -11,6 +11,14 @@ from torch import Tensor
 from train.random import Purpose, WindowRandom
 
 
+def towards_none(quaternion_B4: Tensor, share: float) -> Tensor:
+    """The same axes, each turned by `share` of its angle (of the two ways round, the one of at most 180 degrees)."""
+    quaternion_B4 = torch.where(quaternion_B4[:, 3:] < 0, -quaternion_B4, quaternion_B4)
+    sine = quaternion_B4[:, :3].norm(dim=1, keepdim=True)
+    half = share * torch.atan2(sine, quaternion_B4[:, 3:])
+    return torch.cat((quaternion_B4[:, :3] / sine.clamp(min=1e-20) * half.sin(), half.cos()), 1)
+
+
 def quaternions(random: WindowRandom) -> Tensor:
     """float32 (batch, 4): x, y, z, w of unit length, uniform on the sphere in four dimensions."""
     uniform = random.uniform(Purpose.ROTATION, 3)
@@ -31,9 +39,9 @@ def matrices(quaternion_B4: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, -1) for row in rows], 1)
 
 
-def rotate(x_BCT: Tensor, random: WindowRandom) -> Tensor:
-    """The windows, each turned by its own rotation."""
-    turn = matrices(quaternions(random))
+def rotate(x_BCT: Tensor, random: WindowRandom, share: float = 1.0) -> Tensor:
+    """The windows, each turned by its own rotation, or by `share` of its angle."""
+    turn = matrices(quaternions(random) if share == 1 else towards_none(quaternions(random), share))
     turned = turn[:, :, 0, None] * x_BCT[:, 0, None]
     for axis in (1, 2):
         turned.addcmul_(turn[:, :, axis, None], x_BCT[:, axis, None])

@@ -1,4 +1,4 @@
-"""Scaling: a factor for each axis, never near 1, so that every labelled window has changed.
+"""Scaling: a factor for each axis. One that is to be recognised is never near 1; one that is to be ignored may be.
 
 After Um et al. 2017, doi:10.1145/3136755.3136817.
 """
@@ -23,3 +23,8 @@ def factors(random: WindowRandom) -> Tensor:
 def scale(x_BCT: Tensor, random: WindowRandom, applied_B: Tensor) -> Tensor:
     """The windows, every axis times its own factor where `applied_B`."""
     return x_BCT * factors(random).masked_fill(~applied_B[:, None], 1)[:, :, None]
+
+
+def rescale(x_BCT: Tensor, random: WindowRandom, spread: float) -> Tensor:
+    """The windows, every axis times its own factor, uniform on (1 - spread, 1 + spread)."""
+    return x_BCT * (1 + spread * (2 * random.uniform(Purpose.RESCALING, 3) - 1))[:, :, None]

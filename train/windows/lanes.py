@@ -48,7 +48,7 @@ def per_step(batch: int, lanes: int, world_size: int) -> int:
     if lanes % world_size:
         valid = [count for count in range(1, lanes + 1) if lanes % count == 0]
         raise UserError(
-            f"{world_size} processes cannot share {lanes} lanes evenly: run {_nearest(world_size, valid)} processes."
+            f"{world_size} processes cannot share {lanes} lanes evenly: run {nearest(world_size, valid)} processes."
         )
     if batch < 1 or batch % lanes:
         below = batch // lanes * lanes
@@ -57,7 +57,8 @@ def per_step(batch: int, lanes: int, world_size: int) -> int:
     return batch // lanes
 
 
-def _nearest(value: int, valid: list[int]) -> str:
+def nearest(value: int, valid: list[int]) -> str:
+    """The valid numbers next to a value, in words."""
     below = max((count for count in valid if count < value), default=None)
     above = min((count for count in valid if count > value), default=None)
     return " or ".join(str(count) for count in (below, above) if count is not None)

@@ -12,17 +12,19 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.day_reader import BadDay
+from pipeline.errors import BadDay
 from pipeline.grid import AXES, TICKS_PER_SECOND
 from train.windows.lanes import Lane, Pool
 from train.windows.pool import Days, Part, Windows, distinct_seconds, draw_pool
-from train.windows.withdrawn import Substitutes
+
+if TYPE_CHECKING:
+    from train.windows.withdrawn import Substitutes
 
 PIECE = 64
 """Windows to take from a lane at a time, at the least: to go to every lane costs more than what a few windows weigh."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pipeline.day_reader import BadDay
+from pipeline.errors import BadDay
 from train.windows.members import Members
 from train.windows.pool import Days, Part, Windows, draw_pool
 

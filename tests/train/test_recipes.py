@@ -1,0 +1,57 @@
+"""Every recipe that comes with the project loads, says what the law says, and trains."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tests.train.days import write_store
+from train import checkpoint as ck
+from train.recipe import RECIPES, load_recipe
+from train.schedule import peak_rate
+from train.trainer import train
+
+NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
+SMALL = (
+    *("network.width=0.125", "data.lanes=2", "data.min_wear_hours=0", "data.threads=1", "data.windows_per_day=4000"),
+    *("run.threads=1", "run.batch=8", "run.windows=16", "run.validate_every=16", "run.save_every=16"),
+    *("run.compile=false", "run.patience=16"),
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_store(str(tmp_path_factory.mktemp("made") / "store"), people=4, days=1).folder.url
+
+
+def test_they_are_the_known_ones() -> None:
+    assert NAMES == ["demo", "harnet10", "harnet30", "harnet5", "modern", "simclr", "transformer"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_steps_are_taken(store: str, tmp_path: Path, name: str) -> None:
+    assert train(load_recipe(name, SMALL), store, str(tmp_path), "auto", None) == 0
+    found = ck.open_checkpoint(str(tmp_path))
+    assert found.step == 2
+    assert math.isfinite(found.state[ck.SCORE])
+
+
+@pytest.mark.parametrize(("name", "per_day"), [("harnet5", 3000), ("harnet10", 1500), ("harnet30", 500)])
+def test_the_published_recipes_follow_the_paper(name: str, per_day: int) -> None:
+    recipe = load_recipe(name)
+    epoch = 100_000 * per_day
+    assert (recipe.data.one_day_per_participant, recipe.data.min_wear_hours) == (True, 16)
+    assert recipe.data.quota == per_day
+    assert (recipe.optimizer.name, recipe.optimizer.amsgrad, recipe.run.batch) == ("adam", True, 6144)
+    assert peak_rate(recipe.optimizer, recipe.run.batch) == pytest.approx(12e-4)
+    assert recipe.optimizer.warmup_windows == recipe.run.patience == 5 * epoch
+    assert recipe.run.windows == 30 * epoch
+    assert recipe.run.precision == "float32"
+
+
+def test_the_modern_recipe_caps_its_rate() -> None:
+    recipe = load_recipe("modern")
+    assert peak_rate(recipe.optimizer, recipe.run.batch) == 1e-3
+    assert (recipe.run.precision, recipe.run.compile, recipe.optimizer.schedule) == ("bfloat16", True, "cosine")
