@@ -34,8 +34,10 @@ def train(
     store: str = typer.Option(..., help="The window store that ingest wrote; any fsspec URL."),
     checkpoints: str = typer.Option(..., help="Where checkpoints go, and come from; any fsspec URL."),
     resume: Resume = typer.Option(Resume.auto, help="auto: go on from the newest complete checkpoint, if any."),
-    logs: Path | None = typer.Option(
-        None, help="Folder of log.jsonl and TensorBoard's files. Default: `logs` in a local folder of checkpoints."
+    logs: Path | None = typer.Option(  # torchrun would take --logs for one of its own
+        None,
+        "--log-folder",
+        help="Folder of log.jsonl and TensorBoard's files. Default: `logs` in a local folder of checkpoints.",
     ),
     engine: EngineName | None = typer.Option(
         None, help="ddp (default) or deepspeed: the same as --set engine.name=..."

@@ -46,7 +46,7 @@ class Log:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise UserError(f"--logs {folder}: expected a folder, found a file. Name another.") from None
+            raise UserError(f"--log-folder {folder}: expected a folder, found a file. Name another.") from None
         self.path = folder / "log.jsonl"
         kept = []
         if self.path.exists():

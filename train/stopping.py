@@ -3,7 +3,7 @@
 | signal | meaning | status |
 | --- | --- | --- |
 | SIGINT | Ctrl-C | 130 |
-| SIGTERM | this process, or its machine, goes | 143: a torchrun that was not told to go starts it again |
+| SIGTERM | this process, its machine or torchrun goes | 143: a torchrun that was not told to go starts it again |
 | SIGUSR1 | the whole run goes, for now | 138; 0 under torchrun, which would start it again |
 | | stood still (`run.timeout_s`) | 124: said where; nothing was saved since the last checkpoint |
 
@@ -12,6 +12,7 @@ Whichever process is told, all save at the same step and leave alike.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import signal
@@ -20,6 +21,7 @@ import threading
 from types import FrameType
 
 STOOD_STILL = 124
+PR_SET_PDEATHSIG = 1
 LOOKS = 20
 """A watchdog's looks within its time."""
 
@@ -27,6 +29,12 @@ LOOKS = 20
 def exit_status(number: int, by_torchrun: bool) -> int:
     """The status of a process that saved because of a signal; 0 for none."""
     return 0 if number == 0 or (by_torchrun and number == signal.SIGUSR1) else 128 + number
+
+
+def go_with_parent() -> None:
+    """Have SIGTERM sent to this process when the one that started it dies, a SIGKILLed torchrun; on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class StopSignal:

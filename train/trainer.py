@@ -29,7 +29,7 @@ from train.resume import Start, choose_start
 from train.run import DIGEST, Run, prepare
 from train.saver import Saver, try_out
 from train.step import take_step
-from train.stopping import StopSignal, Watchdog, exit_status
+from train.stopping import StopSignal, Watchdog, exit_status, go_with_parent
 from train.telling import told_broken, told_end, told_progress, training_line
 from train.trackers import Tracked, make_tracker
 from train.validate import CONTROLS, validate
@@ -68,6 +68,8 @@ def train(
             store = look(lambda: Store.open(store_url))
         run = prepare(recipe, store, start.checkpoint, processes)
         who = f"process {processes.rank} of {processes.world_size}"
+        if processes.by_torchrun:
+            go_with_parent()
         with run.stream, StopSignal() as stop, Watchdog(recipe.run.timeout_s, who) as watchdog:
             with processes.together():
                 trainer = Trainer(run, folder, start, logs or _logs_beside(folder, recipe), track)

@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,28 @@ def test_one_process_is_told_to_leave_and_all_of_them_do(store: str, tmp_path: P
     assert torchrun.returncode == 0, told
     assert told.count("stopped by signal 15") == told.count("stopped by signal 10") == 1
     assert "going on after" in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
+def test_a_torchrun_that_is_killed_takes_its_processes_with_it(store: str, tmp_path: Path) -> None:
+    with under_way(store, tmp_path, 2, run__windows=160_000, run__validate_every=160_000) as torchrun:
+        wait_for(tmp_path, 1)
+        ranks = ranks_of(torchrun)
+        torchrun.kill()
+        _, told = torchrun.communicate(timeout=100)  # the ranks hold the other end, too
+    assert "stopped by signal 15; run the same command again to go on" in told
+    for _ in range(100):
+        if not any(_runs(rank) for rank in ranks):
+            return
+        time.sleep(0.2)
+    pytest.fail("they are still there")
+
+
+def _runs(process: int) -> bool:
+    """Whether it is there; one that ended and that nobody has asked for is not."""
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False
 
 
 def test_a_loss_that_is_not_finite_names_step_and_slots(store: str, tmp_path: Path) -> None:
