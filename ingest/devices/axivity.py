@@ -26,7 +26,13 @@ PAYLOAD_BYTES = 480
 SLOWEST = 0.95
 """No device runs slower than this times its nominal rate; bounds the span when the end is unreadable."""
 
+_BEGINNING = cwa.HEADER_MAGIC + cwa.HEADER_LENGTH.to_bytes(2, "little")
 _PLACE = re.compile(r"(left |right |)(wrist|waist|hip|ankle|thigh|upper[- ]arm|chest|sacrum|neck|head)")
+
+
+def recognises(head: bytes) -> bool:
+    """Whether a file that begins so is a .cwa recording."""
+    return head.startswith(_BEGINNING)
 
 
 def probe(ends: Ends) -> Probe:

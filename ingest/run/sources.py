@@ -16,15 +16,13 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from ingest.devices import DEVICES, is_recording
+from ingest.devices import is_recording, kinds, suffixes
+from ingest.devices.wrapped import GZIP_SUFFIX, ZIP_SUFFIX
 from pipeline.errors import UserError
 from pipeline.identity import SHORT, Key
 from pipeline.patience import patiently
 from pipeline.settings import fingerprint
 from pipeline.storage import Folder, StorageAway, StorageError
-
-SUFFIXES = tuple(suffix + compression for suffix in DEVICES for compression in ("", ".gz"))
-"""How the names of recordings end."""
 
 MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
 """Where file systems say that a file has changed; the first that is there counts."""
@@ -63,12 +61,12 @@ class Source:
     @property
     def suffix(self) -> str:
         """The part of the name that tells the kind of file."""
-        return max((suffix for suffix in SUFFIXES if self.name.lower().endswith(suffix)), key=len)
+        return max((suffix for suffix in suffixes() if self.name.lower().endswith(suffix)), key=len)
 
     @property
     def is_compressed(self) -> bool:
         """Whether its end can only be reached by reading all of it."""
-        return self.suffix.endswith(".gz")
+        return self.suffix.endswith((GZIP_SUFFIX, ZIP_SUFFIX))
 
     @property
     def alias(self) -> str:
@@ -105,7 +103,7 @@ def list_sources(url: str, key: Key) -> tuple[Folder, list[Source]]:
     if not sources:
         others = "a file of another kind" if single else f"{len(names):,} files of other kinds" if names else "no file"
         raise UserError(
-            f"{url}: expected recordings (files that end in {', '.join(SUFFIXES)}), found {others}. Check --recordings."
+            f"{url}: expected recordings (files that end in {kinds()}), found {others}. Check --recordings."
         )
     return folder, sorted(sources, key=lambda source: source.id)
 

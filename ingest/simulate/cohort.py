@@ -1,6 +1,6 @@
 """A folder of recordings: made by several processes, whole file by whole file, and gone on with where it stopped.
 
-`simulation.json` is written first and says what the folder is being filled with; `truth.parquet` is
+`simulation.json` is written first and says what the folder is being filled with; `_truth.parquet` is
 written last and says that it is complete.
 """
 
@@ -25,7 +25,8 @@ from pipeline.errors import UserError
 from pipeline.progress import Progress
 
 ARGUMENTS = "simulation.json"
-TRUTH = "truth.parquet"
+TRUTH = "_truth.parquet"
+"""Begins with an underscore, so that ingest does not take it for a recording."""
 
 
 @dataclass(frozen=True)

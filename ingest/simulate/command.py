@@ -9,7 +9,7 @@ import typer
 
 
 def simulate(
-    out: Annotated[Path, typer.Argument(help="Folder for the recordings and truth.parquet.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the recordings and _truth.parquet.")],
     participants: Annotated[int, typer.Option(help="How many people.")] = 12,
     days: Annotated[float, typer.Option(help="Length of each recording in days of 24 hours.")] = 2.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,

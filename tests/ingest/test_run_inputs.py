@@ -137,7 +137,7 @@ def _wrong(folder: Path, tmp_path: Path, undisturbed: Path) -> dict[str, tuple[I
     nobody.write_text("name,participant\nnowhere.cwa,X\n")
     return {
         "missing folder": (made(recordings=str(tmp_path / "nowhere")), "no such file or folder"),
-        "empty folder": (made(recordings=str(empty)), r"\.cwa, \.cwa\.gz.*found 1 files? of other kinds"),
+        "empty folder": (made(recordings=str(empty)), r"\.cwa, .*found 1 files? of other kinds"),
         "no recording": (made(recordings=str(empty / "photo.jpg")), "found a file of another kind"),
         "another key": (made(key_file=other), "another key"),
         "other settings": (made(relative_dates=True), "relative_dates: store False, now True"),
