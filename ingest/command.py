@@ -30,6 +30,11 @@ def ingest(
     require_calibration: bool | None = typer.Option(
         None, "--require-calibration", help="Reject recordings that cannot be calibrated, instead of flagging them."
     ),
+    columns: str | None = typer.Option(
+        None, help="Of tables (csv, parquet): time=NAME,x=NAME,y=NAME,z=NAME, names or numbers from 1. Else found."
+    ),
+    unit: str | None = typer.Option(None, help="Of tables: g or m/s2. Else found by what gravity reads."),
+    rate: float | None = typer.Option(None, help="Of tables: rows a second, where they have no column of time."),
     codec: str | None = typer.Option(None, help="Compression of a new store: lz4 (default) or zstd."),
     max_days: int | None = typer.Option(None, help="Reject recordings that span more days (default 60)."),
     retry_rejected: bool | None = typer.Option(None, "--retry-rejected", help="Try rejected recordings once more."),
@@ -66,6 +71,7 @@ def ingest(
         "workers": workers,
         "ray_address": ray_address,
         "signal": {"resampling": resampling, "require_calibration": require_calibration},
+        "table": {"columns": columns, "unit": unit, "rate_hz": rate},
     }
     table = merge(read_toml(config) if config else {}, flags)
     for name in ("recordings", "store"):

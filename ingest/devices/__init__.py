@@ -19,15 +19,21 @@ from typing import Any, BinaryIO, Protocol
 from ingest.devices.ends import END_BYTES, Ends, count_ends, read_ends
 from ingest.devices.wrapped import GZIP_SUFFIX, ZIP_SUFFIX, Inside, is_wrapped, read_all, unwrap
 from ingest.recording import Probe, Recording
+from ingest.settings import TableSettings
 from pipeline.errors import UserError
 
+TABLE = "ingest.devices.table"
 DEVICES = {
     ".cwa": "ingest.devices.axivity",
+    ".csv": TABLE,
+    ".parquet": TABLE,
 }
-"""Suffix to the module that reads such files, in the order in which they are asked whether a file is theirs."""
+"""Suffix to the module that reads such files, in the order in which they are asked whether a file is theirs: tables,
+which hold anything, come last. They alone are no `Device`: they have to be told what they do not tell themselves."""
 
 GROUP = "persondays.devices"
 WRAPPINGS = (GZIP_SUFFIX, ZIP_SUFFIX)
+NOTHING_TOLD = TableSettings()
 MOST_LAYERS = 2
 """A .cwa.gz in a .zip, and no deeper."""
 
@@ -74,26 +80,33 @@ def is_recording(name: str) -> bool:
     return name.lower().endswith(suffixes()) and not name.rsplit("/", 1)[-1].startswith((".", "_"))
 
 
-def probe(file: BinaryIO, name: str, size: int) -> Probe:
+def probe(file: BinaryIO, name: str, size: int, told: TableSettings = NOTHING_TOLD) -> Probe:
     """Device, span and size of a recording, from its ends; `file` is seekable and has `size` bytes.
 
     What is wrapped is decompressed once in a stream. Raises UserError for what is no recording.
     """
     content, device = _content(file, name)
-    return device.probe(count_ends(content) if isinstance(content, Inside) else read_ends(file, size))
+    ends = count_ends(content) if isinstance(content, Inside) else read_ends(file, size)
+    return device.probe(ends, *_told(device, told))
 
 
-def decode(data: Any, name: str) -> Recording:
+def decode(data: Any, name: str, told: TableSettings = NOTHING_TOLD) -> Recording:
     """The recording in the bytes of a whole file (bytes, memory map, any buffer); raises UserError."""
     head = bytes(memoryview(data)[:END_BYTES])
     device = _recognised(head)
     if device is None and is_wrapped(head):
         content, device = _content(io.BytesIO(data), name)
-        data = read_all(content)
-    return (device or _by_suffix(name)).decode(data)
+        data = content if _told(device, told) else read_all(content)
+    device = device or _by_suffix(name)
+    return device.decode(data, *_told(device, told))
 
 
-def _content(file: BinaryIO, name: str) -> tuple[Any, Device]:
+def _told(device: Any, told: TableSettings) -> tuple[TableSettings, ...]:
+    """What a module is given beside the file: tables what the user tells of them."""
+    return (told,) if device.__name__ == TABLE else ()
+
+
+def _content(file: BinaryIO, name: str) -> tuple[Any, Any]:
     """What a file holds below its wrappings (an Inside, or the file itself), and the module that reads it."""
     content: Any = file
     for _ in range(MOST_LAYERS + 1):
@@ -117,11 +130,11 @@ def _head(file: BinaryIO) -> bytes:
     return head
 
 
-def _recognised(head: bytes) -> Device | None:
+def _recognised(head: bytes) -> Any:
     return next((device for device in _modules() if device.recognises(head)), None)
 
 
-def _by_suffix(name: str) -> Device:
+def _by_suffix(name: str) -> Any:
     """The module that can say why a file that none of them recognises is no recording."""
     low = name.lower()
     if low.endswith(WRAPPINGS):
@@ -137,7 +150,7 @@ def _by_suffix(name: str) -> Device:
 
 
 @cache
-def _modules() -> tuple[Device, ...]:
+def _modules() -> tuple[Any, ...]:
     """All device modules, in the order in which they are asked."""
     return tuple({module: _module(suffix, module) for suffix, module in devices()}.values())
 

@@ -139,7 +139,7 @@ def _ingest_one(task: IngestTask, part: Part, folder: Folder, store: Store) -> I
 
 
 def _ingest(task: IngestTask, part: Part, folder: Folder, store: Store) -> Ingested:
-    recording = decode(read_source(folder, part.source), part.source.alias)
+    recording = decode(read_source(folder, part.source), part.source.alias, part.source.told)
     processed = process(recording, task.settings)
     rows: list[Row] = []
     first_day, looked = None, float("-inf")

@@ -49,7 +49,7 @@ def read_inputs(settings: IngestSettings) -> Inputs:
     """List the recordings and find whose they are; raises UserError for whatever is amiss."""
     key = load_key(settings.key_file)
     rule = rule_of(settings.participants, settings.id_regex)
-    folder, sources = list_sources(settings.recordings, key)
+    folder, sources = list_sources(settings.recordings, key, settings.table)
     if settings.name_map is not None:
         write_name_map(settings.name_map, sources, Folder(settings.store))
     if settings.again is not None:
