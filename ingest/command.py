@@ -30,6 +30,9 @@ def ingest(
     require_calibration: bool | None = typer.Option(
         None, "--require-calibration", help="Reject recordings that cannot be calibrated, instead of flagging them."
     ),
+    any_location: bool | None = typer.Option(
+        None, "--any-location", help="Take recordings that say they were worn elsewhere than on a wrist, too."
+    ),
     codec: str | None = typer.Option(None, help="Compression of a new store: lz4 (default) or zstd."),
     max_days: int | None = typer.Option(None, help="Reject recordings that span more days (default 60)."),
     retry_rejected: bool | None = typer.Option(None, "--retry-rejected", help="Try rejected recordings once more."),
@@ -65,7 +68,11 @@ def ingest(
         "again": again,
         "workers": workers,
         "ray_address": ray_address,
-        "signal": {"resampling": resampling, "require_calibration": require_calibration},
+        "signal": {
+            "resampling": resampling,
+            "require_calibration": require_calibration,
+            "any_location": any_location,
+        },
     }
     table = merge(read_toml(config) if config else {}, flags)
     for name in ("recordings", "store"):

@@ -30,6 +30,8 @@ class Recording:
     stamped_K: bool, False where the block has no readable stamp.
     celsius_K: float32, NaN where there is none.
     idle_spans_us: int64 (M, 2), spans in which the device says that it saw no movement and stored nothing.
+    firmware: version of the device's software, None where unknown.
+    extras: figures that only some devices can tell, by name with the unit in it; never a text that a person wrote.
     """
 
     device: str
@@ -50,6 +52,8 @@ class Recording:
     celsius_K: NDArray[np.float32]
     damaged_blocks: int
     idle_spans_us: NDArray[np.int64] = field(default_factory=_no_spans)
+    firmware: str | None = None
+    extras: dict[str, float | str] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:

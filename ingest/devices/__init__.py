@@ -13,7 +13,11 @@ from ingest.devices.ends import count_ends, decompress, read_ends
 from ingest.recording import Probe, Recording
 from pipeline.errors import UserError
 
-DEVICES = {".cwa": "ingest.devices.axivity"}
+DEVICES = {
+    ".bin": "ingest.devices.geneactiv",
+    ".cwa": "ingest.devices.axivity",
+    ".gt3x": "ingest.devices.actigraph",
+}
 """Suffix to the module that reads it."""
 
 _GZIP = ".gz"
