@@ -30,6 +30,9 @@ def ingest(
     require_calibration: bool | None = typer.Option(
         None, "--require-calibration", help="Reject recordings that cannot be calibrated, instead of flagging them."
     ),
+    any_location: bool | None = typer.Option(
+        None, "--any-location", help="Take recordings that say they were worn elsewhere than on a wrist, too."
+    ),
     columns: str | None = typer.Option(
         None, help="Of tables (csv, parquet): time=NAME,x=NAME,y=NAME,z=NAME, names or numbers from 1. Else found."
     ),
@@ -70,7 +73,11 @@ def ingest(
         "again": again,
         "workers": workers,
         "ray_address": ray_address,
-        "signal": {"resampling": resampling, "require_calibration": require_calibration},
+        "signal": {
+            "resampling": resampling,
+            "require_calibration": require_calibration,
+            "any_location": any_location,
+        },
         "table": {"columns": columns, "unit": unit, "rate_hz": rate},
     }
     table = merge(read_toml(config) if config else {}, flags)

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.recording import Recording
-from ingest.settings import SignalSettings
+from ingest.settings import WRIST, SignalSettings
 from ingest.signal.calibrate import Calibration, calibrate
 from ingest.signal.nonwear import nonwear
 from ingest.signal.quantise import quantise
 from ingest.signal.seconds import Seconds, summarise
+from ingest.signal.stamps import GAP_PERIODS
 from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
 from ingest.signal.stationary import WINDOW_SECONDS, windows
 from ingest.signal.timeline import Timeline
@@ -30,6 +31,9 @@ from pipeline.grid import AXES, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER
 from pipeline.person_day import PersonDay, motion
 from pipeline.resample import UNITY, Bank, Course, design, resample
 from pipeline.states import IDLE, MEASURED, worn
+
+RATE_LEEWAY = 0.01
+"""A device of 30 Hz whose oscillator is off by less is not upsampled."""
 
 Figures = dict[str, Any]
 
@@ -93,8 +97,13 @@ def process(recording: Recording, settings: SignalSettings, given: Calibration |
     """Everything that has to be known about a recording before its days are made.
 
     `given` are coefficients for this device from elsewhere, used where the recording does not give its own. Raises
-    UserError when the recording has no usable clock, or may not stay uncalibrated.
+    UserError when the recording has no usable clock, was worn elsewhere than asked for, or may not stay uncalibrated.
     """
+    if not settings.any_location and recording.location is not None and not recording.location.endswith(WRIST):
+        raise UserError(
+            f"worn on the {recording.location}: only wrists are taken, and recordings that do not tell. A store made "
+            "with --any-location takes all."
+        )
     timeline = fit(recording)
     course = timeline.course()
     bank = design(timeline.rate_hz, settings.resampling)
@@ -134,18 +143,19 @@ def recording_figures(
     state_S: NDArray[np.uint8],
 ) -> Figures:
     """Quality figures of a recording."""
-    gap_s = timeline.start_G[1:] - timeline.end_G[:-1] - 1 / timeline.rate_hz
+    gap_s = _gaps(recording, timeline)
     start, end = timeline.instant(timeline.start_G[0]), timeline.instant(timeline.end_G[-1])
     return {
         "device": recording.device,
         "serial": recording.serial,
+        "firmware": recording.firmware,
         "location": recording.location,
         "start": str(start),
         "end": str(end),
         "samples": recording.samples,
         "nominal_rate_hz": recording.nominal_rate_hz,
         "rate_hz": timeline.rate_hz,
-        "upsampled": timeline.rate_hz < SAMPLE_RATE_HZ,
+        "upsampled": timeline.rate_hz < SAMPLE_RATE_HZ * (1 - RATE_LEEWAY),
         "rate_drift_ppm": timeline.drift_ppm,
         "clock_residual_ms": timeline.residual_ms,
         "damaged_blocks": recording.damaged_blocks,
@@ -166,4 +176,18 @@ def recording_figures(
         "reference_celsius": calibration.reference_celsius,
         "measured_hours": float(((state_S & MEASURED) != 0).sum() / 3600),
         "wear_hours": float(worn(state_S).sum() / 3600),
+        **recording.extras,
     }
+
+
+def _gaps(recording: Recording, timeline: Timeline) -> NDArray[np.float64]:
+    """Seconds of the gaps between segments, those left out that idle sleep explains."""
+    begin_G, end_G = timeline.end_G[:-1] + 1 / timeline.rate_hz, timeline.start_G[1:]
+    gap_G = end_G - begin_G
+    if not recording.idle_spans_us.size:
+        return gap_G
+    idle_M2 = (recording.idle_spans_us - timeline.midnight.astype("datetime64[us]").astype(np.int64)) * 1e-6
+    slept_M2 = np.cumsum(np.diff(idle_M2, axis=1, prepend=idle_M2[:, :1])).reshape(-1, 2)
+    idle_G = np.diff([np.interp(time_G, idle_M2.ravel(), slept_M2.ravel()) for time_G in (begin_G, end_G)], axis=0)[0]
+    rest_G = gap_G - idle_G
+    return rest_G[(idle_G == 0) | (rest_G > GAP_PERIODS / timeline.rate_hz)]

@@ -32,7 +32,8 @@ class Recording:
     stamped_K: bool, False where the block has no readable stamp.
     celsius_K: float32, NaN where there is none.
     idle_spans_us: int64 (M, 2), spans in which the device says that it saw no movement and stored nothing.
-    firmware: of the device, as it says.
+    firmware: version of the device's software, None where unknown.
+    extras: figures that only some devices can tell, by name with the unit in it; never a text that a person wrote.
     origin: what its times count from: the `calendar`; the `boot` of the device, or the `start` of a recording whose
         samples were only counted: times of day then mean nothing, and dates look like 1970.
     """
@@ -56,6 +57,7 @@ class Recording:
     damaged_blocks: int
     idle_spans_us: NDArray[np.int64] = field(default_factory=_no_spans)
     firmware: str | None = None
+    extras: dict[str, float | str] = field(default_factory=dict)
     origin: Literal["calendar", "boot", "start"] = "calendar"
 
     @property

@@ -7,6 +7,9 @@ from typing import Literal
 
 from pipeline.grid import COUNTS_PER_G
 
+WRIST = "wrist"
+"""The end of a location that is taken unless told otherwise: "non-dominant left wrist"."""
+
 STEPS_VERSION = 1
 """Raised whenever a signal step gives other values than before."""
 
@@ -19,6 +22,8 @@ class SignalSettings:
     """How samples come to 30 Hz; `nearest` is what OxWearables' public weights saw."""
     require_calibration: bool = False
     """Reject a recording that cannot be calibrated, instead of keeping it flagged."""
+    any_location: bool = False
+    """Take recordings that say that they were worn elsewhere than on a wrist, too."""
     counts_per_g: int = COUNTS_PER_G
     """Resolution of the store."""
     steps: int = field(default=STEPS_VERSION, init=False)

@@ -25,6 +25,8 @@ from pipeline.errors import UserError
 TABLE = "ingest.devices.table"
 DEVICES = {
     ".cwa": "ingest.devices.axivity",
+    ".gt3x": "ingest.devices.actigraph",
+    ".bin": "ingest.devices.geneactiv",
     ".csv": TABLE,
     ".parquet": TABLE,
 }
@@ -34,6 +36,7 @@ which hold anything, come last. They alone are no `Device`: they have to be told
 GROUP = "persondays.devices"
 WRAPPINGS = (GZIP_SUFFIX, ZIP_SUFFIX)
 NOTHING_TOLD = TableSettings()
+BUFFER_BYTES = 1 << 20
 MOST_LAYERS = 2
 """A .cwa.gz in a .zip, and no deeper."""
 
@@ -86,7 +89,9 @@ def probe(file: BinaryIO, name: str, size: int, told: TableSettings = NOTHING_TO
     What is wrapped is decompressed once in a stream. Raises UserError for what is no recording.
     """
     content, device = _content(file, name)
-    ends = count_ends(content) if isinstance(content, Inside) else read_ends(file, size)
+    ends = (
+        count_ends(io.BufferedReader(content, BUFFER_BYTES)) if isinstance(content, Inside) else read_ends(file, size)
+    )
     return device.probe(ends, *_told(device, told))
 
 

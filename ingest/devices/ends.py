@@ -1,4 +1,4 @@
-"""The two ends of a file, which is all that a probe needs: two range reads, or one pass over what is compressed."""
+"""The two ends of a file, which is all that most probes need: two range reads, or one pass over what is compressed."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ class Ends:
     tail: bytes
     size: int
     file: BinaryIO = field(default_factory=io.BytesIO, repr=False, compare=False)
+
+    def read(self, begin: int, end: int) -> bytes:
+        """The bytes from `begin` to `end` or the file's end."""
+        end = min(end, self.size)
+        tail_begin = self.size - len(self.tail)
+        if end <= len(self.head):
+            return self.head[begin:end]
+        if begin >= tail_begin:
+            return self.tail[begin - tail_begin : max(0, end - tail_begin)]
+        self.file.seek(begin)
+        return self.file.read(end - begin)
 
 
 def read_ends(file: BinaryIO, size: int) -> Ends:

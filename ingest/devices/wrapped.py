@@ -25,6 +25,9 @@ MOST_TIMES = 50
 MOST_BYTES = 1 << 29
 """What may be held whatever the size of the file; beyond it, at most MOST_TIMES that size."""
 
+MOST_HELD = 1 << 30
+"""What is unpacked into memory, at most: more than any device records in a month."""
+
 _CHUNK = 1 << 20
 
 
@@ -96,16 +99,23 @@ def unwrap(file: BinaryIO, name: str, is_recording: Callable[[str], bool]) -> In
 
 
 def read_all(inside: Inside) -> bytearray:
-    """All of it, without holding it twice."""
+    """All of it, without holding it twice; raises UserError where that is too much to hold."""
     inside.seek(0)
-    out = bytearray(inside.expected)
+    out = bytearray(_bounded(inside.expected))
     filled = 0
     while filled < len(out) and (count := inside.readinto(memoryview(out)[filled : filled + _CHUNK])):
         filled += count
     del out[filled:]
     while chunk := inside.read(_CHUNK):
+        _bounded(len(out) + len(chunk))
         out += chunk
     return out
+
+
+def _bounded(size: int) -> int:
+    if size > MOST_HELD:
+        raise UserError(f"it unpacks to over {MOST_HELD / 1e9:.1f} GB, of which no memory is given: unpack it first.")
+    return size
 
 
 def _without_suffix(name: str) -> str:

@@ -46,7 +46,7 @@ class Part:
     @property
     def memory(self) -> float:
         """Bytes that a worker needs for it, at most."""
-        each = BYTES_PER_COMPRESSED_BYTE if self.source.is_compressed else BYTES_PER_BYTE
+        each = BYTES_PER_COMPRESSED_BYTE if self.source.is_packed else BYTES_PER_BYTE
         return WORKER_BYTES + each * self.source.size
 
 

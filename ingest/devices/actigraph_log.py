@@ -1,0 +1,312 @@
+"""The records of a log.bin, walked and unpacked in compiled code as the bytes come (`actigraph_format` has the format).
+
+Every record is checked by its checksum. Where one fails, the next good record is searched for, in time that is
+linear whatever the bytes are: running checksums make each guess a single comparison. What lies between is left out
+and counted, in records of the size before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ingest.devices.actigraph_format import (
+    ACTIVITY,
+    ACTIVITY2,
+    EVENT,
+    HEAD_BYTES,
+    IDLE_BEGINS,
+    IDLE_ENDS,
+    LAST_TYPE,
+    SEPARATOR,
+)
+from ingest.devices.archive import Cut
+from pipeline.errors import UserError
+
+MOST_SAMPLES = 170_000_000
+"""19 days at 100 Hz, 65 at 30 Hz, 1 GB: more memory a recording does not get."""
+MOST_IDLE = 1_000_000
+"""Spans of idle sleep; a week of them are some thousands."""
+MOST_LATENESS_S = 2
+"""Idle sleep begins with the second after the last record, though its event is often a second later."""
+PADDING = 16
+"""Zero bytes between records, fewer than this, are no damage."""
+
+
+class _State(NamedTuple):
+    """What one piece of the log hands to the next; arrays of one number, which the walk writes into."""
+
+    samples: NDArray[np.int64]
+    records: NDArray[np.int64]
+    spans: NDArray[np.int64]
+    damaged: NDArray[np.int64]
+    skipped: NDArray[np.int64]
+    """Bytes of a damaged stretch so far."""
+    length: NDArray[np.int64]
+    """Bytes of the last record of samples, its head included."""
+    sequence: NDArray[np.int64]
+    told: NDArray[np.int64]
+    """Second up to which records and idle sleep have told what was; -1 before the first."""
+    asleep: NDArray[np.int64]
+    """Second at which idle sleep began; -1 when awake."""
+    idle: NDArray[np.int64]
+    """Seconds of idle sleep since the last record of samples."""
+    last: NDArray[np.int64]
+    """Second of the last record of any type."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """Samples and seconds of a log: record k holds the samples from first_K[k] on and was stamped at second_K[k].
+
+    sequence_K: number of the second; goes on by the seconds of idle sleep and by what damage has cost.
+    idle_M2: seconds since 1970 from and to.
+    """
+
+    counts_CN: NDArray[np.int16]
+    second_K: NDArray[np.int64]
+    first_K: NDArray[np.int64]
+    count_K: NDArray[np.int64]
+    sequence_K: NDArray[np.int64]
+    idle_M2: NDArray[np.int64]
+    damaged: int
+
+
+def read_log(pieces: Iterable[Any], size: int, rate_hz: int) -> Log:
+    """The log whose bytes, at most `size`, come in pieces; raises UserError when it holds too many samples."""
+    room = min(MOST_SAMPLES, size // 4 + rate_hz)
+    counts_CN = np.empty((3, room), dtype=np.int16)
+    record_RK = np.empty((4, room // (rate_hz // 2) + 1), dtype=np.int64)
+    idle_M2 = np.empty((min(MOST_IDLE, size // HEAD_BYTES + 1), 2), dtype=np.int64)
+    state = _State(*(np.zeros(1, dtype=np.int64) for _ in _State._fields))
+    state.told[0] = state.asleep[0] = -1
+    rest = b""
+
+    def walk(data: bytes, final: bool) -> bytes:
+        used = _walk(np.frombuffer(data, dtype=np.uint8), final, rate_hz, *state, counts_CN, record_RK, idle_M2)
+        if used < 0:
+            raise _too_many()
+        return data[used:]
+
+    cut = False
+    try:
+        for piece in pieces:
+            rest = walk(b"".join((rest, piece)), False)
+    except Cut:
+        cut = True
+    walk(rest, True)
+    samples, records, spans = int(state.samples[0]), int(state.records[0]), int(state.spans[0])
+    second_K, first_K, count_K, sequence_K = record_RK[:, :records].copy()
+    idle_M2, damaged = _apart(idle_M2[:spans]), int(state.damaged[0]) + cut
+    return Log(counts_CN[:, :samples], second_K, first_K, count_K, sequence_K, idle_M2, damaged)
+
+
+def _apart(span_M2: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Spans in their order, none of which overlaps the one before; after a clock that was set back they do."""
+    span_M2 = span_M2[np.argsort(span_M2[:, 0], kind="stable")]
+    ended_M = np.maximum.accumulate(span_M2[:, 1])
+    span_M2[1:, 0] = np.maximum(span_M2[1:, 0], ended_M[:-1])
+    return span_M2[span_M2[:, 0] < span_M2[:, 1]]
+
+
+def read_packed(pieces: Iterable[Any], size: int) -> tuple[NDArray[np.int16], int]:
+    """Samples (3, N) of an activity.bin of at most `size` bytes, and whether it was cut off (1) or not (0).
+
+    Raises UserError when it holds too many samples.
+    """
+    room = min(MOST_SAMPLES, size // 4 + 2)
+    counts_CN = np.empty((3, room), dtype=np.int16)
+    samples, rest, cut = 0, b"", 0
+    try:
+        for piece in pieces:
+            data = b"".join((rest, piece))
+            whole = len(data) // 9 * 9
+            samples += _unpack(data[:whole], counts_CN[:, samples:])
+            rest = data[whole:]
+    except Cut:
+        cut = 1
+    samples += _unpack(rest, counts_CN[:, samples:])
+    return counts_CN[:, :samples], cut
+
+
+def _unpack(data: bytes, into_CN: NDArray[np.int16]) -> int:
+    count = len(data) * 2 // 9
+    if count > into_CN.shape[1]:
+        raise _too_many()
+    unpack_12_bits(np.frombuffer(data, dtype=np.uint8), count, *into_CN)
+    return count
+
+
+def _too_many() -> UserError:
+    return UserError(
+        f"the archive unpacks to more than {MOST_SAMPLES:,} samples, of which no memory is given: it is damaged or "
+        "made to do harm. Leave it out, or export a shorter span with the vendor's software."
+    )
+
+
+@njit(cache=True, nogil=True)
+def _walk(  # type: ignore[no-untyped-def]
+    data, final, rate, samples, records, spans, damaged, skipped, length, sequence, told, asleep, idle, last,
+    counts_CN, record_RK, idle_M2,
+):  # fmt: skip
+    """Read all whole records of `data`; gives how many bytes are done, or -1 where there is no room for more."""
+    size = data.size
+    running = np.empty(0, dtype=np.uint8)
+    at = 0
+    while at < size:
+        if data[at] == 0 and skipped[0] == 0:
+            stop = at
+            while stop < size and data[stop] == 0:
+                stop += 1
+            if stop == size and not final and stop - at < PADDING:
+                break
+            skipped[0] += stop - at if stop - at >= PADDING else 0
+            at = stop
+            continue
+        good, end = False, size + 1
+        if data[at] == SEPARATOR:
+            if at + HEAD_BYTES < size:
+                end = at + HEAD_BYTES + (data[at + 6] | data[at + 7] << 8) + 1
+            if end > size and not final:
+                break
+            if end <= size and skipped[0] == 0:
+                good = _checksum(data[at : end - 1]) == data[end - 1]
+            elif end <= size and data[at + 1] <= LAST_TYPE and (end == size or data[end] in (0, SEPARATOR)):
+                if running.size == 0:
+                    running = _running(data)
+                good = running[end - 1] ^ running[at] ^ 0xFF == data[end - 1]
+        if not good:
+            skipped[0] += 1
+            at += 1
+            while at < size and data[at] != SEPARATOR:
+                skipped[0] += 1
+                at += 1
+            continue
+        if skipped[0] > 0:
+            _count_damage(damaged, skipped, sequence, length[0])
+        kind, body, payload = data[at + 1], at + HEAD_BYTES, end - 1 - at - HEAD_BYTES
+        second = np.int64(data[at + 2]) | data[at + 3] << 8 | data[at + 4] << 16 | np.int64(data[at + 5]) << 24
+        if kind in (ACTIVITY, ACTIVITY2) and payload > 1:
+            count = payload * 2 // 9 if kind == ACTIVITY else payload // 6
+            if rate // 2 <= count <= rate * 2:
+                count = min(count, rate)
+                first, k = samples[0], records[0]
+                if first + count > counts_CN.shape[1] or k == record_RK.shape[1]:
+                    return -1
+                x, y, z = (counts_CN[0, first:], counts_CN[1, first:], counts_CN[2, first:])
+                if kind == ACTIVITY:
+                    unpack_12_bits(data[body:], count, x, y, z)
+                else:
+                    _unpack_int16(data[body:], count, x, y, z)
+                if asleep[0] >= 0:
+                    _wake(second, idle_M2, spans, told, asleep, idle)
+                if k == 0 or second != record_RK[0, k - 1]:
+                    sequence[0] += 1 + idle[0]
+                record_RK[0, k], record_RK[1, k], record_RK[2, k], record_RK[3, k] = second, first, count, sequence[0]
+                samples[0], records[0], idle[0] = first + count, k + 1, 0
+                told[0], length[0] = second + 1, end - at
+            else:
+                damaged[0] += 1
+        elif kind == EVENT and payload == 1:
+            if data[body] == IDLE_BEGINS and asleep[0] < 0:
+                asleep[0] = told[0] if told[0] >= 0 and 0 <= second - told[0] <= MOST_LATENESS_S else second
+            elif data[body] == IDLE_ENDS and asleep[0] >= 0:
+                _wake(second, idle_M2, spans, told, asleep, idle)
+        last[0] = second
+        at = end
+    if final and skipped[0] > 0:
+        _count_damage(damaged, skipped, sequence, length[0])
+    if final and asleep[0] >= 0:
+        _wake(last[0], idle_M2, spans, told, asleep, idle)
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _count_damage(damaged, skipped, sequence, length):  # type: ignore[no-untyped-def]
+    """A damaged stretch is over."""
+    lost = skipped[0] // length if length > 0 else 0
+    damaged[0] += max(1, lost)
+    sequence[0] += lost
+    skipped[0] = 0
+
+
+@njit(cache=True, nogil=True)
+def _wake(second, idle_M2, spans, told, asleep, idle):  # type: ignore[no-untyped-def]
+    """Idle sleep is over at a second."""
+    if second > asleep[0]:
+        if spans[0] < idle_M2.shape[0]:
+            idle_M2[spans[0], 0], idle_M2[spans[0], 1] = asleep[0], second
+            spans[0] += 1
+        idle[0] += second - asleep[0]
+        told[0] = second
+    asleep[0] = -1
+
+
+@njit(cache=True, nogil=True)
+def _checksum(data: NDArray[np.uint8]) -> int:
+    """The complement of the exclusive or of some bytes; a loop that becomes vector code."""
+    total = np.uint8(0)
+    for i in range(data.size):
+        total ^= data[i]
+    return int(total) ^ 0xFF
+
+
+@njit(cache=True, nogil=True)
+def _running(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The exclusive or of all bytes before each one."""
+    running = np.empty(data.size + 1, dtype=np.uint8)
+    total = np.uint8(0)
+    for i in range(data.size):
+        running[i] = total
+        total ^= data[i]
+    running[data.size] = total
+    return running
+
+
+@njit(cache=True, nogil=True)
+def unpack_12_bits(  # type: ignore[no-untyped-def]
+    data: NDArray[np.uint8], count: int, x, y, z
+) -> None:
+    """Write `count` samples of 12 bits an axis, in the order y, x, z, the highest bits first."""
+    for i in range(count // 2):
+        y[2 * i] = _upper(data, 9 * i)
+        x[2 * i] = _lower(data, 9 * i + 1)
+        z[2 * i] = _upper(data, 9 * i + 3)
+        y[2 * i + 1] = _lower(data, 9 * i + 4)
+        x[2 * i + 1] = _upper(data, 9 * i + 6)
+        z[2 * i + 1] = _lower(data, 9 * i + 7)
+    if count % 2:
+        y[count - 1] = _upper(data, 9 * (count // 2))
+        x[count - 1] = _lower(data, 9 * (count // 2) + 1)
+        z[count - 1] = _upper(data, 9 * (count // 2) + 3)
+
+
+@njit(cache=True, inline="always")
+def _upper(data, at):  # type: ignore[no-untyped-def]
+    """The signed upper 12 bits of two bytes; 16-bit arithmetic throughout, which becomes vector code."""
+    return np.int16(np.uint16(data[at]) << np.uint16(8) | np.uint16(data[at + 1])) >> np.int16(4)
+
+
+@njit(cache=True, inline="always")
+def _lower(data, at):  # type: ignore[no-untyped-def]
+    """The signed lower 12 bits of two bytes."""
+    return np.int16(np.uint16(data[at]) << np.uint16(12) | np.uint16(data[at + 1]) << np.uint16(4)) >> np.int16(4)
+
+
+@njit(cache=True, inline="always")
+def _word(data, at):  # type: ignore[no-untyped-def]
+    return np.int16(np.uint16(data[at]) | np.uint16(data[at + 1]) << np.uint16(8))
+
+
+@njit(cache=True, nogil=True)
+def _unpack_int16(data: NDArray[np.uint8], count: int, x, y, z) -> None:  # type: ignore[no-untyped-def]
+    """Write `count` samples of int16, in the order x, y, z."""
+    for i in range(count):
+        x[i] = _word(data, 6 * i)
+        y[i] = _word(data, 6 * i + 2)
+        z[i] = _word(data, 6 * i + 4)
