@@ -86,7 +86,7 @@ def decode(data: Any, told: TableSettings) -> Recording:
             counts, stamps = opened.read(unit)
             per_unit, counts_CN = counts.per_unit, counts.whole()
     period_us = 1e6 / rate_hz
-    holes = find_holes(counts_CN, rate_hz, holds_last=opened.vendor is not None)
+    holes = find_holes(counts_CN, rate_hz, by_seconds=opened.vendor is not None)
     idle_us_2M = [blocks.us_of(row_M[holes.is_idle_M], period_us) for row_M in (holes.begin_M, holes.end_M)]
     samples, blocks, sequence_K = take_out(counts_CN, blocks, holes, period_us)
     if not samples:

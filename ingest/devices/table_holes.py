@@ -1,8 +1,9 @@
 """What stands in a table where nothing was measured: rows without values, and idle sleep that an export filled in.
 
 A device that sleeps while nothing moves stores nothing; who exports its recording fills in zeros on all axes (no
-accelerometer reads that for a second: gravity is there), or, as ActiGraph's own export does second by second, the
-last value. Such rows are taken out again and told as what they are: a gap, and idle sleep.
+accelerometer reads that for a second: gravity is there). ActiGraph's own export fills sleep in with the last value,
+second by second, and then zeros are what was not recorded at all. Such rows are taken out again and told as what
+they are: idle sleep, and a gap.
 """
 
 from __future__ import annotations
@@ -28,23 +29,29 @@ class Holes:
     is_idle_M: NDArray[np.bool_]
 
 
-def find_holes(counts_CN: NDArray[np.int16], rate_hz: float, holds_last: bool) -> Holes:
-    """The rows of a table that are no measurements. holds_last: sleep may be filled in with the last value, in seconds
-    that are counted from the first row."""
+def find_holes(counts_CN: NDArray[np.int16], rate_hz: float, by_seconds: bool) -> Holes:
+    """The rows of a table that are no measurements.
+
+    by_seconds: sleep may be filled in with the last value too, and what is filled in is whole seconds, counted from the
+    first row.
+    """
     x_N, y_N, z_N = counts_CN
     missing_N = x_N == MISSING
-    idle_N = (x_N == 0) & (y_N == 0) & (z_N == 0)
-    if holds_last:
-        idle_N[1:] |= (x_N[1:] == x_N[:-1]) & (y_N[1:] == y_N[:-1]) & (z_N[1:] == z_N[:-1])
+    zero_N = (x_N == 0) & (y_N == 0) & (z_N == 0)
     least = max(1, round(IDLE_S * rate_hz))
-    idle_M2 = _runs(idle_N & ~missing_N)
-    if holds_last:
-        idle_M2 = np.stack([-(-idle_M2[:, 0] // least) * least, idle_M2[:, 1] // least * least], axis=1)
-    idle_M2 = idle_M2[idle_M2[:, 1] - idle_M2[:, 0] >= least]
-    missing_M2 = _runs(missing_N)
-    both_M2 = np.concatenate([idle_M2, missing_M2])
-    order = np.argsort(both_M2[:, 0], kind="stable")
-    return Holes(both_M2[order, 0], both_M2[order, 1], order < len(idle_M2))
+    zero_M2 = _long(zero_N, least, least if by_seconds else 1)
+    held_M2 = np.empty((0, 2), dtype=np.int64)
+    if by_seconds:
+        held_N = ~(zero_N | missing_N)
+        held_N[:1] = False
+        for axis_N in counts_CN:
+            held_N[1:] &= axis_N[1:] == axis_N[:-1]
+        held_M2 = _long(held_N, least, least)
+    kinds = ((zero_M2, not held_M2.size), (held_M2, True), (_long(missing_N, 1, 1), False))
+    span_M2 = np.concatenate([spans for spans, _ in kinds])
+    is_idle_M = np.concatenate([np.full(len(spans), is_idle) for spans, is_idle in kinds])
+    order = np.argsort(span_M2[:, 0], kind="stable")
+    return Holes(span_M2[order, 0], span_M2[order, 1], is_idle_M[order])
 
 
 def take_out(counts_CN: NDArray[np.int16], blocks: Blocks, holes: Holes, period_us: float) -> tuple[int, Blocks, Int]:
@@ -70,8 +77,13 @@ def take_out(counts_CN: NDArray[np.int16], blocks: Blocks, holes: Holes, period_
     return kept, Blocks(new_first_K, us_K), np.arange(new_first_K.size) + np.cumsum(left_out_K)
 
 
-def _runs(flag_N: NDArray[np.bool_]) -> Int:
-    """First row and the row after the last of every stretch in which a flag stands (M, 2)."""
+def _long(flag_N: NDArray[np.bool_], least: int, multiple: int) -> Int:
+    """First row and the row after the last (M, 2) of stretches of `least` rows or more in which a flag stands.
+
+    Of each, what lies between multiples of a number of rows.
+    """
     edges = np.flatnonzero(flag_N[1:] != flag_N[:-1]) + 1
     edges = np.concatenate([[0] if flag_N[:1].any() else [], edges, [flag_N.size] if flag_N[-1:].any() else []])
-    return edges.astype(np.int64).reshape(-1, 2)
+    span_M2 = edges.astype(np.int64).reshape(-1, 2)
+    span_M2 = np.stack([-(-span_M2[:, 0] // multiple), span_M2[:, 1] // multiple], axis=1) * multiple
+    return span_M2[span_M2[:, 1] - span_M2[:, 0] >= least]

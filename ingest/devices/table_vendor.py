@@ -56,7 +56,9 @@ def read_vendor(lines: Sequence[str]) -> Vendor:
             f"the start of ActiGraph's export is no time of the form {first['date']} and hh:mm:ss, as its first line "
             "says. Export it again."
         ) from None
-    return Vendor(first["device"], first["firmware"], values["Serial Number:"], start, float(first["rate"]))
+    return Vendor(
+        f"{MAKER.decode()} {first['device']}", first["firmware"], values["Serial Number:"], start, float(first["rate"])
+    )
 
 
 def _after(lines: Sequence[str], name: str) -> str:
@@ -67,5 +69,7 @@ def _start(date: str, time: str, form: str) -> np.datetime64:
     """Date and time of day as an instant of the device's clock; raises ValueError."""
     order = [part[0].lower() for part in re.findall(r"[A-Za-z]+", form)]
     parts = dict(zip(order, re.findall(r"\d+", date), strict=True))
+    if not re.fullmatch(r"\d?\d:\d\d:\d\d", time):
+        raise ValueError
     day = f"{int(parts['y']):04d}-{int(parts['m']):02d}-{int(parts['d']):02d}" if {*parts} == set("ymd") else ""
     return np.datetime64(f"{day}T{time.zfill(8)}", "us")
