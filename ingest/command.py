@@ -26,6 +26,9 @@ def ingest(
     relative_dates: bool | None = typer.Option(
         None, "--relative-dates", help="Keep no calendar dates, only the number of each day in its recording."
     ),
+    calibration: Path | None = typer.Option(
+        None, help="Coefficients by device, for recordings that give none: `persondays inspect STORE --calibration`."
+    ),
     resampling: str | None = typer.Option(None, help="To 30 Hz: bandlimited (default), linear or nearest."),
     require_calibration: bool | None = typer.Option(
         None, "--require-calibration", help="Reject recordings that cannot be calibrated, instead of flagging them."
@@ -66,6 +69,7 @@ def ingest(
         "participants": participants,
         "id_regex": id_regex,
         "name_map": name_map,
+        "calibration": calibration,
         "relative_dates": relative_dates,
         "codec": codec,
         "max_days": max_days,

@@ -9,33 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.quality import Figures, recording_figures
 from ingest.recording import Recording
 from ingest.settings import WRIST, SignalSettings
 from ingest.signal.calibrate import Calibration, calibrate
 from ingest.signal.nonwear import nonwear
 from ingest.signal.quantise import quantise
-from ingest.signal.seconds import Seconds, summarise
-from ingest.signal.stamps import GAP_PERIODS
+from ingest.signal.seconds import summarise
 from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
 from ingest.signal.stationary import WINDOW_SECONDS, windows
 from ingest.signal.timeline import Timeline
 from ingest.signal.timing import fit
 from pipeline.day_figures import day_figures
 from pipeline.errors import UserError
-from pipeline.grid import AXES, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY
+from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY
 from pipeline.person_day import PersonDay, motion
 from pipeline.resample import UNITY, Bank, Course, design, resample
-from pipeline.states import IDLE, MEASURED, worn
-
-RATE_LEEWAY = 0.01
-"""A device of 30 Hz whose oscillator is off by less is not upsampled."""
-
-Figures = dict[str, Any]
+from pipeline.states import IDLE, MEASURED
 
 
 @dataclass(frozen=True)
@@ -121,7 +115,7 @@ def process(recording: Recording, settings: SignalSettings, given: Calibration |
             "enough orientations. Without --require-calibration it is kept and flagged."
         )
     state_S = with_nonwear(state_S, nonwear(still.still_W))
-    figures = recording_figures(recording, timeline, seconds, calibration, state_S)
+    figures = recording_figures(recording, timeline, seconds, still, calibration, state_S)
     return Processed(figures, recording, settings, timeline, course, bank, calibration, celsius_S, state_S)
 
 
@@ -133,61 +127,3 @@ def _temperature(recording: Recording, timeline: Timeline, seconds: int) -> NDAr
         return np.full(seconds, np.nan)
     block_s = timeline.seconds_of(recording.first_K[usable_K])
     return np.interp(np.arange(seconds) + 0.5, block_s, recording.celsius_K[usable_K])
-
-
-def recording_figures(
-    recording: Recording,
-    timeline: Timeline,
-    seconds: Seconds,
-    calibration: Calibration,
-    state_S: NDArray[np.uint8],
-) -> Figures:
-    """Quality figures of a recording."""
-    gap_s = _gaps(recording, timeline)
-    start, end = timeline.instant(timeline.start_G[0]), timeline.instant(timeline.end_G[-1])
-    return {
-        "device": recording.device,
-        "serial": recording.serial,
-        "firmware": recording.firmware,
-        "location": recording.location,
-        "start": str(start),
-        "end": str(end),
-        "samples": recording.samples,
-        "nominal_rate_hz": recording.nominal_rate_hz,
-        "rate_hz": timeline.rate_hz,
-        "upsampled": timeline.rate_hz < SAMPLE_RATE_HZ * (1 - RATE_LEEWAY),
-        "rate_drift_ppm": timeline.drift_ppm,
-        "clock_residual_ms": timeline.residual_ms,
-        "damaged_blocks": recording.damaged_blocks,
-        "duplicate_blocks": timeline.duplicate_blocks,
-        "backward_blocks": timeline.backward_blocks,
-        "mended_stamps": timeline.mended_stamps,
-        "gaps": len(gap_s),
-        "gap_total_s": float(np.maximum(gap_s, 0).sum()),
-        "clipped_ticks": int(seconds.rail_ticks_S.sum()),
-        "impossible_samples": int(seconds.impossible_S.sum()),
-        "calibration": calibration.outcome,
-        "still_windows": calibration.windows,
-        "error_before_mg": calibration.error_before_mg,
-        "error_after_mg": calibration.error_after_mg,
-        **{f"gain_{axis}": value for axis, value in zip("xyz", calibration.gain_C, strict=True)},
-        **{f"offset_{axis}_g": value for axis, value in zip("xyz", calibration.offset_C, strict=True)},
-        **{f"drift_{axis}_g_per_celsius": value for axis, value in zip("xyz", calibration.drift_C, strict=True)},
-        "reference_celsius": calibration.reference_celsius,
-        "measured_hours": float(((state_S & MEASURED) != 0).sum() / 3600),
-        "wear_hours": float(worn(state_S).sum() / 3600),
-        **recording.extras,
-    }
-
-
-def _gaps(recording: Recording, timeline: Timeline) -> NDArray[np.float64]:
-    """Seconds of the gaps between segments, those left out that idle sleep explains."""
-    begin_G, end_G = timeline.end_G[:-1] + 1 / timeline.rate_hz, timeline.start_G[1:]
-    gap_G = end_G - begin_G
-    if not recording.idle_spans_us.size:
-        return gap_G
-    idle_M2 = (recording.idle_spans_us - timeline.midnight.astype("datetime64[us]").astype(np.int64)) * 1e-6
-    slept_M2 = np.cumsum(np.diff(idle_M2, axis=1, prepend=idle_M2[:, :1])).reshape(-1, 2)
-    idle_G = np.diff([np.interp(time_G, idle_M2.ravel(), slept_M2.ravel()) for time_G in (begin_G, end_G)], axis=0)[0]
-    rest_G = gap_G - idle_G
-    return rest_G[(idle_G == 0) | (rest_G > GAP_PERIODS / timeline.rate_hz)]

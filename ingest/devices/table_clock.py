@@ -124,10 +124,12 @@ class Blocks:
         return self.us_K[k_X] + np.rint((row_X - self.first_K[k_X]) * period_us).astype(np.int64)
 
     def rate_hz(self) -> float:
-        """Rows a second, over blocks that follow each other at nearly the same pace; 0 where there are none."""
+        """Rows a second, over the blocks that the next one follows without a jump; 0 where there are none."""
         rows_K, us_K = np.diff(self.first_K), np.diff(self.us_K)
-        pace_K = us_K / rows_K
-        even_K = np.abs(pace_K / np.median(pace_K) - 1) < 0.1 if pace_K.size else np.zeros(0, bool)
+        if not rows_K.size:
+            return 0.0
+        pace = np.median(us_K / rows_K)
+        even_K = np.abs(us_K - rows_K * pace) < JUMP_PERIODS * pace
         return float(rows_K[even_K].sum() / us_K[even_K].sum() * 1e6) if even_K.any() else 0.0
 
 

@@ -1,7 +1,7 @@
 """The rows of a table in batches, read by pyarrow: text or Parquet, never all of it at once.
 
 A row of another width, or with a cell that is no number, is damaged: it is left out and counted. pyarrow ends at
-the first such cell, so from there on a table that has one is read as text that is looked through before it is
+the first such row, so from there on a table that has one is read as text that is looked through before it is
 converted.
 """
 
@@ -22,6 +22,8 @@ from ingest.devices.table_layout import Columns, Layout
 
 BLOCK_BYTES = 1 << 22
 BATCH_ROWS = 1 << 17
+ANY_BYTES = "latin-1"
+"""An encoding in which no byte is wrong."""
 NO_TIME = np.iinfo(np.int64).min
 
 _VALUE = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
@@ -85,12 +87,12 @@ class TextTable:
         types = self._types()
         read = 0
         try:
-            for batch in self._reader(types):
+            for batch in self._reader(types, self.layout.encoding, None):
                 yield batch
                 read += 1
         except pa.ArrowInvalid:
-            self.damaged = 0
-            for number, batch in enumerate(self._reader(dict.fromkeys(types, pa.string()))):
+            texts = dict.fromkeys(types, pa.string())
+            for number, batch in enumerate(self._reader(texts, ANY_BYTES, self._leave_out)):
                 if number >= read:
                     columns = [self._looked_through(batch[name], kind) for name, kind in types.items()]
                     yield pa.record_batch(columns, [*types])
@@ -102,16 +104,14 @@ class TextTable:
             types[f"{self.layout.columns.time}"] = calendar if self.layout.is_text_time else pa.float64()
         return types
 
-    def _reader(self, types: dict[str, pa.DataType]) -> pa.csv.CSVStreamingReader:
+    def _reader(self, types: dict[str, pa.DataType], encoding: str, left_out: Any) -> pa.csv.CSVStreamingReader:
         self.source.seek(0)
         layout = self.layout
         names = [f"{place}" for place in range(layout.width)]
         return pa.csv.open_csv(
             self.source,
-            pa.csv.ReadOptions(
-                block_size=BLOCK_BYTES, skip_rows=layout.skip, column_names=names, encoding=layout.encoding
-            ),
-            pa.csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=self._leave_out),
+            pa.csv.ReadOptions(block_size=BLOCK_BYTES, skip_rows=layout.skip, column_names=names, encoding=encoding),
+            pa.csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=left_out),
             pa.csv.ConvertOptions(
                 column_types=types,
                 include_columns=[*types],

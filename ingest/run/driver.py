@@ -20,6 +20,7 @@ from ingest.run.plan import DONE, Row, Standing
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, file_state
 from ingest.run.summary import Summary, count
+from pipeline.copies import find_copies
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.lease import Lease
@@ -108,6 +109,7 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
     for table in (store.plan, store.person_days, store.recordings):
         lease.check()
         table.compact()
+    summary.copies = find_copies(store)
     summary.seconds = time.monotonic() - started
     return summary
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 
 from ingest.devices import decode
 from ingest.process import process
+from ingest.quality import judged
 from ingest.run.plan import Row
 from ingest.run.sources import RunFault, Source, Unread, is_of_storage, read_source
 from ingest.run.worker import memory_gauge, place, time_limit, told
 from ingest.settings import SignalSettings
+from ingest.signal.calibrate import Calibration
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.lease import TTL_S, LeaseLost, require_epoch
@@ -42,6 +44,8 @@ class Part:
     source: Source
     first_slot: int
     slots: int
+    given: Calibration | None = None
+    """Coefficients of its device, where it does not give its own."""
 
     @property
     def memory(self) -> float:
@@ -140,7 +144,7 @@ def _ingest_one(task: IngestTask, part: Part, folder: Folder, store: Store) -> I
 
 def _ingest(task: IngestTask, part: Part, folder: Folder, store: Store) -> Ingested:
     recording = decode(read_source(folder, part.source), part.source.alias, part.source.told)
-    processed = process(recording, task.settings)
+    processed = process(recording, task.settings, part.given)
     rows: list[Row] = []
     first_day, looked = None, float("-inf")
     for day, person_day, figures in processed.days():
@@ -154,7 +158,7 @@ def _ingest(task: IngestTask, part: Part, folder: Folder, store: Store) -> Inges
             raise UserError(f"it holds more days than its ends tell ({part.slots}): its clock was set meanwhile")
         write_day(store, part.first_slot + index, person_day)
         rows.append({**figures, "slot": part.first_slot + index, "day": day.astype(object), "day_index": index})
-    return Ingested(part.source, part.first_slot, dict(processed.figures), rows)
+    return Ingested(part.source, part.first_slot, judged(processed.figures, rows), rows)
 
 
 def _require_lease(store: Store, epoch: int) -> None:

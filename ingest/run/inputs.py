@@ -7,13 +7,15 @@ import io
 import logging
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ingest.calibrations import read_calibrations
 from ingest.participants import rule_of
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from ingest.run.summary import count
+from ingest.signal.calibrate import Calibration
 from pipeline.errors import UserError
 from pipeline.identity import SHORT, Key, load_key
 from pipeline.storage import Folder
@@ -36,6 +38,8 @@ class Inputs:
     left_out: list[Source]
     withdrawn: int = 0
     """Recordings of people who withdrew: they are left out as if they were not there."""
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
+    """Coefficients by the keyed id of a device."""
     again: bool = False
     """Whether these are the recordings that --again names: all are to be brought in, done or not."""
 
@@ -64,7 +68,8 @@ def read_inputs(settings: IngestSettings) -> Inputs:
         )
     participants = {id_: key.participant(name) for id_, name in people.items() if name is not None}
     left_out = [source for source in sources if people[source.id] is None]
-    return Inputs(key, folder, kept, participants, left_out, again=settings.again is not None)
+    calibrations = read_calibrations(settings.calibration, key) if settings.calibration else {}
+    return Inputs(key, folder, kept, participants, left_out, 0, calibrations, settings.again is not None)
 
 
 def named(path: Path, sources: list[Source]) -> list[Source]:

@@ -24,6 +24,8 @@ class IngestSettings:
     """A regular expression, or `ukb`, whose first group in a recording's path is the participant."""
     name_map: Path | None = None
     """Where to write, for the user alone, which file every id stands for."""
+    calibration: Path | None = None
+    """Coefficients by device, for recordings that cannot be calibrated by themselves."""
     relative_dates: bool = False
     """Keep no calendar dates in the tables."""
     codec: Codec | None = None

@@ -242,7 +242,7 @@ def test_zeros_for_a_second_are_idle_sleep(zeros: int) -> None:
 
 
 def test_two_days_of_sleep_are_no_clock_that_was_set() -> None:
-    second_N = seconds(10, 2.2 * 86_400)
+    second_N = seconds(2, 2.2 * 86_400)
     x_CN = np.zeros((3, second_N.size))
     x_CN[:, :3000], x_CN[:, -3000:] = movement(second_N[:3000]), movement(second_N[-3000:])
     made = read(text(x_CN, iso(second_N, 1), form="{:.3f}"))
@@ -275,7 +275,7 @@ def test_damaged_rows_are_left_out_and_counted() -> None:
     assert made.damaged_blocks == 4
     kept_N = np.delete(np.arange(second_N.size), [500, 40_000])
     assert made.samples == kept_N.size
-    assert np.abs(times(made) - second_N[kept_N]).max() < 0.001
+    assert np.abs(times(made) - second_N[kept_N]).max() < 1 / 50
 
 
 def test_a_rail_is_only_claimed_where_it_shows() -> None:
@@ -424,8 +424,7 @@ def test_a_real_table_of_whole_seconds(real_data) -> None:
     """12 hours of an ActiGraph at 30 Hz, through another program: zeros where it slept."""
     data = recordings(real_data, "tables/actigraph_30hz_12h.csv.gz")
     made = read(data)
-    rows = [line.split(b",")[1:] for line in gzip.decompress(data).splitlines()[1:]]
-    x_NC = np.array(rows, dtype=float)
+    x_NC = np.loadtxt(io.BytesIO(gzip.decompress(data)), delimiter=",", skiprows=1, usecols=(1, 2, 3))
     zero_N = (x_NC == 0).all(axis=1)
     assert made.nominal_rate_hz == 30
     assert made.samples == (~zero_N).sum()
