@@ -26,9 +26,6 @@ from pipeline.storage import Folder, StorageAway, StorageError
 SUFFIXES = tuple(suffix + compression for suffix in DEVICES for compression in ("", ".gz"))
 """How the names of recordings end."""
 
-PACKED = (".gz", ".gt3x")
-"""Endings of compressed files."""
-
 MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
 """Where file systems say that a file has changed; the first that is there counts."""
 
@@ -72,11 +69,6 @@ class Source:
     def is_compressed(self) -> bool:
         """Whether its end can only be reached by reading all of it."""
         return self.suffix.endswith(".gz")
-
-    @property
-    def is_packed(self) -> bool:
-        """Whether its bytes become many more in memory."""
-        return self.suffix.endswith(PACKED)
 
     @property
     def alias(self) -> str:
