@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ingest.devices import actigraph_format as gt3x
 from ingest.devices.actigraph_info import Info, read_info
-from ingest.devices.actigraph_log import read_log, read_packed
+from ingest.devices.actigraph_log import read_log
+from ingest.devices.actigraph_samples import read_packed
 from ingest.devices.archive import DEFLATED, LOCAL, LOCAL_BYTES, Cut, Member, Read, members, unpacked
 from ingest.devices.ends import Ends
 from ingest.recording import Probe, Recording

@@ -32,8 +32,11 @@ IDLE_BEGINS, IDLE_ENDS = 8, 9
 """The payload of an event."""
 
 ACCEL_SCALE, FIRMWARE = (0, 55), (0, 13)
-SAMPLE_RATE, START_TIME, STOP_TIME = (1, 10), (1, 12), (1, 13)
+FEATURES, SAMPLE_RATE, START_TIME, STOP_TIME = (1, 2), (1, 10), (1, 12), (1, 13)
 """Keys of PARAMETERS: address space and number."""
+
+IDLE_SLEEP = 1 << 2
+"""The bit of FEATURES."""
 
 RANGES = {"NEO": (341.0, 6.0), "CLE": (341.0, 6.0), "MRA": (341.0, 6.0), "MOS": (256.0, 8.0), "TAS": (256.0, 8.0)}
 """Counts per g and range in g by the first letters of the serial number, where the file does not tell."""

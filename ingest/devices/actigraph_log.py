@@ -25,11 +25,11 @@ from ingest.devices.actigraph_format import (
     LAST_TYPE,
     SEPARATOR,
 )
+from ingest.devices.actigraph_samples import MOST_SAMPLES, too_many, unpack_12_bits, unpack_int16
 from ingest.devices.archive import Cut
-from pipeline.errors import UserError
 
-MOST_SAMPLES = 170_000_000
-"""19 days at 100 Hz, 65 at 30 Hz, 1 GB: more memory a recording does not get."""
+MOST_BYTES = 7 * MOST_SAMPLES
+"""Of a log: more than the records of so many samples take."""
 MOST_IDLE = 1_000_000
 """Spans of idle sleep; a week of them are some thousands."""
 MOST_LATENESS_S = 2
@@ -90,15 +90,18 @@ def read_log(pieces: Iterable[Any], size: int, rate_hz: int) -> Log:
     def walk(data: bytes, final: bool) -> bytes:
         used = _walk(np.frombuffer(data, dtype=np.uint8), final, rate_hz, *state, counts_CN, record_RK, idle_M2)
         if used < 0:
-            raise _too_many()
+            raise too_many()
         return data[used:]
 
-    cut = False
+    cut, total = 0, 0
     try:
         for piece in pieces:
+            total += len(piece)
+            if total > MOST_BYTES:
+                raise too_many()
             rest = walk(b"".join((rest, piece)), False)
     except Cut:
-        cut = True
+        cut = 1 - bool(rest)  # what is left of a record is counted as damaged
     walk(rest, True)
     samples, records, spans = int(state.samples[0]), int(state.records[0]), int(state.spans[0])
     second_K, first_K, count_K, sequence_K = record_RK[:, :records].copy()
@@ -114,41 +117,6 @@ def _apart(span_M2: NDArray[np.int64]) -> NDArray[np.int64]:
     return span_M2[span_M2[:, 0] < span_M2[:, 1]]
 
 
-def read_packed(pieces: Iterable[Any], size: int) -> tuple[NDArray[np.int16], int]:
-    """Samples (3, N) of an activity.bin of at most `size` bytes, and whether it was cut off (1) or not (0).
-
-    Raises UserError when it holds too many samples.
-    """
-    room = min(MOST_SAMPLES, size // 4 + 2)
-    counts_CN = np.empty((3, room), dtype=np.int16)
-    samples, rest, cut = 0, b"", 0
-    try:
-        for piece in pieces:
-            data = b"".join((rest, piece))
-            whole = len(data) // 9 * 9
-            samples += _unpack(data[:whole], counts_CN[:, samples:])
-            rest = data[whole:]
-    except Cut:
-        cut = 1
-    samples += _unpack(rest, counts_CN[:, samples:])
-    return counts_CN[:, :samples], cut
-
-
-def _unpack(data: bytes, into_CN: NDArray[np.int16]) -> int:
-    count = len(data) * 2 // 9
-    if count > into_CN.shape[1]:
-        raise _too_many()
-    unpack_12_bits(np.frombuffer(data, dtype=np.uint8), count, *into_CN)
-    return count
-
-
-def _too_many() -> UserError:
-    return UserError(
-        f"the archive unpacks to more than {MOST_SAMPLES:,} samples, of which no memory is given: it is damaged or "
-        "made to do harm. Leave it out, or export a shorter span with the vendor's software."
-    )
-
-
 @njit(cache=True, nogil=True)
 def _walk(  # type: ignore[no-untyped-def]
     data, final, rate, samples, records, spans, damaged, skipped, length, sequence, told, asleep, idle, last,
@@ -156,10 +124,19 @@ def _walk(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Read all whole records of `data`; gives how many bytes are done, or -1 where there is no room for more."""
     size = data.size
-    running = np.empty(0, dtype=np.uint8)
+    running, is_ready = np.empty(size + 1, dtype=np.uint8), False
     at = 0
     while at < size:
-        if data[at] == 0 and skipped[0] == 0:
+        if skipped[0] > 0:
+            if not is_ready:
+                _run(data, running)
+                is_ready = True
+            found = _search(data, at, final, running)
+            skipped[0] += found - at
+            at = found
+            if at == size:
+                break
+        elif data[at] == 0:
             stop = at
             while stop < size and data[stop] == 0:
                 stop += 1
@@ -168,24 +145,12 @@ def _walk(  # type: ignore[no-untyped-def]
             skipped[0] += stop - at if stop - at >= PADDING else 0
             at = stop
             continue
-        good, end = False, size + 1
-        if data[at] == SEPARATOR:
-            if at + HEAD_BYTES < size:
-                end = at + HEAD_BYTES + (data[at + 6] | data[at + 7] << 8) + 1
-            if end > size and not final:
-                break
-            if end <= size and skipped[0] == 0:
-                good = _checksum(data[at : end - 1]) == data[end - 1]
-            elif end <= size and data[at + 1] <= LAST_TYPE and (end == size or data[end] in (0, SEPARATOR)):
-                if running.size == 0:
-                    running = _running(data)
-                good = running[end - 1] ^ running[at] ^ 0xFF == data[end - 1]
-        if not good:
+        end = _end(data, at)
+        if data[at] == SEPARATOR and end > size and not final:
+            break
+        if data[at] != SEPARATOR or end > size or _checksum(data[at : end - 1]) != data[end - 1]:
             skipped[0] += 1
             at += 1
-            while at < size and data[at] != SEPARATOR:
-                skipped[0] += 1
-                at += 1
             continue
         if skipped[0] > 0:
             _count_damage(damaged, skipped, sequence, length[0])
@@ -202,7 +167,7 @@ def _walk(  # type: ignore[no-untyped-def]
                 if kind == ACTIVITY:
                     unpack_12_bits(data[body:], count, x, y, z)
                 else:
-                    _unpack_int16(data[body:], count, x, y, z)
+                    unpack_int16(data[body:], count, x, y, z)
                 if asleep[0] >= 0:
                     _wake(second, idle_M2, spans, told, asleep, idle)
                 if k == 0 or second != record_RK[0, k - 1]:
@@ -257,56 +222,38 @@ def _checksum(data: NDArray[np.uint8]) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _running(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The exclusive or of all bytes before each one."""
-    running = np.empty(data.size + 1, dtype=np.uint8)
+def _end(data, at):  # type: ignore[no-untyped-def]
+    """Where the record that begins at a place ends; beyond the data where they do not tell."""
+    if at + HEAD_BYTES >= data.size:
+        return data.size + 1
+    return at + HEAD_BYTES + (np.int64(data[at + 6]) | np.int64(data[at + 7]) << 8) + 1
+
+
+@njit(cache=True, nogil=True)
+def _search(data, at, final, running):  # type: ignore[no-untyped-def]
+    """The next place where a good record begins, or one that may be good and goes beyond the data; else their end."""
+    size = data.size
+    while at < size:
+        if data[at] == SEPARATOR:
+            end = _end(data, at)
+            if end > size:
+                if not final:
+                    return at
+            elif (
+                data[at + 1] <= LAST_TYPE
+                and running[end - 1] ^ running[at] ^ 0xFF == data[end - 1]
+                and (end == size or data[end] == SEPARATOR or data[end] == 0)
+            ):
+                return at
+        at += 1
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _run(data, running):  # type: ignore[no-untyped-def]
+    """Write the exclusive or of all bytes before each one."""
     total = np.uint8(0)
     for i in range(data.size):
         running[i] = total
         total ^= data[i]
     running[data.size] = total
-    return running
-
-
-@njit(cache=True, nogil=True)
-def unpack_12_bits(  # type: ignore[no-untyped-def]
-    data: NDArray[np.uint8], count: int, x, y, z
-) -> None:
-    """Write `count` samples of 12 bits an axis, in the order y, x, z, the highest bits first."""
-    for i in range(count // 2):
-        y[2 * i] = _upper(data, 9 * i)
-        x[2 * i] = _lower(data, 9 * i + 1)
-        z[2 * i] = _upper(data, 9 * i + 3)
-        y[2 * i + 1] = _lower(data, 9 * i + 4)
-        x[2 * i + 1] = _upper(data, 9 * i + 6)
-        z[2 * i + 1] = _lower(data, 9 * i + 7)
-    if count % 2:
-        y[count - 1] = _upper(data, 9 * (count // 2))
-        x[count - 1] = _lower(data, 9 * (count // 2) + 1)
-        z[count - 1] = _upper(data, 9 * (count // 2) + 3)
-
-
-@njit(cache=True, inline="always")
-def _upper(data, at):  # type: ignore[no-untyped-def]
-    """The signed upper 12 bits of two bytes; 16-bit arithmetic throughout, which becomes vector code."""
-    return np.int16(np.uint16(data[at]) << np.uint16(8) | np.uint16(data[at + 1])) >> np.int16(4)
-
-
-@njit(cache=True, inline="always")
-def _lower(data, at):  # type: ignore[no-untyped-def]
-    """The signed lower 12 bits of two bytes."""
-    return np.int16(np.uint16(data[at]) << np.uint16(12) | np.uint16(data[at + 1]) << np.uint16(4)) >> np.int16(4)
-
-
-@njit(cache=True, inline="always")
-def _word(data, at):  # type: ignore[no-untyped-def]
-    return np.int16(np.uint16(data[at]) | np.uint16(data[at + 1]) << np.uint16(8))
-
-
-@njit(cache=True, nogil=True)
-def _unpack_int16(data: NDArray[np.uint8], count: int, x, y, z) -> None:  # type: ignore[no-untyped-def]
-    """Write `count` samples of int16, in the order x, y, z."""
-    for i in range(count):
-        x[i] = _word(data, 6 * i)
-        y[i] = _word(data, 6 * i + 2)
-        z[i] = _word(data, 6 * i + 4)

@@ -23,6 +23,8 @@ MOST_MEMBERS = 64
 """No recording has more; bounds the work on nonsense."""
 ENCRYPTED, SIZES_FOLLOW = 1, 8
 STORED, DEFLATED = 0, 8
+UNTOLD = 0xFFFFFFFF
+"""A size that stands elsewhere (Zip64)."""
 PIECE = 1 << 20
 """Bytes unpacked at a time: they stay in the processor's cache until they are read."""
 
@@ -118,7 +120,7 @@ def _listed(read: Read, size: int) -> dict[str, Member]:
         if local[:4] != LOCAL or len(local) < LOCAL_BYTES:
             return {}
         data = header + LOCAL_BYTES + sum(struct.unpack_from("<HH", local, 26))
-        found[name] = _member(name, data, data + packed, method, flags, crc)
+        found[name] = _member(data, size if packed == UNTOLD else data + packed, method, flags, crc)
         at += CENTRAL_BYTES + sum(lengths)
     return found
 
@@ -134,11 +136,9 @@ def _walked(read: Read, size: int) -> dict[str, Member]:
         flags, method, _, _, crc, packed, _, *lengths = struct.unpack_from("<HHHHIIIHH", local, 6)
         name = _name(read(at + LOCAL_BYTES, at + LOCAL_BYTES + lengths[0]))
         data = at + LOCAL_BYTES + sum(lengths)
-        if flags & SIZES_FOLLOW:
-            found[name] = _member(name, data, size, method, flags, None)
-            break
-        found[name] = _member(name, data, data + packed, method, flags, crc)
-        at = data + packed
+        is_told = not flags & SIZES_FOLLOW and packed != UNTOLD
+        at = data + packed if is_told else size
+        found[name] = _member(data, at, method, flags, crc if is_told else None)
     return found
 
 
@@ -146,7 +146,7 @@ def _name(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _member(name: str, begin: int, end: int, method: int, flags: int, crc: int | None) -> Member:
+def _member(begin: int, end: int, method: int, flags: int, crc: int | None) -> Member:
     if flags & ENCRYPTED:
         raise UserError("the zip archive is encrypted: unpack it with its password, and give what is in it.")
     return Member(begin, end, method, crc)

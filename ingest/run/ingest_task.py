@@ -29,8 +29,8 @@ from pipeline.store import Store
 
 WORKER_BYTES = 500e6
 """Memory of a worker, libraries and one person-day included (measured: 480 MB), without the recording."""
-BYTES_PER_BYTE, BYTES_PER_COMPRESSED_BYTE = 3, 12
-"""Memory that a byte of a recording takes: the file, and its samples in 16 bits (measured: 1.9 to 2.4, and 10)."""
+BYTES_PER_BYTE, BYTES_PER_PACKED_BYTE = 3, {".gz": 12, ".zip": 12, ".gt3x": 5, ".parquet": 12}
+"""Memory that a byte of a recording takes: the file, and its samples in 16 bits (measured: 1.9 to 2.4; 10 and 3)."""
 SMALL_BYTES = 4e6
 """Recordings up to this size share a task: the work of one is not much more than handing it out."""
 BUNDLE, LEAST_TASKS = 64, 256
@@ -50,8 +50,8 @@ class Part:
     @property
     def memory(self) -> float:
         """Bytes that a worker needs for it, at most."""
-        each = BYTES_PER_COMPRESSED_BYTE if self.source.is_packed else BYTES_PER_BYTE
-        return WORKER_BYTES + each * self.source.size
+        packed = (each for suffix, each in BYTES_PER_PACKED_BYTE.items() if self.source.suffix.endswith(suffix))
+        return WORKER_BYTES + next(packed, BYTES_PER_BYTE) * self.source.size
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,6 @@ from pipeline.patience import patiently
 from pipeline.settings import fingerprint, plain
 from pipeline.storage import Folder, StorageAway, StorageError
 
-PACKED = (*WRAPPINGS, ".gt3x", ".parquet")
-"""Endings of compressed files."""
-
 MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
 """Where file systems say that a file has changed; the first that is there counts."""
 
@@ -78,11 +75,6 @@ class Source:
     def is_compressed(self) -> bool:
         """Whether its end can only be reached by reading all of it."""
         return self.suffix.endswith(WRAPPINGS)
-
-    @property
-    def is_packed(self) -> bool:
-        """Whether its bytes become many more in memory."""
-        return self.suffix.endswith(PACKED)
 
     @property
     def alias(self) -> str:

@@ -21,7 +21,7 @@ RAIL_SECONDS = 0.5
 def segment_ticks(course: Course) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First tick, and the tick after the last, of each contiguous segment that holds a tick."""
     begins = np.flatnonzero(np.diff(course.lo_R, prepend=-1))
-    ends = np.append(begins[1:], course.lo_R.size) - 1
+    ends = np.append(begins[1:], course.lo_R.size)[: begins.size] - 1
     return course.first_tick_R[begins], course.stop_tick_R[ends]
 
 

@@ -136,6 +136,7 @@ class ActigraphFile:
         values = {
             gt3x.FIRMWARE: major << 24 | minor << 16 | build,
             gt3x.ACCEL_SCALE: gt3x.encode_float(COUNTS_PER_G),
+            gt3x.FEATURES: gt3x.IDLE_SLEEP if self._device.idle_sleep else 0,
             gt3x.SAMPLE_RATE: self.samples,
             gt3x.START_TIME: self._start_us // 1_000_000,
             gt3x.STOP_TIME: 0,

@@ -25,6 +25,68 @@ UNITS_PER_G = 25_600
 VOLTS, LUX = 300, 800
 PRESSED = 25
 """Samples for which the wearer holds the button when the recording begins."""
+HEADER = """\
+Device Identity
+Device Unique Serial Code:
+Device Type:GENEActiv
+Device Model:1.2
+Device Firmware Version:Ver06.17 15June23
+Calibration Date:2023-09-08 14:14:04:000
+
+Device Capabilities
+Accelerometer Range:-8 to 8
+Accelerometer Resolution:0.0039
+Accelerometer Units:g
+Light Meter Range:0 to 20000
+Light Meter Resolution:3 to 48
+Light Meter Units:lux
+Temperature Sensor Range:0 to 70
+Temperature Sensor Resolution:0.1
+Temperature Sensor Units:deg. C
+
+Configuration Info
+Measurement Frequency:
+Measurement Period:
+Start Time:
+Time Zone:GMT -05:00
+
+Trial Info
+Study Centre:
+Study Code:
+Investigator ID:
+Exercise Type:
+Config Operator ID:
+Config Time:
+Config Notes:
+Extract Operator ID:
+Extract Time:
+Extract Notes:
+
+Subject Info
+Device Location Code:
+Subject Code:
+Date of Birth:1900-01-01
+Sex:
+Height:
+Weight:
+Handedness Code:
+Subject Notes:
+
+Calibration Data
+x gain:
+x offset:
+y gain:
+y offset:
+z gain:
+z offset:
+Volts:
+Lux:
+
+Memory Status
+Number of Pages:
+
+"""
+"""Lines of the text before the pages; readers count them, so all of them are there."""
 
 
 class GeneactivFile:
@@ -75,41 +137,23 @@ class GeneactivFile:
         gain = np.round(UNITS_PER_G * (1 + FACTORY_FINDS * (self._device.gain_C - 1))).astype(int)
         offset = np.round(UNITS_PER_G * FACTORY_FINDS * self._device.offset_C).astype(int)
         seconds = (self._end - self._start) / np.timedelta64(1, "s")
-        return "\r\n".join(
-            [
-                "Device Identity",
-                f"Device Unique Serial Code:{self._device.serial:06d}",
-                "Device Type:GENEActiv",
-                "Device Model:1.2",
-                "Device Firmware Version:Ver06.17 15June23",
-                "Calibration Date:2023-09-08 14:14:04:000",
-                "",
-                "Device Capabilities",
-                "Accelerometer Range:-8 to 8",
-                "Accelerometer Resolution:0.0039",
-                "Accelerometer Units:g",
-                "",
-                "Configuration Info",
-                f"Measurement Frequency:{self._device.nominal_hz:g} Hz",
-                f"Measurement Period:{int(np.ceil(seconds / 3600))} Hours",
-                f"Start Time:{_time(self._start)}",
-                "Time Zone:GMT -05:00",
-                "",
-                "Subject Info",
-                f"Device Location Code:{self._wrist} wrist",
-                f"Subject Code:{self._name}",
-                "",
-                "Calibration Data",
-                *(f"{axis} gain:{g}\r\n{axis} offset:{o}" for axis, g, o in zip("xyz", gain, offset, strict=True)),
-                f"Volts:{VOLTS}",
-                f"Lux:{LUX}",
-                "",
-                "Memory Status",
-                f"Number of Pages:{self._clock.index(seconds) // SAMPLES}",
-                "",
-                "",
-            ]
-        )
+        known = {
+            "Device Unique Serial Code": f"{self._device.serial:06d}",
+            "Measurement Frequency": f"{self._device.nominal_hz:g} Hz",
+            "Measurement Period": f"{int(np.ceil(seconds / 3600))} Hours",
+            "Start Time": _time(self._start),
+            "Config Time": _time(self._start),
+            "Extract Time": _time(self._end),
+            "Device Location Code": f"{self._wrist} wrist",
+            "Subject Code": self._name,
+            **{f"{axis} gain": str(value) for axis, value in zip("xyz", gain, strict=True)},
+            **{f"{axis} offset": str(value) for axis, value in zip("xyz", offset, strict=True)},
+            "Volts": str(VOLTS),
+            "Lux": str(LUX),
+            "Number of Pages": str(self._clock.index(seconds) // SAMPLES),
+        }
+        lines = (line + known.get(line.removesuffix(":"), "") for line in HEADER.splitlines())
+        return "".join(f"{line}\r\n" for line in lines)
 
 
 def digits(counts_NC: NDArray[np.int16], light: int, pressed_N: NDArray[np.bool_]) -> NDArray[np.uint8]:
