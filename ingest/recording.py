@@ -13,6 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def apart(span_M2: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Spans in their order, none of which overlaps the one before; where a clock was set back they do."""
+    span_M2 = span_M2[np.argsort(span_M2[:, 0], kind="stable")]
+    ended_M = np.maximum.accumulate(span_M2[:, 1])
+    span_M2[1:, 0] = np.maximum(span_M2[1:, 0], ended_M[:-1])
+    return span_M2[span_M2[:, 0] < span_M2[:, 1]]
+
+
 def _no_spans() -> NDArray[np.int64]:
     return np.empty((0, 2), dtype=np.int64)
 

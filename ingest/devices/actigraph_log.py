@@ -27,6 +27,7 @@ from ingest.devices.actigraph_format import (
 )
 from ingest.devices.actigraph_samples import MOST_SAMPLES, too_many, unpack_12_bits, unpack_int16
 from ingest.devices.archive import Cut
+from ingest.recording import apart
 
 MOST_BYTES = 7 * MOST_SAMPLES
 """Of a log: more than the records of so many samples take."""
@@ -105,16 +106,8 @@ def read_log(pieces: Iterable[Any], size: int, rate_hz: int) -> Log:
     walk(rest, True)
     samples, records, spans = int(state.samples[0]), int(state.records[0]), int(state.spans[0])
     second_K, first_K, count_K, sequence_K = record_RK[:, :records].copy()
-    idle_M2, damaged = _apart(idle_M2[:spans]), int(state.damaged[0]) + cut
+    idle_M2, damaged = apart(idle_M2[:spans]), int(state.damaged[0]) + cut
     return Log(counts_CN[:, :samples], second_K, first_K, count_K, sequence_K, idle_M2, damaged)
-
-
-def _apart(span_M2: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Spans in their order, none of which overlaps the one before; after a clock that was set back they do."""
-    span_M2 = span_M2[np.argsort(span_M2[:, 0], kind="stable")]
-    ended_M = np.maximum.accumulate(span_M2[:, 1])
-    span_M2[1:, 0] = np.maximum(span_M2[1:, 0], ended_M[:-1])
-    return span_M2[span_M2[:, 0] < span_M2[:, 1]]
 
 
 @njit(cache=True, nogil=True)

@@ -87,7 +87,7 @@ def decode(data: Any, told: TableSettings) -> Recording:
             per_unit, counts_CN = counts.per_unit, counts.whole()
     period_us = 1e6 / rate_hz
     holes = find_holes(counts_CN, rate_hz, by_seconds=opened.vendor is not None)
-    idle_us_2M = [blocks.us_of(row_M[holes.is_idle_M], period_us) for row_M in (holes.begin_M, holes.end_M)]
+    idle_M2 = holes.idle_us(blocks, period_us)
     samples, blocks, sequence_K = take_out(counts_CN, blocks, holes, period_us)
     if not samples:
         raise UserError(
@@ -113,7 +113,7 @@ def decode(data: Any, told: TableSettings) -> Recording:
         stamped_K=np.ones(blocks.first_K.size, dtype=np.bool_),
         celsius_K=np.full(blocks.first_K.size, np.nan, dtype=np.float32),
         damaged_blocks=opened.table.damaged,
-        idle_spans_us=np.stack(idle_us_2M, axis=1),
+        idle_spans_us=idle_M2,
         firmware=vendor.firmware if vendor else None,
         origin=clock.origin,
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ingest.devices.table_clock import Blocks, Int
 from ingest.devices.table_values import MISSING
+from ingest.recording import apart
 
 IDLE_S = 1.0
 """Zeros that last for less are values."""
@@ -27,6 +28,11 @@ class Holes:
     begin_M: Int
     end_M: Int
     is_idle_M: NDArray[np.bool_]
+
+    def idle_us(self, blocks: Blocks, period_us: float) -> Int:
+        """When the device slept: spans in microseconds (M, 2)."""
+        ends = [blocks.us_of(row_M[self.is_idle_M], period_us) for row_M in (self.begin_M, self.end_M)]
+        return apart(np.stack(ends, axis=1))
 
 
 def find_holes(counts_CN: NDArray[np.int16], rate_hz: float, by_seconds: bool) -> Holes:

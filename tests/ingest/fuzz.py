@@ -32,9 +32,11 @@ from ingest.simulate.actigraph_file import record
 from ingest.simulate.blocks import checksum
 from ingest.simulate.recording import SUFFIX, simulate_recording
 from pipeline.errors import UserError
+from tests.ingest import fuzz_table
 
 Rng = np.random.Generator
-DEVICES = tuple(SUFFIX)
+SUFFIXES = {**SUFFIX, "table": ".csv"}
+DEVICES = tuple(SUFFIXES)
 MOST_BYTES = 1.5e9
 MOST_SECONDS = 60
 """Of the processor's time for a case; it takes hundredths."""
@@ -48,6 +50,8 @@ SCRIPT = (("walking", 20), ("sitting", 60), ("sleep", 40))
 @cache
 def base(device: str, number: int) -> bytes:
     """A small good recording of a device; numbers differ in person, rate and packing."""
+    if device == "table":
+        return fuzz_table.base(number)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"base{SUFFIX[device]}"
         packing = "unpacked" if number % 2 else "packed, finest step"
@@ -68,7 +72,7 @@ def case(device: str, seed: int, number: int) -> tuple[str, bytes]:
         data = NONSENSE[device](data, rng)
     for _ in range(int(rng.integers(0, 4))):
         data = damaged(data, rng)
-    name = "a" + SUFFIX[device]
+    name = "a" + SUFFIXES[device]
     if rng.random() < 0.1:
         packed = gzip.compress(data, 1, mtime=0)
         return name + ".gz", damaged(packed, rng) if rng.random() < 0.5 else packed
@@ -237,6 +241,7 @@ NONSENSE: dict[str, Callable[[bytes, Rng], bytes]] = {
     "axivity": axivity,
     "actigraph": actigraph,
     "geneactiv": geneactiv,
+    "table": fuzz_table.nonsense,
 }
 
 
