@@ -20,11 +20,11 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from ingest.devices.ends import END_BYTES, Ends
-from ingest.devices.table_clock import Clock, Stamps, by_rate, read_clock
+from ingest.devices.table_clock import NONE_US, Clock, Stamps, by_rate, read_clock
 from ingest.devices.table_holes import find_holes, take_out
 from ingest.devices.table_layout import Columns, find_columns, is_table, read_layout
 from ingest.devices.table_rows import ParquetTable, Rows, Table, TextTable
-from ingest.devices.table_values import GRAVITY, MOST_COUNT, STEPS_PER_G, Counts, Unit, find_rail, find_unit
+from ingest.devices.table_values import GRAVITY, MISSING, MOST_COUNT, STEPS_PER_G, Counts, Unit, find_rail, find_unit
 from ingest.devices.table_vendor import Vendor
 from ingest.recording import Probe, Recording
 from ingest.settings import TableSettings
@@ -54,7 +54,9 @@ def probe(ends: Ends, told: TableSettings) -> Probe:
         else:
             rows = opened.count(ends) if isinstance(opened.table, ParquetTable) else ends.size // SHORTEST_ROW
             us_N = clock.us(first.time_N)
-            start_us = int(us_N[us_N > 0].min(initial=np.iinfo(np.int64).max))
+            if not (us_N != NONE_US).any():
+                raise UserError("no stamp of its first rows is a time from 1970 to 2100. Its clock was never set.")
+            start_us = int(us_N[us_N != NONE_US].min())
             last_us = [int(clock.us(part.time_N).max()) for part in opened.last_rows(ends) if part.time_N is not None]
             end_us = max(last_us, default=0)
             end_us = end_us if end_us >= start_us else start_us + round(rows * clock.period_us)
@@ -86,6 +88,7 @@ def decode(data: Any, told: TableSettings) -> Recording:
             counts, stamps = opened.read(unit)
             per_unit, counts_CN = counts.per_unit, counts.whole()
     period_us = 1e6 / rate_hz
+    counts_CN[:, : int(blocks.first_K.min(initial=counts_CN.shape[1]))] = MISSING  # rows before the first stamp
     holes = find_holes(counts_CN, rate_hz, by_seconds=opened.vendor is not None)
     idle_M2 = holes.idle_us(blocks, period_us)
     samples, blocks, sequence_K = take_out(counts_CN, blocks, holes, period_us)

@@ -19,13 +19,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ingest.devices.table_rows import NO_TIME
+from ingest.devices.table_vendor import RATES_HZ
 from pipeline.errors import UserError
 
 Int = NDArray[np.int64]
 Origin = Literal["calendar", "boot", "start"]
 
 UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
-RATES_HZ = (1.0, 1000.0)
 CALENDAR_US = 315_532_800_000_000
 """1980 in microseconds: what counts from 1970 to before is the time since a device was switched on."""
 LATEST_US = 4_102_444_800_000_000
@@ -108,7 +108,8 @@ def _rhythm(stamp_N: NDArray[np.float64]) -> tuple[float, float]:
 def _usual(value_X: NDArray[Any]) -> float:
     """Mean of the values near the median."""
     median = np.median(value_X)
-    return float(value_X[np.abs(value_X / median - 1) < 0.5].mean())
+    near_X = value_X[np.abs(value_X / median - 1) < 0.5]
+    return float(near_X.mean() if near_X.size else median)
 
 
 @dataclass(frozen=True)

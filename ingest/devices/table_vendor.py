@@ -16,6 +16,8 @@ from pipeline.errors import UserError
 
 BEGINNING = b"------------ Data "
 MAKER = b"ActiGraph"
+RATES_HZ = (1.0, 1000.0)
+"""Of accelerometers that are worn."""
 
 _FIRST = re.compile(
     r"-+ Data .*?ActiGraph (?P<device>\S+).*?Firmware v?(?P<firmware>\S+).*?date format (?P<date>\S+)"
@@ -49,6 +51,8 @@ def read_vendor(lines: Sequence[str]) -> Vendor:
             "ActiGraph's export begins with lines that tell its rate, Start Time and Start Date; they are not all "
             "there. Export raw data again, with the header."
         )
+    if not RATES_HZ[0] <= float(first["rate"]) <= RATES_HZ[1]:
+        raise UserError(f"ActiGraph's export says that it has {first['rate']} rows a second; expected 1 to 1000.")
     try:
         start = _start(values["Start Date"], values["Start Time"], first["date"])
     except ValueError:

@@ -265,6 +265,19 @@ def test_rows_without_values_and_jumps_are_gaps() -> None:
     assert np.abs(values(made) - x_CN[:, kept_N]).max() < 2 * MOST_ROUNDING_G
 
 
+def test_rows_before_the_first_stamp_are_not_placed() -> None:
+    second_N = seconds(50)
+    x_CN = movement(second_N)
+    stamps = ["" if 0 < i < 40 else stamp for i, stamp in enumerate(iso(second_N))]
+    assert read(text(x_CN, stamps)).samples == second_N.size
+    stamps[0] = "2124-03-04 10:00:00.000"
+    made = read(text(x_CN, stamps))
+    assert made.samples == second_N.size - 40
+    assert np.abs(times(made) - second_N[40:]).max() < 0.001
+    with pytest.raises(UserError, match="clock was never set"):
+        read(text(x_CN, [stamp.replace("2024", "2124") for stamp in iso(second_N)]))
+
+
 def test_damaged_rows_are_left_out_and_counted() -> None:
     second_N = seconds(50, 1200)
     rows = text(movement(second_N), iso(second_N)).splitlines()
