@@ -97,12 +97,11 @@ def probe(file: BinaryIO, name: str, size: int, told: TableSettings = NOTHING_TO
 
 def decode(data: Any, name: str, told: TableSettings = NOTHING_TOLD) -> Recording:
     """The recording in the bytes of a whole file (bytes, memory map, any buffer); raises UserError."""
-    head = bytes(memoryview(data)[:END_BYTES])
-    device = _recognised(head)
-    if device is None and is_wrapped(head):
+    device = _recognised(bytes(memoryview(data)[:END_BYTES]))
+    if device is None:
         content, device = _content(io.BytesIO(data), name)
-        data = content if _told(device, told) else read_all(content)
-    device = device or _by_suffix(name)
+        if isinstance(content, Inside):
+            data = content if _told(device, told) else read_all(content)
     return device.decode(data, *_told(device, told))
 
 
@@ -112,19 +111,34 @@ def _told(device: Any, told: TableSettings) -> tuple[TableSettings, ...]:
 
 
 def _content(file: BinaryIO, name: str) -> tuple[Any, Any]:
-    """What a file holds below its wrappings (an Inside, or the file itself), and the module that reads it."""
+    """What a file holds below its wrappings (an Inside, or the file itself), and the module that reads it.
+
+    What no module recognises goes to the one that its name tells, the innermost first: that can say what is wrong.
+    """
     content: Any = file
+    layers: list[tuple[Any, str]] = []
     for _ in range(MOST_LAYERS + 1):
         head = _head(content)
         if device := _recognised(head):
             return content, device
+        layers.append((content, name))
         if not is_wrapped(head):
-            return content, _by_suffix(name)
-        content = unwrap(content, name, is_recording)
+            break
+        try:
+            content = unwrap(content, name, is_recording)
+        except UserError:
+            if _named(name) is None:
+                raise
+            break
         name = content.name
-    raise UserError(
-        f"a recording is wrapped in .gz or .zip at most {MOST_LAYERS} times; this one is more often: unpack it."
-    )
+    else:
+        raise UserError(
+            f"a recording is wrapped in .gz or .zip at most {MOST_LAYERS} times; this one is more often: unpack it."
+        )
+    for layer, called in reversed(layers):
+        if device := _named(called):
+            return layer, device
+    raise _unknown(name)
 
 
 def _head(file: BinaryIO) -> bytes:
@@ -139,19 +153,20 @@ def _recognised(head: bytes) -> Any:
     return next((device for device in _modules() if device.recognises(head)), None)
 
 
-def _by_suffix(name: str) -> Any:
-    """The module that can say why a file that none of them recognises is no recording."""
+def _named(name: str) -> Any:
+    """The module for files whose names end so; None where there is none."""
+    return next((_module(suffix, module) for suffix, module in devices() if name.lower().endswith(suffix)), None)
+
+
+def _unknown(name: str) -> UserError:
     low = name.lower()
     if low.endswith(WRAPPINGS):
         kind = "gzip" if low.endswith(GZIP_SUFFIX) else "zip"
-        raise UserError(
+        return UserError(
             f"{kind} data was expected, as the name says; its content is damaged or cut off, or of another kind. Copy "
             "the file again, or give it its true suffix."
         )
-    for suffix, module in devices():
-        if low.endswith(suffix):
-            return _module(suffix, module)
-    raise UserError(f"no reader knows this content; expected what files hold that end in {kinds()}.")
+    return UserError(f"no reader knows this content; expected what files hold that end in {kinds()}.")
 
 
 @cache

@@ -74,7 +74,10 @@ def read_layout(head: bytes, told: Mapping[str, str]) -> Layout:
     vendor = read_vendor(lines) if is_vendors(head) else None
     found = _first_row(lines)
     if found is None:
-        raise UserError("a table with rows of numbers was expected; its first lines hold none. Leave this file out.")
+        raise UserError(
+            "a table with rows of numbers was expected; its first lines hold none. If it is no recording, leave it out "
+            "(names that begin with _ are passed over)."
+        )
     skip, delimiter = found
     row = _split(lines[skip], delimiter)
     if vendor:

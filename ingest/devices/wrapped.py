@@ -29,6 +29,11 @@ MOST_HELD = 1 << 30
 """What is unpacked into memory, at most: more than any device records in a month."""
 
 _CHUNK = 1 << 20
+_DAMAGE = (
+    EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, struct.error, ValueError, OverflowError,
+    LookupError,
+)  # fmt: skip
+"""What these libraries raise for what is not whole; an OSError is the storage's, but for BadGzipFile."""
 
 
 def is_wrapped(head: bytes) -> bool:
@@ -137,8 +142,8 @@ def _told(kind: str) -> Iterator[None]:
     """Tell faults of compression; never the name of a member, which stands in some of zipfile's texts."""
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, struct.error) as error:
-        detail = f" ({error})" if kind == "gzip" else ""
-        raise UserError(f"the {kind} compression is damaged or cut off{detail}. Copy the file again.") from None
     except (NotImplementedError, RuntimeError):
         raise UserError(f"the {kind} file is encrypted or compressed in an unusual way: unpack it first.") from None
+    except _DAMAGE as error:
+        detail = f" ({error})" if kind == "gzip" else ""
+        raise UserError(f"the {kind} compression is damaged or cut off{detail}. Copy the file again.") from None

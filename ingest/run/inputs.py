@@ -53,7 +53,7 @@ def read_inputs(settings: IngestSettings) -> Inputs:
     """List the recordings and find whose they are; raises UserError for whatever is amiss."""
     key = load_key(settings.key_file)
     rule = rule_of(settings.participants, settings.id_regex)
-    folder, sources = list_sources(settings.recordings, key, settings.table)
+    folder, sources = list_sources(settings.recordings, key, settings.table, beside=_given_files(settings))
     if settings.name_map is not None:
         write_name_map(settings.name_map, sources, Folder(settings.store))
     if settings.again is not None:
@@ -70,6 +70,12 @@ def read_inputs(settings: IngestSettings) -> Inputs:
     left_out = [source for source in sources if people[source.id] is None]
     calibrations = read_calibrations(settings.calibration, key) if settings.calibration else {}
     return Inputs(key, folder, kept, participants, left_out, 0, calibrations, settings.again is not None)
+
+
+def _given_files(settings: IngestSettings) -> list[Path]:
+    """Files of the user's that may lie among the recordings, and are none."""
+    given = (settings.participants, settings.name_map, settings.again, settings.calibration)
+    return [path for path in given if path is not None]
 
 
 def named(path: Path, sources: list[Source]) -> list[Source]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -90,10 +91,13 @@ class Source:
         return re.sub("|".join(map(re.escape, longest_first)) or r"(?!)", "<name>", text, flags=re.IGNORECASE)
 
 
-def list_sources(url: str, key: Key, told: TableSettings = NOTHING_TOLD) -> tuple[Folder, list[Source]]:
+def list_sources(
+    url: str, key: Key, told: TableSettings = NOTHING_TOLD, beside: Sequence[Path] = ()
+) -> tuple[Folder, list[Source]]:
     """The folder of recordings and what is in it, in the order of the ids. `url` may also name one recording.
 
-    `told` concerns the tables among them, by their suffix.
+    `told` concerns the tables among them, by their suffix. `beside` are files that are no recordings, though their
+    names may end like those.
 
     Raises UserError where there is nothing, or no recording.
     """
@@ -109,7 +113,9 @@ def list_sources(url: str, key: Key, told: TableSettings = NOTHING_TOLD) -> tupl
     except FileNotFoundError:
         raise UserError(f"{url}: there is no such file or folder. Check --recordings.") from None
     names = {path[len(folder.path) :].lstrip("/"): details for path, details in found.items()}
-    sources = [_source(name, details, key, told) for name, details in names.items() if is_recording(name)]
+    passed_over = {os.path.relpath(os.path.realpath(path), os.path.realpath(folder.path)) for path in beside}
+    recordings = {name: details for name, details in names.items() if is_recording(name) and name not in passed_over}
+    sources = [_source(name, details, key, told) for name, details in recordings.items()]
     if not sources:
         others = "a file of another kind" if single else f"{len(names):,} files of other kinds" if names else "no file"
         raise UserError(

@@ -12,7 +12,7 @@ import pytest
 
 from ingest.participants import by_map, by_regex
 from ingest.run.driver import run_ingest
-from ingest.run.inputs import write_name_map
+from ingest.run.inputs import read_inputs, write_name_map
 from ingest.run.plan import Standing, deal_slots
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
@@ -84,6 +84,22 @@ def test_recordings_are_listed_by_their_path_below_the_folder(cohort_folder: Pat
     folder, (one,) = list_sources(str(cohort_folder / BEN), KEY)
     assert (one.name, one.id) == (BEN, KEY.recording(BEN))
     assert folder.url == str(cohort_folder)
+
+
+def test_files_that_the_user_gives_are_no_recordings_though_they_lie_among_them(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    (folder / "lists").mkdir(parents=True)
+    for name in ("a.csv", "people.csv", "lists/names.csv", "lists/b.csv"):
+        (folder / name).write_text("name,participant\n*,Anna\n")
+    settings = cohort.settings(
+        folder,
+        tmp_path / "store",
+        participants=folder / "people.csv",
+        name_map=folder / "lists" / ".." / "lists" / "names.csv",
+    )
+    (folder / "lists" / "names.csv").unlink()
+    for _ in range(2):
+        assert {source.name for source in read_inputs(settings).sources} == {"a.csv", "lists/b.csv"}
 
 
 def test_a_change_in_place_is_seen(tmp_path: Path) -> None:
