@@ -45,13 +45,13 @@ def draw_recording(found: Inspected, title: str) -> Figure:
 
 
 def _draw_day(axes: Axes, day: Day, minutes: Any, most: float) -> None:
-    hours = (np.arange(minutes.size) + 0.5) / 60
-    axes.fill_between(hours, 0, np.nan_to_num(np.minimum(minutes, most)), step="mid", color=OURS, linewidth=0)
+    hours = np.arange(minutes.size + 1) / 60
+    axes.stairs(np.nan_to_num(np.minimum(minutes, most)), hours, fill=True, color=OURS, linewidth=0)
     for band, bits in enumerate(BANDS):
         bottom_M = np.full(minutes.size, -most * (band + 1) * (BAND + SPACE))
         for bit in bits:
             top_M = bottom_M + most * BAND * ((day.state_S & bit) != 0).reshape(-1, 60).mean(axis=1)
-            axes.fill_between(hours, bottom_M, top_M, step="mid", color=STATE_COLOURS[bit], linewidth=0)
+            axes.stairs(top_M, hours, baseline=bottom_M, fill=True, color=STATE_COLOURS[bit], linewidth=0)
             bottom_M = top_M
     axes.set_ylim(-most * (len(BANDS) * (BAND + SPACE) + SPACE), most * 1.05)
     axes.set_yticks([0, most], ["0", f"{most:.0f}"])
