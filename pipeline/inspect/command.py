@@ -55,7 +55,7 @@ def inspect(
     if picture is not None:
         typer.echo(f"picture: {picture}")
     if calibration is not None:
-        typer.echo(f"coefficients of {len(known['devices']):,} devices: {calibration}")
+        typer.echo(f"devices with coefficients: {len(known['devices']):,}, in {calibration}")
 
 
 def _write(path: Path, text: str) -> None:
