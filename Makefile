@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo test test-slow fuzz lint bench bench-sim bench-devices bench-driver bench-scale bench-stream bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 clean-demo test test-slow fuzz lint bench bench-sim bench-devices bench-driver bench-scale bench-stream bench-stream-scale bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -22,7 +22,7 @@ clean-demo:
 	rm -rf runs/demo runs/demo-s3
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 test-slow: setup
 	$(BIN)/pytest -m slow
@@ -51,6 +51,9 @@ bench-scale: setup
 
 bench-stream: setup
 	$(BIN)/python bench/stream.py
+
+bench-stream-scale: setup
+	$(BIN)/python bench/stream_scale.py
 
 bench-transforms: setup
 	$(BIN)/python bench/transforms.py

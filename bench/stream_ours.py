@@ -20,7 +20,7 @@ from stream_clock import BATCH, rate, settle
 from stream_data import Material
 from torch import Tensor
 
-from pipeline.day_reader import DayReader, OpenDay
+from pipeline.day_reader import Day, DayReader
 from pipeline.storage import Folder
 from train.recipe import DataSettings
 from train.windows.lanes import per_step
@@ -51,7 +51,7 @@ class Counted:
     def __init__(self, days: DayReader, quotas: dict[int, int]) -> None:
         self.days, self.quotas, self.drawn = days, quotas, 0
 
-    def open_day(self, slot: int) -> OpenDay:
+    def open_day(self, slot: int) -> Day:
         """See DayReader."""
         self.drawn += self.quotas[slot]
         return self.days.open_day(slot)

@@ -11,23 +11,35 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.disk_cache import DiskCache
 from pipeline.errors import UserError
-from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR
+from pipeline.fetch import fetcher
+from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
 from pipeline.patience import patiently
-from pipeline.shard import EMPTY, INDEX_BYTES, Damaged, decode, read_index
+from pipeline.shard import (
+    EMPTY,
+    HOUR_BYTES,
+    INDEX_BYTES,
+    Damaged,
+    decode,
+    decode_shuffled,
+    read_index,
+)
 from pipeline.storage import Folder
+from pipeline.unshuffle import put_plain, put_shuffled
 
 OBJECTS = {"signal": "signal/c/{}/0/0", "motion": "motion/c/{}/0", "state": "state/c/{}/0"}
 """The names of a slot's objects."""
 AT_ONCE = 16
 """Objects that are fetched at a time."""
-
+HOUR_S = TICKS_PER_HOUR // TICKS_PER_SECOND
+HOUR_STARTS = np.arange(0, SECONDS_PER_DAY, HOUR_S)
 
 Part = Callable[[int, int | None], Any]
 """Gives bytes of an object: from a place (below zero: from its end) on, and how many; None: all that follow."""
@@ -64,31 +76,18 @@ class Spent:
             self.decode_s += decode_s
 
 
-class OpenDay(Protocol):
-    """One person-day, opened for reading."""
-
-    def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Motion (g, NaN where not measured) and state of each second, both (86400,)."""
-        ...
-
-    def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
-        """Those of the wanted hours in which something is measured, each with its counts (3, 108000).
-
-        The array is overwritten by the next hour's.
-        """
-        ...
-
-
 class DayReader:
     """The person-days of a store. Threads may share it."""
 
     def __init__(self, folder: Folder, cache: DiskCache | None = None) -> None:
         self.folder, self.cache, self.spent = folder, cache, Spent()
+        self._of_thread = threading.local()
         self._fetching = None if folder.is_local else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
+        self._get = fetcher(folder)
 
-    def open_day(self, slot: int) -> OpenDay:
+    def open_day(self, slot: int) -> Day:
         """A day to read from; from object storage, it is being fetched from here on."""
-        day = _Day(slot, self)
+        day = Day(slot, self)
         if self._fetching is not None:
             for name in OBJECTS:
                 day.part(name)
@@ -96,15 +95,22 @@ class DayReader:
 
     def read_state(self, slot: int) -> NDArray[np.uint8]:
         """The states of a day alone, (86400,); raises BadDay."""
-        return _Day(slot, self).state()
+        return Day(slot, self).state()
+
+    def held(self) -> NDArray[np.uint8]:
+        """Where the calling thread decompresses an hour to."""
+        if not hasattr(self._of_thread, "hour"):
+            self._of_thread.hour = np.empty(HOUR_BYTES, np.uint8)
+        hour: NDArray[np.uint8] = self._of_thread.hour
+        return hour
 
     def part(self, name: str) -> Part:
         """What gives the bytes of an object."""
-        return _file(self.folder.at(name)) if self._fetching is None else self._fetched(name)
+        return _File(self.folder.at(name)) if self._fetching is None else self._fetched(name)
 
     def _fetched(self, name: str) -> Part:
         assert self._fetching is not None
-        data: Future[bytes] = self._fetching.submit(self._fetch, name)
+        data: Future[bytes | memoryview] = self._fetching.submit(self._fetch, name)
 
         def part(start: int, length: int | None) -> memoryview:
             held = memoryview(data.result())
@@ -112,11 +118,11 @@ class DayReader:
 
         return part
 
-    def _fetch(self, name: str) -> bytes:
+    def _fetch(self, name: str) -> bytes | memoryview:
         kept = self.cache.get(name) if self.cache else None
         if kept is not None:
             return kept
-        data = patiently(lambda: self.folder.read(name))
+        data = patiently(lambda: self._get(name))
         if self.cache:
             self.cache.put(name, data)
         return data
@@ -127,23 +133,28 @@ class DayReader:
             self._fetching.shutdown(wait=True, cancel_futures=True)
 
 
-def _file(path: str) -> Part:
-    def part(start: int, length: int | None) -> bytes:
-        file = os.open(path, os.O_RDONLY)
-        try:
-            if length is None:
-                size = os.fstat(file).st_size
-                start = max(size + start, 0) if start < 0 else start
-                length = size - start
-            return os.pread(file, length, start)
-        finally:
-            os.close(file)
+class _File:
+    """An object on a disk, open for as long as something holds this."""
 
-    return part
+    def __init__(self, path: str) -> None:
+        self.number = os.open(path, os.O_RDONLY)
+
+    def __call__(self, start: int, length: int | None) -> NDArray[np.uint8]:
+        """See Part."""
+        if length is None:
+            size = os.fstat(self.number).st_size
+            start = max(size + start, 0) if start < 0 else start
+            length = size - start
+        data = np.empty(length, np.uint8)
+        return data[: os.preadv(self.number, [data.data], start)]
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
 
 
-class _Day:
-    """The objects of a slot, opened when they are first asked for."""
+class Day:
+    """One person-day: the objects of its slot, opened when they are first asked for. All it gives may raise BadDay."""
 
     def __init__(self, slot: int, reader: DayReader) -> None:
         self.slot, self.reader = slot, reader
@@ -156,53 +167,75 @@ class _Day:
         return self._parts[name]
 
     def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """See OpenDay."""
+        """Motion (g, NaN where not measured) and state of each second, both (86400,)."""
         motion_S = np.empty(SECONDS_PER_DAY, "<f4")
-        self._decoded("motion", 0, None, motion_S)
+        with self._told():
+            self._decoded("motion", 0, None, motion_S, decode)
         return motion_S, self.state()
 
     def state(self) -> NDArray[np.uint8]:
         """The states alone."""
         state_S = np.empty(SECONDS_PER_DAY, np.uint8)
-        self._decoded("state", 0, None, state_S)
+        with self._told():
+            self._decoded("state", 0, None, state_S, decode)
         return state_S
 
     def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
-        """See OpenDay."""
-        try:
-            index = read_index(bytes(self._read("signal", -INDEX_BYTES, None)))
-        except Damaged as error:
-            raise self._damaged(error) from None
+        """Those of the wanted hours in which something is measured, each with its counts (3, 108000).
+
+        The array is overwritten by the next hour's.
+        """
         hour_CT = np.empty((AXES, TICKS_PER_HOUR), "<i2")
-        for hour in wanted:
-            if index[hour, 0] != EMPTY:
-                self._decoded("signal", int(index[hour, 0]), int(index[hour, 1]), hour_CT)
-                yield hour, hour_CT
+        with self._told():
+            index = self._index()
+            for hour in wanted:
+                start, length = index[hour]
+                if start != EMPTY:
+                    self._decoded("signal", start, length, hour_CT, decode)
+                    yield hour, hour_CT
 
-    def _decoded(self, name: str, start: int, length: int | None, out: NDArray[Any]) -> None:
+    def windows(self, start_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
+        """Put the windows that begin at these seconds (ascending) into their places of `out_BCT`."""
+        seconds = out_BCT.shape[2] // TICKS_PER_SECOND
+        first_H = np.searchsorted(start_N, HOUR_STARTS - seconds + 1).tolist()
+        end_H = np.searchsorted(start_N, HOUR_STARTS + HOUR_S).tolist()
+        tick_N, held = start_N * TICKS_PER_SECOND, self.reader.held()
+        with self._told():
+            for hour, (start, length) in enumerate(self._index()):
+                first, end = first_H[hour], end_H[hour]
+                if first < end and start != EMPTY:
+                    block = self._decoded("signal", start, length, held, decode_shuffled)
+                    begin, places = hour * TICKS_PER_HOUR, place_N[first:end]
+                    if block:
+                        put_shuffled(held, block, begin, tick_N[first:end], places, out_BCT)
+                    else:
+                        put_plain(held.view("<i2").reshape(AXES, -1), begin, tick_N[first:end], places, out_BCT)
+
+    def _index(self) -> list[list[int]]:
+        """Where each hour's chunk stands, and its length."""
+        index: list[list[int]] = read_index(bytes(self.part("signal")(-INDEX_BYTES, None))).tolist()
+        return index
+
+    def _decoded(
+        self, name: str, start: int, length: int | None, out: NDArray[Any], way: Callable[[Any, Any], Any]
+    ) -> Any:
         began = time.perf_counter()
-        data = self._read(name, start, length)
+        data = self.part(name)(start, length)
         read = time.perf_counter()
-        try:
-            decode(data, out)
-        except Damaged as error:
-            raise self._damaged(error) from None
+        found = way(data, out)
         self.reader.spent.add(len(data), read - began, time.perf_counter() - read)
+        return found
 
-    def _read(self, name: str, start: int, length: int | None) -> Any:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what is missing or damaged into a BadDay, and refusals of the storage into its errors."""
+        mend = "`persondays verify --repair` brings its recording in again."
         try:
             with self.reader.folder.explained():
-                return self.part(name)(start, length)
+                yield
         except FileNotFoundError:
-            raise MissingDay(
-                self.slot,
-                f"{self.reader.folder.url}: objects of slot {self.slot} are missing, though its row is there. "
-                "`persondays verify --repair` brings its recording in again.",
-            ) from None
-
-    def _damaged(self, error: Damaged) -> DamagedDay:
-        return DamagedDay(
-            self.slot,
-            f"{self.reader.folder.url}: slot {self.slot} is damaged ({error}). `persondays verify --repair` brings its "
-            "recording in again.",
-        )
+            what = f"objects of slot {self.slot} are missing, though its row is there"
+            raise MissingDay(self.slot, f"{self.reader.folder.url}: {what}. {mend}") from None
+        except Damaged as error:
+            what = f"slot {self.slot} is damaged ({error})"
+            raise DamagedDay(self.slot, f"{self.reader.folder.url}: {what}. {mend}") from None

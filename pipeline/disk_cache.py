@@ -19,6 +19,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import google_crc32c
+import numpy as np
 
 LOOK_AFTER, FULL, KEPT = 1 / 64, 7 / 8, 3 / 4
 """Of the limit: written by a process between two looks at the whole; when old files go; what they leave.
@@ -50,7 +51,7 @@ class DiskCache:
             return None
         return data[:-4]
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes | memoryview) -> None:
         """Keep an object, in place of the least recently used ones."""
         if self._broken:
             return
@@ -59,8 +60,11 @@ class DiskCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{token_hex(4)}.partial")
             try:
-                temporary.write_bytes(data + google_crc32c.value(data).to_bytes(4, "little"))
+                checksum = int(google_crc32c.value(np.frombuffer(data, np.uint8)))
+                temporary.write_bytes(b"".join((data, checksum.to_bytes(4, "little"))))
                 os.replace(temporary, path)
+            except FileNotFoundError:
+                return  # its slot was purged, or all room was needed, while it was being written
             finally:
                 temporary.unlink(missing_ok=True)
             with self._lock:

@@ -7,6 +7,7 @@ and reads the same values is tested.
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import google_crc32c
@@ -14,13 +15,21 @@ import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.grid import FILL, TICKS_PER_DAY, TICKS_PER_HOUR
+from pipeline.grid import AXES, FILL, TICKS_PER_DAY, TICKS_PER_HOUR
 
 HOURS = TICKS_PER_DAY // TICKS_PER_HOUR
 INDEX_BYTES = HOURS * 16 + 4
 EMPTY = np.uint64(2**64 - 1)
 """Offset and length, in a shard's index, of a chunk that is not there because it holds nothing but fill."""
+HOUR_BYTES = AXES * TICKS_PER_HOUR * 2
 BLOSC_HEADER = 16
+MOST_BYTES = HOUR_BYTES + BLOSC_HEADER + 4
+"""Of a chunk: what does not become smaller is stored as it is."""
+_FLAGS, _STORED, _BIT_SHUFFLED = 2, 0x2, 0x4
+_BLOSC = struct.Struct("<2xBxII4x")
+_CHECKSUM = struct.Struct("<I")
+
+Bytes = bytes | memoryview | NDArray[np.uint8]
 
 numcodecs.blosc.use_threads = False  # one task, one core: parallel are the tasks
 
@@ -64,23 +73,56 @@ def read_index(tail: bytes) -> NDArray[np.uint64]:
     """Offset and length of each hour's chunk, (24, 2), from a shard's last INDEX_BYTES bytes. Raises Damaged."""
     if len(tail) != INDEX_BYTES:
         raise Damaged(f"a shard ends with an index of {INDEX_BYTES} bytes, found {len(tail)}")
-    return _checked(tail).view("<u8").reshape(HOURS, 2)
+    index = _checked(tail).view("<u8").reshape(HOURS, 2)
+    if (index[:, 1] > MOST_BYTES)[index[:, 0] != EMPTY].any():
+        raise Damaged(f"the index tells of a chunk of more than {MOST_BYTES} bytes")
+    return index
 
 
-def decode(chunk: bytes | memoryview, out: NDArray[Any]) -> None:
+def decode(chunk: Bytes, out: NDArray[Any]) -> None:
     """Put a chunk's values into an array of their type and shape. Raises Damaged."""
     data = _checked(chunk)
-    if data.size < BLOSC_HEADER or int.from_bytes(data[4:8].tobytes(), "little") != out.nbytes:
-        raise Damaged(f"expected a chunk of {out.nbytes} bytes")
+    _header(data, out.nbytes)
+    _decompress(data, out)
+
+
+def decode_shuffled(chunk: Bytes, out: NDArray[np.uint8]) -> int:
+    """Put an hour's values into HOUR_BYTES bytes, still bit-shuffled; gives how many were shuffled together.
+
+    0 where they were not shuffled at all. numcodecs' blosc undoes the shuffle with the oldest instructions of a
+    processor, and of all values, which costs more than the decompression (`pipeline.unshuffle` does better): so the
+    header, its checksum having been checked, is made to say that there is no shuffle. Raises Damaged.
+    """
+    data = _checked(chunk)
+    flags, block_bytes = _header(data, out.nbytes)
+    if flags & _STORED or not flags & _BIT_SHUFFLED:
+        _decompress(data, out)
+        return 0
+    data = data if data.flags.writeable else data.copy()
+    data[_FLAGS] = flags & ~_BIT_SHUFFLED
+    _decompress(data, out)
+    return block_bytes // 2
+
+
+def _header(data: NDArray[np.uint8], expected: int) -> tuple[int, int]:
+    """Flags and bytes of a block, of a chunk that should hold so many bytes."""
+    if data.size >= BLOSC_HEADER:
+        flags, found, block_bytes = _BLOSC.unpack_from(data.data)
+        if found == expected:
+            return flags, block_bytes
+    raise Damaged(f"expected a chunk of {expected} bytes")
+
+
+def _decompress(data: NDArray[np.uint8], out: NDArray[Any]) -> None:
     try:
         numcodecs.blosc.decompress(data, out)
     except RuntimeError as error:
         raise Damaged(str(error)) from None
 
 
-def _checked(data: bytes | memoryview) -> NDArray[np.uint8]:
+def _checked(data: Bytes) -> NDArray[np.uint8]:
     """The bytes before the checksum that ends them, if it agrees."""
     held = np.frombuffer(data, np.uint8)
-    if held.size < 4 or int(google_crc32c.value(held[:-4])) != int.from_bytes(held[-4:].tobytes(), "little"):
+    if held.size < 4 or google_crc32c.value(held[:-4]) != _CHECKSUM.unpack_from(held.data, held.size - 4)[0]:
         raise Damaged("a checksum (crc32c) does not agree")
     return held[:-4]

@@ -17,6 +17,7 @@ import torch
 from infra.s3_server import s3_server
 from pipeline.day_reader import MissingDay
 from pipeline.errors import UserError
+from pipeline.fetch import Quick, fetcher
 from pipeline.identity import Key
 from pipeline.lease import Lease
 from pipeline.storage import Folder, StorageAway, StorageError
@@ -69,6 +70,27 @@ def test_a_missing_object_is_an_error(bucket: str) -> None:
     store.folder.delete(["signal/c/1/0/0"])
     with pytest.raises(MissingDay, match="slot 1"):
         Store.open(store.folder.url).read_day(1)
+
+
+def test_either_client_fetches_the_same_and_tells_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("obstore")
+    import s3fs
+
+    quick = fetcher(store.folder)
+    assert isinstance(quick, Quick)
+    for name in ("signal/c/0/0/0", "state/c/2/0", "zarr.json"):
+        assert bytes(quick(name)) == store.folder.read(name)
+    assert quick.gave
+    with pytest.raises(FileNotFoundError):
+        quick("signal/c/9/0/0")
+    assert not quick.off
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3fs.S3FileSystem.clear_instance_cache()
+    refused = Quick(Folder(store.folder.url))
+    with pytest.raises(StorageError, match=r"not permitted|refuses"):
+        refused("zarr.json")
+    assert refused.off
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_many_files_are_deleted_at_once(bucket: str) -> None:

@@ -52,7 +52,7 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
         inputs = torch.broadcast_tensors(*counter, *key)
         c0, c1, c2, c3, k0, k1 = (each.contiguous().view(-1).numpy() for each in inputs)
         four = torch.empty(4, *inputs[0].shape, dtype=torch.int64)
-        _philox_many(c0, c1, c2, c3, k0, k1, four.view(4, -1).numpy())
+        philox_many(c0, c1, c2, c3, k0, k1, four.view(4, -1).numpy())
         return four.unbind(0)
     return philox_in_torch(counter, key)
 
@@ -72,27 +72,11 @@ def philox_in_torch(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[T
     return c0, c1, c2, c3
 
 
-Four = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
-
-
-@njit(cache=True, nogil=True)
-def philox_one(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Four:
-    """The same four words for one counter and key, compiled, for use in compiled loops."""
-    mask, shift = np.uint64(MASK), np.uint64(32)
-    d0, d1, d2, d3 = np.uint64(c0) & mask, np.uint64(c1) & mask, np.uint64(c2) & mask, np.uint64(c3) & mask
-    e0, e1 = np.uint64(k0), np.uint64(k1)
-    for _ in range(10):
-        p0, p1 = d0 * np.uint64(_MULTIPLIERS[0]), d2 * np.uint64(_MULTIPLIERS[1])
-        d0, d1, d2, d3 = (p1 >> shift) ^ d1 ^ e0, p1 & mask, (p0 >> shift) ^ d3 ^ e1, p0 & mask
-        e0, e1 = (e0 + np.uint64(_WEYL[0])) & mask, (e1 + np.uint64(_WEYL[1])) & mask
-    return d0, d1, d2, d3
-
-
 Words = NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True)
-def _philox_many(c0: Words, c1: Words, c2: Words, c3: Words, k0: Words, k1: Words, four: Words) -> None:
+def philox_many(c0: Words, c1: Words, c2: Words, c3: Words, k0: Words, k1: Words, four: Words) -> None:
     """The words of each counter and key (n) into `four` (4, n), in 32-bit arithmetic that the compiler vectorises."""
     shift = np.uint64(32)
     for n in range(c0.size):
@@ -104,6 +88,24 @@ def _philox_many(c0: Words, c1: Words, c2: Words, c3: Words, k0: Words, k1: Word
             d2, d3 = np.uint32(p0 >> shift) ^ d3 ^ e1, np.uint32(p0)
             e0, e1 = np.uint32(e0 + np.uint32(_WEYL[0])), np.uint32(e1 + np.uint32(_WEYL[1]))
         four[0, n], four[1, n], four[2, n], four[3, n] = d0, d1, d2, d3
+
+
+@njit(cache=True, nogil=True)
+def philox_run(c0: int, count: int, c2: int, k0: int, k1: int) -> NDArray[np.uint32]:
+    """The words of the counters (c0, 0, c2, 0), (c0, 1, c2, 0) and so on, uint32 (4, count), in compiled code."""
+    four = np.empty((4, count), np.uint32)
+    w0, w1, w2, w3 = four[0], four[1], four[2], four[3]
+    shift = np.uint64(32)
+    for n in range(count):
+        d0, d1, d2, d3 = np.uint32(c0), np.uint32(n), np.uint32(c2), np.uint32(0)
+        e0, e1 = np.uint32(k0), np.uint32(k1)
+        for _ in range(10):
+            p0, p1 = np.uint64(d0) * np.uint64(_MULTIPLIERS[0]), np.uint64(d2) * np.uint64(_MULTIPLIERS[1])
+            d0, d1 = np.uint32(p1 >> shift) ^ d1 ^ e0, np.uint32(p1)
+            d2, d3 = np.uint32(p0 >> shift) ^ d3 ^ e1, np.uint32(p0)
+            e0, e1 = np.uint32(e0 + np.uint32(_WEYL[0])), np.uint32(e1 + np.uint32(_WEYL[1]))
+        w0[n], w1[n], w2[n], w3[n] = d0, d1, d2, d3
+    return four
 
 
 def round_key(seed: int, lane: Tensor | int, round_: Tensor | int) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import cache
 
 import numpy as np
@@ -25,12 +24,11 @@ class MadeDay:
         """Motion and state of each second."""
         return self.day.motion_S, self.day.state_S
 
-    def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
-        """Hours of the signal in which something is measured."""
-        for hour in wanted:
-            signal_CT = self.day.signal_CT[:, hour * grid.TICKS_PER_HOUR : (hour + 1) * grid.TICKS_PER_HOUR]
-            if (signal_CT != grid.FILL).any():
-                yield hour, np.ascontiguousarray(signal_CT)
+    def windows(self, start_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
+        """Windows that begin at these seconds, each into its place."""
+        for start, place in zip(start_N.tolist(), place_N.tolist(), strict=True):
+            first = start * grid.TICKS_PER_SECOND
+            out_BCT[place] = self.day.signal_CT[:, first : first + out_BCT.shape[2]]
 
 
 class MadeDays:

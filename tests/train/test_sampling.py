@@ -16,7 +16,7 @@ from tests.train.days import MadeDays
 from train.random import Purpose, round_key, words
 from train.windows.draw import arrivals, draw, own_numbers, weights
 from train.windows.lanes import Lane, deal, lane_count, owned, per_step, quotas
-from train.windows.pool import Part, Windows, cut, distinct_seconds, draw_pool
+from train.windows.pool import Part, Windows, distinct_seconds, draw_pool
 from train.windows.stream import Stream
 
 SECONDS = 10
@@ -182,7 +182,7 @@ def test_only_eligible_seconds_are_drawn() -> None:
     every = draw(day.motion_S, day.state_S, SECONDS, count, key_of(0, 0, 0), 3)
     np.testing.assert_array_equal(every, np.flatnonzero(weight_S))
     windows = np.zeros((count, 3, SECONDS * 30), np.int16)
-    cut(days.open_day(3), every, np.arange(count), windows)
+    days.open_day(3).windows(every, np.arange(count), windows)
     assert (windows[:, 0] == 3).all()
     with pytest.raises(ValueError, match="to give"):
         draw(day.motion_S, day.state_S, SECONDS, count + 1, key_of(0, 0, 0), 3)

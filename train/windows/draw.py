@@ -15,9 +15,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pipeline.states import BAD, MEASURED, NONWEAR
-from train.random import Purpose, philox_one
+from train.random import MASK, Purpose, philox_many, philox_run
 
 MOTION_FLOOR_G = 1e-6
+MARGIN = 1.2
+"""So many times the starts that are wanted should have arrived, were all weights small, when the race is stopped."""
 
 _DRAW = int(Purpose.DRAW)
 
@@ -41,14 +43,17 @@ def draw(
     well. Raises ValueError when fewer starts are left.
     """
     weight_S = weights(motion_S, state_S, seconds)
-    start_N, arrival_N = arrivals(weight_S, key[0], key[1], slot)
+    wanted, available = after + quota, int(np.count_nonzero(weight_S))
     if spacing > 1:
+        start_N, arrival_N = arrivals(weight_S, key[0], key[1], slot)
         in_order = _spaced(start_N[np.argsort(arrival_N, kind="stable")], weight_S.size, spacing)
-        available, drawn = in_order.size, np.sort(in_order[after : after + quota])
+        available, drawn = in_order.size, np.sort(in_order[after:wanted])
+    elif wanted < available:
+        drawn = _first(*_soonest(weight_S, key, slot, wanted, MARGIN * wanted / weight_S.sum()), after, wanted)
     else:
-        available, drawn = start_N.size, _first(start_N, arrival_N, after, after + quota)
-    if available < after + quota:
-        raise ValueError(f"{after + quota} windows were asked of slot {slot}, which has {available} to give")
+        drawn = _first(*arrivals(weight_S, key[0], key[1], slot), after, wanted)
+    if available < wanted:
+        raise ValueError(f"{wanted} windows were asked of slot {slot}, which has {available} to give")
     return drawn
 
 
@@ -75,20 +80,33 @@ def weights(motion_S: NDArray[np.float32], state_S: NDArray[np.uint8], seconds: 
     return weight_S
 
 
+def _soonest(weight_S: Float, key: tuple[int, int], slot: int, count: int, until: float) -> tuple[Int, Float]:
+    """Starts, ascending, that arrive by some moment at which `count` have arrived; tried first is `until`."""
+    while True:
+        start_N, arrival_N = arrivals(weight_S, key[0], key[1], slot, until)
+        if start_N.size >= count:
+            return start_N, arrival_N
+        until *= 1.5
+
+
 @njit(cache=True, nogil=True)
-def arrivals(weight_S: Float, key0: int, key1: int, slot: int) -> tuple[Int, Float]:
-    """Eligible starts, ascending, and when each arrives."""
+def arrivals(weight_S: Float, key0: int, key1: int, slot: int, until: float = np.inf) -> tuple[Int, Float]:
+    """Eligible starts, ascending, and when each arrives; those only that arrive by a moment.
+
+    A logarithm costs more than the random number in it. As -log(u) is never below 1 - u, most of those that come too
+    late are told without one.
+    """
+    word_4N = philox_run(slot, (weight_S.size + 3) // 4, _DRAW, key0, key1)
     start_N, arrival_N = np.empty(weight_S.size, np.int64), np.empty(weight_S.size)
     count = 0
-    for block in range((weight_S.size + 3) // 4):
-        first = 4 * block
-        end = min(first + 4, weight_S.size)
-        if weight_S[first:end].max() > 0.0:
-            four = philox_one(slot, block, _DRAW, 0, key0, key1)
-            for s in range(first, end):
-                if weight_S[s] > 0.0:
-                    start_N[count] = s
-                    arrival_N[count] = -math.log((four[s - first] + 0.5) * 2.0**-32) / weight_S[s]
+    for s in range(weight_S.size):
+        weight = weight_S[s]
+        if weight > 0.0:
+            number = (np.float64(word_4N[s & 3, s >> 2]) + 0.5) * 2.0**-32
+            if 1.0 - number <= until * weight * (1.0 + 1e-9):
+                arrival = -math.log(number) / weight
+                if arrival <= until:
+                    start_N[count], arrival_N[count] = s, arrival
                     count += 1
     return start_N[:count], arrival_N[:count]
 
@@ -115,11 +133,10 @@ def _spaced(start_N: Int, size: int, spacing: int) -> Int:
     return kept[:count]
 
 
-@njit(cache=True, nogil=True)
 def own_numbers(key0: int, key1: int, slot_N: Int, start_N: Int, purpose: int) -> Int:
     """63 random bits that belong to each (slot, start) and decide its place in an order."""
-    number_N = np.empty(slot_N.size, np.int64)
-    for n in range(slot_N.size):
-        four = philox_one(slot_N[n], start_N[n], purpose, 0, key0, key1)
-        number_N[n] = np.int64(four[0]) << 31 | np.int64(four[1]) >> 1
-    return number_N
+    c2, c3, k0, k1 = (np.full(slot_N.size, value) for value in (purpose, 0, key0, key1))
+    four = np.empty((4, slot_N.size), np.int64)
+    philox_many(slot_N & MASK, start_N & MASK, c2, c3, k0, k1, four)
+    own: Int = four[0] << 31 | four[1] >> 1
+    return own

@@ -65,7 +65,7 @@ def _nearest(value: int, valid: list[int]) -> str:
 
 def _order(slots: Int, lane_key: tuple[int, int], purpose: Purpose) -> Int:
     """A random order of slots that each slot's own number decides."""
-    return np.lexsort((slots, own_numbers(*lane_key, slots, np.zeros_like(slots), int(purpose))))
+    return np.argsort(own_numbers(*lane_key, slots, np.zeros_like(slots), int(purpose)), kind="stable")
 
 
 @dataclass(frozen=True)
@@ -184,21 +184,20 @@ def deal(
     people are dealt, each known by the lowest of their slots, and all days of a person go to one lane.
     """
     first, second = round_key(seed, 0, 0)
-    cards = slots
+    order = np.argsort(slots, kind="stable")
+    slots, quotas_ = slots[order], quotas_[order]
+    cards, card_M = slots, np.arange(slots.size)
     if person_M is not None:
-        order = np.argsort(slots)
         _, lowest, card_M = np.unique(person_M[order], return_index=True, return_inverse=True)
-        cards, slots, quotas_ = slots[order][lowest], slots[order], quotas_[order]
+        cards = slots[lowest]
     place = np.empty(cards.size, np.int64)
     place[_order(cards, (int(first), int(second)), Purpose.LANE_DEAL)] = np.arange(cards.size)
-    lane_M = place % lanes if person_M is None else place[card_M] % lanes
-    dealt = []
-    for number in range(lanes):
-        mine = np.flatnonzero(lane_M == number)
-        mine = mine[np.argsort(slots[mine])]
-        whose = None if person_M is None else card_M[mine]
-        dealt.append(Lane(number, seed, days_per_pool, slots[mine], quotas_[mine], whose))
-    return dealt
+    lane_M = (place[card_M] % lanes).astype(np.uint16)  # of which NumPy sorts 700,000 in milliseconds
+    mine = np.split(np.argsort(lane_M, kind="stable"), np.cumsum(np.bincount(lane_M, minlength=lanes))[:-1])
+    return [
+        Lane(number, seed, days_per_pool, slots[days], quotas_[days], None if person_M is None else card_M[days])
+        for number, days in enumerate(mine)
+    ]
 
 
 def owned(lanes: list[Lane], rank: int, world_size: int) -> list[Lane]:

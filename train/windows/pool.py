@@ -12,23 +12,31 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.day_reader import OpenDay
 from pipeline.errors import UserError
-from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
+from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_SECOND
 from train.random import Purpose, round_key
 from train.windows.draw import Int, draw, own_numbers
 
-HOUR_S = TICKS_PER_HOUR // TICKS_PER_SECOND
+
+class Day(Protocol):
+    """A person-day: a `pipeline.day_reader.Day`, or a test's own."""
+
+    def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Motion (g, NaN where not measured) and state of each second."""
+        ...
+
+    def windows(self, start_N: Int, place_N: Int, out_BCT: NDArray[np.int16]) -> None:
+        """Put the windows that begin at these seconds (ascending) into their places of `out_BCT`."""
+        ...
 
 
 class Days(Protocol):
     """Where person-days are read from: a `pipeline.day_reader.DayReader`, or a test's own."""
 
-    def open_day(self, slot: int) -> OpenDay:
+    def open_day(self, slot: int) -> Day:
         """A day to read from."""
         ...
 
@@ -89,16 +97,9 @@ class Windows:
         return Windows(signal, torch.zeros((0, 4), dtype=torch.int64))
 
     @staticmethod
-    def join(parts: Sequence[Windows], pinned: bool = False) -> Windows:
-        """Several one after the other; in memory that a GPU can fetch from by itself, where that is wanted."""
-
-        def joined(tensors: list[Tensor]) -> Tensor:
-            shape = (sum(map(len, tensors)), *tensors[0].shape[1:])
-            whole = torch.empty(shape, dtype=tensors[0].dtype, pin_memory=pinned)
-            np.concatenate([tensor.numpy() for tensor in tensors], out=whole.numpy())  # quicker than torch's
-            return whole
-
-        return Windows(joined([part.signal_BCT for part in parts]), joined([part.place_B4 for part in parts]))
+    def join(parts: Sequence[Windows]) -> Windows:
+        """Several one after the other."""
+        return Windows(torch.cat([part.signal_BCT for part in parts]), torch.cat([part.place_B4 for part in parts]))
 
     def to(self, device: torch.device) -> Windows:
         """The same on a device; from pinned memory the copy is under way when this returns."""
@@ -106,11 +107,19 @@ class Windows:
 
 
 def draw_pool(
-    days: Days, parts: Sequence[Part], seconds: int, seed: int, lane: int, round_: int, spacing: int = 1
+    days: Days,
+    parts: Sequence[Part],
+    seconds: int,
+    seed: int,
+    lane: int,
+    round_: int,
+    spacing: int = 1,
+    memory_NCT: NDArray[np.int16] | None = None,
 ) -> Windows:
     """Draw windows from days and shuffle them together, an order that each window's own number decides.
 
-    Raises BadDay for a day that cannot be read, UserError where the table promised more windows than a day has.
+    They lie at the beginning of `memory_NCT` (int16, room for at least as many windows), where some is given. Raises
+    BadDay for a day that cannot be read, UserError where the table promised more windows than a day has.
     """
     key = tuple(int(word) for word in round_key(seed, lane, round_))
     opened = [days.open_day(part.slot) for part in parts]
@@ -125,10 +134,12 @@ def draw_pool(
     order = np.argsort(own_numbers(key[0], key[1], slot_N, start_N, int(Purpose.SHUFFLE)), kind="stable")
     place_N = np.empty_like(order)
     place_N[order] = np.arange(order.size)
-    signal_BCT = np.empty((order.size, AXES, seconds * TICKS_PER_SECOND), np.int16)
+    if memory_NCT is None:
+        memory_NCT = np.empty((order.size, AXES, seconds * TICKS_PER_SECOND), np.int16)
+    signal_BCT = memory_NCT[: order.size]
     first = 0
     for part, day, mine in zip(parts, opened, starts, strict=True):
-        cut(day, mine, place_N[first : first + part.count], signal_BCT)
+        day.windows(mine, place_N[first : first + part.count], signal_BCT)
         first += part.count
     place_B4 = np.empty((order.size, 4), np.int64)
     place_B4[:, 0], place_B4[:, 1], place_B4[:, 2], place_B4[:, 3] = lane, round_, slot_N[order], start_N[order]
@@ -137,25 +148,5 @@ def draw_pool(
 
 def distinct_seconds(windows: Windows, seconds: int) -> int:
     """Seconds that lie in at least one of the windows."""
-    place = windows.slot_B * (2 * SECONDS_PER_DAY) + windows.start_B
-    gaps = torch.diff(place.sort().values)
-    return int(gaps.clamp(max=seconds).sum()) + seconds if len(windows) else 0
-
-
-def cut(day: OpenDay, start_N: Int, place_N: Int, out_BCT: NDArray[np.int16]) -> None:
-    """Put the windows that begin at `start_N` (ascending) into their places of `out_BCT`."""
-    seconds = out_BCT.shape[2] // TICKS_PER_SECOND
-    wanted = np.unique(np.concatenate((start_N // HOUR_S, (start_N + seconds - 1) // HOUR_S)))
-    for hour, signal_CT in day.hours(wanted.tolist()):
-        first, end = np.searchsorted(start_N, (hour * HOUR_S - seconds + 1, (hour + 1) * HOUR_S))
-        _put(signal_CT, start_N[first:end] * TICKS_PER_SECOND - hour * TICKS_PER_HOUR, place_N[first:end], out_BCT)
-
-
-@njit(cache=True, nogil=True)
-def _put(signal_CT: NDArray[np.int16], tick_N: Int, place_N: Int, out_BCT: NDArray[np.int16]) -> None:
-    """Copy what an hour holds of windows that begin at these of its ticks (which may lie before it)."""
-    ticks = out_BCT.shape[2]
-    for n in range(tick_N.size):
-        begin, end = max(tick_N[n], 0), min(tick_N[n] + ticks, signal_CT.shape[1])
-        for c in range(signal_CT.shape[0]):
-            out_BCT[place_N[n], c, begin - tick_N[n] : end - tick_N[n]] = signal_CT[c, begin:end]
+    place = np.sort((windows.slot_B * (2 * SECONDS_PER_DAY) + windows.start_B).numpy())
+    return int(np.minimum(np.diff(place), seconds).sum()) + seconds if len(windows) else 0

@@ -9,13 +9,33 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from pipeline.day_reader import BadDay
+from pipeline.grid import AXES, TICKS_PER_SECOND
 from train.windows.lanes import Lane, Pool
 from train.windows.pool import Days, Part, Windows, distinct_seconds, draw_pool
 from train.windows.withdrawn import Substitutes
+
+PIECE = 64
+"""Windows to take from a lane at a time, at the least: to go to every lane costs more than what a few windows weigh."""
+
+
+class Held(NamedTuple):
+    """A pool's windows, the seconds that they cover, and the memory that they lie in."""
+
+    pool: Pool
+    signal_BCT: NDArray[np.int16]
+    place_B4: NDArray[np.int64]
+    covered_s: int
+    memory_NCT: NDArray[np.int16]
 
 
 class Stream:
@@ -39,8 +59,12 @@ class Stream:
         self.lanes = {lane.number: lane for lane in lanes}
         self.position = step * windows_per_step
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="windows")
-        self._reading: dict[int, tuple[Pool, Future[Windows]]] = {}
-        self._current: dict[int, tuple[Pool, Windows]] = {}
+        self._reading: dict[int, Future[Held]] = {}
+        self._current: dict[int, Held] = {}
+        self._free: deque[NDArray[np.int16]] = deque()
+        self._used: list[NDArray[np.int16]] = []
+        self._ready: deque[Windows] = deque()
+        self._most = max((lane.days_per_pool * int(lane.quotas.max()) for lane in lanes), default=0)
         self._wanted: list[tuple[int, int, int]] = []
         for lane in lanes:
             pool = lane.pool_at(self.position)
@@ -50,31 +74,55 @@ class Stream:
         return self
 
     def __next__(self) -> Windows:
-        parts = [part for number in self.lanes for part in self._from_lane(number)]
-        self.position += self.per_step
-        return Windows.join(parts, self.pinned)
+        if not self._ready:
+            self._ready.extend(self._assembled())
+        return self._ready.popleft()
 
-    def _from_lane(self, number: int) -> Iterator[Windows]:
-        position, end = self.position, self.position + self.per_step
+    def _assembled(self) -> Iterator[Windows]:
+        """The batches of the next steps: several at a time where a lane gives few windows to each."""
+        steps = -(-PIECE // self.per_step)
+        shape = steps, len(self.lanes), self.per_step
+        ticks = self.seconds * TICKS_PER_SECOND
+        signal_SLNCT = torch.empty((*shape, AXES, ticks), dtype=torch.int16, pin_memory=self.pinned)
+        place_SLN4 = torch.empty((*shape, 4), dtype=torch.int64, pin_memory=self.pinned)
+        for index, number in enumerate(self.lanes):
+            signal_NCT, place_N4 = self._from_lane(number, steps * self.per_step)
+            signal_SLNCT.numpy()[:, index] = signal_NCT.reshape(steps, self.per_step, AXES, ticks)
+            place_SLN4.numpy()[:, index] = place_N4.reshape(steps, self.per_step, 4)
+        self.position += steps * self.per_step
+        self._free.extend(self._used)  # nothing looks at these pools any more
+        self._used.clear()
+        return map(Windows, signal_SLNCT.flatten(1, 2), place_SLN4.flatten(1, 2))
+
+    def _from_lane(self, number: int, count: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+        """So many of a lane's windows from this position on, from one pool or from several."""
+        position, end, pieces = self.position, self.position + count, []
         while position < end:
-            pool, windows = self._pool(number, position)
-            until = min(end, pool.first + pool.size)
-            yield windows.take(slice(position - pool.first, until - pool.first))
+            held = self._held(number, position)
+            until = min(end, held.pool.first + held.pool.size)
+            span = slice(position - held.pool.first, until - held.pool.first)
+            pieces.append((held.signal_BCT[span], held.place_B4[span]))
             position = until
+        if len(pieces) > 1:
+            pieces = [
+                (np.concatenate([signal for signal, _ in pieces]), np.concatenate([place for _, place in pieces]))
+            ]
+        return pieces[0]
 
-    def _pool(self, number: int, position: int) -> tuple[Pool, Windows]:
+    def _held(self, number: int, position: int) -> Held:
+        """The pool of a lane that holds a position of its stream, waited for if need be."""
         held = self._current.get(number)
-        if held is None or position >= held[0].first + held[0].size:
-            self._current.pop(number, None)
+        if held is None or position >= held.pool.first + held.pool.size:
+            if held is not None:
+                self._used.append(self._current.pop(number).memory_NCT)
             self._read_ahead(number)
-            pool, drawn = self._reading.pop(number)
             began = time.perf_counter()
-            held = pool, drawn.result()
+            held = self._reading.pop(number).result()
             self.waited_s += time.perf_counter() - began
             self._current[number] = held
-            self.drawn += len(held[1])
-            self.covered_s += distinct_seconds(held[1], self.seconds)
-            following = self.lanes[number].after(pool)
+            self.drawn += held.pool.size
+            self.covered_s += held.covered_s
+            following = self.lanes[number].after(held.pool)
             heapq.heappush(self._wanted, (following.first, number, following.first))
             self._read_ahead(None)
         return held
@@ -87,9 +135,22 @@ class Stream:
             _, number, position = heapq.heappop(self._wanted)
             lane = self.lanes[number]
             pool = lane.pool_at(position)
-            self._reading[number] = pool, self._threads.submit(self._draw, lane, pool)
+            self._reading[number] = self._threads.submit(self._read, lane, pool)
 
-    def _draw(self, lane: Lane, pool: Pool) -> Windows:
+    def _read(self, lane: Lane, pool: Pool) -> Held:
+        memory_NCT = self._memory()
+        windows = self._draw(lane, pool, memory_NCT)
+        signal_BCT, place_B4 = windows.signal_BCT.numpy(), windows.place_B4.numpy()
+        return Held(pool, signal_BCT, place_B4, distinct_seconds(windows, self.seconds), memory_NCT)
+
+    def _memory(self) -> NDArray[np.int16]:
+        """Memory for the largest pool: what an earlier one left, because new pages cost as much as their contents."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return np.empty((self._most, AXES, self.seconds * TICKS_PER_SECOND), np.int16)
+
+    def _draw(self, lane: Lane, pool: Pool, memory_NCT: NDArray[np.int16]) -> Windows:
         """A pool's windows; where the person of a day has withdrawn, other days give what it would have."""
         days = list(zip(pool.slots.tolist(), pool.quotas.tolist(), strict=True))
         while True:
@@ -97,7 +158,9 @@ class Stream:
             if self.substitutes is not None:
                 parts = [part for day in days for part in self.substitutes.parts(lane, pool.round, *day)]
             try:
-                return draw_pool(self.days, parts, self.seconds, lane.seed, lane.number, pool.round, self.spacing)
+                return draw_pool(
+                    self.days, parts, self.seconds, lane.seed, lane.number, pool.round, self.spacing, memory_NCT
+                )
             except BadDay as error:
                 if self.substitutes is None or not self.substitutes.is_gone(error.slot):
                     raise
