@@ -160,7 +160,7 @@ def _beginning(read: Read, member: Member | None) -> bytes:
 
 def _most_bytes(member: Member, size: int) -> int:
     """No more bytes come out of a member of an archive of `size` bytes."""
-    return (min(member.end, size) - member.begin) * (MOST_COMPRESSION if member.method == DEFLATED else 1)
+    return max(0, min(member.end, size) - member.begin) * (MOST_COMPRESSION if member.method == DEFLATED else 1)
 
 
 def _probe_whole(data: bytes) -> Probe:

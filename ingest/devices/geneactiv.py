@@ -164,5 +164,5 @@ def _header(head: bytes) -> Header:
 
 def _number(said: dict[str, str], name: str) -> float | None:
     """The number that a line of the header begins with; None for none."""
-    found = re.match(r"-?\d{1,9}(\.\d{1,9})?", said.get(name, ""))
+    found = re.match(r"-?\d{1,9}(\.\d{1,9})?", said.get(name, "").replace(",", "."))
     return float(found.group()) if found else None

@@ -143,7 +143,7 @@ def _line_end(data, at):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _decimal(data, at, end):  # type: ignore[no-untyped-def]
-    """The number at the beginning of a text, NaN for none."""
+    """The number at the beginning of a text, with a point or a comma; NaN for none."""
     while at < end and data[at] == 32:
         at += 1
     negative = at < end and data[at] == 45
@@ -152,7 +152,7 @@ def _decimal(data, at, end):  # type: ignore[no-untyped-def]
     while at < end:
         if 48 <= data[at] <= 57:
             value, scale, digits = value * 10 + (data[at] - 48), scale * 10, digits + 1
-        elif data[at] == 46 and scale == 0:
+        elif data[at] in (44, 46) and scale == 0:
             scale = 1.0
         else:
             break

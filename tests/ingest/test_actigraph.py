@@ -290,7 +290,11 @@ ENCRYPTED = bytearray(recording(still(3)))
 for at in (ENCRYPTED.index(b"PK\x03\x04") + 6, ENCRYPTED.index(b"PK\x01\x02") + 8):
     ENCRYPTED[at] |= 1
 
+LYING = bytearray(archive({"log.bin": b"".join(still(3)), "info.txt": info()}, zipfile.ZIP_STORED))
+LYING[28:30] = b"\xff\xff"  # the length of what stands between the first member's head and its bytes
+
 BAD = {
+    "a member beyond the end": (bytes(LYING), "at least one undamaged record"),
     "empty": (b"", "no archive"),
     "text": (b"time,x,y,z\n" * 500, "no archive"),
     "other archive": (archive({"notes.txt": "nothing"}), "an archive of 1 other files"),

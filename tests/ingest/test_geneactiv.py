@@ -61,6 +61,12 @@ def test_gain_and_offset_of_the_header_give_g(gain, offset, count):
     assert g == pytest.approx((count * 100 - offset) / gain, abs=1e-12)
 
 
+def test_numbers_with_a_comma():
+    made = header(Measurement_Frequency="85,7 Hz") + page([], celsius="21,5", rate="85,7")
+    found = decode(made, NAME)
+    assert (found.nominal_rate_hz, found.celsius_K.tolist()) == (85.7, [21.5])
+
+
 def test_pages_are_stamped_and_have_a_temperature():
     found = decode(recording(pages(20)), NAME)
     assert (found.samples, found.damaged_blocks, found.nominal_rate_hz) == (6000, 0, 60)

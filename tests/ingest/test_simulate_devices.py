@@ -157,20 +157,23 @@ def test_the_factory_leaves_a_fifth_of_gain_and_offset(tmp_path):
     assert np.allclose(made.offset_g_C * gain_C, -0.8 * what.offset_C, atol=1e-4)
 
 
-def two_days(tmp_path, kind, days, **arguments):
-    """A recording and its processed days, whose truth is known."""
-    truth, made = simulated(tmp_path, kind, 2, seed=3, days=days, faults=Faults(), **arguments)
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        pytest.param("axivity", {}, marks=pytest.mark.slow),
+        pytest.param("actigraph", {"nominal_hz": 80, "idle_sleep": False}, marks=pytest.mark.slow),
+        ("actigraph", {"nominal_hz": 30, "idle_sleep": True}),
+        ("geneactiv", {"nominal_hz": 50}),
+    ],
+)
+def test_two_days_are_calibrated_and_known_as_worn_or_not(tmp_path, kind, arguments):
+    """To the device's true gain; not worn is when it lay on a table, and nothing is lost."""
+    truth, made = simulated(tmp_path, kind, 3, seed=3, days=2, faults=Faults(), **arguments)
     processed = process(made, SignalSettings())
-    return truth, made, processed, list(processed.days())
-
-
-def check_days(truth, made, processed, days):
-    """Calibrated to the device's true gain and offset, and not worn when it lay on a table."""
-    found, what = processed.calibration, truth.device
+    found, days = processed.calibration, list(processed.days())
     assert found.outcome == "own"
     assert found.error_after_mg < 3 < found.error_before_mg
-    raw_gain_C = what.gain_C * made.g_per_count_C * 256
-    assert np.abs(np.array(found.gain_C) * raw_gain_C - 1).max() < 0.006
+    assert np.abs(np.array(found.gain_C) * truth.device.gain_C * made.g_per_count_C * 256 - 1).max() < 0.006
     state_S = np.concatenate([day.state_S for _, day, _ in days])
     begin = int((truth.start - days[0][0].astype("datetime64[us]")) / np.timedelta64(1, "s"))
     nonwear_S = np.zeros(state_S.size, dtype=bool)
@@ -181,22 +184,7 @@ def check_days(truth, made, processed, days):
     assert nonwear_S.sum() > 5_000
     assert found_S[nonwear_S].mean() > 0.97
     assert found_S[~nonwear_S].sum() < 0.02 * state_S.size
-    known_S = (state_S & (MEASURED | IDLE)) != 0
-    assert known_S.sum() == pytest.approx(truth.bouts[-1].end_s, abs=10)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "arguments"),
-    [
-        ("axivity", {}),
-        ("actigraph", {"nominal_hz": 80, "idle_sleep": False}),
-        ("actigraph", {"nominal_hz": 30, "idle_sleep": True}),
-        ("geneactiv", {}),
-    ],
-)
-def test_two_days_of_every_device(tmp_path, kind, arguments):
-    check_days(*two_days(tmp_path, kind, 2, **arguments))
+    assert ((state_S & (MEASURED | IDLE)) != 0).sum() == pytest.approx(truth.bouts[-1].end_s, abs=10)
 
 
 def test_simulated_files_hold_the_name_that_readers_leave_out(tmp_path):
