@@ -48,18 +48,7 @@ def probe(ends: Ends, told: TableSettings) -> Probe:
         opened = _open(ends.file, ends.head, told)
         first = opened.first_rows(ends.head)
         clock = opened.clock(first)
-        if first.time_N is None or clock.origin == "start":
-            rows, start_us = opened.count(ends), clock.shift_us
-            end_us = start_us + round(rows * clock.period_us)
-        else:
-            rows = opened.count(ends) if isinstance(opened.table, ParquetTable) else ends.size // SHORTEST_ROW
-            us_N = clock.us(first.time_N)
-            if not (us_N != NONE_US).any():
-                raise UserError("no stamp of its first rows is a time from 1970 to 2100. Its clock was never set.")
-            start_us = int(us_N[us_N != NONE_US].min())
-            last_us = [int(clock.us(part.time_N).max()) for part in opened.last_rows(ends) if part.time_N is not None]
-            end_us = max(last_us, default=0)
-            end_us = end_us if end_us >= start_us else start_us + round(rows * clock.period_us)
+        start_us, end_us, rows = _span(opened, ends, clock, first.time_N)
     return Probe(
         device=opened.vendor.device if opened.vendor else DEVICE,
         serial=opened.vendor.serial if opened.vendor else "",
@@ -68,6 +57,22 @@ def probe(ends: Ends, told: TableSettings) -> Probe:
         nominal_rate_hz=1e6 / clock.period_us,
         samples=rows,
     )
+
+
+def _span(opened: Opened, ends: Ends, clock: Clock, time_N: NDArray[Any] | None) -> tuple[int, int, int]:
+    """First and last instant in microseconds, and an upper bound of the rows, from the stamps of the first ones."""
+    if time_N is None or clock.origin == "start":
+        rows = opened.count(ends)
+        return clock.shift_us, clock.shift_us + round(rows * clock.period_us), rows
+    rows = opened.count(ends) if isinstance(opened.table, ParquetTable) else ends.size // SHORTEST_ROW
+    us_N = clock.us(time_N)
+    us_N = us_N[us_N != NONE_US]
+    if not us_N.size:
+        raise UserError("no stamp of its first rows is a time from 1970 to 2100. Its clock was never set.")
+    start_us = int(us_N.min())
+    last_us = (int(clock.us(part.time_N).max()) for part in opened.last_rows(ends) if part.time_N is not None)
+    end_us = max(last_us, default=NONE_US)
+    return start_us, end_us if end_us >= start_us else start_us + round(rows * clock.period_us), rows
 
 
 def decode(data: Any, told: TableSettings) -> Recording:

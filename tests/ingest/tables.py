@@ -1,4 +1,4 @@
-"""Tables as others write them, from a true signal: csv by plain formatting, Parquet by pyarrow."""
+"""Tables as others write them, from a true signal: csv by plain formatting, Parquet by pyarrow; and their reading."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ingest.devices import decode, probe
+from ingest.recording import Recording
+from ingest.settings import TableSettings
+from ingest.signal.timing import fit
+
 START = np.datetime64("2024-03-04T10:00:00", "us")
+MOST_ROUNDING_G = 0.000125 + 1e-9
 Time = Callable[[NDArray[np.float64]], Sequence[object]]
 
 
@@ -49,3 +55,29 @@ def parquet(columns: dict[str, object], rows_a_group: int | None = None) -> byte
     data = io.BytesIO()
     pq.write_table(pa.table(columns), data, row_group_size=rows_a_group)
     return data.getvalue()
+
+
+def probe_bytes(data: bytes, told: TableSettings = TableSettings()):  # noqa: B008
+    return probe(io.BytesIO(data), "a.csv", len(data), told)
+
+
+def read(data: bytes, told: TableSettings = TableSettings()) -> Recording:  # noqa: B008
+    """The recording, after the probe has said that its days hold it."""
+    found, made = probe_bytes(data, told), decode(data, "a.csv", told)
+    last_us = made.stamp_us_K[-1] + (made.count_K[-1] - 1) / made.nominal_rate_hz * 1e6
+    assert found.start.astype(np.int64) <= made.stamp_us_K[0]
+    assert found.end.astype(np.int64) >= last_us - 1
+    assert found.samples >= made.samples
+    assert (found.device, found.serial) == (made.device, made.serial)
+    return made
+
+
+def times(made: Recording, start: np.datetime64 = START):
+    """Seconds from the start to each sample, by the fit."""
+    timeline = fit(made)
+    shift = (timeline.midnight.astype("datetime64[us]") - start).astype(np.int64) * 1e-6
+    return timeline.seconds_of(np.arange(made.samples)) + shift
+
+
+def values(made: Recording):
+    return made.counts_CN * made.g_per_count_C[:, None]

@@ -258,7 +258,12 @@ def test_relative_dates_keep_the_hour_alone(cohort_folder: Path, tmp_path: Path)
 def test_settings_of_the_signal_reach_the_worker(cohort_folder: Path, tmp_path: Path) -> None:
     signal = SignalSettings(resampling="nearest")
     settings = cohort.settings(
-        cohort_folder / "anna.smith", tmp_path / "store", signal=signal, codec="zstd", participants=None
+        cohort_folder,
+        tmp_path / "store",
+        recordings=str(cohort_folder / "anna.smith"),
+        signal=signal,
+        codec="zstd",
+        participants=None,
     )
     run_ingest(settings)
     days, _ = cohort.rows(settings.store)
