@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 clean-demo test test-slow fuzz lint bench bench-sim bench-devices bench-driver bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -27,6 +27,9 @@ test: setup
 test-slow: setup
 	$(BIN)/pytest -m slow
 
+fuzz: setup
+	PERSONDAYS_FUZZ=5000 $(BIN)/pytest -rP tests/ingest/test_fuzz.py
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,6 +39,9 @@ bench: bench-sim
 
 bench-sim: setup
 	$(BIN)/python bench/simulator.py
+
+bench-devices: setup
+	$(BIN)/python bench/devices.py
 
 bench-driver: setup
 	$(BIN)/python bench/driver.py
