@@ -88,10 +88,9 @@ def probe(file: BinaryIO, name: str, size: int, told: TableSettings = NOTHING_TO
 
     What is wrapped is decompressed once in a stream. Raises UserError for what is no recording.
     """
-    content, device = _content(file, name)
-    ends = (
-        count_ends(io.BufferedReader(content, BUFFER_BYTES)) if isinstance(content, Inside) else read_ends(file, size)
-    )
+    content, head, device = _content(file, name)
+    inside = isinstance(content, Inside)
+    ends = count_ends(io.BufferedReader(content, BUFFER_BYTES)) if inside else read_ends(file, size, head)
     return device.probe(ends, *_told(device, told))
 
 
@@ -99,7 +98,7 @@ def decode(data: Any, name: str, told: TableSettings = NOTHING_TOLD) -> Recordin
     """The recording in the bytes of a whole file (bytes, memory map, any buffer); raises UserError."""
     device = _recognised(bytes(memoryview(data)[:END_BYTES]))
     if device is None:
-        content, device = _content(io.BytesIO(data), name)
+        content, _, device = _content(io.BytesIO(data), name)
         if isinstance(content, Inside):
             data = content if _told(device, told) else read_all(content)
     return device.decode(data, *_told(device, told))
@@ -110,18 +109,18 @@ def _told(device: Any, told: TableSettings) -> tuple[TableSettings, ...]:
     return (told,) if device.__name__ == TABLE else ()
 
 
-def _content(file: BinaryIO, name: str) -> tuple[Any, Any]:
-    """What a file holds below its wrappings (an Inside, or the file itself), and the module that reads it.
+def _content(file: BinaryIO, name: str) -> tuple[Any, bytes, Any]:
+    """What a file holds below its wrappings (an Inside, or the file itself), its head, and the module that reads it.
 
     What no module recognises goes to the one that its name tells, the innermost first: that can say what is wrong.
     """
     content: Any = file
-    layers: list[tuple[Any, str]] = []
+    layers: list[tuple[Any, bytes, str]] = []
     for _ in range(MOST_LAYERS + 1):
         head = _head(content)
         if device := _recognised(head):
-            return content, device
-        layers.append((content, name))
+            return content, head, device
+        layers.append((content, head, name))
         if not is_wrapped(head):
             break
         try:
@@ -135,9 +134,9 @@ def _content(file: BinaryIO, name: str) -> tuple[Any, Any]:
         raise UserError(
             f"a recording is wrapped in .gz or .zip at most {MOST_LAYERS} times; this one is more often: unpack it."
         )
-    for layer, called in reversed(layers):
+    for layer, head, called in reversed(layers):
         if device := _named(called):
-            return layer, device
+            return layer, head, device
     raise _unknown(name)
 
 

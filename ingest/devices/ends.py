@@ -36,10 +36,8 @@ class Ends:
         return self.file.read(end - begin)
 
 
-def read_ends(file: BinaryIO, size: int) -> Ends:
-    """The ends of a plain file of `size` bytes by two range reads."""
-    file.seek(0)
-    head = file.read(END_BYTES)
+def read_ends(file: BinaryIO, size: int, head: bytes) -> Ends:
+    """The ends of a plain file of `size` bytes, whose head was read to tell its kind, by one more range read."""
     file.seek(max(0, size - END_BYTES) // ALIGNMENT * ALIGNMENT)
     return Ends(head, file.read(), size, file)
 
