@@ -27,6 +27,7 @@ from tests.ingest.cohort import KEY
 from tests.ingest.runs import assert_as_if_undisturbed, commits, finish, start, until, when
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_as_if_undisturbed(
     cohort_folder: Path, undisturbed: Path, ray_here: str, tmp_path: Path
 ) -> None:

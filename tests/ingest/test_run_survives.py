@@ -59,6 +59,7 @@ class Steps:
         return len(list((self.store / "signal" / "c").glob("*")))
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_each_step_costs_nothing(
     long_folder: Path, long_undisturbed: Path, ray_here: str, tmp_path: Path
 ) -> None:

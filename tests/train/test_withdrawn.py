@@ -218,7 +218,7 @@ def trained(checkpoints: Path) -> list[int]:
 LONG = {"run__windows": 1600, "run__validate_every": 1600, "run__save_every": 160, "data__lanes": 4}
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_that_meets_a_withdrawn_day_goes_on(store: str, tmp_path: Path, processes: int) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(command(store, out, processes, **LONG), stderr=subprocess.PIPE, text=True)
