@@ -98,7 +98,7 @@ class DayReader:
 
     def part(self, name: str) -> Part:
         """What gives the bytes of an object."""
-        return _File(self.folder.at(name)) if self._fetching is None else self._fetched(name)
+        return _file(self.folder.at(name)) if self._fetching is None else self._fetched(name)
 
     def _fetched(self, name: str) -> Part:
         assert self._fetching is not None
@@ -125,24 +125,22 @@ class DayReader:
             self._fetching.shutdown(wait=True, cancel_futures=True)
 
 
-class _File:
-    """An object on a disk, open for as long as something holds this."""
+def _file(path: str) -> Part:
+    """Pieces of an object on a disk, which is open only while one is read: a pool may have a thousand of them."""
 
-    def __init__(self, path: str) -> None:
-        self.number = os.open(path, os.O_RDONLY)
+    def part(start: int, length: int | None) -> NDArray[np.uint8]:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            if length is None:
+                size = os.fstat(file).st_size
+                start = max(size + start, 0) if start < 0 else start
+                length = size - start
+            data = np.empty(length, np.uint8)
+            return data[: os.preadv(file, [data.data], start)]
+        finally:
+            os.close(file)
 
-    def __call__(self, start: int, length: int | None) -> NDArray[np.uint8]:
-        """See Part."""
-        if length is None:
-            size = os.fstat(self.number).st_size
-            start = max(size + start, 0) if start < 0 else start
-            length = size - start
-        data = np.empty(length, np.uint8)
-        return data[: os.preadv(self.number, [data.data], start)]
-
-    def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
+    return part
 
 
 class Day:
@@ -195,7 +193,9 @@ class Day:
         with self._told():
             for hour, (start, length) in enumerate(self._index()):
                 first, end = first_H[hour], end_H[hour]
-                if first < end and start != EMPTY:
+                if first < end:
+                    if start == EMPTY:
+                        raise Damaged(f"hour {hour} holds eligible seconds and no signal")
                     block = self._decoded("signal", start, length, held, decode_shuffled)
                     begin, places = hour * TICKS_PER_HOUR, place_N[first:end]
                     if block:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline import grid
 from pipeline.day_reader import DamagedDay, DayReader, MissingDay
-from pipeline.person_day import PersonDay
+from pipeline.person_day import PersonDay, motion
 from pipeline.shard import Damaged, blosc, decode, encode_plain
+from pipeline.states import MEASURED
 from pipeline.store import Store
 from tests.pipeline.test_store import KEY, PROCESSING, a_day
 
@@ -52,6 +53,42 @@ def test_every_way_of_reading_gives_the_same_values(store: Store, pipeline: str)
             whole = store.read_day(slot)
             for name in ("signal_CT", "motion_S", "state_S"):
                 np.testing.assert_array_equal(getattr(whole, name), getattr(day, name))
+
+
+def any_day(seed: int) -> PersonDay:
+    """Hours of every kind: noise that is stored as it is, movement of all sizes, stillness; measured throughout."""
+    random = np.random.default_rng(seed)
+    scale_H = np.resize([32767, 3000, 40, 0, 1], 24)
+    noise_CT = random.normal(0, 0.3, (grid.AXES, grid.TICKS_PER_DAY)) * np.repeat(scale_H, grid.TICKS_PER_HOUR)
+    signal_CT = np.clip(noise_CT + np.array([[1024], [-7], [300]]), -32767, 32767).astype(np.int16)
+    signal_CT[:, : grid.TICKS_PER_HOUR] = random.integers(-32767, 32768, (grid.AXES, grid.TICKS_PER_HOUR))
+    state_S = np.full(grid.SECONDS_PER_DAY, MEASURED, np.uint8)
+    return PersonDay(signal_CT, motion(signal_CT, state_S), state_S)
+
+
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+@pytest.mark.parametrize("seconds", [5, 10, 30])
+def test_windows_are_what_stands_in_the_day(codec: str, seconds: int, tmp_path: Path) -> None:
+    """At the edges of hours and of the blocks that are shuffled together, at any tick of a byte, of every kind."""
+    made, day = Store.create(str(tmp_path / "store"), KEY, PROCESSING, codec=codec), any_day(seconds)
+    made.grow(1)
+    made.write_day(0, day)
+    random = np.random.default_rng(seconds)
+    edges = [hour * 3600 - near for hour in range(1, 24) for near in (-1, 0, 1, seconds - 1, seconds)]
+    near_blocks = [hour * 3600 + second for hour in (0, 1, 5) for second in range(0, 3600, 7)]
+    starts = np.unique([*edges, *near_blocks, *random.integers(0, 86_400 - seconds, 3000), 86_400 - seconds])
+    place = random.permutation(starts.size)
+    found = np.zeros((starts.size, grid.AXES, seconds * 30), np.int16)
+    DayReader(made.folder).open_day(0).windows(starts, place, found)
+    for start, at in zip(starts.tolist(), place.tolist(), strict=True):
+        np.testing.assert_array_equal(found[at], day.signal_CT[:, start * 30 : (start + seconds) * 30])
+
+
+def test_an_hour_that_states_promise_and_the_shard_lacks_is_damage(store: Store) -> None:
+    """Memory for windows is used again: what is not written there is of another day."""
+    out = np.zeros((1, grid.AXES, 300), np.int16)
+    with pytest.raises(DamagedDay, match="hour 3 holds eligible seconds and no signal"):
+        DayReader(store.folder).open_day(0).windows(np.array([3 * 3600 + 5]), np.array([0]), out)
 
 
 def test_only_wanted_hours_that_hold_something_come(store: Store) -> None:

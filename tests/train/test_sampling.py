@@ -188,6 +188,30 @@ def test_only_eligible_seconds_are_drawn() -> None:
         draw(day.motion_S, day.state_S, SECONDS, count + 1, key_of(0, 0, 0), 3)
 
 
+@given(st.integers(0, 1000), st.integers(1, 3000), st.integers(0, 50), st.sampled_from([0.02, 1.0, 3.0]))
+@settings(max_examples=40, deadline=None)
+def test_a_race_that_is_stopped_early_has_the_same_winners(seed: int, quota: int, after: int, spread: float) -> None:
+    random = np.random.default_rng(seed)
+    motion_S = random.lognormal(-3, spread, 86_400).astype(np.float32)
+    state_S = np.repeat(random.choice([0, 1, 1], 96), 900).astype(np.uint8)
+    start_N, arrival_N = arrivals(weights(motion_S, state_S, SECONDS), *key_of(seed, 1, 2), 9)
+    in_order = start_N[np.argsort(arrival_N)]
+    drawn = draw(motion_S, state_S, SECONDS, quota, key_of(seed, 1, 2), 9, after)
+    np.testing.assert_array_equal(drawn, np.sort(in_order[after : after + quota]))
+
+
+def test_a_second_whose_motion_is_not_a_number_is_in_no_window() -> None:
+    day = MadeDays().read_day(3)
+    motion_S = day.motion_S.copy()
+    first = int(np.flatnonzero(weights(motion_S, day.state_S, SECONDS))[0])
+    motion_S[first + 20] = np.nan
+    weight_S = weights(motion_S, day.state_S, SECONDS)
+    assert np.isfinite(weight_S).all()
+    assert not weight_S[first + 20 - SECONDS + 1 : first + 21].any()
+    count = int((weight_S > 0).sum())
+    assert draw(motion_S, day.state_S, SECONDS, count, key_of(0, 0, 0), 3).size == count
+
+
 @given(st.integers(0, 100), st.sampled_from([1, 5, 10, 30]))
 @settings(max_examples=20, deadline=None)
 def test_weights_are_the_mean_motion_of_the_window(seed: int, seconds: int) -> None:

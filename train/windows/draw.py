@@ -68,7 +68,7 @@ def weights(motion_S: NDArray[np.float32], state_S: NDArray[np.uint8], seconds: 
     total_S[0] = 0.0
     run = 0
     for s in range(motion_S.size):
-        if state_S[s] & (MEASURED | NONWEAR | BAD) == MEASURED:
+        if state_S[s] & (MEASURED | NONWEAR | BAD) == MEASURED and motion_S[s] >= 0.0:  # not so of NaN
             total_S[s + 1] = total_S[s] + np.float64(motion_S[s])
             run += 1
         else:

@@ -114,6 +114,11 @@ class Lane:
     person_M: Int | None = None
     _ends: list[int] = field(default_factory=lambda: [0])
 
+    @property
+    def largest_pool(self) -> int:
+        """Windows that no pool has more of."""
+        return int(np.sort(self.quotas)[-self.days_per_pool :].sum())
+
     def round(self, number: int) -> Round:
         """The order of a round; its first pool is shorter by the lane's number, lest all lanes read at once."""
         return _round(self, number)

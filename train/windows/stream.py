@@ -66,7 +66,7 @@ class Stream:
         self._free: deque[NDArray[np.int16]] = deque()
         self._used: list[NDArray[np.int16]] = []
         self._ready: deque[Windows] = deque()
-        self._most = max((lane.days_per_pool * int(lane.quotas.max()) for lane in lanes), default=0)
+        self._most = max((lane.largest_pool for lane in lanes), default=0)
         self._wanted: list[tuple[int, int, int]] = []
         for lane in lanes:
             pool = lane.pool_at(self.position)
