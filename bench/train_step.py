@@ -1,10 +1,11 @@
 """A training step beside the published recipe written plainly, and what a GPU makes of it.
 
     python bench/train_step.py [--network harnet10] [--width 1.0] [--batches 256] [--precisions float32 bfloat16]
-                               [--compiled] [--rounds 5] [--steps 8] [--price 2.50] [--quick] [--markdown]
+                               [--ways plain ours] [--compiled] [--rounds 5] [--steps 8] [--price 2.50] [--quick] [--markdown]
 
 Every row is a network trained from windows in memory: `plain` is textbook PyTorch (bench/train_plain.py), `ours` what
-a run does (bench/train_ours.py), at the same batch, precision and number of threads. Neither reads a disk, so this
+a run does (bench/train_ours.py), at the same batch, precision and number of threads; `ours, channels first` leaves the
+harnets' windows as torch has them, to show what their layout gives. Neither reads a disk, so this
 needs torch, numpy, scipy and numba, and no ray, deepspeed or zarr. Each cell is a process of its own; cells take turns
 in every round, and the table has the median of rounds. `feed` is the stream alone: how many windows a second it draws,
 cuts and puts on the device (reading and decompressing are `make bench-stream`'s). `of matrix rate` is the arithmetic
@@ -34,6 +35,7 @@ sys.path.insert(0, str(ROOT))
 OUT = ROOT / "runs" / "bench" / "train"
 GPU = {"batches": [512, 1024, 2048, 4096, 8192], "precisions": ["float32", "tf32", "bfloat16"], "steps": 30}
 CPU = {"batches": [256], "precisions": ["float32", "bfloat16"], "steps": 6}
+WAYS = ("plain", "ours", "ours, channels first")
 WARM_UP = 3
 WINDOWS = 16_384
 """That the plain data set holds."""
@@ -94,8 +96,13 @@ def begin(cell: Cell, device: Any) -> tuple[Iterator[int], dict[str, float]]:
             x_NCT = next(stream).signal_BCT.float().numpy() / COUNTS_PER_G
         run = steps(x_NCT, cell.network, cell.width, cell.batch, cell.precision, cell.workers, cell.compiled, device)
         return run, {}
+    import torch
     from train_ours import Ours, recipe_of
 
+    from train.networks import harnet
+
+    if cell.way == "ours, channels first":
+        harnet.LAYOUT = torch.contiguous_format
     recipe = recipe_of(cell.network, cell.width, cell.batch, cell.precision, cell.objective)
     ours = Ours(recipe, cell.compiled, device, cell.workers)
     return ours.steps(), {"flop": flop(ours)}
@@ -180,12 +187,12 @@ def alone(task: dict[str, Any]) -> dict[str, Any]:
 
 def cells_of(given: argparse.Namespace) -> list[Cell]:
     """What is to be measured."""
-    shared = {"network": given.network, "width": given.width, "threads": given.threads, "workers": given.workers}
+    shared = {name: getattr(given, name) for name in ("network", "width", "threads", "workers", "objective")}
     found = []
     for batch in given.batches:
         for precision in given.precisions:
             for compiled in (False, True) if given.compiled else (False,):
-                for way in ("plain", "ours") if given.network.startswith("harnet") else ("ours",):
+                for way in given.ways if given.network.startswith("harnet") else ("ours",):
                     cell = Cell(way, batch=batch, precision=precision, compiled=compiled, steps=given.steps, **shared)
                     found.append(cell)
     feed = Cell("feed", batch=max(given.batches), precision="float32", compiled=False, steps=0, **shared)
@@ -259,7 +266,7 @@ def markdown(found: dict[str, Any], price: float, windows: int) -> str:
         begun = [f"{row['batch']:,}", row["precision"], row["way"] + (", compiled" if row["compiled"] else "")]
         lines.append(line(begun + figures_of(row, plain.get(key(row)), found["matrix_rates"], price, windows, where)))
     feed = next(row for row in found["rows"] if row["way"] == "feed")
-    fastest = max((row.get("windows_s", 0) for row in rows if row["way"] == "ours"), default=0)
+    fastest = max((row.get("windows_s", 0) for row in rows if row["way"] != "plain"), default=0)
     if "windows_s" in feed and fastest:
         lines += ["", f"The stream alone, from memory: {feed['windows_s']:,.0f} windows/s, "
                   f"{feed['windows_s'] / fastest:.1f} times what the fastest step takes."]  # fmt: skip
@@ -301,6 +308,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--batches", type=int, nargs="+")
     parser.add_argument("--precisions", nargs="+", choices=["float32", "tf32", "bfloat16"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:2])
+    parser.add_argument("--objective", default="multitask", help="of ours; the plain way knows the multi-task one")
     parser.add_argument("--compiled", action="store_true", help="each cell compiled, too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int)
