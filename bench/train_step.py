@@ -1,13 +1,14 @@
 """A training step beside the published recipe written plainly, and what a GPU makes of it.
 
     python bench/train_step.py [--network harnet10] [--width 1.0] [--batches 256] [--precisions float32 bfloat16]
-                               [--ways plain ours] [--compiled] [--rounds 5] [--steps 8] [--price 2.50] [--quick] [--markdown]
+                               [--ways plain ours] [--compiled] [--rounds 5] [--steps 8] [--price 2.50]
+                               [--quick] [--markdown]
 
 Every row is a network trained from windows in memory: `plain` is textbook PyTorch (bench/train_plain.py), `ours` what
 a run does (bench/train_ours.py), at the same batch, precision and number of threads; `ours, channels first` leaves the
-harnets' windows as torch has them, to show what their layout gives. Neither reads a disk, so this
-needs torch, numpy, scipy and numba, and no ray, deepspeed or zarr. Each cell is a process of its own; cells take turns
-in every round, and the table has the median of rounds. `feed` is the stream alone: how many windows a second it draws,
+harnets' windows as torch has them, to show what their layout gives. Neither reads a disk, so this needs torch, numpy,
+scipy and numba, and no ray, deepspeed or zarr. Each cell is a process of its own; cells take turns in every round, and
+the table has the median of rounds. `feed` is the stream alone: how many windows a second it draws,
 cuts and puts on the device (reading and decompressing are `make bench-stream`'s). `of matrix rate` is the arithmetic
 of the step, as torch counts it, over the rate of a large product in the same precision on the same device; on a GPU
 the hours and the cost of the published run (the recipe's windows) follow. Tables on standard output, figures in
