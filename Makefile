@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo test test-slow lint bench bench-sim bench-driver bench-scale bench-stream bench-train bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 clean-demo test test-slow fuzz lint bench bench-sim bench-devices bench-driver bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -22,10 +22,13 @@ clean-demo:
 	rm -rf runs/demo runs/demo-s3
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+fuzz: setup
+	PERSONDAYS_FUZZ=5000 $(BIN)/pytest -rP tests/ingest/test_fuzz.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -37,6 +40,9 @@ bench: bench-sim
 bench-sim: setup
 	$(BIN)/python bench/simulator.py
 
+bench-devices: setup
+	$(BIN)/python bench/devices.py
+
 bench-driver: setup
 	$(BIN)/python bench/driver.py
 
@@ -45,6 +51,9 @@ bench-scale: setup
 
 bench-stream: setup
 	$(BIN)/python bench/stream.py
+
+bench-stream-scale: setup
+	$(BIN)/python bench/stream_scale.py
 
 bench-train: setup
 	$(BIN)/python bench/train_step.py

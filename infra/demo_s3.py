@@ -98,7 +98,7 @@ def demo(folder: Path) -> None:
         run("the same again: nothing is done twice", *ingest, environment=there, expect="nothing to do")
         run("what is in the store", "inspect", STORE, environment=there)
         run("do rows and objects agree? every byte is read", "verify", STORE, environment=there, expect="whole")
-        train = ("train", "demo", "--store", STORE, "--checkpoints", CHECKPOINTS, "--logs", folder / "logs")
+        train = ("train", "demo", "--store", STORE, "--checkpoints", CHECKPOINTS, "--log-folder", folder / "logs")
         for title, windows, expect in (
             ("a short pretraining, windows and checkpoints on S3", FIRST_WINDOWS, "starting anew"),
             ("it goes on from its checkpoint", ALL_WINDOWS, f"going on after {FIRST_WINDOWS:,} windows"),

@@ -26,10 +26,21 @@ def ingest(
     relative_dates: bool | None = typer.Option(
         None, "--relative-dates", help="Keep no calendar dates, only the number of each day in its recording."
     ),
+    calibration: Path | None = typer.Option(
+        None, help="Coefficients by device, for recordings that give none: `persondays inspect STORE --calibration`."
+    ),
     resampling: str | None = typer.Option(None, help="To 30 Hz: bandlimited (default), linear or nearest."),
     require_calibration: bool | None = typer.Option(
         None, "--require-calibration", help="Reject recordings that cannot be calibrated, instead of flagging them."
     ),
+    any_location: bool | None = typer.Option(
+        None, "--any-location", help="Take recordings that say they were worn elsewhere than on a wrist, too."
+    ),
+    columns: str | None = typer.Option(
+        None, help="Of tables (csv, parquet): time=NAME,x=NAME,y=NAME,z=NAME, names or numbers from 1. Else found."
+    ),
+    unit: str | None = typer.Option(None, help="Of tables: g or m/s2. Else found by what gravity reads."),
+    rate: float | None = typer.Option(None, help="Of tables: rows a second, where they have no column of time."),
     codec: str | None = typer.Option(None, help="Compression of a new store: lz4 (default) or zstd."),
     max_days: int | None = typer.Option(None, help="Reject recordings that span more days (default 60)."),
     retry_rejected: bool | None = typer.Option(None, "--retry-rejected", help="Try rejected recordings once more."),
@@ -58,6 +69,7 @@ def ingest(
         "participants": participants,
         "id_regex": id_regex,
         "name_map": name_map,
+        "calibration": calibration,
         "relative_dates": relative_dates,
         "codec": codec,
         "max_days": max_days,
@@ -65,7 +77,12 @@ def ingest(
         "again": again,
         "workers": workers,
         "ray_address": ray_address,
-        "signal": {"resampling": resampling, "require_calibration": require_calibration},
+        "signal": {
+            "resampling": resampling,
+            "require_calibration": require_calibration,
+            "any_location": any_location,
+        },
+        "table": {"columns": columns, "unit": unit, "rate_hz": rate},
     }
     table = merge(read_toml(config) if config else {}, flags)
     for name in ("recordings", "store"):

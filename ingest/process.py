@@ -9,29 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.quality import Figures, recording_figures
 from ingest.recording import Recording
-from ingest.settings import SignalSettings
+from ingest.settings import WRIST, SignalSettings
 from ingest.signal.calibrate import Calibration, calibrate
 from ingest.signal.nonwear import nonwear
 from ingest.signal.quantise import quantise
-from ingest.signal.seconds import Seconds, summarise
+from ingest.signal.seconds import summarise
 from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
 from ingest.signal.stationary import WINDOW_SECONDS, windows
 from ingest.signal.timeline import Timeline
 from ingest.signal.timing import fit
 from pipeline.day_figures import day_figures
 from pipeline.errors import UserError
-from pipeline.grid import AXES, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY
+from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY
 from pipeline.person_day import PersonDay, motion
 from pipeline.resample import UNITY, Bank, Course, design, resample
-from pipeline.states import IDLE, MEASURED, worn
-
-Figures = dict[str, Any]
+from pipeline.states import IDLE, MEASURED
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,13 @@ def process(recording: Recording, settings: SignalSettings, given: Calibration |
     """Everything that has to be known about a recording before its days are made.
 
     `given` are coefficients for this device from elsewhere, used where the recording does not give its own. Raises
-    UserError when the recording has no usable clock, or may not stay uncalibrated.
+    UserError when the recording has no usable clock, was worn elsewhere than asked for, or may not stay uncalibrated.
     """
+    if not settings.any_location and recording.location is not None and not recording.location.endswith(WRIST):
+        raise UserError(
+            f"worn on the {recording.location}: only wrists are taken, and recordings that do not tell. A store made "
+            "with --any-location takes all."
+        )
     timeline = fit(recording)
     course = timeline.course()
     bank = design(timeline.rate_hz, settings.resampling)
@@ -112,7 +115,7 @@ def process(recording: Recording, settings: SignalSettings, given: Calibration |
             "enough orientations. Without --require-calibration it is kept and flagged."
         )
     state_S = with_nonwear(state_S, nonwear(still.still_W))
-    figures = recording_figures(recording, timeline, seconds, calibration, state_S)
+    figures = recording_figures(recording, timeline, seconds, still, calibration, state_S)
     return Processed(figures, recording, settings, timeline, course, bank, calibration, celsius_S, state_S)
 
 
@@ -124,46 +127,3 @@ def _temperature(recording: Recording, timeline: Timeline, seconds: int) -> NDAr
         return np.full(seconds, np.nan)
     block_s = timeline.seconds_of(recording.first_K[usable_K])
     return np.interp(np.arange(seconds) + 0.5, block_s, recording.celsius_K[usable_K])
-
-
-def recording_figures(
-    recording: Recording,
-    timeline: Timeline,
-    seconds: Seconds,
-    calibration: Calibration,
-    state_S: NDArray[np.uint8],
-) -> Figures:
-    """Quality figures of a recording."""
-    gap_s = timeline.start_G[1:] - timeline.end_G[:-1] - 1 / timeline.rate_hz
-    start, end = timeline.instant(timeline.start_G[0]), timeline.instant(timeline.end_G[-1])
-    return {
-        "device": recording.device,
-        "serial": recording.serial,
-        "location": recording.location,
-        "start": str(start),
-        "end": str(end),
-        "samples": recording.samples,
-        "nominal_rate_hz": recording.nominal_rate_hz,
-        "rate_hz": timeline.rate_hz,
-        "upsampled": timeline.rate_hz < SAMPLE_RATE_HZ,
-        "rate_drift_ppm": timeline.drift_ppm,
-        "clock_residual_ms": timeline.residual_ms,
-        "damaged_blocks": recording.damaged_blocks,
-        "duplicate_blocks": timeline.duplicate_blocks,
-        "backward_blocks": timeline.backward_blocks,
-        "mended_stamps": timeline.mended_stamps,
-        "gaps": len(gap_s),
-        "gap_total_s": float(np.maximum(gap_s, 0).sum()),
-        "clipped_ticks": int(seconds.rail_ticks_S.sum()),
-        "impossible_samples": int(seconds.impossible_S.sum()),
-        "calibration": calibration.outcome,
-        "still_windows": calibration.windows,
-        "error_before_mg": calibration.error_before_mg,
-        "error_after_mg": calibration.error_after_mg,
-        **{f"gain_{axis}": value for axis, value in zip("xyz", calibration.gain_C, strict=True)},
-        **{f"offset_{axis}_g": value for axis, value in zip("xyz", calibration.offset_C, strict=True)},
-        **{f"drift_{axis}_g_per_celsius": value for axis, value in zip("xyz", calibration.drift_C, strict=True)},
-        "reference_celsius": calibration.reference_celsius,
-        "measured_hours": float(((state_S & MEASURED) != 0).sum() / 3600),
-        "wear_hours": float(worn(state_S).sum() / 3600),
-    }

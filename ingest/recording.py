@@ -7,9 +7,18 @@ and then, a stamp: "sample i was taken at time t". Everything after `ingest/devi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def apart(span_M2: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Spans in their order, none of which overlaps the one before; where a clock was set back they do."""
+    span_M2 = span_M2[np.argsort(span_M2[:, 0], kind="stable")]
+    ended_M = np.maximum.accumulate(span_M2[:, 1])
+    span_M2[1:, 0] = np.maximum(span_M2[1:, 0], ended_M[:-1])
+    return span_M2[span_M2[:, 0] < span_M2[:, 1]]
 
 
 def _no_spans() -> NDArray[np.int64]:
@@ -21,7 +30,8 @@ class Recording:
     """N samples in K blocks, in the order of the file, undamaged blocks only.
 
     counts_CN: int16 (3, N), as the device wrote them; axis c in g is counts * g_per_count[c] + offset_g[c].
-    rail_counts: a sample whose magnitude is at least this on an axis sits on the device's rail.
+    rail_counts: a sample whose magnitude is at least this on an axis sits on the device's rail; 32,768 where that is
+        not known.
     limit_counts: a magnitude above this cannot come from the device.
     first_K, count_K: int64, first sample and number of samples of each block.
     sequence_K: int64, number of the block as the device counts them.
@@ -30,6 +40,10 @@ class Recording:
     stamped_K: bool, False where the block has no readable stamp.
     celsius_K: float32, NaN where there is none.
     idle_spans_us: int64 (M, 2), spans in which the device says that it saw no movement and stored nothing.
+    firmware: version of the device's software, None where unknown.
+    extras: figures that only some devices can tell, by name with the unit in it; never a text that a person wrote.
+    origin: what its times count from: the `calendar`; the `boot` of the device, or the `start` of a recording whose
+        samples were only counted: times of day then mean nothing, and dates look like 1970.
     """
 
     device: str
@@ -50,6 +64,9 @@ class Recording:
     celsius_K: NDArray[np.float32]
     damaged_blocks: int
     idle_spans_us: NDArray[np.int64] = field(default_factory=_no_spans)
+    firmware: str | None = None
+    extras: dict[str, float | str] = field(default_factory=dict)
+    origin: Literal["calendar", "boot", "start"] = "calendar"
 
     @property
     def samples(self) -> int:

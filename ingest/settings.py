@@ -7,6 +7,9 @@ from typing import Literal
 
 from pipeline.grid import COUNTS_PER_G
 
+WRIST = "wrist"
+"""The end of a location that is taken unless told otherwise: "non-dominant left wrist"."""
+
 STEPS_VERSION = 1
 """Raised whenever a signal step gives other values than before."""
 
@@ -19,6 +22,8 @@ class SignalSettings:
     """How samples come to 30 Hz; `nearest` is what OxWearables' public weights saw."""
     require_calibration: bool = False
     """Reject a recording that cannot be calibrated, instead of keeping it flagged."""
+    any_location: bool = False
+    """Take recordings that say that they were worn elsewhere than on a wrist, too."""
     counts_per_g: int = COUNTS_PER_G
     """Resolution of the store."""
     steps: int = field(default=STEPS_VERSION, init=False)
@@ -28,3 +33,32 @@ class SignalSettings:
             raise ValueError(
                 f"counts_per_g: expected 64 to 4096 (a range of 512 g to 8 g in 16 bits), found {self.counts_per_g}"
             )
+
+
+AXIS_NAMES = ("x", "y", "z")
+COLUMNS = ("time", *AXIS_NAMES)
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """What tables (csv, Parquet) do not tell themselves; part of the state of every table that was read with it."""
+
+    columns: str | None = None
+    """`time=NAME,x=NAME,y=NAME,z=NAME`: names of columns, or their numbers from 1. Without a time it is looked for."""
+    unit: Literal["g", "m/s2"] | None = None
+    """Of the values; found by gravity unless told."""
+    rate_hz: float | None = None
+    """Samples a second, where the table has no time, or one that does not tell its rate."""
+
+    def __post_init__(self) -> None:
+        if self.rate_hz is not None and not 1 <= self.rate_hz <= 1000:
+            raise ValueError(f"--rate: expected 1 to 1000 samples a second, found {self.rate_hz:g}")
+        is_told = {*AXIS_NAMES} <= {*self.named} <= {*COLUMNS} and all(self.named.values())
+        if self.columns is not None and not is_told:
+            raise ValueError(f"--columns: expected time=NAME,x=NAME,y=NAME,z=NAME, found {self.columns!r}")
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The names of columns that were told, by what they hold."""
+        pairs = (part.partition("=") for part in (self.columns or "").split(",") if part.strip())
+        return {what.strip(): name.strip() for what, _, name in pairs}

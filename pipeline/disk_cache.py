@@ -63,6 +63,8 @@ class DiskCache:
                 checksum = int(google_crc32c.value(np.frombuffer(data, np.uint8)))
                 temporary.write_bytes(b"".join((data, checksum.to_bytes(4, "little"))))
                 os.replace(temporary, path)
+            except FileNotFoundError:
+                return  # its slot was purged, or all room was needed, while it was being written
             finally:
                 temporary.unlink(missing_ok=True)
             with self._lock:

@@ -9,6 +9,13 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes that test (make test), one takes all that needs Ray; else a file's tests stay together."""
+    for item in items:
+        needs_ray = "ray_here" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real recordings and labelled sets; skips where it is absent."""

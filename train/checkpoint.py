@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -24,12 +24,23 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
+from pipeline.patience import patiently
 from pipeline.storage import Folder
 
 MODEL, OPTIMIZER, STATE, MARKER = "model.safetensors", "optimizer.safetensors", "state.json", "complete.json"
 SCORE = "validation_loss"
 
+PATIENCE_S = 900.0
+"""How long storage that went away is waited for: a run that cannot save is worth little."""
+
 OptimizerState = dict[str, dict[str, Tensor]]
+
+
+ELSE = "Delete this checkpoint's folder and take another one."
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint whose marker stands, and whose files are not those that were written."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +79,27 @@ def optimizer_by_name(model: nn.Module, optimizer: torch.optim.Optimizer) -> Opt
 def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, state: OptimizerState) -> None:
     """Put a state by parameter name into an optimizer; raises UserError when a name has no parameter."""
     parameters = dict(model.named_parameters())
+    check_names(parameters, state)
+    for name, fields in state.items():
+        own = parameters[name]
+        optimizer.state[own] = {key: placed(key, value, own, optimizer) for key, value in fields.items()}
+
+
+def placed(key: str, value: Tensor, parameter: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
+    """A copy of a field of a parameter's state, where the optimizer wants it: it counts steps on the host, unless its
+    kernels do.
+    """
+    on_host = key == "step" and not optimizer.defaults.get("fused")
+    return value.to("cpu" if on_host else parameter.device, copy=True)
+
+
+def check_names(parameters: Collection[str], state: OptimizerState) -> None:
+    """Raises UserError when a name in an optimizer's state has no parameter."""
     unknown = sorted(set(state) - set(parameters))
     if unknown:
         raise UserError(
             f"the checkpoint's optimizer knows parameters that this network has not: {', '.join(unknown[:5])}."
         )
-    for name, fields in state.items():
-        parameter = parameters[name]
-        optimizer.state[parameter] = {
-            key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
-            for key, value in fields.items()
-        }
 
 
 def load_model(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -96,11 +117,12 @@ def load_model(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     model.load_state_dict(dict(weights))
 
 
-def save(folder: Folder, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint below `folder`; its marker last. One that is complete already is kept as it is."""
+def save(folder: Folder, checkpoint: Checkpoint) -> int:
+    """Write a checkpoint below `folder`, its marker last, over one that may stand there; gives its size in bytes.
+
+    Storage that goes away meanwhile is waited for.
+    """
     name = name_of(checkpoint.step)
-    if folder.exists(f"{name}/{MARKER}"):
-        return
     flat = {
         f"{parameter}/{key}": value
         for parameter, fields in checkpoint.optimizer.items()
@@ -111,32 +133,41 @@ def save(folder: Folder, checkpoint: Checkpoint) -> None:
         OPTIMIZER: safetensors.torch.save(flat),
         STATE: json.dumps(checkpoint.state, indent=2).encode(),
     }
+    patiently(partial(folder.delete, [f"{name}/{MARKER}"]), PATIENCE_S)
     for file, data in files.items():
-        folder.write(f"{name}/{file}", data)
+        patiently(partial(folder.write, f"{name}/{file}", data), PATIENCE_S)
     listed = {file: {"size": len(data), "sha256": sha256(data).hexdigest()} for file, data in files.items()}
     marker = {"format": "persondays-checkpoint", "version": 1, "step": checkpoint.step, "files": listed}
     marker[SCORE] = checkpoint.state.get(SCORE)
-    folder.write(f"{name}/{MARKER}", json.dumps(marker, indent=2).encode())
+    patiently(partial(folder.write, f"{name}/{MARKER}", json.dumps(marker, indent=2).encode()), PATIENCE_S)
+    return sum(map(len, files.values()))
+
+
+def marked(folder: Folder) -> list[int]:
+    """The steps of all checkpoints below a folder that have a marker, damaged or not, ascending."""
+    places = (re.fullmatch(rf"step-(\d{{9}})/{MARKER}", name) for name in folder.names())
+    return [int(place[1]) for place in places if place]
 
 
 def complete(folder: Folder) -> dict[int, float | None]:
-    """The complete checkpoints below a folder: step to validation loss (None where there was none)."""
+    """The checkpoints below a folder with a sound marker: step to validation loss (None where there was none)."""
     scores: dict[int, float | None] = {}
-    for name in folder.names():
-        place = re.fullmatch(rf"step-(\d{{9}})/{MARKER}", name)
-        if place:
-            marker = _marker(folder.read(name), f"{folder.url}/{name}")
-            if marker["step"] == int(place[1]):
-                scores[marker["step"]] = marker.get(SCORE)
+    for step in marked(folder):
+        try:
+            marker = _marker(folder.folder(name_of(step)))
+        except (DamagedCheckpoint, FileNotFoundError):
+            continue
+        if marker["step"] == step:
+            scores[step] = marker.get(SCORE)
     return scores
 
 
-def _marker(data: bytes, where: str) -> dict[str, Any]:
+def _marker(folder: Folder) -> dict[str, Any]:
     try:
-        marker: dict[str, Any] = json.loads(data)
+        marker: dict[str, Any] = json.loads(folder.read(MARKER))
         return marker | {"step": int(marker["step"]), "files": dict(marker["files"])}
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{where} is damaged: delete this checkpoint's folder and go on from an older one.") from None
+        raise DamagedCheckpoint(f"{folder.url}/{MARKER} is damaged. {ELSE}") from None
 
 
 def best_of(scores: Mapping[int, float | None]) -> int | None:
@@ -152,17 +183,17 @@ def read(folder: Folder, step: int) -> Checkpoint:
 
 def _read(folder: Folder) -> Checkpoint:
     try:
-        marker = _marker(folder.read(MARKER), f"{folder.url}/{MARKER}")
+        marker = _marker(folder)
         files = {file: folder.read(file) for file in marker["files"]}
     except FileNotFoundError as error:
-        raise UserError(
-            f"{folder.url}: expected a complete checkpoint, a file is missing ({error}). Take an older one."
+        raise DamagedCheckpoint(
+            f"{folder.url}: expected a complete checkpoint, a file is missing ({error}). {ELSE}"
         ) from None
     for file, data in files.items():
         if sha256(data).hexdigest() != marker["files"][file]["sha256"]:
-            raise UserError(
-                f"{folder.url}/{file}: {len(data)} bytes that are not those that were written (sha256 differs). "
-                "The file is damaged: delete this checkpoint's folder and go on from an older one."
+            raise DamagedCheckpoint(
+                f"{folder.url}/{file} is damaged: {len(data)} bytes that are not those that were written (sha256 "
+                f"differs). {ELSE}"
             )
     optimizer: OptimizerState = {}
     for name, tensor in safetensors.torch.load(files[OPTIMIZER]).items():
@@ -190,47 +221,38 @@ def open_checkpoint(url: str, which: Literal["newest", "best"] = "newest") -> Ch
     return read(folder, step)
 
 
-def prune(folder: Folder, keep: int) -> None:
-    """Delete complete checkpoints beyond the newest `keep` and the best, marker first; and what a kill left behind."""
-    scores = complete(folder)
-    newest = max(scores, default=-1)
-    kept = {*sorted(scores)[-keep:], best_of(scores)}
+def newest(folder: Folder) -> tuple[Checkpoint | None, dict[int, str]]:
+    """The newest checkpoint that is sound, None where none was ever complete; and what is wrong with newer ones.
+
+    Raises DamagedCheckpoint when there are some and none is sound.
+    """
+    damaged: dict[int, str] = {}
+    for step in reversed(patiently(lambda: marked(folder), PATIENCE_S)):
+        try:
+            found = patiently(partial(read, folder, step), PATIENCE_S)
+            if found.step == step:
+                return found, damaged
+            damaged[step] = f"{folder.url}/{name_of(step)} holds step {found.step}. {ELSE}"
+        except DamagedCheckpoint as error:
+            damaged[step] = str(error)
+    if damaged:
+        raise DamagedCheckpoint(f"{folder.url}: no checkpoint is sound. {' '.join(damaged.values())}")
+    return None, {}
+
+
+def prune(folder: Folder, keep: int, damaged: Collection[int] = ()) -> None:
+    """Delete complete checkpoints beyond the newest `keep` and the best, marker first; and what a kill left behind.
+
+    Those known as damaged count for nothing and are left for people to look at.
+    """
+    scores = {step: score for step, score in complete(folder).items() if step not in damaged}
+    newest_ = max(scores, default=-1)
+    kept = {*sorted(scores)[-keep:], best_of(scores), *damaged}
     steps = {name.split("/")[0] for name in folder.names() if re.match(r"step-\d{9}/", name)}
     for name in sorted(steps):
         step = int(name.removeprefix("step-"))
-        if step not in kept and (step in scores or step < newest):
+        if step not in kept and (step in scores or step < newest_):
             files = [file for file in folder.names(name) if file.startswith(f"{name}/")]
             folder.delete(sorted(files, key=lambda file: not file.endswith(MARKER)))
             if folder.is_local:
                 folder.folder(name).delete_all()
-
-
-class Saver:
-    """Saves in the background, one at a time; a failed save is raised at the next call, never lost."""
-
-    def __init__(self, folder: Folder, keep: int) -> None:
-        self.folder, self.keep = folder, keep
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Begin to save; waits for the save before it."""
-        self.wait()
-        self._thread = threading.Thread(target=self._save, args=(checkpoint,), name="save")
-        self._thread.start()
-
-    def _save(self, checkpoint: Checkpoint) -> None:
-        try:
-            save(self.folder, checkpoint)
-            prune(self.folder, self.keep)
-        except BaseException as error:
-            self._error = error
-
-    def wait(self) -> None:
-        """Return when nothing is being saved; raises what went wrong."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error

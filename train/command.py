@@ -15,21 +15,43 @@ class Resume(StrEnum):
     never = "never"
 
 
+class EngineName(StrEnum):
+    """What carries a step out over all processes."""
+
+    ddp = "ddp"
+    deepspeed = "deepspeed"
+
+
+class Tracker(StrEnum):
+    """Where a run's numbers go beside its logs."""
+
+    mlflow = "mlflow"
+    wandb = "wandb"
+
+
 def train(
     recipe: str = typer.Argument("harnet10", help="A recipe: the path of a TOML file, or the name of one of ours."),
     store: str = typer.Option(..., help="The window store that ingest wrote; any fsspec URL."),
     checkpoints: str = typer.Option(..., help="Where checkpoints go, and come from; any fsspec URL."),
     resume: Resume = typer.Option(Resume.auto, help="auto: go on from the newest complete checkpoint, if any."),
-    logs: Path | None = typer.Option(
-        None, help="Folder of log.jsonl and TensorBoard's files. Default: `logs` in a local folder of checkpoints."
+    logs: Path | None = typer.Option(  # torchrun would take --logs for one of its own
+        None,
+        "--log-folder",
+        help="Folder of log.jsonl and TensorBoard's files. Default: `logs` in a local folder of checkpoints.",
     ),
+    engine: EngineName | None = typer.Option(
+        None, help="ddp (default) or deepspeed: the same as --set engine.name=..."
+    ),
+    track: Tracker | None = typer.Option(None, help="Send the log's numbers there too, where it is installed."),
     set_: list[str] = typer.Option([], "--set", help="Override a setting: section.key=value, as often as you like."),
 ) -> int:
     """Pretrain a backbone on a window store, in this process or in those that torchrun starts."""
     from train.recipe import load_recipe
     from train.trainer import train as run
 
-    return run(load_recipe(recipe, set_), store, checkpoints, resume.value, logs)
+    chosen = [f"engine.name={engine.value}"] if engine else []
+    settings = load_recipe(recipe, [*set_, *chosen])
+    return run(settings, store, checkpoints, resume.value, logs, track.value if track else None)
 
 
 def bench_stream(

@@ -1,4 +1,4 @@
-"""What a run writes down: JSON lines for programs, TensorBoard for people. Written by the first process only."""
+"""What a run writes down: JSON lines for programs, boards for people. Written by the first process only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from train.trackers import Board, Tensorboard
 
 Z_99 = 2.5758293035489004
 
@@ -36,15 +37,16 @@ def told(figures: dict[str, float]) -> dict[str, Any]:
 
 
 class Log:
-    """`log.jsonl` and TensorBoard's files in one folder. What an earlier try wrote beyond `step` is taken out."""
+    """`log.jsonl` and TensorBoard's files in one folder, and another board if there is one.
 
-    def __init__(self, folder: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    What an earlier try wrote beyond `step` is taken out of the folder.
+    """
 
+    def __init__(self, folder: Path, step: int, other: Board | None = None) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise UserError(f"--logs {folder}: expected a folder, found a file. Name another.") from None
+            raise UserError(f"--log-folder {folder}: expected a folder, found a file. Name another.") from None
         self.path = folder / "log.jsonl"
         kept = []
         if self.path.exists():
@@ -54,19 +56,21 @@ class Log:
             whole.replace(self.path)
         self.is_new = not kept
         self._file = self.path.open("a", buffering=1)
-        self._board = SummaryWriter(str(folder), purge_step=step)
+        self._boards: list[Board] = [Tensorboard(folder, step), *([other] if other else [])]
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
-        """One line; numbers in it (nested ones by path) go to TensorBoard too, except of the start."""
+        """One line; numbers in it (nested ones by path) go to the boards too, except of a start."""
         self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        if kind != "start":
-            for name, value in _numbers(kind, values):
-                self._board.add_scalar(name, value, step)
+        if kind not in ("start", "resume"):
+            numbers = dict(_numbers(kind, values))
+            for board in self._boards:
+                board.write(numbers, step)
 
     def close(self) -> None:
         """Write out everything."""
         self._file.close()
-        self._board.close()
+        for board in self._boards:
+            board.close()
 
 
 def _numbers(path: str, value: Any) -> list[tuple[str, float]]:

@@ -10,17 +10,19 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from train.networks import Encoder
+
 
 class Model(nn.Module):
-    """Windows (batch, 3, ticks) in g to the output of every head, by the head's name."""
+    """Windows (batch, 3, ticks) in g to the output of every head, by the head's name; in the weights' own precision."""
 
-    def __init__(self, feature_extractor: nn.Module, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, feature_extractor: Encoder, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.feature_extractor = feature_extractor
+        self.feature_extractor: Encoder = feature_extractor
         for name, head in heads.items():
             self.add_module(name, head)
         self.head_names = tuple(heads)
 
     def forward(self, x_BCT: Tensor) -> dict[str, Tensor]:
-        features = self.feature_extractor(x_BCT).flatten(1)
+        features = self.feature_extractor(x_BCT.to(next(self.parameters()).dtype)).flatten(1)
         return {name: self.get_submodule(name)(features) for name in self.head_names}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.errors import UserError
+from pipeline.grid import TICKS_PER_SECOND
 from pipeline.settings import build, merge, read_toml
 from train.networks import NETWORKS, NetworkSettings
 from train.objectives import ObjectiveSettings
@@ -58,6 +59,11 @@ class DataSettings:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
 
     @property
+    def ticks(self) -> int:
+        """Ticks of a window."""
+        return self.seconds * TICKS_PER_SECOND
+
+    @property
     def quota(self) -> int:
         """Windows a day that is eligible throughout."""
         return DEFAULT_WINDOWS_PER_DAY[self.seconds] if self.windows_per_day is None else self.windows_per_day
@@ -76,12 +82,17 @@ class OptimizerSettings:
     warmup_windows: int = 0
     schedule: Literal["constant", "cosine"] = "constant"
     clip_norm: float | None = None
+    """A gradient that is longer is shortened to this."""
+    average_windows: int | None = None
+    """Keep a running mean of the weights over about so many windows, beside them (`train.average`)."""
 
     def __post_init__(self) -> None:
         for name in ("rate_per_512", "rate_cap", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name}: expected a number above 0, found {value}")
+        if self.average_windows is not None and self.average_windows < 1:
+            raise ValueError(f"average_windows: expected at least 1, found {self.average_windows}")
         for name in ("weight_decay", "warmup_windows"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name)}")
@@ -98,15 +109,49 @@ class RunSettings:
     keep: int = 3
     patience: int | None = None
     """Stop when the validation loss has not improved over so many windows."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16", "float64"] = "float32"
+    """tf32: of a GPU's convolutions and matrix products; bfloat16: by autocast, weights stay float32."""
+    accumulate: int = 1
+    """Pieces that a process's share of a batch goes through the network in, one after the other, to spare memory."""
     compile: bool = False
+    deterministic: bool = False
+    """On a GPU: only algorithms that give the same bits each time."""
     threads: int | None = None
     """Threads of torch a process; None: the cores shared evenly."""
+    timeout_s: float = 1800.0
+    """A process that takes no step for so long says where it stands and ends."""
 
     def __post_init__(self) -> None:
-        for name in ("windows", "batch", "validate_every", "save_every", "keep", "patience", "threads"):
+        for name in ("windows", "batch", "validate_every", "save_every", "keep", "patience", "accumulate", "threads"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if not 0 < self.timeout_s < float("inf"):
+            raise ValueError(f"timeout_s: expected seconds above 0, found {self.timeout_s}")
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """A linear probe beside training: what the features are worth so far (`train.probe`)."""
+
+    data: Path | None = None
+    """A labelled set, as `persondays labelled` makes them; None: no probe."""
+    every: int | None = None
+    """Windows from one to the next; None: with every validation."""
+
+    def __post_init__(self) -> None:
+        if self.every is not None and self.every < 1:
+            raise ValueError(f"every: expected at least 1, found {self.every}")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What carries a step out over all processes. Decides speed and memory, not what is learned."""
+
+    name: Literal["ddp", "deepspeed"] = "ddp"
+    zero_stage: Literal[0, 1, 2] = 1
+    """DeepSpeed: what is shared out over processes. 1: the optimizer's state; 2: gradients too; 0: nothing."""
+    deepspeed: Path | None = None
+    """A JSON file in DeepSpeed's own words, merged over the configuration that is made of these settings."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +165,8 @@ class Recipe:
     objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     run: RunSettings = field(default_factory=RunSettings)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
 
     def __post_init__(self) -> None:
         ticks = NETWORKS[self.network.preset].ticks
@@ -130,6 +177,11 @@ class Recipe:
             )
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: expected 0 to 2**63 - 1, found {self.seed}")
+
+    @property
+    def own_windows(self) -> str:
+        """The validation windows that are like those trained on: real, noise or phase."""
+        return "real" if self.data.control == "none" else self.data.control
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

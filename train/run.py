@@ -1,28 +1,30 @@
-"""A run made ready: checkpoint chosen, members selected, lanes dealt, model built, stream opened."""
+"""A run made ready: members selected, lanes dealt, model and engine built, stream opened."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pipeline.day_reader import DayReader
 from pipeline.disk_cache import DiskCache
 from pipeline.errors import UserError
-from pipeline.settings import plain
-from pipeline.storage import Folder
 from train import checkpoint as ck
+from train.average import Average, without_average
+from train.engines import Engine, make_engine
+from train.evaluate.dataset import Labelled, read_labelled
+from train.facts import environment
 from train.model import Model
 from train.networks import make_network
+from train.numerics import set_numerics, weights_dtype
 from train.objectives import Objective, make_objective
 from train.processes import Processes
-from train.recipe import DataSettings, Recipe
+from train.recipe import DataSettings, OptimizerSettings, Recipe
 from train.windows.feed import Feed
-from train.windows.lanes import owned, per_step
-from train.windows.members import WITHDRAWN_SLOTS, HeldOut, Members, held_out, select
+from train.windows.lanes import nearest, owned, per_step
+from train.windows.members import WITHDRAWN_SLOTS, HeldOut, held_out, select
 from train.windows.plan import make_plan
 from train.windows.pool import Windows
 from train.windows.stream import Stream
@@ -32,13 +34,7 @@ from train.windows.withdrawn import Substitutes, told_of_version
 if TYPE_CHECKING:
     from pipeline.store import Store
 
-FREE_TO_CHANGE = {
-    "name",
-    *(f"data.{name}" for name in ("threads", "cache", "cache_gb", "skip_damaged")),
-    *(f"run.{name}" for name in ("windows", "validate_every", "save_every", "keep", "patience", "threads", "compile")),
-}
-"""Settings that do not decide what is learned."""
-PACKAGES = ("persondays", "torch", "numpy", "zarr", "numcodecs")
+DIGEST = "windows_digest"
 
 
 @dataclass
@@ -56,15 +52,22 @@ class Run:
     validation: Windows
     held_out: HeldOut
     known: dict[str, Any]
-    """What every checkpoint says of the store, the stream and the versions."""
+    """What every checkpoint says of the store, the stream, the code and the machines."""
     epoch_windows: int
+    engine: Engine = field(init=False)
     step: int = 0
     best: tuple[float, int] = (float("inf"), 0)
     """Lowest validation loss, and the windows seen then."""
     last: dict[str, Any] = field(default_factory=dict)
     """The last validation."""
+    digest: int = 0
+    """Of all windows seen so far and the steps they came in: the same at any world size (`meter.digest`)."""
     moved: dict[str, Any] = field(default_factory=dict)
     """The stream `before` and `now`, where the checkpoint's version of the tables went with people who withdrew."""
+    average: Average | None = None
+    """The running mean of the weights, where one is kept."""
+    labelled: Labelled | None = None
+    """What the first process probes the network with."""
 
     def __post_init__(self) -> None:
         self.feed = Feed(self.stream, self.processes.device)
@@ -87,50 +90,32 @@ class Run:
         return {name: slots for name, slots in told.items() if slots}
 
 
-def choose_start(
-    folder: Folder, resume: Literal["auto", "never"], recipe: Recipe, processes: Processes
-) -> ck.Checkpoint | None:
-    """The checkpoint to go on from, as the first process sees it; raises UserError when it is of another run."""
-    step: int | None = processes.from_first(lambda: max(ck.complete(folder), default=None))
-    if step is None:
-        return None
-    if resume == "never":
-        raise UserError(
-            f"{folder.url} holds checkpoints (newest: step {step}), and --resume never was asked for. "
-            "Name another folder, or leave --resume auto to go on."
-        )
-    found = ck.read(folder, step)
-    then, now = _comparable(found.state["settings"]), _comparable(plain(recipe))
-    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
-    if names:
-        changes = "; ".join(f"{name}: then {then.get(name)!r}, now {now.get(name)!r}" for name in names)
-        raise UserError(
-            f"{folder.url} holds checkpoints of a run with other settings ({changes}). "
-            "Use those settings to go on, or name another folder to begin anew."
-        )
-    return found
-
-
-def _comparable(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Settings by path, without those that may change when a run goes on."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _comparable(value, f"{path}{name}.")
-        elif f"{path}{name}" not in FREE_TO_CHANGE:
-            flat[path + name] = value
-    return flat
-
-
 def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes: Processes) -> Run:
     """A run on a store, at its beginning or as a checkpoint left it; raises UserError for what does not fit."""
-    facts: dict[str, Any] = {
-        "store": {"fingerprint": store.attributes.fingerprint, "key_check": store.attributes.key_check}
-    }
-    if start is not None and start.state["store"] != facts["store"]:
-        raise UserError(f"{store.folder.url}: the checkpoints were trained on another store. Give that one.")
+    set_numerics(recipe.run, processes.device)
+    with processes.together():
+        run = _prepare(recipe, store, start, processes)
+    if processes.first:
+        _tell(run)
+    run.engine = make_engine(recipe, run.model, run.optimizer, processes, recipe.run.batch // processes.world_size)
+    if recipe.optimizer.average_windows is not None:
+        run.average = Average(run.model, recipe.optimizer.average_windows)
+    if start is not None:
+        run.engine.load_optimizer(without_average(start.optimizer))
+        if run.average:
+            run.average.take_from(start.optimizer)
+    return run
+
+
+def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes: Processes) -> Run:
+    around = environment(recipe, processes)
     before = start.state["stream"] if start else None
     table_version, gone = processes.from_first(lambda: (choose_version(store, before), store.withdrawals.people()))
+    known: dict[str, Any] = {
+        "store": {"fingerprint": store.attributes.fingerprint, "key_check": store.attributes.key_check}
+    }
+    if start is not None and start.state["store"] != known["store"]:
+        raise UserError(f"{store.folder.url}: the checkpoints were trained on another store. Give that one.")
     data, seed = recipe.data, recipe.seed
     cache = open_cache(data, store)
     store.person_days = store.person_days.at(table_version)
@@ -145,18 +130,14 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     plan = make_plan(everyone, people, data, seed, before["lanes"] if before else None)
     members, lanes = plan.members, plan.lanes
     share = per_step(recipe.run.batch, len(lanes), processes.world_size)
+    check_pieces(recipe.run.batch // processes.world_size, recipe.run.accumulate)
     stream_facts = {
         "table_version": table_version,
         "lanes": len(lanes),
         "members": members.slots.size,
         "slots_end": everyone.end,
     }
-    facts |= {
-        "stream": stream_facts,
-        "participants": len(members.people),
-        "versions": {name: version(name) for name in PACKAGES} | {"device": str(processes.device.type)},
-        "world_size": processes.world_size,
-    }
+    known |= {"stream": stream_facts, "participants": len(members.people), **around}
     objective, model, optimizer = _build(recipe, processes.device)
     spaced = everyone.spaced(data.min_spacing_s)
     substitutes = Substitutes(spaced, lanes, store.withdrawals.people, data.skip_damaged, cache)
@@ -169,17 +150,27 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
     stream = Stream(days, mine, share, data.seconds, step, threads, data.min_spacing_s, substitutes=substitutes)
     run = Run(
         recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, stream, substitutes, validation,
-        HeldOut(people, parted, everyone, store.withdrawals.people), facts, plan.epoch_windows, step,
+        HeldOut(people, parted, everyone, store.withdrawals.people), known, plan.epoch_windows, step,
     )  # fmt: skip
     if start is not None:
         ck.load_model(model, start.model)
-        ck.load_optimizer(model, optimizer, start.optimizer)
         run.best, run.last = tuple(start.state["best"]), start.state["validation"]
+        run.digest = int(start.state[DIGEST], 16)
+    if recipe.probe.data is not None and processes.first:
+        run.labelled = read_labelled(recipe.probe.data, data.ticks)
     if before is not None and before["table_version"] != table_version:
         run.moved = {"before": before, "now": stream_facts}
-    if processes.first:
-        _tell(run, store, members, others)
     return run
+
+
+def check_pieces(share: int, pieces: int) -> None:
+    """Raises UserError, with the nearest valid numbers, where a process's windows do not come in equal pieces."""
+    if share % pieces:
+        valid = [count for count in range(1, share + 1) if share % count == 0]
+        raise UserError(
+            f"run.accumulate: the {share} windows of a process cannot be cut into {pieces} equal pieces: "
+            f"make it {nearest(pieces, valid)}."
+        )
 
 
 def open_cache(data: DataSettings, store: Store) -> DiskCache | None:
@@ -212,25 +203,30 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[Objective, Model, torc
     torch.manual_seed(recipe.seed)
     objective = make_objective(recipe.objective)
     network = make_network(recipe.network)
-    model = Model(network, objective.heads(network.features)).to(device)
-    settings = recipe.optimizer
-    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    model = Model(network, objective.heads(network.features)).to(device, weights_dtype(recipe.run))
+    return objective, model, make_optimizer(recipe.optimizer, model)
+
+
+def make_optimizer(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The optimizer of all parameters that ask for a gradient; on a GPU in one kernel."""
     active = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = kind(active, lr=settings.rate_per_512, amsgrad=settings.amsgrad, weight_decay=settings.weight_decay)
-    return objective, model, optimizer
+    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    fused = active[0].device.type == "cuda"
+    return kind(
+        active, lr=settings.rate_per_512, amsgrad=settings.amsgrad, weight_decay=settings.weight_decay, fused=fused
+    )
 
 
-def _tell(run: Run, store: Store, members: Members, others: Members) -> None:
-    network, lanes = run.recipe.network, run.known["stream"]["lanes"]
+def _tell(run: Run) -> None:
+    network, stream = run.recipe.network, run.known["stream"]
     parameters = sum(parameter.numel() for parameter in run.model.feature_extractor.parameters())
     if run.moved:
         print(told_of_version(**run.moved), file=sys.stderr)
     print(
-        f"{members.slots.size:,} person-days of {len(members.people):,} participants in {lanes} lanes, "
-        f"{run.epoch_windows:,} windows an epoch; "
-        f"{len(others.people):,} participants ({others.slots.size:,} days) held out.\n"
+        f"{stream['members']:,} person-days of {run.known['participants']:,} participants in {stream['lanes']} lanes, "
+        f"{run.epoch_windows:,} windows an epoch; {len(run.held_out.people):,} participants held out.\n"
         f"{network.preset} at width {network.width:g}: {parameters:,} parameters; "
-        f"{run.processes.world_size} process(es) on {run.processes.device.type}; "
+        f"{run.processes.world_size} process(es) on {run.processes.device.type}, engine {run.recipe.engine.name}; "
         + (f"going on after {run.seen:,} windows." if run.step else "starting anew."),
         file=sys.stderr,
     )

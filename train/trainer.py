@@ -1,66 +1,79 @@
 """The training loop: one recipe, one store, one folder of checkpoints.
 
-The trainer knows an objective only by its seam (heads, views, loss) and the stream only by its
-position, which is the number of steps taken. So what a checkpoint needs is the step, the weights and
-the optimizer; every random number follows from them.
+The trainer knows an objective and an engine only by their seams, and the stream only by its position, which is the
+number of steps taken. So what a checkpoint needs is the step, the weights and the optimizer's state; every random
+number follows from them.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-
+from pipeline.patience import patiently
 from pipeline.progress import Progress
 from pipeline.settings import plain
 from pipeline.storage import Folder
 from train import checkpoint as ck
-from train.log import Log, told
-from train.processes import Processes
+from train.log import Log
+from train.meter import Meter, hex_of
+from train.probe import probe
+from train.processes import Processes, told_to_hang
 from train.recipe import Recipe
-from train.run import Run, choose_start, prepare
-from train.schedule import rate_at
-from train.validate import CONTROLS, validate, windows_in_g
+from train.resume import Start, choose_start
+from train.run import DIGEST, Run, prepare
+from train.saver import Saver, try_out
+from train.step import take_step
+from train.stopping import StopSignal, Watchdog, exit_status, go_with_parent
+from train.telling import told_broken, told_end, told_progress, training_line
+from train.trackers import Tracked, make_tracker
+from train.validate import CONTROLS, validate
 from train.windows.withdrawn import told_of_days
 
 LOG_EVERY_STEPS = 10
-IMPATIENT_S = 3.0
 
 
 def train(
-    recipe: Recipe, store_url: str, checkpoints_url: str, resume: Literal["auto", "never"], logs: Path | None
+    recipe: Recipe,
+    store_url: str,
+    checkpoints_url: str,
+    resume: Literal["auto", "never"],
+    logs: Path | None,
+    track: Tracked | None = None,
 ) -> int:
-    """Train until the recipe's windows are seen; gives the exit status (0, or 128 + the signal that stopped it).
+    """Train until the recipe's windows are seen; gives the exit status (0, or that of `train.stopping`).
 
     Raises UserError for what a user can mend: store, recipe, checkpoints, numbers that do not divide.
     """
     from pipeline.store import Store
 
-    processes = Processes(recipe.run.threads)
+    processes = Processes(recipe.run.threads, recipe.run.timeout_s)
+    look = patiently if processes.restarted else lambda work: work()  # what answered before does so again
     try:
         with processes.together():
             folder = Folder(checkpoints_url)
+            processes.from_first(lambda: look(lambda: try_out(folder)))
+        with processes.together():
             start = choose_start(folder, resume, recipe, processes)
-            if start is not None and start.step * recipe.run.batch >= recipe.run.windows:
+            if start.seen >= recipe.run.windows:
                 if processes.first:
-                    seen, asked = start.step * recipe.run.batch, recipe.run.windows
-                    print(f"nothing to do: {seen:,} windows seen, {asked:,} asked for.")
+                    print(f"nothing to do: {start.seen:,} windows seen, {recipe.run.windows:,} asked for.")
                 return 0
         with processes.together():
-            store = Store.open(store_url)
-        with processes.together():
-            run = prepare(recipe, store, start, processes)
-        with run.stream, StopSignal() as stop:
-            return _loop(run, folder, stop, logs or _logs_beside(folder, recipe))
+            store = look(lambda: Store.open(store_url))
+        run = prepare(recipe, store, start.checkpoint, processes)
+        who = f"process {processes.rank} of {processes.world_size}"
+        if processes.by_torchrun:
+            go_with_parent()
+        with run.stream, StopSignal() as stop, Watchdog(recipe.run.timeout_s, who) as watchdog:
+            with processes.together():
+                trainer = Trainer(run, folder, start, logs or _logs_beside(folder, recipe), track)
+            return trainer.loop(stop, watchdog)
     finally:
         processes.close()
 
@@ -71,235 +84,150 @@ def _logs_beside(folder: Folder, recipe: Recipe) -> Path:
     return Path("runs") / f"train-{recipe.name}-{sha256(folder.url.encode()).hexdigest()[:8]}"
 
 
-class StopSignal:
-    """Notes SIGINT and SIGTERM, so that a run can end at a step with a checkpoint.
+class Trainer:
+    """A run under way. What is written or shown is so by the first process."""
 
-    One that comes seconds after the first ends the run at once (torchrun passes on the first as a second).
-    """
+    def __init__(self, run: Run, folder: Folder, start: Start, logs: Path, track: Tracked | None) -> None:
+        first = run.processes.first
+        self.run, self.folder, self.logs, self.meter = run, folder, logs, Meter()
+        self.saver = Saver(folder, run.recipe.run.keep, start.damaged) if first else None
+        tracker = make_tracker(track, run.recipe, folder.url) if first and track else None
+        self.log = Log(logs, run.step, tracker) if first else None
+        self.progress: Progress | None = None
+        if first and (advice := told_to_hang()):
+            print(f"warning: {advice}", file=sys.stderr)
 
-    def __init__(self) -> None:
-        self.number, self.at = 0, 0.0
+    def loop(self, stop: StopSignal, watchdog: Watchdog) -> int:
+        """Step, look, validate and save as they fall due; gives the exit status."""
+        run, settings, processes = self.run, self.run.recipe.run, self.run.processes
+        kind = "start" if self.log and self.log.is_new else "resume"
+        self._write(kind, {"settings": plain(run.recipe), "epoch_windows": run.epoch_windows, **run.facts})
+        if run.moved:
+            self._write("withdrawn", {"seen": run.seen, **run.moved})
+        number, failed, probe_every = 0, True, run.recipe.probe.every or settings.validate_every
+        try:
+            with Progress("train", settings.windows, "windows") if processes.first else nullcontext() as self.progress:
+                if not run.step:
+                    self._validate()
+                    self._probe()
+                while run.seen < settings.windows and not number:
+                    self.meter.add(take_step(run))
+                    watchdog.beat()
+                    number = processes.any_a_call_ago(stop.number)
+                    looked = self._due(settings.validate_every)
+                    probed = run.recipe.probe.data is not None and self._due(probe_every)
+                    saved = looked or bool(number) or self._due(settings.save_every)
+                    if saved or probed or run.step % LOG_EVERY_STEPS == 0:
+                        self._look()
+                    if looked:
+                        self._validate()
+                    if probed:
+                        self._probe()
+                    if saved:
+                        self._save(looked)
+                    if saved or probed:
+                        self.meter.begin()
+                    if looked and self._patience_spent():
+                        break
+            failed = False
+        finally:
+            self._close(failed)
+        if processes.first:
+            print(told_end(run, self.folder, self.logs, number), file=sys.stderr)
+        return exit_status(number, processes.by_torchrun)
 
-    def __enter__(self) -> StopSignal:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
+    def _write(self, kind: str, values: dict[str, object]) -> None:
+        if self.log:
+            self.log.write(kind, self.run.step, values)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.number and time.monotonic() - self.at > IMPATIENT_S:
-            raise KeyboardInterrupt
-        if not self.number:
-            self.number, self.at = number, time.monotonic()
+    def _due(self, every: int) -> bool:
+        """Whether the step just taken passed a multiple of `every` windows, or was the last."""
+        seen, batch, windows = self.run.seen, self.run.recipe.run.batch, self.run.recipe.run.windows
+        return seen // every > (seen - batch) // every or seen >= windows
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def _look(self) -> None:
+        """See what the last steps gave; a loss or gradient that is not finite ends the run."""
+        run = self.run
+        stretch = self.meter.look(run.processes)
+        run.digest = (run.digest + stretch.digest) & ((1 << 64) - 1)
+        if stretch.broken:
+            told, values = told_broken(stretch.broken, run)
+            self._write("broken", values)
+            run.processes.fail(told)
+        values = training_line(stretch, run)
+        self._write("train", values)
+        for saved in self.saver.news() if self.saver else ():
+            self._write("saved", {"saved_step": saved.step, "seconds": saved.seconds, "bytes": saved.bytes})
+        for what, slots in run.newly_gone().items():
+            self._write(what, {"seen": run.seen, "slots": slots})
+            if self.log:
+                print(told_of_days(slots, what == "damaged"), file=sys.stderr)
+        if self.progress:
+            self.progress.update(run.seen, told_progress(values))
 
+    def _validate(self) -> None:
+        run = self.run
+        real = {"real": lambda x_BCT, random: x_BCT}
+        look = partial(
+            validate, run.model, run.objective, run.validation,
+            seed=run.recipe.seed, counts_per_g=run.counts_per_g, processes=run.processes,
+        )  # fmt: skip
+        run.last = look(changes={**real, **CONTROLS})
+        if run.average and run.step:
+            with run.average.applied():
+                run.last["averaged"] = look(changes=real)["real"]
+        loss = run.last[run.recipe.own_windows]["loss"]
+        if loss < run.best[0]:
+            run.best = (loss, run.seen)
+        self._write("validation", {"seen": run.seen, **run.last})
 
-def _loop(run: Run, folder: Folder, stop: StopSignal, logs: Path) -> int:
-    recipe, processes = run.recipe, run.processes
-    log = Log(logs, run.step) if processes.first else None
-    saver = ck.Saver(folder, recipe.run.keep) if processes.first else None
-    if log and log.is_new:
-        log.write("start", run.step, {"settings": plain(recipe), "epoch_windows": run.epoch_windows, **run.facts})
-    if log and run.moved:
-        log.write("withdrawn", run.step, {"seen": run.seen, **run.moved})
-    network: nn.Module = run.model
-    if processes.world_size > 1:
-        ids = [processes.device.index] if processes.device.type == "cuda" else None
-        network = DistributedDataParallel(run.model, device_ids=ids, forward_sync_buffers=False)
-        _settle_buckets(network, run)
-    if recipe.run.compile:
-        network = torch.compile(network)  # type: ignore[assignment]
-    meter = Meter(run.seen)
-    status, failed = 0, True
-    try:
-        with Progress("train", recipe.run.windows, "windows") if processes.first else nullcontext() as progress:
-            if not run.step:
-                _validate(run, log)
-            while run.seen < recipe.run.windows:
-                meter.add(_step(run, network, meter))
-                run.step += 1
-                status = processes.any(stop.number)
-                looked = _due(run, recipe.run.validate_every)
-                saving = looked or bool(status) or _due(run, recipe.run.save_every)
-                if saving or run.step % LOG_EVERY_STEPS == 0:
-                    _report(run, meter, log, progress)
-                if looked:
-                    _validate(run, log)
-                if saving:
-                    _save(run, saver, looked)
-                    meter.reset(run.seen)
-                if status or (looked and _patience_spent(run)):
-                    break
-        failed = False
-    finally:
-        if saver:
-            saver.wait() if not failed else _settle(saver)
-        if log:
-            log.close()
-    if processes.first:
-        _tell_end(run, folder, logs, status)
-    return 128 + status if status else 0
+    def _probe(self) -> None:
+        """The first process asks what the features are worth; the others wait for it at the next step."""
+        if self.run.labelled is not None:
+            found = probe(self.run.model.feature_extractor, self.run.labelled)
+            self._write("probe", {"seen": self.run.seen, **found})
 
+    def _patience_spent(self) -> bool:
+        patience = self.run.recipe.run.patience
+        return patience is not None and self.run.seen - self.run.best[1] >= patience
 
-def _settle(saver: ck.Saver) -> None:
-    """Let a save end without hiding the error that is under way."""
-    try:
-        saver.wait()
-    except Exception as error:
-        print(f"the last save failed as well: {error}", file=sys.stderr)
+    def _save(self, validated: bool) -> None:
+        """Begin to save; the score is that of a validation of these very weights, or none."""
+        run, began = self.run, time.perf_counter()
+        if not all(bool(weight.isfinite().all()) for weight in run.model.parameters()):
+            run.processes.fail(
+                f"the weights are not finite any more after {run.seen:,} windows; they are not saved. Lower "
+                "optimizer.rate_per_512 or set optimizer.clip_norm, and begin anew in another folder."
+            )
+        optimizer = run.engine.optimizer_state()
+        if self.saver is None:
+            return
+        if run.average:
+            optimizer = run.average.into(optimizer)
+        state = {
+            "step": run.step,
+            "windows_seen": run.seen,
+            DIGEST: hex_of(run.digest),
+            "settings": plain(run.recipe),
+            ck.SCORE: run.last[run.recipe.own_windows]["loss"] if validated else None,
+            "validation": run.last,
+            "best": list(run.best),
+            **run.facts,
+        }
+        self.saver.save(ck.Checkpoint(ck.to_host(run.model.state_dict()), state, optimizer))
+        self._write("save", {"seen": run.seen, "wait_s": time.perf_counter() - began})
 
-
-def _settle_buckets(network: nn.Module, run: Run) -> None:
-    """Two passes whose result is thrown away, before the first step of a run and of one that goes on.
-
-    DDP groups its gradients anew after its first steps, and so sums them in another order: without this a
-    resumed run of three processes or more would differ in the last bits.
-    """
-    kept = {name: value.clone() for name, value in run.model.state_dict().items()}
-    ticks = run.validation.signal_BCT.shape[-1]
-    for _ in range(2):
-        outputs = network(torch.zeros(2, 3, ticks, device=run.processes.device))
-        torch.stack([out.sum() for out in outputs.values() if out.requires_grad]).sum().backward()
-    run.optimizer.zero_grad(set_to_none=True)
-    run.model.load_state_dict(kept)
-
-
-class Meter:
-    """Sums of the figures since the last report, windows a second and the share of time spent waiting for data."""
-
-    def __init__(self, seen: int) -> None:
-        self.reset(seen)
-
-    def reset(self, seen: int) -> None:
-        """Begin a new stretch after `seen` windows."""
-        self.sums: dict[str, Tensor] = {}
-        self.seen, self.began, self.waited = seen, time.perf_counter(), 0.0
-
-    def add(self, figures: dict[str, Tensor]) -> None:
-        """Add a step's figures."""
-        for name, value in figures.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-
-def _step(run: Run, network: nn.Module, meter: Meter) -> dict[str, Tensor]:
-    recipe, device = run.recipe, run.processes.device
-    began = time.perf_counter()
-    windows = next(run.feed)
-    meter.waited += time.perf_counter() - began
-    x_BCT, random = windows_in_g(windows, recipe.seed, run.counts_per_g, device)
-    if recipe.data.control != "none":
-        x_BCT = CONTROLS[recipe.data.control](x_BCT, random)
-    views, targets = run.objective.views(x_BCT, random)
-    rate = rate_at(recipe.optimizer, recipe.run.batch, run.seen, recipe.run.windows)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.run.precision == "bfloat16"):
-        loss, figures = run.objective.loss(network(views), targets)
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if recipe.optimizer.clip_norm is not None:
-        nn.utils.clip_grad_norm_(run.model.parameters(), recipe.optimizer.clip_norm)
-    run.optimizer.step()
-    run.processes.average_batch_norm(run.model)
-    return figures
-
-
-def _due(run: Run, every: int) -> bool:
-    """Whether the step just taken passed a multiple of `every` windows, or was the last."""
-    return run.seen // every > (run.seen - run.recipe.run.batch) // every or run.seen >= run.recipe.run.windows
-
-
-def _report(run: Run, meter: Meter, log: Log | None, progress: Progress | None) -> None:
-    figures = told(run.processes.sum(meter.sums))
-    passed = time.perf_counter() - meter.began
-    values = {
-        "seen": run.seen,
-        "epoch": run.seen / run.epoch_windows,
-        "rate": run.optimizer.param_groups[0]["lr"],
-        "windows_per_s": (run.seen - meter.seen) / passed,
-        "data_wait": meter.waited / passed,
-        "distinct_seconds": run.stream.coverage,
-        **figures,
-    }
-    meter.reset(run.seen)
-    if not torch.isfinite(torch.tensor(figures["loss"])):
-        run.processes.fail(
-            f"the loss is {figures['loss']} after {run.seen:,} windows: lower the learning rate "
-            "(optimizer.rate_per_512) or set optimizer.clip_norm, and begin anew in another folder."
-        )
-    if log:
-        log.write("train", run.step, values)
-    for what, slots in run.newly_gone().items():
-        if log:
-            log.write(what, run.step, {"seen": run.seen, "slots": slots})
-            print(told_of_days(slots, what == "damaged"), file=sys.stderr)
-    if progress:
-        tasks = ", ".join(
-            f"{name} {value['accuracy']:.2f}" for name, value in figures.items() if isinstance(value, dict)
-        )
-        progress.update(
-            run.seen,
-            f"epoch {values['epoch']:.2f}, {values['windows_per_s']:,.0f} windows/s, "
-            f"data wait {values['data_wait']:.0%}, loss {figures['loss']:.3f}, {tasks}",
-        )
-
-
-def _validate(run: Run, log: Log | None) -> None:
-    changes = {"real": lambda x_BCT, random: x_BCT, **CONTROLS}
-    run.last = validate(
-        run.model, run.objective, run.validation, changes, run.recipe.seed, run.counts_per_g, run.processes
-    )
-    loss = run.last[_own_windows(run.recipe)]["loss"]
-    if loss < run.best[0]:
-        run.best = (loss, run.seen)
-    if log:
-        log.write("validation", run.step, {"seen": run.seen, **run.last})
-
-
-def _own_windows(recipe: Recipe) -> str:
-    """The validation windows that are like those trained on."""
-    return "real" if recipe.data.control == "none" else recipe.data.control
-
-
-def _patience_spent(run: Run) -> bool:
-    patience = run.recipe.run.patience
-    return patience is not None and run.seen - run.best[1] >= patience
-
-
-def _save(run: Run, saver: ck.Saver | None, validated: bool) -> None:
-    """Begin to save; the score is that of a validation of these very weights, or none."""
-    if not all(bool(weight.isfinite().all()) for weight in run.model.parameters()):
-        run.processes.fail(
-            f"the weights are not finite any more after {run.seen:,} windows; they are not saved. Lower "
-            "optimizer.rate_per_512 or set optimizer.clip_norm, and begin anew in another folder."
-        )
-    if saver is None:
-        return
-    state = {
-        "step": run.step,
-        "windows_seen": run.seen,
-        "settings": plain(run.recipe),
-        ck.SCORE: run.last[_own_windows(run.recipe)]["loss"] if validated else None,
-        "validation": run.last,
-        "best": list(run.best),
-        **run.facts,
-    }
-    saver.save(ck.Checkpoint(ck.to_host(run.model.state_dict()), state, ck.optimizer_by_name(run.model, run.optimizer)))
-
-
-def _tell_end(run: Run, folder: Folder, logs: Path, status: int) -> None:
-    own = _own_windows(run.recipe)
-    last, like = run.last[own], "" if own == "real" else f" (as {own})"
-    tasks = ", ".join(
-        f"{name} {value['accuracy']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
-        for name, value in last.items()
-        if isinstance(value, dict)
-    )
-    what = f"stopped by signal {status}; run the same command again to go on" if status else "done"
-    print(
-        f"{what}: {run.seen:,} windows seen. Validation on people held out{like}: "
-        f"loss {last['loss']:.3f}, accuracy {tasks} "
-        f"(99% interval).\ncheckpoints: {folder.url}\nlogs: {logs} (tensorboard --logdir {logs})",
-        file=sys.stderr,
-    )
+    def _close(self, failed: bool) -> None:
+        """Let a save end, without hiding an error that is under way."""
+        try:
+            if self.saver:
+                self.saver.wait()
+        except Exception as error:
+            if not failed:
+                raise
+            print(f"the last save failed as well: {error}", file=sys.stderr)
+        finally:
+            if self.log:
+                for saved in self.saver.news() if self.saver else ():
+                    self._write("saved", {"saved_step": saved.step, "seconds": saved.seconds, "bytes": saved.bytes})
+                self.log.close()

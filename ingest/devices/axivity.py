@@ -7,7 +7,6 @@ int16: seven days at 100 Hz are 363 MB.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from ingest.devices import cwa_format as cwa
 from ingest.devices.ends import Ends
+from ingest.devices.place import place
 from ingest.recording import Probe, Recording
 from pipeline.errors import UserError
 
@@ -26,7 +26,12 @@ PAYLOAD_BYTES = 480
 SLOWEST = 0.95
 """No device runs slower than this times its nominal rate; bounds the span when the end is unreadable."""
 
-_PLACE = re.compile(r"(left |right |)(wrist|waist|hip|ankle|thigh|upper[- ]arm|chest|sacrum|neck|head)")
+_BEGINNING = cwa.HEADER_MAGIC + cwa.HEADER_LENGTH.to_bytes(2, "little")
+
+
+def recognises(head: bytes) -> bool:
+    """Whether a file that begins so is a .cwa recording."""
+    return head.startswith(_BEGINNING)
 
 
 def probe(ends: Ends) -> Probe:
@@ -100,6 +105,7 @@ def decode(data: Any) -> Recording:
         stamped_K=stamped,
         celsius_K=cwa.celsius(kept["temperature"]),
         damaged_blocks=int((~good_B).sum()) + (remainder > 0),
+        firmware=str(int(header["firmware"])),
     )
 
 
@@ -133,10 +139,9 @@ def _serial(header: NDArray[np.void]) -> str:
 
 
 def _location(header: NDArray[np.void]) -> str | None:
-    """Where the device was worn, from the annotation; free text is never passed on, it may name the person."""
+    """Where the device was worn, from the annotation."""
     text = bytes(header["annotation"]).rstrip(b"\x20\x00\xff").decode("utf-8", "replace")
-    place = parse_qs(text).get("_p", [""])[0].strip().lower()
-    return place if _PLACE.fullmatch(place) else None
+    return place(parse_qs(text).get("_p", [""])[0])
 
 
 def _blocks(data: Any) -> NDArray[np.void]:

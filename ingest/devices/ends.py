@@ -1,29 +1,39 @@
-"""The two ends of a file, which is all that a probe needs: two range reads, or one pass over a .gz."""
+"""The two ends of a file, which is all that most probes need: two range reads, or one pass over what is compressed."""
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
-from dataclasses import dataclass
-from typing import BinaryIO
-
-from pipeline.errors import UserError
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
 END_BYTES = 1 << 16
 ALIGNMENT = 512
 _CHUNK = 1 << 20
-_MOST_COMPRESSION = 1_100
-"""Deflate cannot shrink by more (1,032 to one), so a larger claimed size is not believed."""
 
 
 @dataclass(frozen=True)
 class Ends:
-    """First and last bytes of a file; `tail` starts at a multiple of 512 bytes and may overlap the head."""
+    """First and last bytes of a file; `tail` starts at a multiple of 512 bytes and may overlap the head.
+
+    file: the whole of it, for formats whose ends tell too little; seekable, and slow to go to and fro in where it
+        is compressed. It is open while a probe runs and no longer.
+    """
 
     head: bytes
     tail: bytes
     size: int
+    file: BinaryIO = field(default_factory=io.BytesIO, repr=False, compare=False)
+
+    def read(self, begin: int, end: int) -> bytes:
+        """The bytes from `begin` to `end` or the file's end."""
+        end = min(end, self.size)
+        tail_begin = self.size - len(self.tail)
+        if end <= len(self.head):
+            return self.head[begin:end]
+        if begin >= tail_begin:
+            return self.tail[begin - tail_begin : max(0, end - tail_begin)]
+        self.file.seek(begin)
+        return self.file.read(end - begin)
 
 
 def read_ends(file: BinaryIO, size: int) -> Ends:
@@ -31,40 +41,15 @@ def read_ends(file: BinaryIO, size: int) -> Ends:
     file.seek(0)
     head = file.read(END_BYTES)
     file.seek(max(0, size - END_BYTES) // ALIGNMENT * ALIGNMENT)
-    return Ends(head, file.read(), size)
+    return Ends(head, file.read(), size, file)
 
 
-def count_ends(file: BinaryIO) -> Ends:
-    """The ends of what a gzip file holds, by decompressing it once in a stream; raises UserError when damaged."""
+def count_ends(file: Any) -> Ends:
+    """The ends of a stream whose size is not known, by reading it once from its beginning."""
     file.seek(0)
     head, tail, size = b"", b"", 0
-    try:
-        with gzip.GzipFile(fileobj=file) as stream:
-            while chunk := stream.read(_CHUNK):
-                head += chunk[: max(0, END_BYTES - len(head))]
-                size += len(chunk)
-                tail = (tail + chunk)[-END_BYTES - ALIGNMENT :]
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _damaged(error) from None
-    return Ends(head, tail[(len(tail) - size) % ALIGNMENT :], size)
-
-
-def decompress(data: bytes | bytearray | memoryview) -> bytearray:
-    """What gzip data holds, without holding it twice; raises UserError when damaged."""
-    expected = int.from_bytes(data[-4:], "little")
-    out = bytearray(expected if expected <= _MOST_COMPRESSION * len(data) else 0)
-    filled = 0
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            while filled < len(out) and (n := stream.readinto(memoryview(out)[filled : filled + _CHUNK])):
-                filled += n
-            del out[filled:]
-            while chunk := stream.read(_CHUNK):
-                out += chunk
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _damaged(error) from None
-    return out
-
-
-def _damaged(error: Exception) -> UserError:
-    return UserError(f"the gzip compression is damaged or cut off ({error}). Copy the file again.")
+    while chunk := file.read(_CHUNK):
+        head += chunk[: max(0, END_BYTES - len(head))]
+        size += len(chunk)
+        tail = (tail + chunk)[-END_BYTES - ALIGNMENT :]
+    return Ends(head, tail[(len(tail) - size) % ALIGNMENT :], size, file)

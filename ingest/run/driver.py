@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from ingest.run.inputs import Inputs, read_inputs
 from ingest.run.plan import DONE, Row, Standing
 from ingest.run.settings import IngestSettings
-from ingest.run.sources import Source
+from ingest.run.sources import Source, file_state
 from ingest.run.summary import Summary, count
+from pipeline.copies import find_copies
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.lease import Lease
@@ -108,6 +109,7 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
     for table in (store.plan, store.person_days, store.recordings):
         lease.check()
         table.compact()
+    summary.copies = find_copies(store)
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -154,12 +156,28 @@ def look(store: Store, inputs: Inputs) -> Standing:
         for source in inputs.sources
         if not {row["participant"] for row in found.rows_of(source.id)} <= {inputs.participants[source.id]}
     ]
+    told_otherwise = [
+        source.id
+        for source in inputs.sources
+        if found.has_days(source.id) and source.id not in found.again and _is_told_otherwise(source, found)
+    ]
+    if told_otherwise:
+        raise UserError(
+            f"{store.folder.url}: {count(len(told_otherwise), 'table')} in it ({told_otherwise[0][:SHORT]}, ...) "
+            "would now be read with other --columns, --unit or --rate than before. Give those that they were read "
+            "with, or name the tables in --again to read them anew."
+        )
     if moved:
         raise UserError(
             f"{store.folder.url}: {count(len(moved), 'recording')} in it ({moved[0][:SHORT]}, ...) would now belong to "
             "another participant. Give --participants or --id-regex as the store was made, or name another store."
         )
     return found
+
+
+def _is_told_otherwise(source: Source, found: Standing) -> bool:
+    before = found.recordings[source.id]["source"]
+    return file_state(before) == source.file_state and before != source.fingerprint
 
 
 def left_to_do(settings: IngestSettings, inputs: Inputs, found: Standing) -> list[Source]:

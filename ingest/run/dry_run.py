@@ -14,7 +14,7 @@ from ingest.capacity.estimate import Estimate, Machines, Rates, Workload, estima
 from ingest.run.cluster import Died, Nodes, ray_session, stream
 from ingest.run.ingest_task import Part
 from ingest.run.inputs import Inputs
-from ingest.run.phases import is_of_another_device, probe_all
+from ingest.run.phases import calibration_of, is_of_another_device, probe_all
 from ingest.run.plan import Standing
 from ingest.run.probe_task import Probed
 from ingest.run.sample_task import Sample, SampleTask
@@ -105,7 +105,10 @@ def dry_run(
 
 
 def _try(settings: IngestSettings, inputs: Inputs, known: list[Probed]) -> list[Sample]:
-    by_size = [Part(probed.source, 0, probed.days) for probed in sorted(known, key=lambda probed: probed.source.size)]
+    by_size = [
+        Part(probed.source, 0, probed.days, calibration_of(inputs, probed))
+        for probed in sorted(known, key=lambda probed: probed.source.size)
+    ]
     places = dict.fromkeys(int(place * len(by_size)) for place in TRIED_AT if by_size)
     tasks = [SampleTask(inputs.folder.url, by_size[i], settings.signal, settings.codec or "lz4") for i in places]
     samples: list[Sample] = []

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 
 from ingest.devices import decode
 from ingest.process import process
+from ingest.quality import judged
 from ingest.run.plan import Row
 from ingest.run.sources import RunFault, Source, Unread, is_of_storage, read_source
 from ingest.run.worker import memory_gauge, place, time_limit, told
 from ingest.settings import SignalSettings
+from ingest.signal.calibrate import Calibration
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.lease import TTL_S, LeaseLost, require_epoch
@@ -27,8 +29,8 @@ from pipeline.store import Store
 
 WORKER_BYTES = 500e6
 """Memory of a worker, libraries and one person-day included (measured: 480 MB), without the recording."""
-BYTES_PER_BYTE, BYTES_PER_COMPRESSED_BYTE = 3, 12
-"""Memory that a byte of a recording takes: the file, and its samples in 16 bits (measured: 1.9 to 2.4, and 10)."""
+BYTES_PER_BYTE, BYTES_PER_PACKED_BYTE = 3, {".gz": 12, ".zip": 12, ".gt3x": 5, ".parquet": 12}
+"""Memory that a byte of a recording takes: the file, and its samples in 16 bits (measured: 1.9 to 2.4; 10 and 3)."""
 SMALL_BYTES = 4e6
 """Recordings up to this size share a task: the work of one is not much more than handing it out."""
 BUNDLE, LEAST_TASKS = 64, 256
@@ -42,12 +44,14 @@ class Part:
     source: Source
     first_slot: int
     slots: int
+    given: Calibration | None = None
+    """Coefficients of its device, where it does not give its own."""
 
     @property
     def memory(self) -> float:
         """Bytes that a worker needs for it, at most."""
-        each = BYTES_PER_COMPRESSED_BYTE if self.source.is_compressed else BYTES_PER_BYTE
-        return WORKER_BYTES + each * self.source.size
+        packed = (each for suffix, each in BYTES_PER_PACKED_BYTE.items() if self.source.suffix.endswith(suffix))
+        return WORKER_BYTES + next(packed, BYTES_PER_BYTE) * self.source.size
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,8 @@ def _ingest_one(task: IngestTask, part: Part, folder: Folder, store: Store) -> I
 
 
 def _ingest(task: IngestTask, part: Part, folder: Folder, store: Store) -> Ingested:
-    recording = decode(read_source(folder, part.source), part.source.alias)
-    processed = process(recording, task.settings)
+    recording = decode(read_source(folder, part.source), part.source.alias, part.source.told)
+    processed = process(recording, task.settings, part.given)
     rows: list[Row] = []
     first_day, looked = None, float("-inf")
     for day, person_day, figures in processed.days():
@@ -154,7 +158,7 @@ def _ingest(task: IngestTask, part: Part, folder: Folder, store: Store) -> Inges
             raise UserError(f"it holds more days than its ends tell ({part.slots}): its clock was set meanwhile")
         write_day(store, part.first_slot + index, person_day)
         rows.append({**figures, "slot": part.first_slot + index, "day": day.astype(object), "day_index": index})
-    return Ingested(part.source, part.first_slot, dict(processed.figures), rows)
+    return Ingested(part.source, part.first_slot, judged(processed.figures, rows), rows)
 
 
 def _require_lease(store: Store, epoch: int) -> None:

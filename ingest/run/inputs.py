@@ -7,13 +7,15 @@ import io
 import logging
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ingest.calibrations import read_calibrations
 from ingest.participants import rule_of
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from ingest.run.summary import count
+from ingest.signal.calibrate import Calibration
 from pipeline.errors import UserError
 from pipeline.identity import SHORT, Key, load_key
 from pipeline.storage import Folder
@@ -36,6 +38,8 @@ class Inputs:
     left_out: list[Source]
     withdrawn: int = 0
     """Recordings of people who withdrew: they are left out as if they were not there."""
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
+    """Coefficients by the keyed id of a device."""
     again: bool = False
     """Whether these are the recordings that --again names: all are to be brought in, done or not."""
 
@@ -49,7 +53,7 @@ def read_inputs(settings: IngestSettings) -> Inputs:
     """List the recordings and find whose they are; raises UserError for whatever is amiss."""
     key = load_key(settings.key_file)
     rule = rule_of(settings.participants, settings.id_regex)
-    folder, sources = list_sources(settings.recordings, key)
+    folder, sources = list_sources(settings.recordings, key, settings.table, beside=_given_files(settings))
     if settings.name_map is not None:
         write_name_map(settings.name_map, sources, Folder(settings.store))
     if settings.again is not None:
@@ -64,7 +68,14 @@ def read_inputs(settings: IngestSettings) -> Inputs:
         )
     participants = {id_: key.participant(name) for id_, name in people.items() if name is not None}
     left_out = [source for source in sources if people[source.id] is None]
-    return Inputs(key, folder, kept, participants, left_out, again=settings.again is not None)
+    calibrations = read_calibrations(settings.calibration, key) if settings.calibration else {}
+    return Inputs(key, folder, kept, participants, left_out, 0, calibrations, settings.again is not None)
+
+
+def _given_files(settings: IngestSettings) -> list[Path]:
+    """Files of the user's that may lie among the recordings, and are none."""
+    given = (settings.participants, settings.name_map, settings.again, settings.calibration)
+    return [path for path in given if path is not None]
 
 
 def named(path: Path, sources: list[Source]) -> list[Source]:

@@ -21,6 +21,7 @@ from ingest.run.rows import Outcome, done, rejected
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source
 from ingest.run.summary import Summary
+from ingest.signal.calibrate import Calibration
 from pipeline.identity import SHORT
 from pipeline.progress import Progress
 
@@ -38,14 +39,18 @@ class Phases:
     summary: Summary
     _metrics: Metrics = field(default_factory=Metrics)
     _faults: set[str] = field(default_factory=set)
+    _given: dict[str, Calibration] = field(default_factory=dict)
+    """Coefficients from elsewhere, by recording."""
 
     def plan_slots(self) -> None:
         """Give slots to the recordings that have none, in the order of their ids whichever was probed first."""
         new = [source for source in self.todo if self.committer.standing.planned(source) is None]
         spans: list[tuple[Source, int]] = []
+        self._look_up_devices()
         with closing(probe_all(self.settings, self.inputs, new)) as results:
             for probed in results:
                 if probed is not None:
+                    self._look_up(probed)
                     if is_of_another_device(self.inputs, self.committer.standing, probed):
                         self.summary.refused.append(probed.source.id)
                     elif probed.reason:
@@ -57,6 +62,19 @@ class Phases:
                     self.committer.commit()
                     spans = []
         self.committer.give_slots(spans, self.inputs.participants)
+
+    def _look_up_devices(self) -> None:
+        """Which devices made the recordings that had their slots before: that is written down nowhere."""
+        planned = [source for source in self.todo if self.committer.standing.planned(source) is not None]
+        if self.inputs.calibrations and planned:
+            with closing(probe_all(self.settings, self.inputs, planned)) as results:
+                for probed in filter(None, results):
+                    self._look_up(probed)
+
+    def _look_up(self, probed: Probed) -> None:
+        given = calibration_of(self.inputs, probed)
+        if given is not None:
+            self._given[probed.source.id] = given
 
     def ingest_planned(self) -> None:
         """Bring every planned recording into its slots."""
@@ -79,7 +97,9 @@ class Phases:
 
     def _parts(self) -> list[Part]:
         planned = ((source, self.committer.standing.planned(source)) for source in self.todo)
-        return [Part(source, row["first_slot"], row["slots"]) for source, row in planned if row]
+        return [
+            Part(source, row["first_slot"], row["slots"], self._given.get(source.id)) for source, row in planned if row
+        ]
 
     def _take(self, found: Ingested) -> None:
         self.summary.took(found)
@@ -131,6 +151,11 @@ def probe_all(settings: IngestSettings, inputs: Inputs, sources: Sequence[Source
 def _each(found: list[Any] | Died, sources: Sequence[Source], kind: Callable[..., Any]) -> list[Any]:
     """What a task found of its recordings, also when its workers died."""
     return [kind(source, reason=found.reason, passing=True) for source in sources] if isinstance(found, Died) else found
+
+
+def calibration_of(inputs: Inputs, probed: Probed) -> Calibration | None:
+    """The coefficients that are given for the device of a recording."""
+    return inputs.calibrations.get(inputs.key.device(probed.serial)) if probed.serial else None
 
 
 def is_of_another_device(inputs: Inputs, standing: Standing, probed: Probed) -> bool:

@@ -77,7 +77,7 @@ def probe_one(folder: Folder, source: Source, max_days: int, beside: Sequence[So
 
     def look() -> Probe:
         with open_source(folder, source) as file:
-            return probe(file, source.alias, source.size)
+            return probe(file, source.alias, source.size, source.told)
 
     try:
         found = patiently(look)

@@ -47,7 +47,8 @@ def done(found: Ingested, participant: str, key: Key, relative_dates: bool) -> O
     A column of `person_days` is filled from the figures of the day, else from those of the recording. With
     `relative_dates`, times keep their hour and lose their date.
     """
-    figures = found.figures | {"serial": key.device(found.figures["serial"])}
+    serial = found.figures["serial"]
+    figures = found.figures | {"serial": key.device(serial) if serial else None}
     if relative_dates:
         figures |= {name: figures[name].split("T")[1] for name in ("start", "end")}
     days = [

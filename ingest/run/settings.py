@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ingest.settings import SignalSettings
+from ingest.settings import SignalSettings, TableSettings
 from pipeline.store import Codec
 
 
 @dataclass(frozen=True)
 class IngestSettings:
-    """The settings of `persondays ingest`; `signal` is a table of its own in a TOML file."""
+    """The settings of `persondays ingest`; `signal` and `table` are tables of their own in a TOML file."""
 
     recordings: str
     """A folder of recordings or one recording: a path or any fsspec URL."""
@@ -24,6 +24,8 @@ class IngestSettings:
     """A regular expression, or `ukb`, whose first group in a recording's path is the participant."""
     name_map: Path | None = None
     """Where to write, for the user alone, which file every id stands for."""
+    calibration: Path | None = None
+    """Coefficients by device, for recordings that cannot be calibrated by themselves."""
     relative_dates: bool = False
     """Keep no calendar dates in the tables."""
     codec: Codec | None = None
@@ -37,6 +39,7 @@ class IngestSettings:
     """Recordings at a time; unless told, as many as Ray has CPUs."""
     ray_address: str | None = None
     signal: SignalSettings = field(default_factory=SignalSettings)
+    table: TableSettings = field(default_factory=TableSettings)
 
     def __post_init__(self) -> None:
         if self.participants is not None and self.id_regex is not None:

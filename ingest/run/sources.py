@@ -10,21 +10,21 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from ingest.devices import DEVICES, is_recording
+from ingest.devices import NOTHING_TOLD, TABLE, WRAPPINGS, devices, is_recording, kinds, suffixes
+from ingest.devices.wrapped import ZIP_SUFFIX
+from ingest.settings import TableSettings
 from pipeline.errors import UserError
 from pipeline.identity import SHORT, Key
 from pipeline.patience import patiently
-from pipeline.settings import fingerprint
+from pipeline.settings import fingerprint, plain
 from pipeline.storage import Folder, StorageAway, StorageError
-
-SUFFIXES = tuple(suffix + compression for suffix in DEVICES for compression in ("", ".gz"))
-"""How the names of recordings end."""
 
 MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
 """Where file systems say that a file has changed; the first that is there counts."""
@@ -59,16 +59,23 @@ class Source:
     id: str
     size: int
     fingerprint: str
+    """Of its state: 16 digits of the file's and, of a table that the user tells something of, a dash and 16 of that."""
+    told: TableSettings = NOTHING_TOLD
+
+    @property
+    def file_state(self) -> str:
+        """The part of the fingerprint that is the file's."""
+        return file_state(self.fingerprint)
 
     @property
     def suffix(self) -> str:
         """The part of the name that tells the kind of file."""
-        return max((suffix for suffix in SUFFIXES if self.name.lower().endswith(suffix)), key=len)
+        return max((suffix for suffix in suffixes() if self.name.lower().endswith(suffix)), key=len)
 
     @property
     def is_compressed(self) -> bool:
         """Whether its end can only be reached by reading all of it."""
-        return self.suffix.endswith(".gz")
+        return self.suffix.endswith(WRAPPINGS)
 
     @property
     def alias(self) -> str:
@@ -84,8 +91,13 @@ class Source:
         return re.sub("|".join(map(re.escape, longest_first)) or r"(?!)", "<name>", text, flags=re.IGNORECASE)
 
 
-def list_sources(url: str, key: Key) -> tuple[Folder, list[Source]]:
+def list_sources(
+    url: str, key: Key, told: TableSettings = NOTHING_TOLD, beside: Sequence[Path] = ()
+) -> tuple[Folder, list[Source]]:
     """The folder of recordings and what is in it, in the order of the ids. `url` may also name one recording.
+
+    `told` concerns the tables among them, by their suffix. `beside` are files that are no recordings, though their
+    names may end like those.
 
     Raises UserError where there is nothing, or no recording.
     """
@@ -101,19 +113,34 @@ def list_sources(url: str, key: Key) -> tuple[Folder, list[Source]]:
     except FileNotFoundError:
         raise UserError(f"{url}: there is no such file or folder. Check --recordings.") from None
     names = {path[len(folder.path) :].lstrip("/"): details for path, details in found.items()}
-    sources = [_source(name, details, key) for name, details in names.items() if is_recording(name)]
+    passed_over = {os.path.relpath(os.path.realpath(path), os.path.realpath(folder.path)) for path in beside}
+    recordings = {name: details for name, details in names.items() if is_recording(name) and name not in passed_over}
+    sources = [_source(name, details, key, told) for name, details in recordings.items()]
     if not sources:
         others = "a file of another kind" if single else f"{len(names):,} files of other kinds" if names else "no file"
         raise UserError(
-            f"{url}: expected recordings (files that end in {', '.join(SUFFIXES)}), found {others}. Check --recordings."
+            f"{url}: expected recordings (files that end in {kinds()}), found {others}. Check --recordings."
         )
     return folder, sorted(sources, key=lambda source: source.id)
 
 
-def _source(name: str, details: dict[str, Any], key: Key) -> Source:
+def _source(name: str, details: dict[str, Any], key: Key, told: TableSettings) -> Source:
     mark = next((str(details[mark]) for mark in MARKS if details.get(mark)), "")
     size = int(details.get("size") or 0)
-    return Source(name, key.recording(name), size, fingerprint([size, mark]))
+    source = Source(name, key.recording(name), size, fingerprint([size, mark]))
+    if told == NOTHING_TOLD or not _may_be_table(source.suffix):
+        return source
+    return replace(source, fingerprint=f"{source.fingerprint}-{fingerprint(plain(told))}", told=told)
+
+
+def _may_be_table(suffix: str) -> bool:
+    tables = {kind + wrapping for kind, module in devices() if module == TABLE for wrapping in ("", *WRAPPINGS)}
+    return suffix in {*tables, ZIP_SUFFIX}
+
+
+def file_state(fingerprint: str) -> str:
+    """Of the fingerprint of a recording's state, what is the file's."""
+    return fingerprint.partition("-")[0]
 
 
 @contextmanager

@@ -41,6 +41,8 @@ class Summary:
     """Seconds that all workers together were busy."""
     refused: list[str] = field(default_factory=list)
     """Recordings left as the store has them, because the file now comes from another device."""
+    copies: list[list[str]] = field(default_factory=list)
+    """Groups of recordings of the store that hold the same samples."""
     kept: list[tuple[str, str]] = field(default_factory=list)
     """(id, reason) of recordings, changed or named by --again, that cannot be brought in: the store keeps its own."""
 
@@ -108,6 +110,13 @@ class Summary:
         if self.kept:
             lines.append("not brought in again, the store is as it was:")
             lines += [f"  {recording[:SHORT]}  {reason}" for recording, reason in sorted(self.kept)]
+        if self.copies:
+            groups = "; ".join(_some(group) for group in self.copies[:IDS_SHOWN])
+            more = f"; and {len(self.copies) - IDS_SHOWN:,} more groups" if len(self.copies) > IDS_SHOWN else ""
+            lines.append(
+                f"{count(sum(map(len, self.copies)), 'recording')} of the store hold the same samples as another, one "
+                f"file under several names? All are kept: look whose they are ({groups}{more})"
+            )
         if self.refused:
             has = "has" if len(self.refused) == 1 else "have"
             lines.append(

@@ -79,7 +79,7 @@ def calibrate(
     enough = windows >= LEAST_WINDOWS
     if enough and (mean_CW.min(axis=1) < -LEAST_REACH_G).all() and (mean_CW.max(axis=1) > LEAST_REACH_G).all():
         own = _own(mean_CW, celsius_W, before)
-        if own is not None and _plausible(own) and own.error_after_mg < min(before, MOST_ERROR_MG):
+        if own is not None and plausible(own) and own.error_after_mg < min(before, MOST_ERROR_MG):
             return own
     if given is None:
         return none
@@ -148,7 +148,7 @@ def _solve(basis_KCW: NDArray[np.float64]) -> NDArray[np.float64]:
     return coefficients_KC
 
 
-def _plausible(found: Calibration) -> bool:
+def plausible(found: Calibration) -> bool:
     """Whether the coefficients are an accelerometer's (NaN is not)."""
     return all(GAIN_RANGE[0] <= gain <= GAIN_RANGE[1] for gain in found.gain_C) and all(
         abs(offset) < MOST_OFFSET_G for offset in found.offset_C

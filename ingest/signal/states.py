@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from ingest.signal.seconds import Seconds
-from ingest.signal.timeline import Timeline
+from ingest.signal.timeline import ROUNDING_S, Timeline
 from pipeline.grid import SAMPLE_RATE_HZ, TICKS_PER_SECOND
 from pipeline.resample import Course
 from pipeline.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
@@ -21,7 +21,7 @@ RAIL_SECONDS = 0.5
 def segment_ticks(course: Course) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First tick, and the tick after the last, of each contiguous segment that holds a tick."""
     begins = np.flatnonzero(np.diff(course.lo_R, prepend=-1))
-    ends = np.append(begins[1:], course.lo_R.size) - 1
+    ends = np.append(begins[1:], course.lo_R.size)[: begins.size] - 1
     return course.first_tick_R[begins], course.stop_tick_R[ends]
 
 
@@ -36,7 +36,7 @@ def coverage(recording: Recording, timeline: Timeline, course: Course, reach: in
     idle_M2 = np.rint((recording.idle_spans_us - midnight_us) * (SAMPLE_RATE_HZ * 1e-6)).astype(np.int64)
     idle_S = _ticks(idle_M2[:, 0], idle_M2[:, 1], seconds)
     touched_S = np.zeros(seconds, dtype=bool)
-    touched_S[int(timeline.start_G[0]) : int(timeline.end_G[-1]) + 1] = True
+    touched_S[int(timeline.start_G[0] + ROUNDING_S) : int(timeline.end_G[-1]) + 1] = True
     lost = math.ceil(reach / timeline.rate_hz * SAMPLE_RATE_HZ)
     edge_S = _ticks(first_G, np.minimum(first_G + lost, stop_G), seconds)
     edge_S += _ticks(np.maximum(stop_G - lost, first_G), stop_G, seconds)

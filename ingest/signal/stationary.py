@@ -24,12 +24,14 @@ class Windows:
     """All ten-second windows of the days that a recording touches.
 
     still_W: no movement in what was measured, at least a second of it, or idle sleep, which holds its last value.
-    whole_W: all ten seconds were measured. mean_CW: mean in g, raw; NaN where nothing was measured.
+    whole_W: all ten seconds were measured. mean_CW, deviation_CW: mean and standard deviation in g, raw; NaN where
+    nothing was measured.
     """
 
     still_W: NDArray[np.bool_]
     whole_W: NDArray[np.bool_]
     mean_CW: NDArray[np.float64]
+    deviation_CW: NDArray[np.float64]
 
 
 def windows(
@@ -46,8 +48,10 @@ def windows(
     idle_W = np.any(idle_S.reshape(-1, WINDOW_SECONDS), axis=1)
     with np.errstate(invalid="ignore"):
         mean_CW = sum_CW / samples_W * g_C1 + recording.offset_g_C[:, None]
+        deviation_CW = np.sqrt(samples_W * squares_CW - sum_CW * sum_CW) / samples_W * g_C1
     return Windows(
         still_W=(enough_W & unmoved_W) | (~enough_W & idle_W),
         whole_W=np.all(measured_S.reshape(-1, WINDOW_SECONDS), axis=1),
         mean_CW=mean_CW,
+        deviation_CW=deviation_CW,
     )

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from pipeline.grid import SAMPLE_RATE_HZ, SECONDS_PER_DAY
 from pipeline.resample import Course
 
+ROUNDING_S = 1e-6
+"""A fitted time is off by less where the device's stamps are exact."""
+
 
 @dataclass(frozen=True)
 class Timeline:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from ingest.signal.stamps import RATE_TOLERANCE, STAMPS_FOR_A_SLOPE, read_stamps
-from ingest.signal.timeline import Timeline
+from ingest.signal.timeline import ROUNDING_S, Timeline
 from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
 
 STAMPS_PER_KNOT = 50
 MOST_JUMP_HOURS = 24
+MOST_DAYS = 100
+"""From first to last sample: every day has its seconds in memory, and no device records for so long."""
 MOST_CONTRADICTIONS = 0.01
 """Of the blocks; more, and at least 100 blocks, are a clock that was set and no stray stamps."""
 LEAST_CONTRADICTIONS = 100
@@ -34,7 +36,7 @@ def fit(recording: Recording) -> Timeline:
     """The timeline of a recording.
 
     Raises UserError when no block has a time, the clock jumps by more than a day, the stamps of over 1% of the blocks
-    contradict the others, or the true rate is more than 10% off the nominal one.
+    contradict the others, the true rate is more than 10% off the nominal one, or it spans more than 100 days.
     """
     if not recording.stamped_K.any():
         raise UserError("no block has a calendar time: the device's clock was never set. Leave this recording out.")
@@ -61,8 +63,8 @@ def fit(recording: Recording) -> Timeline:
     segment_R, sample_R, sample_stop_R, second_R, period_R, residual = _fit_segments(
         stamps.first_G, stamps.stop_G, stamps.segment_S, stamps.sample_S, stamps.second_S, stamps.period
     )
-    days_before = max(0, math.ceil(-second_R[0] / SECONDS_PER_DAY))
-    return Timeline(
+    days_before = max(0, math.ceil(-(second_R[0] + ROUNDING_S) / SECONDS_PER_DAY))
+    timeline = Timeline(
         midnight=np.datetime64(midnight_us, "us").astype("datetime64[D]") - days_before,
         first_G=stamps.first_G,
         stop_G=stamps.stop_G,
@@ -76,6 +78,12 @@ def fit(recording: Recording) -> Timeline:
         mended_stamps=stamps.mended_stamps,
         residual_ms=residual * 1e3,
     )
+    if timeline.days > MOST_DAYS:
+        raise UserError(
+            f"the recording spans {timeline.days:,} days by its stamps; expected {MOST_DAYS} at most. Its clock was "
+            "set during the recording, or its stamps are damaged: split it there, or leave it out."
+        )
+    return timeline
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,10 @@ block's end.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 from numba import njit
@@ -26,6 +29,7 @@ from ingest.devices.cwa_format import (
     pack_timestamp,
     rate_code,
 )
+from ingest.simulate.files import Pieces
 from ingest.simulate.population import Device, Packing
 from ingest.simulate.sensor import RANGE_G
 
@@ -74,6 +78,31 @@ def header(device: Device, session: int, start: np.datetime64, end: np.datetime6
     head["firmware"] = FIRMWARE
     head["annotation"] = np.void(f"_p={wrist}+wrist".encode().ljust(HEADER["annotation"].itemsize))
     return head.tobytes()
+
+
+class CwaFile:
+    """One .cwa file."""
+
+    def __init__(
+        self, device: Device, wrist: str, start: np.datetime64, end: np.datetime64, session: int, clock: Clock,
+        rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self.samples = SAMPLES_A_BLOCK[device.packing]
+        self._clock = clock
+        self._header = header(device, session, start, end, wrist)
+        self._maker = BlockMaker(device, session, start, clock, rng)
+
+    @contextmanager
+    def begun(self, file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
+        """The file, after the header."""
+        file.write(self._header)
+        yield file.write
+
+    def add(self, counts: NDArray[np.int16], celsius: NDArray[np.float32], light: float) -> Pieces:
+        """The blocks that `counts` (n, 3) complete."""
+        blocks = self._maker.add(counts, celsius, light)
+        number_K = blocks["sequence_id"].astype(np.int64)
+        return Pieces(number_K, self._clock.seconds(number_K * self.samples), [block.tobytes() for block in blocks])
 
 
 class BlockMaker:

@@ -1,6 +1,6 @@
 """A folder of recordings: made by several processes, whole file by whole file, and gone on with where it stopped.
 
-`simulation.json` is written first and says what the folder is being filled with; `truth.parquet` is
+`simulation.json` is written first and says what the folder is being filled with; `_truth.parquet` is
 written last and says that it is complete.
 """
 
@@ -20,12 +20,14 @@ from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
 from typing import Any
 
-from ingest.simulate.recording import Recording, name_of, plan, simulate_recording, truth
+from ingest.simulate.population import Kind
+from ingest.simulate.recording import SUFFIX, Recording, name_of, plan, simulate_recording, truth
 from pipeline.errors import UserError
 from pipeline.progress import Progress
 
 ARGUMENTS = "simulation.json"
-TRUTH = "truth.parquet"
+TRUTH = "_truth.parquet"
+"""Begins with an underscore, so that ingest does not take it for a recording."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Cohort:
     participants: int
     days: float
     seed: int
+    device: Kind = "axivity"
     version: str = version("persondays")
 
     def __post_init__(self) -> None:
@@ -43,10 +46,16 @@ class Cohort:
                 "expected at least 1 participant, days above 0 and up to 60, and a seed of 0 or more; found "
                 f"--participants {self.participants} --days {self.days:g} --seed {self.seed}."
             )
+        if self.device not in SUFFIX:
+            raise UserError(f"expected --device to be one of {', '.join(SUFFIX)}; found {self.device}.")
 
     def recordings(self) -> Iterator[Recording]:
         """What is true about each recording; makes no samples."""
-        return (plan(self.seed, number, days=self.days) for number in range(1, self.participants + 1))
+        return (plan(self.seed, number, days=self.days, kind=self.device) for number in range(1, self.participants + 1))
+
+    def file_of(self, participant: int) -> str:
+        """P0001.cwa for 1."""
+        return name_of(participant) + SUFFIX[self.device]
 
 
 def make(cohort: Cohort, folder: Path, workers: int) -> int:
@@ -55,7 +64,7 @@ def make(cohort: Cohort, folder: Path, workers: int) -> int:
     Raises UserError when the folder holds anything else.
     """
     _claim(cohort, folder)
-    missing = [n for n in range(1, cohort.participants + 1) if not (folder / f"{name_of(n)}.cwa").exists()]
+    missing = [n for n in range(1, cohort.participants + 1) if not (folder / cohort.file_of(n)).exists()]
     if missing:
         _run(cohort, folder, missing, min(workers, len(missing)))
     if missing or not (folder / TRUTH).exists():
@@ -161,8 +170,8 @@ def _work(cohort: Cohort, folder: Path, participants: list[int], taken: Any, sec
             if position >= len(participants):
                 return
             number = participants[position]
-            path = folder / f"{name_of(number)}.cwa"
-            simulate_recording(path, cohort.seed, number, days=cohort.days, on_progress=made)
+            path = folder / cohort.file_of(number)
+            simulate_recording(path, cohort.seed, number, days=cohort.days, kind=cohort.device, on_progress=made)
     except Exception as error:
         error.add_note(traceback.format_exc())
         answer.send(error)

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 
 def simulate(
-    out: Annotated[Path, typer.Argument(help="Folder for the recordings and truth.parquet.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the recordings and _truth.parquet.")],
     participants: Annotated[int, typer.Option(help="How many people.")] = 12,
     days: Annotated[float, typer.Option(help="Length of each recording in days of 24 hours.")] = 2.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+    device: Annotated[str, typer.Option(help="Whose device: axivity, actigraph or geneactiv.")] = "axivity",
     workers: Annotated[int | None, typer.Option(help="Processes (default: one a core).")] = None,
 ) -> None:
-    """Make Axivity .cwa files of a plausible population, and a table of what each person did when."""
+    """Make recordings of a plausible population, Axivity .cwa files unless told otherwise, and a table of what each
+    person did when.
+    """
     import os
 
     from ingest.simulate.cohort import TRUTH, Cohort, make
+    from ingest.simulate.population import Kind
     from pipeline.errors import UserError
 
     if workers is not None and workers < 1:
         raise UserError(f"expected --workers of 1 or more, found {workers}.")
-    made = make(Cohort(participants, days, seed), out, workers or len(os.sched_getaffinity(0)))
-    size = sum(path.stat().st_size for path in out.glob("*.cwa"))
+    cohort = Cohort(participants, days, seed, cast(Kind, device))
+    made = make(cohort, out, workers or len(os.sched_getaffinity(0)))
+    size = sum((out / cohort.file_of(number)).stat().st_size for number in range(1, participants + 1))
     if made:
         typer.echo(f"{participants} recordings of {days:g} days ({size / 1e6:,.0f} MB, {made} made now) in {out}")
         typer.echo(f"truth: {out / TRUTH}")

@@ -12,8 +12,18 @@ from numpy.typing import NDArray
 from ingest.simulate.streams import Purpose, is_one_in, stream
 
 Packing = Literal["packed, 8 g step", "packed, finest step", "unpacked"]
-"""How the device writes samples: 10 bits with the exponent of its range (real +-8 g files), 10 bits with the
-smallest exponent that holds the three axes, or int16."""
+"""How an Axivity writes samples: 10 bits with the exponent of its range (real +-8 g files), 10 bits with the
+smallest exponent that holds the three axes, or int16. An ActiGraph writes int16 (a Link) or 12 bits (a wGT3X-BT)."""
+
+Kind = Literal["axivity", "actigraph", "geneactiv"]
+"""Whose device it is."""
+
+RATES_HZ: dict[Kind, dict[float, float]] = {
+    "axivity": {100: 100},
+    "actigraph": {30: 30, 50: 50, 80: 80, 100: 100},
+    "geneactiv": {50: 50, 60: 60, 75: 75, 85.7: 600 / 7, 100: 100},
+}
+"""Usual rates, and what they are before they are rounded for the file's header."""
 
 
 class Trait(IntEnum):
@@ -30,6 +40,7 @@ class Trait(IntEnum):
     UNPACKED = 8
     RIGHT_WRIST = 9
     FAST_RISE = 10
+    IDLE_SLEEP = 11
 
 
 ONE_IN = {
@@ -44,6 +55,7 @@ ONE_IN = {
     Trait.UNPACKED: 7,
     Trait.RIGHT_WRIST: 3,
     Trait.FAST_RISE: 2,
+    Trait.IDLE_SLEEP: 2,
 }
 
 
@@ -80,11 +92,13 @@ class Person:
 
 @dataclass(frozen=True)
 class Device:
-    """An AX3 as it was built: what it reports is gain * true + offset + drift * (celsius - 25), in g."""
+    """A device as it was built: what it reports is gain * true + offset + drift * (celsius - 25), in g."""
 
+    kind: Kind
     serial: int
+    nominal_hz: float
     rate_hz: float
-    """True rate by its own clock, at nominal 100 Hz."""
+    """True rate by its own clock."""
     gain_C: NDArray[np.float64]
     offset_C: NDArray[np.float64]
     drift_C: NDArray[np.float64]
@@ -92,6 +106,8 @@ class Device:
     noise_g: float
     """White noise of each axis; slower, coloured noise comes on top."""
     packing: Packing
+    idle_sleep: bool
+    """Stores nothing while it does not move; an ActiGraph's setting."""
     has_gap: bool
     has_damage: bool
 
@@ -122,8 +138,8 @@ def person(seed: int, participant: int) -> Person:
     )
 
 
-def device(seed: int, participant: int) -> Device:
-    """The device that this participant wears."""
+def device(seed: int, participant: int, kind: Kind = "axivity", nominal_hz: float | None = None) -> Device:
+    """The device that this participant wears; unless told, at one of the usual rates."""
     rng = stream(seed, participant, Purpose.DEVICE)
     has = {trait: is_one_in(every, seed, participant, trait) for trait, every in ONE_IN.items()}
     packing: Packing = "packed, 8 g step"
@@ -131,14 +147,23 @@ def device(seed: int, participant: int) -> Device:
         packing = "unpacked"
     elif has[Trait.FINEST_STEP]:
         packing = "packed, finest step"
+    model = stream(seed, participant, Purpose.MODEL)
+    usual_hz = float(model.choice(list(RATES_HZ[kind])))
+    if kind != "axivity":
+        packing = "unpacked" if kind == "actigraph" and model.random() < 0.5 else "packed, finest step"
+    serial, axivity_hz = int(rng.integers(1_000, 32_767)), rng.uniform(97.2, 102.8)
+    nominal_hz = nominal_hz or usual_hz
     return Device(
-        serial=int(rng.integers(1_000, 32_767)),
-        rate_hz=rng.uniform(97.2, 102.8),
+        kind=kind,
+        serial=serial,
+        nominal_hz=nominal_hz,
+        rate_hz=axivity_hz if kind == "axivity" else RATES_HZ[kind].get(nominal_hz, nominal_hz),
         gain_C=1.0 + np.clip(rng.normal(0.0, 0.025, 3), -0.06, 0.06),
         offset_C=np.clip(rng.normal(0.0, 0.035, 3), -0.09, 0.09),
         drift_C=rng.normal(0.0, 0.0008, 3),
         noise_g=rng.uniform(0.0025, 0.0040),
         packing=packing,
+        idle_sleep=kind == "actigraph" and has[Trait.IDLE_SLEEP],
         has_gap=has[Trait.GAP],
         has_damage=has[Trait.DAMAGE],
     )

@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ingest.simulate.actigraph_file import ActigraphFile
 from ingest.simulate.activities import CELSIUS, draw
 from ingest.simulate.arm import feel, resting
-from ingest.simulate.blocks import BlockMaker, Clock, header
+from ingest.simulate.blocks import Clock, CwaFile
 from ingest.simulate.diary import DAY_S, Activity, Bout, free_living, overlay, scripted
-from ingest.simulate.population import Device, Packing, Person, device, person
+from ingest.simulate.files import FileMaker, Pieces
+from ingest.simulate.geneactiv_file import GeneactivFile
+from ingest.simulate.population import Device, Kind, Packing, Person, device, person
 from ingest.simulate.sensor import Sensor, mounting
 from ingest.simulate.streams import Purpose, stream
 
@@ -23,6 +26,7 @@ STRETCH_S = 3_600.0
 """Longest stretch made at once: it bounds the memory."""
 FIRST_DAY = np.datetime64("2024-03-04")
 LIGHT_AT_NIGHT, LIGHT_BY_DAY = 60.0, 380.0
+SUFFIX: dict[Kind, str] = {"axivity": ".cwa", "actigraph": ".gt3x", "geneactiv": ".bin"}
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,11 @@ class Faults:
     """What is wrong with a recording. The default is nothing."""
 
     gaps: tuple[tuple[float, float], ...] = ()
-    """Seconds from and to, since the start: blocks stamped between them are left out."""
+    """Seconds from and to, since the start: pieces (blocks, records, pages) stamped between them are left out."""
     bad_checksums: tuple[int, ...] = ()
-    """Numbers of blocks with one wrong byte in their samples."""
+    """Numbers of pieces with one wrong byte in their samples."""
     garbage: tuple[int, ...] = ()
-    """Numbers of blocks that are random bytes."""
+    """Numbers of pieces that are random bytes."""
     cut_bytes: int = 0
     """Bytes that are missing at the end of the file."""
 
@@ -70,15 +74,20 @@ def plan(
     script: Sequence[tuple[Activity | str, float]] | None = None,
     faults: Faults | None = None,
     packing: Packing | None = None,
+    kind: Kind = "axivity",
+    nominal_hz: float | None = None,
+    idle_sleep: bool | None = None,
 ) -> Recording:
     """Everything about a recording but its samples; arguments as in `simulate_recording`."""
-    who, what = person(seed, participant), device(seed, participant)
+    who, what = person(seed, participant), device(seed, participant, kind, nominal_hz)
     what = replace(what, packing=packing or what.packing)
+    if idle_sleep is not None:
+        what = replace(what, idle_sleep=idle_sleep)
     rng = stream(seed, participant, Purpose.DIARY)
     if start is None:
         start = FIRST_DAY + np.timedelta64(int(rng.integers(0, 365)), "D")
         start = start + np.timedelta64(int(rng.integers(8 * 60, 12 * 60)), "m")
-    start = start.astype("datetime64[us]")
+    start = start.astype("datetime64[us]" if kind == "axivity" else "datetime64[s]").astype("datetime64[us]")
     of_day_s = (start - start.astype("datetime64[D]")).astype(np.int64) / 1e6
     if script is not None:
         bouts = scripted(who, [(Activity(activity), seconds) for activity, seconds in script], rng)
@@ -100,7 +109,8 @@ def _faults(device: Device, duration_s: float, rng: np.random.Generator) -> Faul
     """The faults of a recording of half a day or more by this device; shorter ones have none."""
     if duration_s < DAY_S / 2:
         return NO_FAULTS
-    blocks = int(duration_s * device.rate_hz / 120) - 1
+    each = {"axivity": 120.0, "actigraph": device.rate_hz, "geneactiv": 300.0}[device.kind]
+    blocks = int(duration_s * device.rate_hz / each) - 1
     begin = rng.uniform(0.1, 0.9) * duration_s
     damaged = rng.choice(blocks, size=int(rng.integers(2, 5)), replace=False)
     return Faults(
@@ -120,9 +130,12 @@ def simulate_recording(
     script: Sequence[tuple[Activity | str, float]] | None = None,
     faults: Faults | None = None,
     packing: Packing | None = None,
+    kind: Kind = "axivity",
+    nominal_hz: float | None = None,
+    idle_sleep: bool | None = None,
     on_progress: Callable[[float], None] = lambda seconds: None,
 ) -> Recording:
-    """Write one Axivity .cwa file and give what is true about it.
+    """Write one recording, an Axivity .cwa file unless told otherwise, and give what is true about it.
 
     The file depends on the arguments alone: the same give the same bytes.
 
@@ -135,14 +148,20 @@ def simulate_recording(
     faults: instead of the device's own (which recordings under half a day never have): `Faults()` for
         none, `Faults(gaps=((600, 900),), garbage=(3,), bad_checksums=(7,), cut_bytes=100)` for some.
     packing: instead of the device's own way to write samples, see `Packing`.
+    kind, nominal_hz: whose device, and its rate instead of one of the usual ones; but Axivity's begin with a whole
+        second.
+    idle_sleep: whether an ActiGraph stores nothing while it does not move, instead of the device's own setting.
     on_progress: called with the seconds of recording made since the last call.
     """
-    recording = plan(seed, participant, days=days, start=start, script=script, faults=faults, packing=packing)
+    recording = plan(
+        seed, participant, days=days, start=start, script=script, faults=faults, packing=packing, kind=kind,
+        nominal_hz=nominal_hz, idle_sleep=idle_sleep,
+    )  # fmt: skip
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
-            _write(file.write, recording, seed, participant, on_progress)
-            file.truncate(max(0, file.tell() - recording.faults.cut_bytes))
+            _write(file, recording, seed, participant, on_progress)
+            file.truncate(max(0, file.seek(0, os.SEEK_END) - recording.faults.cut_bytes))
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -150,31 +169,38 @@ def simulate_recording(
 
 
 def _write(
-    write: Callable[[bytes], object],
-    recording: Recording,
-    seed: int,
-    participant: int,
-    on_progress: Callable[[float], None],
+    file: BinaryIO, recording: Recording, seed: int, participant: int, on_progress: Callable[[float], None]
 ) -> None:
     who, what, bouts = recording.person, recording.device, recording.bouts
     noise, damage = (stream(seed, participant, purpose, 1) for purpose in (Purpose.NOISE, Purpose.FAULT))
     session = int(noise.integers(1, 2**31))
-    clock = Clock(what.rate_hz, float(noise.uniform(0, 2 * np.pi)))
+    phase = float(noise.uniform(0, 2 * np.pi))
+    clock = Clock(what.rate_hz, phase) if what.kind == "axivity" else Clock(what.rate_hz, phase, 0.0)
     sensor = Sensor(what, noise, celsius=CELSIUS[bouts[0].activity] - 3.0)
-    maker = BlockMaker(what, session, recording.start, clock, noise)
+    maker = _maker(recording, session, clock, noise)
     arm = resting()
-    end = recording.start + np.timedelta64(round(bouts[-1].end_s * 1e6), "us")
-    write(header(what, session, recording.start, end, who.wrist))
-    for number, stretch in enumerate(_stretches(bouts)):
-        first, last = clock.index(stretch.start_s), clock.index(stretch.end_s)
-        step_s = stretch.duration_s / max(last - first, 1)
-        rng = stream(seed, participant, Purpose.MOVEMENT, number)
-        mount = mounting(who, stretch.wearing, stream(seed, participant, Purpose.DEVICE, 1 + stretch.wearing))
-        felt = feel(draw(stretch, who, rng), last - first, step_s, arm)
-        counts, celsius = sensor.counts(felt, mount, CELSIUS[stretch.activity] + rng.normal(0, 1.0), step_s)
-        made = maker.add(counts, celsius, _light(recording.start, stretch))
-        write(_spoil(made, recording, clock, damage).tobytes())
-        on_progress(stretch.duration_s)
+    with maker.begun(file) as write:
+        for number, stretch in enumerate(_stretches(bouts)):
+            first, last = clock.index(stretch.start_s), clock.index(stretch.end_s)
+            step_s = stretch.duration_s / max(last - first, 1)
+            rng = stream(seed, participant, Purpose.MOVEMENT, number)
+            mount = mounting(who, stretch.wearing, stream(seed, participant, Purpose.DEVICE, 1 + stretch.wearing))
+            felt = feel(draw(stretch, who, rng), last - first, step_s, arm)
+            counts, celsius = sensor.counts(felt, mount, CELSIUS[stretch.activity] + rng.normal(0, 1.0), step_s)
+            made = maker.add(counts, celsius, _light(recording.start, stretch))
+            write(_spoil(made, recording.faults, damage))
+            on_progress(stretch.duration_s)
+
+
+def _maker(recording: Recording, session: int, clock: Clock, noise: np.random.Generator) -> FileMaker:
+    """What writes the file of this recording's device."""
+    device, wrist, start = recording.device, recording.person.wrist, recording.start
+    end = start + np.timedelta64(round(recording.bouts[-1].end_s * 1e6), "us")
+    if device.kind == "actigraph":
+        return ActigraphFile(device, recording.participant, wrist, start, end)
+    if device.kind == "geneactiv":
+        return GeneactivFile(device, recording.participant, wrist, start, end, clock)
+    return CwaFile(device, wrist, start, end, session, clock, noise)
 
 
 def _stretches(bouts: Sequence[Bout]) -> list[Bout]:
@@ -199,15 +225,16 @@ def _light(start: np.datetime64, stretch: Bout) -> float:
     return LIGHT_AT_NIGHT + 150 + (LIGHT_BY_DAY - LIGHT_AT_NIGHT - 150) * height
 
 
-def _spoil(blocks: NDArray[np.void], recording: Recording, clock: Clock, rng: np.random.Generator) -> NDArray[np.void]:
-    """Blocks with the recording's faults: some damaged, those in a gap left out."""
-    faults, number = recording.faults, blocks["sequence_id"].astype(np.int64)
-    seconds = clock.seconds(number * blocks["sample_count"])
-    keep = np.ones(len(blocks), dtype=bool)
+def _spoil(pieces: Pieces, faults: Faults, rng: np.random.Generator) -> bytes:
+    """Pieces with a recording's faults: some damaged, those in a gap left out."""
+    keep_K = np.ones(len(pieces.bytes_K), dtype=bool)
     for start_s, end_s in faults.gaps:
-        keep &= (seconds < start_s) | (seconds >= end_s)
-    raw = blocks.view(np.uint8).reshape(-1, blocks.dtype.itemsize)
-    raw[np.isin(number, faults.bad_checksums), 200] ^= 0x5A
-    for block in np.flatnonzero(np.isin(number, faults.garbage)):
-        raw[block] = rng.integers(0, 256, raw.shape[1], dtype=np.uint8)
-    return blocks[keep]
+        keep_K &= (pieces.second_K < start_s) | (pieces.second_K >= end_s)
+    bytes_K = pieces.bytes_K
+    for k in np.flatnonzero(np.isin(pieces.number_K, faults.bad_checksums)):
+        spoilt = bytearray(bytes_K[k])
+        spoilt[len(spoilt) // 2] ^= 0x5A
+        bytes_K[k] = bytes(spoilt)
+    for k in np.flatnonzero(np.isin(pieces.number_K, faults.garbage)):
+        bytes_K[k] = rng.integers(0, 256, len(bytes_K[k]), dtype=np.uint8).tobytes()
+    return b"".join(piece for piece, kept in zip(bytes_K, keep_K, strict=True) if kept)

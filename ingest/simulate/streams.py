@@ -17,6 +17,7 @@ class Purpose(IntEnum):
     MOVEMENT = 4
     NOISE = 5
     FAULT = 6
+    MODEL = 7
 
 
 def stream(seed: int, participant: int, purpose: Purpose, index: int = 0) -> np.random.Generator:

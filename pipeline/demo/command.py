@@ -55,7 +55,7 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
         settings = ("--set", f"run.windows={windows}", *more)
         return Step(title, torchrun(processes, "demo", "--store", store, "--checkpoints", out, *settings))
 
-    truth = ("--truth", recordings / "truth.parquet", "--key-file", key)
+    truth = ("--truth", recordings / "_truth.parquet", "--key-file", key)
     return [
         Step(
             f"simulate {participants} people who wear an AX3 for {days} days",

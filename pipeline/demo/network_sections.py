@@ -92,7 +92,7 @@ def evaluation_section(results: Results) -> list[str]:
     made = html.commands(
         [
             f"persondays export --checkpoint {run}/checkpoints --out {run}/model",
-            f"persondays labelled truth --store {run}/store --truth {run}/recordings/truth.parquet "
+            f"persondays labelled truth --store {run}/store --truth {run}/recordings/_truth.parquet "
             f"--key-file {run}/key {run}/labelled",
             f"persondays evaluate --model {run}/model --labelled {run}/labelled --out {run}/evaluation",
         ]

@@ -1,4 +1,4 @@
-"""`persondays inspect`."""
+"""What `persondays inspect` does of a window store (`ingest/inspect/command.py` is the command)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ def inspect(
     slot: int | None = typer.Option(None, min=0, help="The person-day to show. Default: one with much to see."),
     picture: Path | None = typer.Option(None, help="Draw one person-day into this PNG file."),
     json_: Path | None = typer.Option(None, "--json", help="Write the figures to this file as JSON; - prints them."),
+    calibration: Path | None = typer.Option(
+        None, help="Write the coefficients that devices have found into this file."
+    ),
 ) -> None:
     """Say what is in a window store, and draw one of its person-days. Nobody is named in full."""
     import json
@@ -25,7 +28,6 @@ def inspect(
     from rich.console import Console
 
     from pipeline.inspect.totals import choose_day, describe_day, totals
-    from pipeline.storage import Folder
     from pipeline.store import Store
 
     opened = Store.open(store)
@@ -38,15 +40,28 @@ def inspect(
 
         day = opened.read_day(found["day"]["slot"])
         save(draw_day(day, found["day"], opened.attributes.counts_per_g), picture)
+    if calibration is not None:
+        from pipeline.inspect.calibration import coefficients
+
+        known = coefficients(opened)
+        _write(calibration, json.dumps(known, indent=2, allow_nan=False))
     text = json.dumps(found, indent=2, allow_nan=False)
     if json_ == Path("-"):
         typer.echo(text)
         return
     if json_ is not None:
-        Folder(str(json_.absolute().parent)).write(json_.name, (text + "\n").encode())
+        _write(json_, text)
     Console().print(_table(found))
     if picture is not None:
         typer.echo(f"picture: {picture}")
+    if calibration is not None:
+        typer.echo(f"devices with coefficients: {len(known['devices']):,}, in {calibration}")
+
+
+def _write(path: Path, text: str) -> None:
+    from pipeline.storage import Folder
+
+    Folder(str(path.absolute().parent)).write(path.name, (text + "\n").encode())
 
 
 def _table(found: dict[str, Any]) -> Table:
@@ -79,6 +94,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         total = sum(found["bytes"].values())
         each = f", {total / 1e6 / days:.2f} MB a person-day" if days else ""
         lines.append(("on disk", f"{total / 1e6:,.1f} MB{each}"))
+    if found["copies"]:
+        lines.append(("same samples", "; ".join(" = ".join(group) for group in found["copies"][:REASONS_SHOWN])))
     if "day" in found:
         day = found["day"]
         lines.append(

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.copies import find_copies
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.states import NAMES
@@ -58,6 +59,7 @@ def totals(store: Store) -> dict[str, Any]:
         "devices": _counts(done["device"]),
         "locations": _by_recording(days, "location"),
         "calibration": _by_recording(days, "calibration"),
+        "copies": [[recording[:SHORT] for recording in group] for group in find_copies(store)],
         "bytes": _bytes(Path(store.folder.path)) if store.folder.is_local else None,
     }
 

@@ -1,7 +1,7 @@
 """What to look at first: plain checks of a recording's figures, and the recordings that fail them worst.
 
-Limits are fixed and written down, not drawn from the cohort, so that a recording is judged alike in every store,
-and a cohort that is strange as a whole shows as such.
+Limits are fixed and written down (`pipeline/limits.py`), not drawn from the cohort, so that a recording is judged alike
+in every store, and a cohort that is strange as a whole shows as such.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.limits import (
+    ENMO_RANGE_MG,
+    LONG_GAP_H,
+    MANY_BLOCKS,
+    MOST_ERROR_MG,
+    MOST_RATE_OFF,
+    MOST_RESIDUAL_MS,
+    MUCH_CLIPPED,
+    WORN_LITTLE_H,
+)
 from pipeline.report.cohort import Cohort, Float, Int
-
-WORN_LITTLE_H = 24
-MOST_ERROR_MG = 10
-MOST_RATE_OFF = 0.03
-MOST_RESIDUAL_MS = 50
-LONG_GAP_H = 1
-MUCH_CLIPPED = 0.01
-MANY_BLOCKS = 100
-ENMO_RANGE_MG = (5, 100)
 
 
 @dataclass(frozen=True)

@@ -243,20 +243,27 @@ def test_rejected_recordings_are_tried_again_only_on_demand(copies: tuple[Path, 
 
 
 def test_relative_dates_keep_the_hour_alone(cohort_folder: Path, tmp_path: Path) -> None:
-    settings = cohort.settings(cohort_folder / BEN, tmp_path / "store", relative_dates=True, participants=None)
+    settings = cohort.settings(
+        cohort_folder, tmp_path / "store", recordings=str(cohort_folder / BEN), relative_dates=True, participants=None
+    )
     run_ingest(settings)
     days, (recording,) = cohort.rows(settings.store)
     assert [(row["day"], row["day_index"]) for row in days] == [(None, 0), (None, 1)]
     assert json.loads(recording["figures"])["start"].startswith("23:30:0")
     assert "2024" not in json.dumps(days)
     with pytest.raises(UserError, match="relative_dates: store True, now False"):
-        run_ingest(cohort.settings(cohort_folder / BEN, tmp_path / "store"))
+        run_ingest(cohort.settings(cohort_folder, tmp_path / "store", recordings=str(cohort_folder / BEN)))
 
 
 def test_settings_of_the_signal_reach_the_worker(cohort_folder: Path, tmp_path: Path) -> None:
     signal = SignalSettings(resampling="nearest")
     settings = cohort.settings(
-        cohort_folder / "anna.smith", tmp_path / "store", signal=signal, codec="zstd", participants=None
+        cohort_folder,
+        tmp_path / "store",
+        recordings=str(cohort_folder / "anna.smith"),
+        signal=signal,
+        codec="zstd",
+        participants=None,
     )
     run_ingest(settings)
     days, _ = cohort.rows(settings.store)
@@ -291,12 +298,13 @@ def test_a_second_driver_is_refused(copies: tuple[Path, Path]) -> None:
 
 
 def test_real_recordings(real_data: Path, tmp_path: Path) -> None:
-    """The four public Axivity files, one of them with six damaged blocks."""
+    """The four public Axivity files, one of them with six damaged blocks, and a table of one of them."""
     folder = real_data / "recordings" / "axivity"
     settings = cohort.settings(tmp_path / "unused", tmp_path / "store", participants=None, recordings=str(folder))
     summary = run_ingest(settings)
-    assert (summary.done, summary.rejected) == (4, [])
+    assert (summary.done, summary.rejected) == (5, [])
     days, recordings = cohort.rows(settings.store)
+    days = [row for row in days if row["device"] != "table"]
     figures = {row["recording"]: json.loads(row["figures"]) for row in recordings}
     corrupt = "ax3_testfile_corrupt_blocks_0_13_14_142_143_144.cwa"
     assert figures[KEY.recording(corrupt)]["damaged_blocks"] == 6

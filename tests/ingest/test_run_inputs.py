@@ -12,7 +12,7 @@ import pytest
 
 from ingest.participants import by_map, by_regex
 from ingest.run.driver import run_ingest
-from ingest.run.inputs import write_name_map
+from ingest.run.inputs import read_inputs, write_name_map
 from ingest.run.plan import Standing, deal_slots
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
@@ -86,6 +86,22 @@ def test_recordings_are_listed_by_their_path_below_the_folder(cohort_folder: Pat
     assert folder.url == str(cohort_folder)
 
 
+def test_files_that_the_user_gives_are_no_recordings_though_they_lie_among_them(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    (folder / "lists").mkdir(parents=True)
+    for name in ("a.csv", "people.csv", "lists/names.csv", "lists/b.csv"):
+        (folder / name).write_text("name,participant\n*,Anna\n")
+    settings = cohort.settings(
+        folder,
+        tmp_path / "store",
+        participants=folder / "people.csv",
+        name_map=folder / "lists" / ".." / "lists" / "names.csv",
+    )
+    (folder / "lists" / "names.csv").unlink()
+    for _ in range(2):
+        assert {source.name for source in read_inputs(settings).sources} == {"a.csv", "lists/b.csv"}
+
+
 def test_a_change_in_place_is_seen(tmp_path: Path) -> None:
     file = tmp_path / "a.cwa"
     file.write_bytes(b"12345")
@@ -137,7 +153,7 @@ def _wrong(folder: Path, tmp_path: Path, undisturbed: Path) -> dict[str, tuple[I
     nobody.write_text("name,participant\nnowhere.cwa,X\n")
     return {
         "missing folder": (made(recordings=str(tmp_path / "nowhere")), "no such file or folder"),
-        "empty folder": (made(recordings=str(empty)), r"\.cwa, \.cwa\.gz.*found 1 files? of other kinds"),
+        "empty folder": (made(recordings=str(empty)), r"\.cwa, .*found 1 files? of other kinds"),
         "no recording": (made(recordings=str(empty / "photo.jpg")), "found a file of another kind"),
         "another key": (made(key_file=other), "another key"),
         "other settings": (made(relative_dates=True), "relative_dates: store False, now True"),

@@ -63,7 +63,7 @@ def test_a_second_run_makes_only_what_is_missing(folder):
     assert (folder / "P0001.cwa").stat().st_mtime_ns == kept
     assert (folder / TRUTH).exists()
     assert sorted(path.name for path in folder.iterdir()) == [
-        "P0001.cwa", "P0002.cwa", "P0003.cwa", ARGUMENTS, TRUTH,
+        "P0001.cwa", "P0002.cwa", "P0003.cwa", TRUTH, ARGUMENTS,
     ]  # fmt: skip
     assert make(COHORT, folder, workers=1) == 0
 

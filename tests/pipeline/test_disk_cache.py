@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,21 @@ def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
     assert cache.get(name(0)) is not None, "it was used last"
     assert cache.get(name(1)) is None
     assert all(cache.get(name(slot)) is not None for slot in range(80, 100))
+
+
+def test_writers_for_whom_there_is_hardly_room_keep_on(tmp_path: Path) -> None:
+    """Unfinished files of one may go to make room for another's."""
+    caches = [DiskCache(tmp_path, 3e6, f"s3://{number}") for number in range(8)]
+
+    def fill(cache: DiskCache) -> None:
+        for slot in range(40):
+            cache.put(name(slot), bytes(500_000))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(fill, caches))
+    for cache in caches:
+        cache.put(name(99), b"new")
+        assert cache.get(name(99)) == b"new"
 
 
 def test_who_withdrew_is_purged(tmp_path: Path) -> None:

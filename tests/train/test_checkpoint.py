@@ -16,6 +16,7 @@ from torch import nn
 from pipeline.errors import UserError
 from pipeline.storage import Folder
 from train import checkpoint as ck
+from train.saver import Saver
 
 
 def a_model(seed: int = 0, width: int = 4) -> nn.Module:
@@ -153,7 +154,7 @@ def test_no_checkpoint_is_said(tmp_path: Path) -> None:
 
 def test_a_failed_save_is_raised_at_the_next(tmp_path: Path) -> None:
     (tmp_path / "step-000000003").write_text("in the way")
-    saver = ck.Saver(Folder(str(tmp_path)), keep=2)
+    saver = Saver(Folder(str(tmp_path)), keep=2)
     saver.save(held(*trained(), 3))
     with pytest.raises(UserError, match="expected a folder"):
         saver.wait()

@@ -3,79 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
 
 from pipeline.errors import UserError
 from pipeline.storage import Folder
-from tests.train.days import write_store
+from tests.train.runs import alone, command, run, same_checkpoint, wait_for
 from train import checkpoint as ck
 from train.log import read_lines, wilson
 from train.recipe import OptimizerSettings, load_recipe
 from train.schedule import rate_at
-from train.trainer import train
-
-SMALL = {
-    "network.width": 0.125,
-    "data.lanes": 4,
-    "data.min_wear_hours": 0,
-    "data.threads": 1,
-    "run.batch": 16,
-    "run.windows": 480,
-    "run.validate_every": 160,
-    "run.save_every": 80,
-    "run.keep": 100,
-    "run.threads": 1,
-}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_store(str(tmp_path_factory.mktemp("made") / "store"), people=5, days=2).folder.url
-
-
-def overrides(settings: dict[str, Any]) -> list[str]:
-    """Settings as section__key over the small ones, as the command line takes them."""
-    return [
-        f"{name}={value}" for name, value in (SMALL | {k.replace("__", "."): v for k, v in settings.items()}).items()
-    ]
-
-
-def alone(store: str, checkpoints: Path, resume: Literal["auto", "never"] = "auto", **settings: Any) -> int:
-    """A run in this process."""
-    return train(load_recipe("demo", overrides(settings)), store, str(checkpoints), resume, None)
-
-
-def command(store: str, checkpoints: Path, processes: int = 1, **settings: Any) -> list[str]:
-    """The command line of a run."""
-    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    flags = [part for override in overrides(settings) for part in ("--set", override)]
-    return [sys.executable, *start, "-m", "train", "demo", "--store", store, "--checkpoints", str(checkpoints), *flags]
-
-
-def run(*arguments: Any, **settings: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments, **settings), capture_output=True, text=True, check=False, timeout=200)
-
-
-def same_checkpoint(left: Path, right: Path, step: int) -> None:
-    a, b = ck.read(Folder(str(left)), step), ck.read(Folder(str(right)), step)
-    assert a.model.keys() == b.model.keys()
-    for name, value in a.model.items():
-        assert torch.equal(value, b.model[name]), name
-    for name, fields in a.optimizer.items():
-        for key, value in fields.items():
-            assert torch.equal(value, b.optimizer[name][key]), (name, key)
-    assert a.state["validation"] == b.state["validation"]
-    assert a.state[ck.SCORE] == b.state[ck.SCORE]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +35,7 @@ def test_a_run_writes_checkpoints_and_a_log(straight: Path) -> None:
     assert [step for step, score in sorted(scores.items()) if score is not None] == [10, 20, 30]
     lines = read_lines(straight / "logs" / "log.jsonl")
     assert lines[0]["kind"] == "start"
-    assert lines[0]["settings"]["network"]["width"] == 0.125
+    assert lines[0]["settings"]["network"]["width"] == 0.0625
     looks = [line for line in lines if line["kind"] == "validation"]
     assert [line["seen"] for line in looks] == [0, 160, 320, 480]
     for line in looks:
@@ -126,14 +69,6 @@ def test_killed_and_resumed_equals_never_killed(store: str, straight: Path, tmp_
     assert seen == [0, 160, 320, 480]
 
 
-def wait_for(folder: Path, count: int) -> None:
-    """Until so many checkpoints are complete."""
-    deadline = time.monotonic() + 120
-    while len(ck.complete(Folder(str(folder)))) < count:
-        assert time.monotonic() < deadline, "no checkpoint came"
-        time.sleep(0.02)
-
-
 def test_ctrl_c_saves_and_says_how_to_go_on(store: str, straight: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(command(store, tmp_path), stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path, 1)
@@ -144,21 +79,6 @@ def test_ctrl_c_saves_and_says_how_to_go_on(store: str, straight: Path, tmp_path
     assert "Traceback" not in told
     assert alone(store, tmp_path) == 0
     same_checkpoint(straight, tmp_path, 30)
-
-
-@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_processes_killed_and_resumed_equal_processes_never_killed(store: str, tmp_path: Path, processes: int) -> None:
-    """With other portions of saving, too: looking and saving do not change a run."""
-    whole = run(store, tmp_path / "whole", processes)
-    assert whole.returncode == 0, whole.stderr
-    assert f"{processes} process(es)" in whole.stderr
-    cut = command(store, tmp_path / "cut", processes, run__save_every=48)
-    process = subprocess.Popen(cut, stderr=subprocess.DEVNULL, start_new_session=True)
-    wait_for(tmp_path / "cut", 2)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert run(store, tmp_path / "cut", processes, run__save_every=48).returncode == 0
-    same_checkpoint(tmp_path / "whole", tmp_path / "cut", 30)
 
 
 def test_weights_that_are_not_finite_are_never_saved(store: str, tmp_path: Path) -> None:
@@ -203,7 +123,7 @@ def test_a_mistake_is_one_message_and_exit_1(store: str, tmp_path: Path) -> None
 
 
 def test_checkpoints_of_another_run_are_refused(store: str, straight: Path) -> None:
-    with pytest.raises(UserError, match=r"network\.width: then 0\.125, now 0\.25"):
+    with pytest.raises(UserError, match=r"network\.width: then 0\.0625, now 0\.25"):
         alone(store, straight, network__width=0.25, run__windows=960)
     with pytest.raises(UserError, match="--resume never"):
         alone(store, straight, "never")

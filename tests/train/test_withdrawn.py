@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.store import Store
 from pipeline.withdraw.forget import forget
 from tests.train.days import MadeDays, write_store
-from tests.train.test_train import alone, command, overrides, run, wait_for
+from tests.train.runs import alone, command, overrides, run, wait_for
 from train import checkpoint as ck
 from train.log import read_lines
 from train.processes import Processes

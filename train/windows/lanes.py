@@ -48,7 +48,7 @@ def per_step(batch: int, lanes: int, world_size: int) -> int:
     if lanes % world_size:
         valid = [count for count in range(1, lanes + 1) if lanes % count == 0]
         raise UserError(
-            f"{world_size} processes cannot share {lanes} lanes evenly: run {_nearest(world_size, valid)} processes."
+            f"{world_size} processes cannot share {lanes} lanes evenly: run {nearest(world_size, valid)} processes."
         )
     if batch < 1 or batch % lanes:
         below = batch // lanes * lanes
@@ -57,7 +57,8 @@ def per_step(batch: int, lanes: int, world_size: int) -> int:
     return batch // lanes
 
 
-def _nearest(value: int, valid: list[int]) -> str:
+def nearest(value: int, valid: list[int]) -> str:
+    """The valid numbers next to a value, in words."""
     below = max((count for count in valid if count < value), default=None)
     above = min((count for count in valid if count > value), default=None)
     return " or ".join(str(count) for count in (below, above) if count is not None)
@@ -65,7 +66,7 @@ def _nearest(value: int, valid: list[int]) -> str:
 
 def _order(slots: Int, lane_key: tuple[int, int], purpose: Purpose) -> Int:
     """A random order of slots that each slot's own number decides."""
-    return np.lexsort((slots, own_numbers(*lane_key, slots, np.zeros_like(slots), int(purpose))))
+    return np.argsort(own_numbers(*lane_key, slots, np.zeros_like(slots), int(purpose)), kind="stable")
 
 
 @dataclass(frozen=True)
@@ -184,21 +185,20 @@ def deal(
     people are dealt, each known by the lowest of their slots, and all days of a person go to one lane.
     """
     first, second = round_key(seed, 0, 0)
-    cards = slots
+    order = np.argsort(slots, kind="stable")
+    slots, quotas_ = slots[order], quotas_[order]
+    cards, card_M = slots, np.arange(slots.size)
     if person_M is not None:
-        order = np.argsort(slots)
         _, lowest, card_M = np.unique(person_M[order], return_index=True, return_inverse=True)
-        cards, slots, quotas_ = slots[order][lowest], slots[order], quotas_[order]
+        cards = slots[lowest]
     place = np.empty(cards.size, np.int64)
     place[_order(cards, (int(first), int(second)), Purpose.LANE_DEAL)] = np.arange(cards.size)
-    lane_M = place % lanes if person_M is None else place[card_M] % lanes
-    dealt = []
-    for number in range(lanes):
-        mine = np.flatnonzero(lane_M == number)
-        mine = mine[np.argsort(slots[mine])]
-        whose = None if person_M is None else card_M[mine]
-        dealt.append(Lane(number, seed, days_per_pool, slots[mine], quotas_[mine], whose))
-    return dealt
+    lane_M = (place[card_M] % lanes).astype(np.uint16)  # of which NumPy sorts 700,000 in milliseconds
+    mine = np.split(np.argsort(lane_M, kind="stable"), np.cumsum(np.bincount(lane_M, minlength=lanes))[:-1])
+    return [
+        Lane(number, seed, days_per_pool, slots[days], quotas_[days], None if person_M is None else card_M[days])
+        for number, days in enumerate(mine)
+    ]
 
 
 def owned(lanes: list[Lane], rank: int, world_size: int) -> list[Lane]:

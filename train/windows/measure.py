@@ -78,7 +78,7 @@ def measure(recipe: Recipe, store_url: str, seconds: float) -> Measured:
         with Progress("stream", round(seconds), "seconds") as progress:
             while (passed := time.perf_counter() - began) < seconds:
                 windows += len(next(stream))
-                progress.update(int(passed), f"{windows / max(passed, 1e-9):,.0f} windows/s")
+                progress.update(int(passed), f"{windows / passed:,.0f} windows/s" if passed > 1 else "")
         spent = days.spent
         read = (spent.bytes, threads, stream.waited_s, spent.read_s, spent.decode_s)
         return Measured(windows, passed, *read, stream.coverage, begin_s)

@@ -1,0 +1,103 @@
+"""Do others' readers find the same samples in ActiGraph and GENEActiv recordings, and how long do they take?
+
+Simulates a recording of each kind of device, reads it and the real ones with actipy, pygt3x and our readers, and prints
+a table: samples, the largest differences in value and time, seconds. Ours is the median of five reads in a warm
+process (decoding and the fit of time), a peer's one read in a warm one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ingest.devices import decode
+from ingest.signal.timing import fit
+from ingest.simulate.recording import SUFFIX, Faults, simulate_recording
+
+PEERS = ("actipy==3.8.3", "pygt3x==0.7.1")
+SIMULATED: dict[str, dict[str, Any]] = {
+    "ActiGraph, int16": {"kind": "actigraph", "packing": "unpacked", "idle_sleep": False},
+    "ActiGraph, 12 bits": {"kind": "actigraph", "packing": "packed, finest step", "idle_sleep": False},
+    "ActiGraph, idle sleep": {"kind": "actigraph", "packing": "unpacked", "idle_sleep": True},
+    "GENEActiv": {"kind": "geneactiv"},
+}
+REPEATS = 5
+
+
+def peers_python(folder: Path) -> Path:
+    """The interpreter of the peers' own environment, made on first use."""
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True, stderr=subprocess.DEVNULL)
+        (folder / "ready").touch()
+    return python
+
+
+def read(path: Path) -> tuple[np.ndarray, float]:
+    """Times and samples (n, 4), and the seconds that reading took."""
+    spent = []
+    for _ in range(REPEATS + 1):
+        began = time.perf_counter()
+        recording = decode(np.memmap(path, mode="r"), path.name)
+        timeline = fit(recording)
+        spent.append(time.perf_counter() - began)
+    second_N = timeline.seconds_of(np.arange(recording.samples)) + timeline.midnight.astype("datetime64[s]").astype(int)
+    g_NC = recording.counts_CN.T * recording.g_per_count_C + recording.offset_g_C
+    return np.column_stack([second_N, g_NC]), statistics.median(spent[1:])
+
+
+def compare(python: Path, label: str, path: Path) -> list[str]:
+    """Rows of the table."""
+    ours, seconds = read(path)
+    rows = [f"{label:24s} {'ours':7s} {len(ours):10,d} {'':>9s} {'':>9s} {seconds:9.3f}"]
+    with tempfile.TemporaryDirectory() as out:
+        script = Path(__file__).with_name("devices_peers.py")
+        subprocess.run([python, script, path, out], check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        for name, spent in json.loads((Path(out) / "peers.json").read_text()).items():
+            theirs = np.load(Path(out) / f"{name}.npy")
+            differences = f"{'-':>9s} {'-':>9s}"
+            if theirs.shape == ours.shape:
+                time_ms, value_mg = np.abs(theirs - ours)[:, 0].max() * 1e3, np.abs(theirs - ours)[:, 1:].max() * 1e3
+                differences = f"{value_mg:9.2f} {time_ms:9.2f}"
+            rows.append(f"{'':24s} {name:7s} {len(theirs):10,d} {differences} {spent:9.3f}")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--days", type=float, default=7, help="length of the simulated recordings")
+    parser.add_argument("--quick", action="store_true", help="an hour instead")
+    parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="real recordings, where present")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench/devices"))
+    arguments = parser.parse_args()
+    days = 1 / 24 if arguments.quick else arguments.days
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    python = peers_python(arguments.out.parent / "devices-peers")
+    lines = [f"{'':24s} {'reader':7s} {'samples':>10s} {'mg off':>9s} {'ms off':>9s} {'seconds':>9s}"]
+    for number, (label, what) in enumerate(SIMULATED.items()):
+        path = arguments.out / f"{days:g}-{number}{SUFFIX[what['kind']]}"
+        if not path.exists():
+            simulate_recording(path, 0, 1, days=days, nominal_hz=100, faults=Faults(), **what)
+        lines += compare(python, label, path)
+    real = arguments.shared.resolve() / "recordings"
+    for path in sorted([*real.glob("actigraph/*.gt3x"), *real.glob("geneactiv/*.bin")]):
+        lines += compare(python, path.name[:24], path)
+    print("\n".join(lines))
+    (arguments.out / "table.txt").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

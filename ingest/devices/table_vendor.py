@@ -1,0 +1,79 @@
+"""The header of ActiGraph's own csv exports: ten lines that tell what the rows do not, when and how fast.
+
+Rows then follow without a break from the start: idle sleep is filled in, second by second, with the last value
+before it or with zeros.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.errors import UserError
+
+BEGINNING = b"------------ Data "
+MAKER = b"ActiGraph"
+RATES_HZ = (1.0, 1000.0)
+"""Of accelerometers that are worn."""
+
+_FIRST = re.compile(
+    r"-+ Data .*?ActiGraph (?P<device>\S+).*?Firmware v?(?P<firmware>\S+).*?date format (?P<date>\S+)"
+    r".*?at (?P<rate>\d+(\.\d+)?) ?Hz"
+)
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """What the header tells."""
+
+    device: str
+    firmware: str
+    serial: str
+    start: np.datetime64
+    rate_hz: float
+
+
+def is_vendors(head: bytes) -> bool:
+    """Whether a file that begins so is an export of ActiGraph's."""
+    first = head[:500].removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0]
+    return first.startswith(BEGINNING) and MAKER in first
+
+
+def read_vendor(lines: Sequence[str]) -> Vendor:
+    """The header in the first lines; raises UserError when it does not tell rate and start."""
+    first = _FIRST.search(lines[0])
+    values = {name: _after(lines, name) for name in ("Serial Number:", "Start Time", "Start Date")}
+    if not first or not values["Start Time"] or not values["Start Date"]:
+        raise UserError(
+            "ActiGraph's export begins with lines that tell its rate, Start Time and Start Date; they are not all "
+            "there. Export raw data again, with the header."
+        )
+    if not RATES_HZ[0] <= float(first["rate"]) <= RATES_HZ[1]:
+        raise UserError(f"ActiGraph's export says that it has {first['rate']} rows a second; expected 1 to 1000.")
+    try:
+        start = _start(values["Start Date"], values["Start Time"], first["date"])
+    except ValueError:
+        raise UserError(
+            f"the start of ActiGraph's export is no time of the form {first['date']} and hh:mm:ss, as its first line "
+            "says. Export it again."
+        ) from None
+    return Vendor(
+        f"{MAKER.decode()} {first['device']}", first["firmware"], values["Serial Number:"], start, float(first["rate"])
+    )
+
+
+def _after(lines: Sequence[str], name: str) -> str:
+    return next((line[len(name) :].strip(" ,;\t") for line in lines[:10] if line.startswith(name)), "")
+
+
+def _start(date: str, time: str, form: str) -> np.datetime64:
+    """Date and time of day as an instant of the device's clock; raises ValueError."""
+    order = [part[0].lower() for part in re.findall(r"[A-Za-z]+", form)]
+    parts = dict(zip(order, re.findall(r"\d+", date), strict=True))
+    if not re.fullmatch(r"\d?\d:\d\d:\d\d", time):
+        raise ValueError
+    day = f"{int(parts['y']):04d}-{int(parts['m']):02d}-{int(parts['d']):02d}" if {*parts} == set("ymd") else ""
+    return np.datetime64(f"{day}T{time.zfill(8)}", "us")

@@ -1,0 +1,80 @@
+"""A recording read and processed as a run would, and what is found: figures, days, and what a picture needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.devices import decode
+from ingest.process import process
+from ingest.quality import Figures, judged
+from ingest.settings import SignalSettings, TableSettings
+from pipeline.errors import UserError
+from pipeline.storage import Folder
+
+KIND = "persondays-recording"
+VERSION = 1
+OF_A_DAY = ("measured", "idle", "gap", "clipped", "nonwear", "bad", "wear", "eligible")
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day of a recording, as the picture shows it: motion in g (NaN: not measured) and state of every second."""
+
+    date: np.datetime64
+    figures: Figures
+    motion_S: NDArray[np.float32]
+    state_S: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What is found in a recording."""
+
+    figures: Figures
+    days: list[Day]
+
+    def plain(self) -> dict[str, Any]:
+        """JSON-ready; numbers that are none are null."""
+        days = [
+            {"date": str(day.date), "enmo_mg": day.figures["enmo_mg"]}
+            | {f"{name}_hours": day.figures[f"{name}_seconds"] / 3600 for name in OF_A_DAY}
+            for day in self.days
+        ]
+        figures = {name: _plain(value) for name, value in self.figures.items() if name != "enmo_mg_of_days"}
+        return {"format": KIND, "version": VERSION, "figures": figures, "days": days}
+
+
+def is_file(url: str) -> bool:
+    """Whether a path or URL is that of a file, as recordings are; a store is a folder."""
+    folder = Folder(url)
+    with folder.explained():
+        return bool(folder.fs.isfile(folder.path))
+
+
+def inspect_recording(url: str, told: TableSettings) -> Inspected:
+    """Read and process one recording, wherever it was worn; raises UserError that names it, as the user has."""
+    folder = Folder(url)
+    with folder.explained():
+        data: Any = folder.fs.cat_file(folder.path) if not folder.is_local else _mapped(folder.path)
+    try:
+        processed = process(decode(data, url, told), SignalSettings(any_location=True))
+        days = [Day(date, figures, day.motion_S, day.state_S) for date, day, figures in processed.days()]
+    except UserError as error:
+        raise UserError(f"{url}: {error}") from None
+    return Inspected(judged(processed.figures, [day.figures for day in days]), days)
+
+
+def _mapped(path: str) -> Any:
+    try:
+        return np.memmap(path, mode="r")
+    except ValueError:  # an empty file cannot be mapped
+        return b""
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(None if isinstance(value, float) and not np.isfinite(value) else value))

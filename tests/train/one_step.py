@@ -1,0 +1,48 @@
+"""One step from each of several saved states, by an engine and a number of processes: run by test_parity.py.
+
+[torchrun ... ] -m tests.train.one_step STORE CHECKPOINTS OUT STEP,STEP,... [--set ...]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from pipeline.storage import Folder
+from pipeline.store import Store
+from train import checkpoint as ck
+from train.meter import Meter
+from train.processes import Processes
+from train.recipe import load_recipe
+from train.run import prepare
+from train.step import take_step
+
+
+def one_step(store: str, checkpoints: str, out: str, steps: list[int], settings: list[str]) -> None:
+    """A file for each state: loss, norm of the gradient and updated weights, from the first process."""
+    recipe = load_recipe("demo", settings)
+    processes = Processes(recipe.run.threads)
+    for step in steps:
+        start = ck.read(Folder(checkpoints), step) if step else None
+        run = prepare(recipe, Store.open(store), start, processes)
+        with run.stream:
+            meter = Meter()
+            meter.add(take_step(run))
+            stretch = meter.look(processes)
+        if processes.first:
+            loss = stretch.figures["loss_sum"] / stretch.figures["count"]
+            found = {
+                "loss": torch.tensor(loss),
+                "norm": torch.tensor(stretch.norm),
+                **ck.to_host(run.model.state_dict()),
+            }
+            safetensors.torch.save_file(found, Path(out) / f"{step}.safetensors")
+    processes.close()
+
+
+if __name__ == "__main__":
+    store, checkpoints, out, steps, *settings = sys.argv[1:]
+    one_step(store, checkpoints, out, [int(step) for step in steps.split(",")], settings)

@@ -1,0 +1,107 @@
+"""Small runs of the trainer, as users start them: in this process, as a command, by torchrun."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from pipeline.storage import Folder
+from train import checkpoint as ck
+from train.recipe import load_recipe
+from train.run import DIGEST
+from train.trainer import train
+
+SMALL = {
+    "network.width": 0.0625,
+    "data.lanes": 4,
+    "data.min_wear_hours": 0,
+    "data.threads": 1,
+    "run.batch": 16,
+    "run.windows": 480,
+    "run.validate_every": 160,
+    "run.save_every": 80,
+    "run.keep": 100,
+    "run.threads": 1,
+}
+
+
+def overrides(settings: dict[str, Any]) -> list[str]:
+    """Settings as section__key over the small ones, as the command line takes them."""
+    given = SMALL | {name.replace("__", "."): value for name, value in settings.items()}
+    return [f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in given.items()]
+
+
+def alone(
+    store: str,
+    checkpoints: Path | str,
+    resume: Literal["auto", "never"] = "auto",
+    logs: Path | None = None,
+    **settings: Any,
+) -> int:
+    """A run in this process."""
+    return train(load_recipe("demo", overrides(settings)), store, str(checkpoints), resume, logs)
+
+
+def command(store: str, checkpoints: Path | str, processes: int = 1, restarts: int = 0, **settings: Any) -> list[str]:
+    """The command line of a run."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    start = [*torchrun, f"--max-restarts={restarts}"] if processes > 1 else []
+    flags = [part for override in overrides(settings) for part in ("--set", override)]
+    return [sys.executable, *start, "-m", "train", "demo", "--store", store, "--checkpoints", str(checkpoints), *flags]
+
+
+def run(*arguments: Any, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """A run to its end."""
+    return subprocess.run(command(*arguments, **settings), capture_output=True, text=True, check=False, timeout=400)
+
+
+@contextmanager
+def under_way(*arguments: Any, **settings: Any) -> Iterator[subprocess.Popen[str]]:
+    """A run that goes on meanwhile, in a process group of its own; what is left of it is killed in the end."""
+    process = subprocess.Popen(
+        command(*arguments, **settings),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def ranks_of(torchrun: subprocess.Popen[str]) -> list[int]:
+    """The processes that a torchrun has started, by id."""
+    return [int(pid) for pid in Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()]
+
+
+def same_checkpoint(left: Path, right: Path, step: int) -> None:
+    """To the bit: weights, buffers, optimizer, validation, and which windows were seen when."""
+    a, b = ck.read(Folder(str(left)), step), ck.read(Folder(str(right)), step)
+    assert a.model.keys() == b.model.keys()
+    for name, value in a.model.items():
+        assert torch.equal(value, b.model[name]), name
+    assert a.optimizer.keys() == b.optimizer.keys() != set()
+    for name, fields in a.optimizer.items():
+        assert fields.keys() == b.optimizer[name].keys()
+        for key, value in fields.items():
+            assert torch.equal(value, b.optimizer[name][key]), (name, key)
+    for key in ("validation", ck.SCORE, "best", DIGEST):
+        assert a.state[key] == b.state[key]
+
+
+def wait_for(folder: Path, count: int) -> None:
+    """Until so many checkpoints are complete."""
+    deadline = time.monotonic() + 120
+    while len(ck.complete(Folder(str(folder)))) < count:
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.02)
