@@ -37,7 +37,7 @@ OUT = ROOT / "runs" / "bench" / "train"
 GPU = {"batches": [512, 1024, 2048, 4096, 8192], "precisions": ["float32", "tf32", "bfloat16"], "steps": 30}
 CPU = {"batches": [256], "precisions": ["float32", "bfloat16"], "steps": 6}
 WAYS = ("plain", "ours", "ours, channels first")
-WARM_UP = 3
+WARM_UP, FEED_S = 3, 5.0
 WINDOWS = 16_384
 """That the plain data set holds."""
 
@@ -56,6 +56,7 @@ class Cell:
     workers: int
     steps: int
     objective: str = "multitask"
+    engine: str = "ddp"
 
 
 def measured(cell: Cell) -> dict[str, float]:
@@ -98,27 +99,26 @@ def begin(cell: Cell, device: Any) -> tuple[Iterator[int], dict[str, float]]:
         run = steps(x_NCT, cell.network, cell.width, cell.batch, cell.precision, cell.workers, cell.compiled, device)
         return run, {}
     import torch
-    from train_ours import Ours, recipe_of
+    from train_ours import Ours
 
     from train.networks import harnet
 
     if cell.way == "ours, channels first":
         harnet.LAYOUT = torch.contiguous_format
-    recipe = recipe_of(cell.network, cell.width, cell.batch, cell.precision, cell.objective)
-    ours = Ours(recipe, cell.compiled, device, cell.workers)
-    return ours.steps(), {"flop": flop(ours)}
+    ours = Ours(cell)
+    return ours.steps(), {"flop": flop(ours.model, device)}
 
 
-def flop(ours: Any) -> float:
+def flop(model: Any, device: Any) -> float:
     """Floating-point operations of a window, forward and backward: products and convolutions, as torch counts them."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    batch, ticks = 8, ours.model.feature_extractor.ticks
+    batch, ticks = 8, model.feature_extractor.ticks
     with FlopCounterMode(display=False) as counted:
-        outputs = ours.model(torch.randn(batch, 3, ticks, device=ours.device))
+        outputs = model(torch.randn(batch, 3, ticks, device=device))
         torch.stack([out.sum() for out in outputs.values() if out.requires_grad]).sum().backward()
-    ours.optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     return counted.get_total_flops() / batch
 
 
@@ -130,15 +130,14 @@ def fed(cell: Cell, device: Any) -> dict[str, float]:
 
     from train.windows.feed import Feed
 
-    recipe = recipe_of(cell.network, cell.width, cell.batch, cell.precision, cell.objective)
     torch.set_num_threads(1)
-    with made_stream(recipe.data, cell.batch, cell.workers) as stream:
+    with made_stream(recipe_of(cell).data, cell.batch, cell.workers) as stream:
         feed = Feed(stream, device)
         for _ in range(WARM_UP):
             next(feed)
         wait_for(device)
         count, began = 0, time.perf_counter()
-        while time.perf_counter() - began < 5 or count < 3:
+        while time.perf_counter() - began < FEED_S or count < 3:
             next(feed)
             count += 1
         wait_for(device)
@@ -188,7 +187,7 @@ def alone(task: dict[str, Any]) -> dict[str, Any]:
 
 def cells_of(given: argparse.Namespace) -> list[Cell]:
     """What is to be measured."""
-    shared = {name: getattr(given, name) for name in ("network", "width", "threads", "workers", "objective")}
+    shared = {name: getattr(given, name) for name in ("network", "width", "threads", "workers", "objective", "engine")}
     found = []
     for batch in given.batches:
         for precision in given.precisions:
@@ -311,6 +310,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--precisions", nargs="+", choices=["float32", "tf32", "bfloat16"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:2])
     parser.add_argument("--objective", default="multitask", help="of ours; the plain way knows the multi-task one")
+    parser.add_argument("--engine", default="ddp", choices=["ddp", "deepspeed"], help="of ours")
     parser.add_argument("--compiled", action="store_true", help="each cell compiled, too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int)
