@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +69,15 @@ class MadeDay:
             out_BCT[place] = signal_CT[:, first : first + ticks]
 
 
+@cache
+def made_days() -> MadeDays:
+    """The days, made once a process."""
+    return MadeDays()
+
+
 def made_stream(data: DataSettings, batch: int, threads: int) -> Stream:
     """The stream of one process over 16 made days."""
     slots = np.arange(DAYS)
     quota = quotas(np.full(DAYS, SECONDS_PER_DAY - data.seconds + 1), data.quota)
     lanes = deal(slots, quota, lane_count(DAYS, data.lanes), 0, data.days_per_pool)
-    return Stream(MadeDays(), lanes, per_step(batch, len(lanes), 1), data.seconds, threads=threads)
+    return Stream(made_days(), lanes, per_step(batch, len(lanes), 1), data.seconds, threads=threads)

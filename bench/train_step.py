@@ -1,12 +1,14 @@
 """A training step beside the published recipe written plainly, and what a GPU makes of it.
 
     python bench/train_step.py [--network harnet10] [--width 1.0] [--batches 256] [--precisions float32 bfloat16]
-                               [--compiled] [--rounds 5] [--steps 8] [--price 2.50] [--quick] [--markdown]
+                               [--ways plain ours] [--compiled] [--rounds 5] [--steps 8] [--price 2.50]
+                               [--quick] [--markdown]
 
 Every row is a network trained from windows in memory: `plain` is textbook PyTorch (bench/train_plain.py), `ours` what
-a run does (bench/train_ours.py), at the same batch, precision and number of threads. Neither reads a disk, so this
-needs torch, numpy, scipy and numba, and no ray, deepspeed or zarr. Each cell is a process of its own; cells take turns
-in every round, and the table has the median of rounds. `feed` is the stream alone: how many windows a second it draws,
+a run does (bench/train_ours.py), at the same batch, precision and number of threads; `ours, channels first` leaves the
+harnets' windows as torch has them, to show what their layout gives. Neither reads a disk, so this needs torch, numpy,
+scipy and numba, and no ray, deepspeed or zarr. Each cell is a process of its own; cells take turns in every round, and
+the table has the median of rounds. `feed` is the stream alone: how many windows a second it draws,
 cuts and puts on the device (reading and decompressing are `make bench-stream`'s). `of matrix rate` is the arithmetic
 of the step, as torch counts it, over the rate of a large product in the same precision on the same device; on a GPU
 the hours and the cost of the published run (the recipe's windows) follow. Tables on standard output, figures in
@@ -34,7 +36,8 @@ sys.path.insert(0, str(ROOT))
 OUT = ROOT / "runs" / "bench" / "train"
 GPU = {"batches": [512, 1024, 2048, 4096, 8192], "precisions": ["float32", "tf32", "bfloat16"], "steps": 30}
 CPU = {"batches": [256], "precisions": ["float32", "bfloat16"], "steps": 6}
-WARM_UP = 3
+WAYS = ("plain", "ours", "ours, channels first")
+WARM_UP, FEED_S = 3, 5.0
 WINDOWS = 16_384
 """That the plain data set holds."""
 
@@ -53,6 +56,7 @@ class Cell:
     workers: int
     steps: int
     objective: str = "multitask"
+    engine: str = "ddp"
 
 
 def measured(cell: Cell) -> dict[str, float]:
@@ -94,23 +98,27 @@ def begin(cell: Cell, device: Any) -> tuple[Iterator[int], dict[str, float]]:
             x_NCT = next(stream).signal_BCT.float().numpy() / COUNTS_PER_G
         run = steps(x_NCT, cell.network, cell.width, cell.batch, cell.precision, cell.workers, cell.compiled, device)
         return run, {}
-    from train_ours import Ours, recipe_of
+    import torch
+    from train_ours import Ours
 
-    recipe = recipe_of(cell.network, cell.width, cell.batch, cell.precision, cell.objective)
-    ours = Ours(recipe, cell.compiled, device, cell.workers)
-    return ours.steps(), {"flop": flop(ours)}
+    from train.networks import harnet
+
+    if cell.way == "ours, channels first":
+        harnet.LAYOUT = torch.contiguous_format
+    ours = Ours(cell)
+    return ours.steps(), {"flop": flop(ours.model, device)}
 
 
-def flop(ours: Any) -> float:
+def flop(model: Any, device: Any) -> float:
     """Floating-point operations of a window, forward and backward: products and convolutions, as torch counts them."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    batch, ticks = 8, ours.model.feature_extractor.ticks
+    batch, ticks = 8, model.feature_extractor.ticks
     with FlopCounterMode(display=False) as counted:
-        outputs = ours.model(torch.randn(batch, 3, ticks, device=ours.device))
+        outputs = model(torch.randn(batch, 3, ticks, device=device))
         torch.stack([out.sum() for out in outputs.values() if out.requires_grad]).sum().backward()
-    ours.optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     return counted.get_total_flops() / batch
 
 
@@ -122,15 +130,14 @@ def fed(cell: Cell, device: Any) -> dict[str, float]:
 
     from train.windows.feed import Feed
 
-    recipe = recipe_of(cell.network, cell.width, cell.batch, cell.precision, cell.objective)
     torch.set_num_threads(1)
-    with made_stream(recipe.data, cell.batch, cell.workers) as stream:
+    with made_stream(recipe_of(cell).data, cell.batch, cell.workers) as stream:
         feed = Feed(stream, device)
         for _ in range(WARM_UP):
             next(feed)
         wait_for(device)
         count, began = 0, time.perf_counter()
-        while time.perf_counter() - began < 5 or count < 3:
+        while time.perf_counter() - began < FEED_S or count < 3:
             next(feed)
             count += 1
         wait_for(device)
@@ -180,12 +187,12 @@ def alone(task: dict[str, Any]) -> dict[str, Any]:
 
 def cells_of(given: argparse.Namespace) -> list[Cell]:
     """What is to be measured."""
-    shared = {"network": given.network, "width": given.width, "threads": given.threads, "workers": given.workers}
+    shared = {name: getattr(given, name) for name in ("network", "width", "threads", "workers", "objective", "engine")}
     found = []
     for batch in given.batches:
         for precision in given.precisions:
             for compiled in (False, True) if given.compiled else (False,):
-                for way in ("plain", "ours") if given.network.startswith("harnet") else ("ours",):
+                for way in given.ways if given.network.startswith("harnet") else ("ours",):
                     cell = Cell(way, batch=batch, precision=precision, compiled=compiled, steps=given.steps, **shared)
                     found.append(cell)
     feed = Cell("feed", batch=max(given.batches), precision="float32", compiled=False, steps=0, **shared)
@@ -259,7 +266,7 @@ def markdown(found: dict[str, Any], price: float, windows: int) -> str:
         begun = [f"{row['batch']:,}", row["precision"], row["way"] + (", compiled" if row["compiled"] else "")]
         lines.append(line(begun + figures_of(row, plain.get(key(row)), found["matrix_rates"], price, windows, where)))
     feed = next(row for row in found["rows"] if row["way"] == "feed")
-    fastest = max((row.get("windows_s", 0) for row in rows if row["way"] == "ours"), default=0)
+    fastest = max((row.get("windows_s", 0) for row in rows if row["way"] != "plain"), default=0)
     if "windows_s" in feed and fastest:
         lines += ["", f"The stream alone, from memory: {feed['windows_s']:,.0f} windows/s, "
                   f"{feed['windows_s'] / fastest:.1f} times what the fastest step takes."]  # fmt: skip
@@ -301,6 +308,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--batches", type=int, nargs="+")
     parser.add_argument("--precisions", nargs="+", choices=["float32", "tf32", "bfloat16"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:2])
+    parser.add_argument("--objective", default="multitask", help="of ours; the plain way knows the multi-task one")
+    parser.add_argument("--engine", default="ddp", choices=["ddp", "deepspeed"], help="of ours")
     parser.add_argument("--compiled", action="store_true", help="each cell compiled, too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int)

@@ -20,8 +20,9 @@ from train.model import Model
 from train.networks import make_network
 from train.numerics import set_numerics, weights_dtype
 from train.objectives import Objective, make_objective
+from train.optimizer import make_optimizer
 from train.processes import Processes
-from train.recipe import DataSettings, OptimizerSettings, Recipe
+from train.recipe import DataSettings, Recipe
 from train.windows.feed import Feed
 from train.windows.lanes import nearest, owned, per_step
 from train.windows.members import WITHDRAWN_SLOTS, HeldOut, held_out, select
@@ -139,6 +140,11 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
     }
     known |= {"stream": stream_facts, "participants": len(members.people), **around}
     objective, model, optimizer = _build(recipe, processes.device)
+    if objective.whole_batch and recipe.run.accumulate > 1:
+        raise UserError(
+            f"run.accumulate: {recipe.objective.name} compares the windows of a batch with each other, so a batch in "
+            f"{recipe.run.accumulate} pieces asks another question. Make it 1; use a smaller batch or more processes."
+        )
     spaced = everyone.spaced(data.min_spacing_s)
     substitutes = Substitutes(spaced, lanes, store.withdrawals.people, data.skip_damaged, cache)
     days, threads = DayReader(store.folder, cache), data.threads or (2 if store.folder.is_local else 8)
@@ -205,16 +211,6 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[Objective, Model, torc
     network = make_network(recipe.network)
     model = Model(network, objective.heads(network.features)).to(device, weights_dtype(recipe.run))
     return objective, model, make_optimizer(recipe.optimizer, model)
-
-
-def make_optimizer(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """The optimizer of all parameters that ask for a gradient; on a GPU in one kernel."""
-    active = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
-    fused = active[0].device.type == "cuda"
-    return kind(
-        active, lr=settings.rate_per_512, amsgrad=settings.amsgrad, weight_decay=settings.weight_decay, fused=fused
-    )
 
 
 def _tell(run: Run) -> None:

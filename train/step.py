@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from train.engines.engine import Network
-from train.run import Run
 from train.schedule import rate_at
 from train.validate import CONTROLS, windows_in_g
 from train.windows.pool import Windows
+
+if TYPE_CHECKING:
+    from train.run import Run
 
 
 @dataclass(frozen=True)

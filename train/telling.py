@@ -48,9 +48,10 @@ def told_progress(values: dict[str, Any]) -> str:
         for name, value in values.items()
         if isinstance(value, dict)
     )
+    loss = f"loss {values['loss']:.3f}" + (f" ({tasks})" if tasks else "")
     return (
         f"epoch {values['epoch']:.2f}, {values['windows_per_s']:,.0f} windows/s, data wait {values['data_wait']:.0%}, "
-        f"loss {values['loss']:.3f} ({tasks}), rate {values['rate']:.1e}, {values['memory_gb']:.1f} GB"
+        f"{loss}, rate {values['rate']:.1e}, {values['memory_gb']:.1f} GB"
     )
 
 
@@ -89,12 +90,13 @@ def told_end(run: Run, folder: Folder, logs: Path, number: int) -> str:
         for name, value in last.items()
         if isinstance(value, dict)
     )
+    tasks = f", accuracy {tasks} (99% interval)" if tasks else ""
     ended = "done"
     if number:
         ended = f"stopped by signal {number}; run the same command again to go on"
     elif run.seen < run.recipe.run.windows:
         ended = f"no better for {run.seen - run.best[1]:,} windows (run.patience)"
     return (
-        f"{ended}: {run.seen:,} windows seen. Validation on people held out{like}: loss {last['loss']:.3f}, accuracy "
-        f"{tasks} (99% interval).\ncheckpoints: {folder.url}\nlogs: {logs} (tensorboard --logdir {logs})"
+        f"{ended}: {run.seen:,} windows seen. Validation on people held out{like}: loss {last['loss']:.3f}"
+        f"{tasks}.\ncheckpoints: {folder.url}\nlogs: {logs} (tensorboard --logdir {logs})"
     )

@@ -1,25 +1,53 @@
-"""Training's parts import, and the bench's pieces run, on a machine without ray, deepspeed, zarr and storage."""
+"""Training's parts import, and the bench of a step runs, on a machine without ray, deepspeed, zarr and storage."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ABSENT = ("ray", "deepspeed", "zarr", "deltalake", "numcodecs", "google_crc32c", "s3fs", "obstore", "tensorboard")
-MODULES = ("train.windows.stream", "train.windows.feed", "train.validate", "train.recipe", "train.schedule")
+MODULES = (
+    "train.windows.stream",
+    "train.windows.feed",
+    "train.validate",
+    "train.recipe",
+    "train.step",
+    "train.engines",
+)
 
 
-def test_what_a_step_needs_imports_without_storage() -> None:
-    code = f"""
+def bare(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code where what is absent cannot be imported."""
+    refuse = f"""
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {ABSENT!r}:
             raise ImportError(name + " is not installed here")
 sys.meta_path.insert(0, Absent())
-for module in {MODULES!r}:
-    __import__(module)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    command = [sys.executable, "-c", refuse + code]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+
+
+def test_what_a_step_needs_imports_without_storage() -> None:
+    bare(f"for module in {MODULES!r}: __import__(module)")
+
+
+def test_the_bench_of_a_step_runs_without_storage() -> None:
+    shared = {"network": "harnet5", "width": 0.125, "batch": 16, "precision": "float32", "compiled": False}
+    shared |= {"threads": 1, "workers": 1, "steps": 1}
+    code = f"""
+import json
+sys.path.insert(0, "bench")
+import train_step
+train_step.FEED_S, train_step.WINDOWS = 0.0, 64
+for way in (*train_step.WAYS, "feed"):
+    print(json.dumps(train_step.measured(train_step.Cell(way=way, **{shared!r}))))
+"""
+    plain, ours, channels_first, feed = map(json.loads, bare(code).stdout.splitlines()[-4:])
+    assert all(found["windows_s"] > 0 for found in (plain, ours, channels_first, feed))
+    assert ours["flop"] == channels_first["flop"] > 0

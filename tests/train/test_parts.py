@@ -20,6 +20,7 @@ from train import checkpoint as ck
 from train.evaluate.compare import predict
 from train.evaluate.dataset import Labelled
 from train.export.folder import write_export
+from train.labelled.files import write_labelled
 from train.log import read_lines
 from train.model import Model
 from train.networks import NETWORKS, Network, NetworkSettings, make_network
@@ -81,7 +82,7 @@ def test_a_third_objective_trains_is_resumed_reported_and_exported(
     assert history.tasks == []
     assert [line["seen"] for line in history.validation] == [0, 32, 64, 80, 96, 128, 160]
     assert len(set(history.losses("real")[1])) == 7
-    draw_curves(history, None)
+    assert "loss" in {axes.get_title(loc="left") for axes in draw_curves(history, None).get_axes()}
     assert final_numbers(history, None, None)["tasks"] == {}
     write_export(last.model, last.state, tmp_path / "model", "checkpoint")
     assert load_model(tmp_path / "model").features == 128
@@ -111,12 +112,22 @@ def labelled(ticks: int) -> Labelled:
     return Labelled(x_NCT, np.tile([0, 1], 24), np.repeat([0, 1], 24), ("still", "swing"), ("a", "b"), ())
 
 
+SIMCLR = ("objective.name=simclr", "network.preset=transformer10", "network.width=0.25")
+
+
 @pytest.fixture(scope="module")
 def contrasted(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of SimCLR on the transformer."""
-    folder = tmp_path_factory.mktemp("simclr")
-    trained(store, folder, "objective.name=simclr", "network.preset=transformer10", "network.width=0.25")
-    return folder
+    """A run of SimCLR on the transformer, with a running mean of the weights and a probe beside it."""
+    folder, data = tmp_path_factory.mktemp("simclr"), labelled(300)
+    told = [data.classes[number] for number in data.y_N], [data.people[number] for number in data.person_N]
+    write_labelled(folder / "labelled", data.x_NCT.transpose(0, 2, 1), *told, "made", {})
+    trained(store, folder / "run", *SIMCLR, "optimizer.average_windows=32", f"probe.data={folder / 'labelled'}")
+    return folder / "run"
+
+
+def test_simclr_refuses_a_batch_in_pieces(store: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"run\.accumulate: simclr compares the windows of a batch"):
+        trained(store, tmp_path, *SIMCLR, "run.accumulate=2")
 
 
 def test_simclr_is_validated_beside_controls_by_day(contrasted: Path) -> None:
@@ -174,9 +185,13 @@ def test_simclr_is_reported_with_its_own_guessing(contrasted: Path, tmp_path: Pa
     assert history.tasks == ["contrast"]
     assert history.guessing("contrast") == pytest.approx(1 / 199)
     figure = draw_curves(history, None)
-    assert "contrast" in {axes.get_title(loc="left") for axes in figure.get_axes()}
+    titles = {axes.get_title(loc="left") for axes in figure.get_axes()}
+    assert {"contrast", "learning rate", "windows a second", "linear probe,\nmacro F1"} <= titles
+    shown = {text.get_text() for text in figure.subfigs[0].legends[0].get_texts()}
+    assert {"guessing", "the same network, noise only", "the same, the running mean of the weights"} <= shown
     numbers = json.loads(json.dumps(final_numbers(history, None, None)))
     assert numbers["tasks"]["contrast"]["real"]["guessing"] == pytest.approx(1 / 199)
+    assert (numbers["probe"]["people"], numbers["probe"]["seen"]) == (2, 80)
 
 
 def test_the_backbone_of_simclr_on_a_transformer_is_exported_loaded_by_the_hub_and_evaluated(

@@ -8,7 +8,7 @@ and nothing else: this file is copied into every export as the network's definit
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from torch.nn import functional as F
 
 AXES = 3
 KERNEL = 5
+LAYOUT = torch.channels_last
+"""All channels of a tick lie together in memory, as fast convolutions want them. Torch has that for images only, so a
+layer takes its windows for images of height 1."""
 
 
 class Stage(NamedTuple):
@@ -61,9 +64,41 @@ def box_kernel(factor: int, order: int) -> Tensor:
     return torch.flatten(kernel / kernel.sum()).float()
 
 
-def convolution(channels_in: int, channels_out: int) -> nn.Conv1d:
+class Wrap(torch.autograd.Function):
+    """Ticks of a window's other end on either side of it. One pass each way, where torch's own padding takes three."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BC1T: Tensor, reach: int) -> Tensor:
+        ctx.reach = reach
+        return torch.cat((x_BC1T[..., -reach:], x_BC1T, x_BC1T[..., :reach]), -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        reach = ctx.reach
+        own = gradient[..., reach:-reach].clone()
+        own[..., :reach] += gradient[..., -reach:]
+        own[..., -reach:] += gradient[..., :reach]
+        return own, None
+
+
+class Convolution(nn.Conv1d):
     """Kernel 5, circular padding, no bias: the length stays."""
-    return nn.Conv1d(channels_in, channels_out, KERNEL, padding=KERNEL // 2, padding_mode="circular", bias=False)
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, KERNEL, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(Wrap.apply(input.unsqueeze(2), KERNEL // 2), self.weight.unsqueeze(2)).squeeze(2)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """BatchNorm1d by the kernel for images, which knows their layout."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.unsqueeze(2)).squeeze(2)
 
 
 class ResidualBlock(nn.Module):
@@ -71,10 +106,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.bn1 = nn.BatchNorm1d(channels)
-        self.bn2 = nn.BatchNorm1d(channels)
-        self.conv1 = convolution(channels, channels)
-        self.conv2 = convolution(channels, channels)
+        self.bn1 = BatchNorm(channels)
+        self.bn2 = BatchNorm(channels)
+        self.conv1 = Convolution(channels, channels)
+        self.conv2 = Convolution(channels, channels)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
         inner_BCT = self.conv1(F.relu(self.bn1(x_BCT)))
@@ -88,20 +123,21 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int, factor: int, order: int) -> None:
         super().__init__()
-        self.stride = factor
-        self.padding = order * (factor - 1) // 2
+        self.stride = (1, factor)
+        self.padding = (0, order * (factor - 1) // 2)
         self.register_buffer("kernel", box_kernel(factor, order).repeat(channels, 1, 1))
 
     def forward(self, x_BCT: Tensor) -> Tensor:
-        return F.conv1d(x_BCT, self.kernel, stride=self.stride, padding=self.padding, groups=x_BCT.shape[1])
+        x_BC1T, kernel = x_BCT.unsqueeze(2), self.kernel.unsqueeze(2)
+        return F.conv2d(x_BC1T, kernel, stride=self.stride, padding=self.padding, groups=x_BCT.shape[1]).squeeze(2)
 
 
 def stage_layers(channels_in: int, channels: int, stage: Stage) -> nn.Sequential:
     """The modules of one stage, in the order that the parameter names count them."""
     return nn.Sequential(
-        convolution(channels_in, channels),
+        Convolution(channels_in, channels),
         *(ResidualBlock(channels) for _ in range(stage.blocks)),
-        nn.BatchNorm1d(channels),
+        BatchNorm(channels),
         nn.ReLU(),
         Downsample(channels, stage.factor, stage.order),
     )
@@ -143,6 +179,7 @@ class Harnet(nn.Module):
         initialise(self)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
+        x_BCT = x_BCT.unsqueeze(2).contiguous(memory_format=LAYOUT).squeeze(2)
         for stage in self.children():
             x_BCT = stage(x_BCT)
         return x_BCT

@@ -24,6 +24,9 @@ say something `TASK/loss_sum` and `TASK/guessing_sum` (the chance that a guess i
 class Objective(Protocol):
     """A pretext task, or several."""
 
+    whole_batch: bool = False
+    """Whether the loss compares windows of a batch with each other: then it cannot be taken in pieces."""
+
     def heads(self, features: int) -> dict[str, nn.Module]:
         """New heads by name, each from (batch, features); those without a part in the loss need no gradient."""
         ...

@@ -74,6 +74,8 @@ class Projection(nn.Module):
 class Simclr(Objective):
     """The objective. Views 2 i and 2 i + 1 are of window i; targets are int64, the slot of each view's day."""
 
+    whole_batch = True
+
     def __init__(self, settings: SimclrSettings) -> None:
         self.settings = settings
 

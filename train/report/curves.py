@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COURSES = {
     "real": ("real windows of people held out", OURS, "-"),
+    "averaged": ("the same, the running mean of the weights", OURS, ":"),
     "phase": ("the same network, phases randomised", SECOND_CONTROL, "-"),
     "noise": ("the same network, noise only", CONTROL, "-"),
 }
@@ -69,12 +70,12 @@ def _draw_task(axes: Axes, task: str, run: History, control: History | None) -> 
 
 
 def _draw_losses(axes: Axes, run: History, control: History | None) -> None:
-    courses = [(run, windows, look) for windows, look in COURSES.items()]
-    for history, windows, (label, colour, line) in [
-        *courses,
-        *([(control, "noise", TRAINED_ON_NOISE)] if control else []),
-    ]:
-        axes.plot(*history.losses(windows), color=colour, linestyle=line, marker="o", markersize=3, label=label)
+    courses = [(run.losses(windows), look) for windows, look in COURSES.items()]
+    if control is not None:
+        courses.append((control.losses("noise"), TRAINED_ON_NOISE))
+    for (seen, losses), (label, colour, line) in courses:
+        if seen:
+            axes.plot(seen, losses, color=colour, linestyle=line, marker="o", markersize=3, label=label)
     axes.set_title("loss")
     axes.set_xlabel("windows seen")
     thousands(axes)
@@ -83,6 +84,8 @@ def _draw_losses(axes: Axes, run: History, control: History | None) -> None:
 def _draw_course(axes: Axes, run: History, windows: str, task: str, label: str, colour: str, line: str) -> None:
     """A line with its 99% interval as a band; lines of one validation show as a dot."""
     seen, accuracy, low, high = run.course(windows, task)
+    if not seen:
+        return
     axes.fill_between(seen, low, high, color=colour, alpha=0.13, linewidth=0)
     axes.plot(seen, accuracy, color=colour, linestyle=line, marker="o", markersize=3, label=label)
 

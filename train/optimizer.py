@@ -1,0 +1,16 @@
+"""The optimizer that the settings name."""
+
+from __future__ import annotations
+
+import torch
+
+from train.recipe import OptimizerSettings
+
+
+def make_optimizer(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The optimizer of all parameters that ask for a gradient; all of an update in one kernel."""
+    active = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    return kind(
+        active, lr=settings.rate_per_512, amsgrad=settings.amsgrad, weight_decay=settings.weight_decay, fused=True
+    )
