@@ -18,9 +18,12 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from train.constant import Constant
+
 MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
+_WORD = Constant(lambda word: torch.tensor(word, dtype=torch.int64))
 
 
 class Purpose(IntEnum):
@@ -112,7 +115,7 @@ def philox_run(c0: int, count: int, c2: int, k0: int, k1: int) -> NDArray[np.uin
 def round_key(seed: int, lane: Tensor | int, round_: Tensor | int) -> tuple[Tensor, Tensor]:
     """The generator's key for (seed, lane, round); lane and round may be int64 tensors of one shape."""
     lane, round_ = torch.as_tensor(lane), torch.as_tensor(round_)
-    seed_words = torch.tensor(seed & MASK, device=lane.device), torch.tensor(seed >> 32 & MASK, device=lane.device)
+    seed_words = _WORD.on(lane.device, seed & MASK), _WORD.on(lane.device, seed >> 32 & MASK)
     zero = torch.zeros_like(lane)
     words = philox((lane & MASK, round_ & MASK, round_ >> 32 & MASK, zero), seed_words)
     return words[0], words[1]
@@ -174,7 +177,7 @@ class WindowRandom:
 
         They come from the last block of a purpose's numbers, which no other draw reaches.
         """
-        purpose = torch.tensor([purpose + (self.view << 16) for purpose in purposes], device=self.device)
+        purpose = _WORD.on(self.device, tuple(purpose + (self.view << 16) for purpose in purposes))
         counter = (self.slot[:, None] & MASK, self.start[:, None] & MASK, purpose, torch.full_like(purpose, MASK))
         return philox(counter, (self.key0[:, None], self.key1[:, None]))[0] > MASK >> 1
 

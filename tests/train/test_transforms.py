@@ -26,7 +26,6 @@ from train.transforms.warp import draw_knots, never_backwards, positions, spline
 TICKS = pytest.mark.parametrize("ticks", [150, 300, 900])
 EACH = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 WINDOWS = pytest.mark.parametrize("windows", [movement, impacts])
-HERE = torch.device("cpu")
 
 
 def every(count: int) -> torch.Tensor:
@@ -126,7 +125,7 @@ def test_no_curve_that_can_be_drawn_stops_or_runs_backwards(normal: list[float],
     """5.8 is more than the largest normal number that 23 bits give."""
     knots = 1 + 0.2 * torch.tensor([[normal]], dtype=torch.float64)
     kept = never_backwards(knots)
-    speed = kept @ spline_curves(ticks, HERE)
+    speed = kept @ spline_curves(ticks)
     assert speed.min() > 0.02
     assert positions(kept, ticks).diff().min() > 0
     np.testing.assert_allclose(speed[0, 0], plain.pace(knots[0, 0].numpy(), ticks), rtol=0, atol=1e-12)
@@ -135,9 +134,9 @@ def test_no_curve_that_can_be_drawn_stops_or_runs_backwards(normal: list[float],
 def test_few_curves_are_drawn_towards_1_and_the_others_left_as_they_are() -> None:
     knots = draw_knots(randoms(20000))
     kept = never_backwards(knots)
-    slow = (knots @ spline_curves(51, HERE)).amin(-1) < 0.05
+    slow = (knots @ spline_curves(51)).amin(-1) < 0.05
     assert 0 < slow.double().mean() < 0.0005
-    slowest = (kept @ spline_curves(51, HERE)).amin(-1)[slow]
+    slowest = (kept @ spline_curves(51)).amin(-1)[slow]
     torch.testing.assert_close(kept[~slow], knots[~slow], rtol=0, atol=1e-15)
     torch.testing.assert_close(slowest, torch.full_like(slowest, 0.05), rtol=0, atol=1e-12)
 
@@ -148,7 +147,7 @@ def test_warp_speeds_are_about_1_at_the_knots_with_sigma_0_2() -> None:
     assert (knots.std((0, 1)) - 0.2).abs().max() < 4 * 0.2 / 30000**0.5
     assert np.abs(np.corrcoef(knots[:, :, 2].T.numpy()) - np.eye(3)).max() < 5 / 5000**0.5
     curve = CubicSpline(np.arange(6), knots[0].T.numpy())(np.linspace(0, 5, 31)).T
-    np.testing.assert_allclose(knots[0] @ spline_curves(31, HERE), curve, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(knots[0] @ spline_curves(31), curve, rtol=0, atol=1e-12)
 
 
 @TICKS

@@ -114,7 +114,7 @@ class Multitask(Objective):
 
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Figures]:
         """The weighted mean of the active tasks' cross entropies, in float32 at least; figures as `Objective` says."""
-        count = torch.tensor(len(targets), dtype=torch.float64, device=targets.device)
+        count = torch.full((), len(targets), dtype=torch.float64, device=targets.device)
         losses, figures = [], {}
         for task, target in zip(self.tasks, targets.unbind(1), strict=True):
             logits = outputs[task.head]
@@ -123,7 +123,7 @@ class Multitask(Objective):
             figures[f"{task.name}/loss_sum"] = losses[-1].detach().double() * count
             figures[f"{task.name}/correct"] = (logits.argmax(1) == target).sum().double()
             figures[f"{task.name}/count"] = count
-        weights = torch.tensor([self.settings.weight(task) for task in self.tasks], device=targets.device)
-        loss = (torch.stack(losses) * weights).sum() / weights.sum()
+        weights = [self.settings.weight(task) for task in self.tasks]
+        loss = torch.stack([weight * each for weight, each in zip(weights, losses, strict=True)]).sum() / sum(weights)
         figures |= {"loss_sum": loss.detach().double() * count, "count": count}
         return loss, figures

@@ -139,5 +139,5 @@ def figures(losses_V: Tensor, right_V: Tensor, guessing_V: Tensor) -> Figures:
     """Sums over windows, a window being the mean of its two views."""
     sums = {"loss_sum": losses_V.detach(), "contrast/correct": right_V, "contrast/guessing_sum": guessing_V}
     result = {name: value_V.double().sum() / 2 for name, value_V in sums.items()}
-    count = torch.tensor(len(losses_V) / 2, dtype=torch.float64, device=losses_V.device)
+    count = torch.full((), len(losses_V) / 2, dtype=torch.float64, device=losses_V.device)
     return result | {"count": count, "contrast/count": count}

@@ -7,15 +7,17 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from train.constant import Constant
 from train.random import Purpose, WindowRandom
 
 ORDERS = tuple(permutations(range(3)))
+_ORDERS = Constant(lambda: torch.tensor(ORDERS))
 
 
 def axis_order(random: WindowRandom) -> Tensor:
     """int64 (batch, 3): the axis that becomes the first, second and third."""
     uniform = random.uniform(Purpose.AXES, 1)[:, 0]
-    return torch.tensor(ORDERS, device=random.device)[(uniform * len(ORDERS)).long()]
+    return _ORDERS.on(random.device)[(uniform * len(ORDERS)).long()]
 
 
 def permute_axes(x_BCT: Tensor, random: WindowRandom) -> Tensor:

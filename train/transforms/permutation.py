@@ -13,6 +13,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from train.constant import Constant
 from train.random import Purpose, WindowRandom
 
 SEGMENTS = 4
@@ -20,6 +21,7 @@ MOST_SEGMENTS = 6
 SHORTEST = 11
 ORDERS = {segments: tuple(permutations(range(segments)))[1:] for segments in range(2, MOST_SEGMENTS + 1)}
 """Every order of so many segments but their own."""
+_ORDERS = Constant(lambda segments: torch.tensor(ORDERS[segments]))
 
 
 def cuts(uniform_BS: Tensor, ticks: int) -> Tensor:
@@ -37,8 +39,8 @@ def cuts(uniform_BS: Tensor, ticks: int) -> Tensor:
 
 def order(uniform_B: Tensor, segments: int = SEGMENTS) -> Tensor:
     """int64 (batch, segments): which segment stands first, second, ...; never 0 1 2 ..."""
-    known = ORDERS[segments]
-    return torch.tensor(known, device=uniform_B.device)[(uniform_B * len(known)).long()]
+    known = _ORDERS.on(uniform_B.device, segments)
+    return known[(uniform_B * len(known)).long()]
 
 
 def source_ticks(cuts_BS: Tensor, order_BS: Tensor, ticks: int) -> Tensor:

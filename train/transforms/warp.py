@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from train.constant import Constant
 from train.random import Purpose, WindowRandom
 
 KNOTS = 6
@@ -32,17 +33,20 @@ def _powers(place: Tensor) -> Tensor:
 _FROM_KNOTS = torch.linalg.inv(_powers(torch.arange(KNOTS, dtype=torch.float64)))
 
 
-def spline_curves(places: int, device: torch.device) -> Tensor:
+def spline_curves(places: int) -> Tensor:
     """float64 (6, places): at places from end to end, the spline is the sum of these, each times its knot's value."""
     place = torch.arange(places, dtype=torch.float64) * ((KNOTS - 1) / (places - 1))
-    return (_powers(place) @ _FROM_KNOTS).T.to(device)
+    return (_powers(place) @ _FROM_KNOTS).T.contiguous()
 
 
-def travelled_curves(ticks: int, device: torch.device) -> Tensor:
+def travelled_curves(ticks: int) -> Tensor:
     """float64 (6, ticks): the running sums of the spline's curves from tick 1 on, 0 at tick 0."""
-    curves = spline_curves(ticks, torch.device("cpu"))
+    curves = spline_curves(ticks)
     curves[:, 0] = 0
-    return curves.cumsum(1).to(device)
+    return curves.cumsum(1)
+
+
+_SPLINE, _TRAVELLED = Constant(spline_curves), Constant(travelled_curves)
 
 
 def draw_knots(random: WindowRandom) -> Tensor:
@@ -52,13 +56,13 @@ def draw_knots(random: WindowRandom) -> Tensor:
 
 def never_backwards(knots_BCK: Tensor) -> Tensor:
     """The knots; those of a curve that gets slower than 0.05 drawn towards 1 until it no more does."""
-    slowest = (knots_BCK @ spline_curves(PLACES * (KNOTS - 1) + 1, knots_BCK.device)).amin(-1, keepdim=True)
+    slowest = (knots_BCK @ _SPLINE.on(knots_BCK.device, PLACES * (KNOTS - 1) + 1)).amin(-1, keepdim=True)
     return 1 + (knots_BCK - 1) / ((1 - slowest) / (1 - SLOWEST)).clamp(min=1)
 
 
 def positions(knots_BCK: Tensor, ticks: int) -> Tensor:
     """float64 (batch, 3, ticks): the running sum of the speed, stretched to go from tick 0 to just before the last."""
-    curves = travelled_curves(ticks, knots_BCK.device)
+    curves = _TRAVELLED.on(knots_BCK.device, ticks)
     travelled = knots_BCK @ curves[:, -1:]
     return (knots_BCK * (END * (ticks - 1) / travelled)) @ curves
 
