@@ -33,7 +33,7 @@ def train(
     recipe: str = typer.Argument("harnet10", help="A recipe: the path of a TOML file, or the name of one of ours."),
     store: str = typer.Option(..., help="The window store that ingest wrote; any fsspec URL."),
     checkpoints: str = typer.Option(..., help="Where checkpoints go, and come from; any fsspec URL."),
-    resume: Resume = typer.Option(Resume.auto, help="auto: go on from the newest complete checkpoint, if any."),
+    resume: Resume = typer.Option(Resume.auto, help="auto: go on from the newest sound checkpoint, if any."),
     logs: Path | None = typer.Option(  # torchrun would take --logs for one of its own
         None,
         "--log-folder",

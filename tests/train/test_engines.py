@@ -212,6 +212,23 @@ def test_checkpoints_cross_engines_at_two_processes(store: str, tmp_path: Path, 
     }
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("engine", "processes"), [("ddp", 1), ("ddp", 2), ("deepspeed", 1)])
+def test_a_compiled_network_learns_the_same(store: str, tmp_path: Path, engine: str, processes: int) -> None:
+    few = {"run__windows": 32, "run__validate_every": 32, "run__save_every": 32, "engine__name": engine}
+    ends = []
+    for compiled in (False, True):
+        out = tmp_path / str(compiled)
+        done = run(store, out, processes, run__compile=compiled, **few)
+        assert done.returncode == 0, done.stderr
+        ends.append(ck.open_checkpoint(str(out)))
+    eager, quick = ends
+    assert eager.model.keys() == quick.model.keys()
+    for name, value in eager.model.items():
+        torch.testing.assert_close(quick.model[name], value, rtol=1e-3, atol=1e-4)
+
+
 def test_engine_by_its_flag(store: str, tmp_path: Path) -> None:
     flags = [*command(store, tmp_path), "--engine", "zero"]
     done = subprocess.run(flags, capture_output=True, text=True, check=False)
