@@ -26,9 +26,7 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
-def patiently(
-    work: Callable[[], Result], patience_s: float = PATIENCE_S, stopped: threading.Event = NEVER
-) -> Result:
+def patiently(work: Callable[[], Result], patience_s: float = PATIENCE_S, stopped: threading.Event = NEVER) -> Result:
     """What `work` gives, which is done again while the storage does not answer.
 
     Raises the last StorageAway when that lasts longer than `patience_s` or nobody waits any more (`stopped`), and

@@ -158,8 +158,8 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
     mine = owned(lanes, processes.rank, processes.world_size)
     stream = Stream(days, mine, share, data.seconds, step, threads, data.min_spacing_s, substitutes=substitutes)
     run = Run(
-        recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, days, stream, substitutes, validation,
-        HeldOut(people, parted, everyone, store.withdrawals.people), known, plan.epoch_windows, step,
+        recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, days, stream, substitutes,
+        validation, HeldOut(people, parted, everyone, store.withdrawals.people), known, plan.epoch_windows, step,
     )  # fmt: skip
     if start is not None:
         ck.load_model(model, start.model)
