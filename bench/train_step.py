@@ -34,7 +34,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 OUT = ROOT / "runs" / "bench" / "train"
-GPU = {"batches": [512, 1024, 2048, 4096, 8192], "precisions": ["float32", "tf32", "bfloat16"], "steps": 30, "rounds": 5}
+GPU = {
+    "batches": [512, 1024, 2048, 4096, 8192],
+    "precisions": ["float32", "tf32", "bfloat16"],
+    "steps": 30,
+    "rounds": 5,
+}
 CPU = {"batches": [128], "precisions": ["float32", "bfloat16"], "steps": 4, "rounds": 3}
 WAYS = ("plain", "ours", "ours, channels first")
 WARM_UP, FEED_S = 3, 5.0
