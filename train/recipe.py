@@ -54,7 +54,7 @@ class DataSettings:
     def __post_init__(self) -> None:
         if self.seconds not in DEFAULT_WINDOWS_PER_DAY:
             raise ValueError(f"seconds: expected one of 5, 10, 30, found {self.seconds}")
-        for name in ("lanes", "days_per_pool", "quota", "max_participants", "min_spacing_s", "threads"):
+        for name in ("lanes", "days_per_pool", "windows_per_day", "max_participants", "min_spacing_s", "threads"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
 

@@ -100,6 +100,23 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         ck.open_checkpoint(str(tmp_path))
 
 
+def test_a_marker_with_a_flipped_bit_is_damaged_or_says_the_same(tmp_path: Path) -> None:
+    """Its score alone is not checked twice: it decides what is best, never what is sound."""
+    model, optimizer = trained()
+    folder, whole = Folder(str(tmp_path)), held(model, optimizer, 3, 0.5)
+    ck.save(folder, whole)
+    file, damaged = tmp_path / "step-000000003" / ck.MARKER, 0
+    data = file.read_bytes()
+    for place in range(len(data)):
+        file.write_bytes(data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :])
+        try:
+            found, _ = ck.newest(folder)
+            assert torch.equal(found.model["0.weight"], whole.model["0.weight"])
+        except ck.DamagedCheckpoint:
+            damaged += 1
+    assert damaged > 0.8 * len(data)
+
+
 def test_a_checkpoint_of_another_network_is_refused() -> None:
     model, optimizer = trained()
     other = a_model(width=8)
