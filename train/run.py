@@ -137,7 +137,11 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
         "lanes": len(lanes),
         "members": members.slots.size,
         "slots_end": everyone.end,
+        "members_digest": members.digest,
     }
+    if before is not None and before["table_version"] == table_version:
+        if before.get("members_digest", members.digest) != members.digest:
+            raise UserError(f"{store.folder.url}: the checkpoints were trained on other person-days. Give their store.")
     known |= {"stream": stream_facts, "participants": len(members.people), **around}
     objective, model, optimizer = _build(recipe, processes.device)
     if objective.whole_batch and recipe.run.accumulate > 1:

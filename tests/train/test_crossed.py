@@ -13,6 +13,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.storage import Folder
+from tests.train.days import write_store
 from tests.train.runs import alone, command
 from train import checkpoint as ck
 from train.log import read_lines
@@ -58,6 +59,13 @@ def test_a_log_of_another_run_is_not_written_over(store: str, tmp_path: Path) ->
 def test_a_log_folder_that_cannot_be_made_is_told(store: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--log-folder /proc/logs: cannot be written"):
         alone(store, tmp_path, logs=Path("/proc/logs"), **SHORT)
+
+
+def test_a_store_of_the_same_settings_and_other_days_is_refused(store: str, tmp_path: Path) -> None:
+    assert alone(store, tmp_path / "out", **SHORT) == 0
+    other = write_store(str(tmp_path / "store"), people=5, days=2, seconds=1200).folder.url
+    with pytest.raises(UserError, match=r"trained on other person-days\. Give their store"):
+        alone(other, tmp_path / "out", **SHORT | {"run__windows": 240})
 
 
 def test_a_setting_that_is_newer_than_a_checkpoint_counts_as_its_default(store: str, tmp_path: Path) -> None:
