@@ -35,6 +35,8 @@ class Recording:
     limit_counts: a magnitude above this cannot come from the device.
     first_K, count_K: int64, first sample and number of samples of each block.
     sequence_K: int64, number of the block as the device counts them.
+    is_counted: False where no device has counted blocks, as in a table: nothing but stamps tells what is missing, and a
+        jump ahead is a gap, however long.
     stamp_sample_K, stamp_us_K: int64, `stamp_sample` (possibly outside the block) was taken at `stamp_us`
         microseconds after 1970-01-01 of the device's own clock.
     stamped_K: bool, False where the block has no readable stamp.
@@ -67,6 +69,7 @@ class Recording:
     firmware: str | None = None
     extras: dict[str, float | str] = field(default_factory=dict)
     origin: Literal["calendar", "boot", "start"] = "calendar"
+    is_counted: bool = True
 
     @property
     def samples(self) -> int:

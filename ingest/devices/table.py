@@ -124,6 +124,7 @@ def decode(data: Any, told: TableSettings) -> Recording:
         idle_spans_us=idle_M2,
         firmware=vendor.firmware if vendor else None,
         origin=clock.origin,
+        is_counted=False,
     )
 
 

@@ -82,7 +82,7 @@ def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
         sample_S=recording.stamp_sample_K[stamp_S],
         second_S=second_K[stamp_S],
         period=period,
-        most_jump_s=most_jump,
+        most_jump_s=most_jump if recording.is_counted else 0.0,
         duplicate_blocks=duplicates,
         backward_blocks=backward,
         mended_stamps=len(kept) - len(stamp_S),

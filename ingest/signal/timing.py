@@ -52,8 +52,8 @@ def fit(recording: Recording) -> Timeline:
     if stamps.contradictions >= most:
         raise UserError(
             f"the device's clock runs backwards: {stamps.contradictions:,} of {recording.first_K.size:,} blocks have "
-            f"times that the others contradict; under {most:,.0f} are mended. Its clock was set during the recording: "
-            "split the recording there, or leave it out."
+            f"times that the others contradict; under {most:,.0f} are mended. Its clock was set during the recording, "
+            "or its rows are not in order or not evenly apart: split it, sort it or resample it, or leave it out."
         )
     if abs(stamps.period * recording.nominal_rate_hz - 1) > RATE_TOLERANCE:
         raise UserError(
