@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+Clock = Literal["utc", "local"]
+
 
 def apart(span_M2: NDArray[np.int64]) -> NDArray[np.int64]:
     """Spans in their order, none of which overlaps the one before; where a clock was set back they do."""
@@ -46,6 +48,7 @@ class Recording:
     extras: figures that only some devices can tell, by name with the unit in it; never a text that a person wrote.
     origin: what its times count from: the `calendar`; the `boot` of the device, or the `start` of a recording whose
         samples were only counted: times of day then mean nothing, and dates look like 1970.
+    clock: what the device says that its clock was set to; None where it does not.
     """
 
     device: str
@@ -70,6 +73,7 @@ class Recording:
     extras: dict[str, float | str] = field(default_factory=dict)
     origin: Literal["calendar", "boot", "start"] = "calendar"
     is_counted: bool = True
+    clock: Clock | None = None
 
     @property
     def samples(self) -> int:
@@ -90,6 +94,10 @@ class Probe:
     nominal_rate_hz: float
     samples: int
     """An upper bound."""
+    location: str | None = None
+    """Where it was worn, where that is told before the samples."""
+    clock: Clock | None = None
+    """What the device says that its clock was set to."""
 
     @property
     def days(self) -> list[np.datetime64]:

@@ -57,6 +57,8 @@ def probe(ends: Ends) -> Probe:
         end=np.datetime64(end_us, "us"),
         nominal_rate_hz=float(info.rate_hz),
         samples=(end_us - info.start_us) * info.rate_hz // 1_000_000,
+        location=info.location,
+        clock=info.clock,
     )
 
 
@@ -121,7 +123,7 @@ def _recording(
         damaged_blocks=damaged,
         idle_spans_us=idle_spans_us,
         firmware=info.firmware,
-        extras={} if info.is_utc is None else {"clock": "utc" if info.is_utc else "local"},
+        clock=info.clock,
     )
 
 
@@ -191,4 +193,6 @@ def _probe_whole(read: Read, found: dict[str, Member], info: Info) -> Probe:
         end=np.datetime64(end_us, "us"),
         nominal_rate_hz=float(info.rate_hz),
         samples=samples,
+        location=info.location,
+        clock=info.clock,
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 from ingest.devices import actigraph_format as gt3x
 from ingest.devices.place import place
+from ingest.recording import Clock
 from pipeline.errors import UserError
 
 FIRST_RECORDS = 32
@@ -40,8 +41,8 @@ class Info:
     start_us: int | None
     end_us: int | None
     """No sample is later, if the device and the vendor's software are right."""
-    is_utc: bool | None
-    """Whether the device's clock was set to UTC and not to local time."""
+    clock: Clock | None
+    """What the device's clock was set to."""
 
 
 def read_info(text: bytes, log: bytes) -> Info:
@@ -71,7 +72,7 @@ def read_info(text: bytes, log: bytes) -> Info:
         range_g=_within(range_g, RANGES_G, "Acceleration Max", "g"),
         start_us=start,
         end_us=next((time for time in (last, stop, download) if time and start is not None and time > start), None),
-        is_utc=metadata.get("UsedUtc") if isinstance(metadata.get("UsedUtc"), bool) else None,
+        clock={True: "utc", False: "local"}.get(metadata.get("UsedUtc")),
     )
 
 

@@ -63,6 +63,7 @@ def probe(ends: Ends) -> Probe:
         end=np.datetime64(max(start_us, end_us), "us"),
         nominal_rate_hz=rate_hz,
         samples=samples,
+        location=_location(header),
     )
 
 

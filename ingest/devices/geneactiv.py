@@ -72,6 +72,7 @@ def probe(ends: Ends) -> Probe:
         end=np.datetime64(max(start_us, end_us), "us"),
         nominal_rate_hz=header.rate_hz,
         samples=pages * SAMPLES,
+        location=header.location,
     )
 
 

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,7 @@ from pipeline.errors import UserError
 
 PARQUET = b"PAR1"
 DEVICE = "table"
+UTC = "UTC"
 SHORTEST_ROW = 6
 """Bytes: 0,0,0 and the end of its line."""
 _CHUNK = 1 << 20
@@ -56,6 +57,7 @@ def probe(ends: Ends, told: TableSettings) -> Probe:
         end=np.datetime64(end_us + round(clock.period_us + clock.step_us), "us"),
         nominal_rate_hz=1e6 / clock.period_us,
         samples=rows,
+        clock=opened.set_to,
     )
 
 
@@ -125,6 +127,7 @@ def decode(data: Any, told: TableSettings) -> Recording:
         firmware=vendor.firmware if vendor else None,
         origin=clock.origin,
         is_counted=False,
+        clock=opened.set_to,
     )
 
 
@@ -140,6 +143,11 @@ class Opened:
     def rate_hz(self) -> float | None:
         """As the user or the vendor's header says."""
         return self.told.rate_hz or (self.vendor.rate_hz if self.vendor else None)
+
+    @property
+    def set_to(self) -> Literal["utc"] | None:
+        """What its stamps say of the clock that they show."""
+        return "utc" if self.table.zone == UTC else None
 
     def clock(self, first: Rows) -> Clock:
         """What its stamps mean; raises UserError with a question."""

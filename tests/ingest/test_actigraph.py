@@ -305,6 +305,11 @@ def test_a_probe_that_reads_everything_holds_a_piece_of_it():
     assert (found.samples, found.end) == (900, np.datetime64(START, "us") + np.timedelta64(30, "s"))
 
 
+def test_the_place_is_known_before_the_samples():
+    for limb, location in (("Wrist", "left wrist"), ("Waist", "left waist")):
+        assert probe_bytes(recording(still(60), Limb=limb)).location == location
+
+
 def test_members_in_any_order_are_an_actigraphs():
     files = {"calibration.json": b"{}", "info.txt": info(), "log.bin": b"".join(still(60))}
     noise = np.random.default_rng(0).bytes(100_000)
