@@ -26,6 +26,9 @@ SCALES, RANGES_G = (50.0, 4096.0), (1.0, 64.0)
 TIMES_US = (0, (1 << 32) * 1_000_000)
 """Of records: 1970 to 2106."""
 
+CLOCKS: dict[str, Clock] = {"True": "utc", "False": "local"}
+"""By whether the vendor's software says that it set the device to UTC."""
+
 
 @dataclass(frozen=True)
 class Info:
@@ -72,7 +75,7 @@ def read_info(text: bytes, log: bytes) -> Info:
         range_g=_within(range_g, RANGES_G, "Acceleration Max", "g"),
         start_us=start,
         end_us=next((time for time in (last, stop, download) if time and start is not None and time > start), None),
-        clock={True: "utc", False: "local"}.get(metadata.get("UsedUtc")),
+        clock=CLOCKS.get(str(metadata.get("UsedUtc"))),
     )
 
 

@@ -40,7 +40,7 @@ def inspect(
         _recording(what, of_table, of_clock, picture, json_)
         return
     if any(value is not None for value in (*of_table.values(), *of_clock.values())):
-        raise UserError(f"{what} is no file: --columns, --unit, --rate and time zones are told of a recording.")
+        raise UserError(f"{what} is no file: --columns, --unit and --rate, and time zones, are told of a recording.")
     from pipeline.inspect.command import inspect as inspect_store
 
     inspect_store(what, slot, picture, json_, calibration)

@@ -150,6 +150,7 @@ def test_serial_and_place_are_read_and_nothing_else_of_the_annotation():
     data = header(0x00B00B1E, annotation=b"_p=left+wrist&_sc=26&_sn=Jane+Doe") + still(1)
     recording = decode(data, NAME)
     assert (recording.serial, recording.location) == (str(0x00B00B1E), "left wrist")
+    assert probe_bytes(data).location == "left wrist"
     assert decode(header(annotation=b"_p=Jane+Doe") + still(1), NAME).location is None
     assert "Jane" not in repr(probe_bytes(data))
 
