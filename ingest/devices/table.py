@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from ingest.devices.ends import END_BYTES, Ends
+from ingest.devices.ends import END_BYTES, Ends, together
 from ingest.devices.table_clock import NONE_US, Clock, Stamps, by_rate, read_clock
 from ingest.devices.table_holes import find_holes, take_out
 from ingest.devices.table_layout import Columns, find_columns, is_table, read_layout
@@ -68,13 +68,23 @@ def _span(opened: Opened, ends: Ends, clock: Clock, time_N: NDArray[Any] | None)
         return clock.shift_us, clock.shift_us + round(rows * clock.period_us), rows
     rows = opened.count(ends) if isinstance(opened.table, ParquetTable) else ends.size // SHORTEST_ROW
     us_N = clock.us(time_N)
-    us_N = us_N[us_N != NONE_US]
+    us_N = _near(us_N)
     if not us_N.size:
         raise UserError("no stamp of its first rows is a time from 1970 to 2100. Its clock was never set.")
     start_us = int(us_N.min())
-    last_us = (int(clock.us(part.time_N).max()) for part in opened.last_rows(ends) if part.time_N is not None)
+    last_us = (
+        int(_near(clock.us(part.time_N)).max(initial=NONE_US))
+        for part in opened.last_rows(ends)
+        if part.time_N is not None
+    )
     end_us = max(last_us, default=NONE_US)
     return start_us, end_us if end_us >= start_us else start_us + round(rows * clock.period_us), rows
+
+
+def _near(us_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The stamps of some rows, stray ones left out."""
+    us_N = us_N[us_N != NONE_US]
+    return us_N[together(us_N)]
 
 
 def decode(data: Any, told: TableSettings) -> Recording:
