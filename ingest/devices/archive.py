@@ -49,34 +49,39 @@ class Cut(Exception):
 
 def members(read: Read, size: int) -> dict[str, Member]:
     """Members of the archive of `size` bytes by their names; empty where it is none."""
-    return _listed(read, size) or _walked(read, size)
+    return _listed(read, size) or walked(read, size)
 
 
-def unpacked(data: Any, member: Member) -> Iterator[Any]:
-    """The member's bytes, in pieces of at most PIECE; `data` are the bytes of the archive.
+def unpacked(read: Callable[[int, int], Any], member: Member) -> Iterator[Any]:
+    """The member's bytes, in pieces of at most PIECE; `read` gives those of the archive, and is asked for no more.
 
     Raises Cut after the last good byte of a damaged member; UserError for a method that cannot be read.
     """
     if member.method not in (STORED, DEFLATED):
         raise UserError(f"the zip archive is packed by method {member.method}; expected 0 (stored) or 8 (deflated).")
-    packed = memoryview(data)[member.begin : member.end]
     crc = 0
-    for piece in _stored(packed) if member.method == STORED else _inflated(packed):
+    for piece in _chunks(read, member) if member.method == STORED else _inflated(_chunks(read, member)):
         if member.crc is not None:
             crc = zlib.crc32(piece, crc)
         yield piece
-    if len(packed) < member.end - member.begin or (member.crc is not None and crc != member.crc):
+    if member.crc is not None and crc != member.crc:
         raise Cut
 
 
-def _stored(packed: memoryview) -> Iterator[memoryview]:
-    return (packed[at : at + PIECE] for at in range(0, len(packed), PIECE))
+def _chunks(read: Callable[[int, int], Any], member: Member) -> Iterator[Any]:
+    """The bytes of a member as the archive has them; raises Cut where it ends before."""
+    for at in range(member.begin, member.end, PIECE):
+        end = min(at + PIECE, member.end)
+        chunk = read(at, end)
+        if len(chunk):
+            yield chunk
+        if len(chunk) < end - at:
+            raise Cut
 
 
-def _inflated(packed: memoryview) -> Iterator[bytes]:
+def _inflated(chunks: Iterator[Any]) -> Iterator[bytes]:
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    for at in range(0, len(packed), PIECE):
-        waiting: Any = packed[at : at + PIECE]
+    for waiting in chunks:
         while len(waiting) and not engine.eof:
             before = engine.copy()
             try:
@@ -125,7 +130,7 @@ def _listed(read: Read, size: int) -> dict[str, Member]:
     return found
 
 
-def _walked(read: Read, size: int) -> dict[str, Member]:
+def walked(read: Read, size: int) -> dict[str, Member]:
     """Members by their own headers, from the archive's beginning until one has no size or is cut off."""
     found: dict[str, Member] = {}
     at = 0
