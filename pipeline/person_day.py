@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import njit
 from pipeline.grid import AXES, COUNTS_PER_G, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_SECOND
 from pipeline.states import MEASURED
 

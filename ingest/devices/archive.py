@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ingest.devices.inflate import DEFLATE_ERRORS, crc32, decompressobj
 from pipeline.errors import UserError
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
@@ -63,7 +64,7 @@ def unpacked(data: Any, member: Member) -> Iterator[Any]:
     crc = 0
     for piece in _stored(packed) if member.method == STORED else _inflated(packed):
         if member.crc is not None:
-            crc = zlib.crc32(piece, crc)
+            crc = crc32(piece, crc)
         yield piece
     if len(packed) < member.end - member.begin or (member.crc is not None and crc != member.crc):
         raise Cut
@@ -74,19 +75,39 @@ def _stored(packed: memoryview) -> Iterator[memoryview]:
 
 
 def _inflated(packed: memoryview) -> Iterator[bytes]:
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    """By the fast library; where that finds damage, by zlib once more, whose state can be kept before each piece."""
+    engine, given = decompressobj(-zlib.MAX_WBITS), 0
+    try:
+        for at in range(0, len(packed), PIECE):
+            waiting: Any = packed[at : at + PIECE]
+            while len(waiting) and not engine.eof:
+                piece = engine.decompress(waiting, PIECE)
+                waiting = engine.unconsumed_tail
+                given += len(piece)
+                yield piece
+    except DEFLATE_ERRORS:
+        yield from _carefully(packed, given)
+        raise Cut from None
+    if not engine.eof:
+        raise Cut
+
+
+def _carefully(packed: memoryview, given: int) -> Iterator[bytes]:
+    """What comes after the first `given` bytes and before the first byte that cannot be inflated."""
+    engine, done = zlib.decompressobj(-zlib.MAX_WBITS), 0
     for at in range(0, len(packed), PIECE):
         waiting: Any = packed[at : at + PIECE]
         while len(waiting) and not engine.eof:
             before = engine.copy()
             try:
-                yield engine.decompress(waiting, PIECE)
+                piece, damaged = engine.decompress(waiting, PIECE), False
             except zlib.error:
-                yield _until_damage(before, waiting)
-                raise Cut from None
+                piece, damaged = _until_damage(before, waiting), True
+            yield piece[max(0, given - done) :]
+            if damaged:
+                return
+            done += len(piece)
             waiting = engine.unconsumed_tail
-    if not engine.eof:
-        raise Cut
 
 
 def _until_damage(engine: Any, packed: memoryview) -> bytes:

@@ -11,13 +11,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.devices import cwa_format as cwa
 from ingest.devices.ends import Ends
 from ingest.devices.place import place
 from ingest.recording import Probe, Recording
+from pipeline.compiled import njit
 from pipeline.errors import UserError
 
 PACKED_CAPACITY = 120

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from ingest.signal.contradictions import contradicted
+from pipeline.compiled import njit
 
 GAP_PERIODS = 3.0
 RATE_TOLERANCE = 0.1
