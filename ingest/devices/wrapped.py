@@ -29,7 +29,7 @@ MOST_HELD = 1 << 30
 """What is unpacked into memory, at most: more than any device records in a month."""
 
 _CHUNK = 1 << 20
-_DAMAGE = (
+_DAMAGE: tuple[type[Exception], ...] = (
     EOFError, gzip.BadGzipFile, *DEFLATE_ERRORS, lzma.LZMAError, zipfile.BadZipFile, struct.error, ValueError,
     OverflowError, LookupError,
 )  # fmt: skip
