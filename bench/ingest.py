@@ -21,7 +21,6 @@ import subprocess
 import sys
 import threading
 import time
-import venv
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -32,17 +31,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ingest_material import BENCH, SIMULATED, peers_python, simulated
 from ingest_tables import markdown, text
-from stream import BENCH, device
+from stream import device
 
-from ingest.simulate.recording import SUFFIX, Faults, simulate_recording
-
-PEERS = ("actipy==3.8.3", "cwa-reader-rs==0.5.0", "pygt3x==0.7.1")
-SIMULATED: dict[str, dict[str, Any]] = {
-    "axivity": {"packing": "packed, finest step"},
-    "actigraph": {"packing": "unpacked", "idle_sleep": False},
-    "geneactiv": {},
-}
 READ, IN_MEMORY, STORED = "read", "30 Hz, in memory", "to the store"
 CONTENDERS = {
     "axivity": (
@@ -58,24 +50,6 @@ CONTENDERS = {
 LONG_S = 60.0
 LOOK_S = 0.05
 """How often the memory of a contender's own processes is looked at."""
-
-
-def peers_python(folder: Path = BENCH / "ingest-peers") -> Path:
-    """The interpreter of the peers' own environment, made on first use."""
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True)
-        (folder / "ready").touch()
-    return python
-
-
-def simulated(kind: str, days: float, out: Path) -> Path:
-    """A recording of a person, without faults, made on first use."""
-    path = out / f"{days:g}-{kind}{SUFFIX[kind]}"  # type: ignore[index]
-    if not path.exists():
-        simulate_recording(path, 0, 1, days=days, nominal_hz=100, faults=Faults(), kind=kind, **SIMULATED[kind])  # type: ignore[arg-type]
-    return path
 
 
 @dataclass
