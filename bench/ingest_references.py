@@ -99,13 +99,11 @@ def by_scipy(second_N: Array, x_NC: NDArray[np.float32], tick_T: NDArray[np.int6
     """Samples at any times as values (T, 3) at ticks of 1/30 s since the same second 0, by the hour."""
     taps, beta = scipy.signal.kaiserord(80, 5 / (FINE_HZ / 2))
     window = scipy.signal.firwin(taps | 1, 15, window=("kaiser", beta), fs=FINE_HZ)
-    each, hour = FINE_HZ // SAMPLE_RATE_HZ, 3600 * SAMPLE_RATE_HZ
+    each, hour, margin = FINE_HZ // SAMPLE_RATE_HZ, 3600 * SAMPLE_RATE_HZ, 2 * FINE_HZ
     out_TC = np.full((tick_T.size, 3), np.nan)
     for begin in range(0, tick_T.size, hour):
         ticks = tick_T[begin : begin + hour]
-        fine_s = (
-            np.arange((ticks[0] - 2 * SAMPLE_RATE_HZ) * each, (ticks[-1] + 2 * SAMPLE_RATE_HZ) * each + 1) / FINE_HZ
-        )
+        fine_s = np.arange(ticks[0] * each - margin, ticks[-1] * each + margin + 1) / FINE_HZ
         first, last = np.searchsorted(second_N, (fine_s[0] - 1, fine_s[-1] + 1))
         rising = first + np.flatnonzero(np.diff(second_N[first:last], prepend=-1) > 0)
         spline = CubicSpline(second_N[rising], x_NC[rising].astype(np.float64), extrapolate=False)
