@@ -48,6 +48,7 @@ class Run:
     objective: Objective
     model: Model
     optimizer: torch.optim.Optimizer
+    days: DayReader
     stream: Stream
     substitutes: Substitutes
     validation: Windows
@@ -151,12 +152,14 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
     validation = draw_validation(
         days, others, data.seconds, seed, processes.rank, processes.world_size, threads, substitutes.is_gone
     )
+    if not sum(processes.all(len(validation))):
+        raise UserError("none of the person-days that were held out to validate on can be read: `persondays verify`.")
     step = start.step if start else 0
     mine = owned(lanes, processes.rank, processes.world_size)
     stream = Stream(days, mine, share, data.seconds, step, threads, data.min_spacing_s, substitutes=substitutes)
     run = Run(
-        recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, stream, substitutes, validation,
-        HeldOut(people, parted, everyone, store.withdrawals.people), known, plan.epoch_windows, step,
+        recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, days, stream, substitutes,
+        validation, HeldOut(people, parted, everyone, store.withdrawals.people), known, plan.epoch_windows, step,
     )  # fmt: skip
     if start is not None:
         ck.load_model(model, start.model)
