@@ -36,6 +36,13 @@ def ingest(
     any_location: bool | None = typer.Option(
         None, "--any-location", help="Take recordings that say they were worn elsewhere than on a wrist, too."
     ),
+    local_timezone: str | None = typer.Option(
+        None,
+        help="Where the people live, as in Europe/London: days are then local ones. Else those of the device's clock.",
+    ),
+    device_timezone: str | None = typer.Option(
+        None, help="What the devices' clocks were set to, as in UTC, where recordings do not tell. Else the local zone."
+    ),
     columns: str | None = typer.Option(
         None, help="Of tables (csv, parquet): time=NAME,x=NAME,y=NAME,z=NAME, names or numbers from 1. Else found."
     ),
@@ -81,6 +88,8 @@ def ingest(
             "resampling": resampling,
             "require_calibration": require_calibration,
             "any_location": any_location,
+            "local_timezone": local_timezone,
+            "device_timezone": device_timezone,
         },
         "table": {"columns": columns, "unit": unit, "rate_hz": rate},
     }

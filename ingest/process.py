@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.devices.place import require_wrist
 from ingest.quality import Figures, recording_figures
 from ingest.recording import Recording
-from ingest.settings import WRIST, SignalSettings
+from ingest.settings import SignalSettings
 from ingest.signal.calibrate import Calibration, calibrate
 from ingest.signal.nonwear import nonwear
 from ingest.signal.quantise import quantise
@@ -24,6 +25,7 @@ from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
 from ingest.signal.stationary import WINDOW_SECONDS, windows
 from ingest.signal.timeline import Timeline
 from ingest.signal.timing import fit
+from ingest.signal.zone import to_local
 from pipeline.day_figures import day_figures
 from pipeline.errors import UserError
 from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
@@ -88,11 +90,9 @@ def process(recording: Recording, settings: SignalSettings, given: Calibration |
     `given` are coefficients for this device from elsewhere, used where the recording does not give its own. Raises
     UserError when the recording has no usable clock, was worn elsewhere than asked for, or may not stay uncalibrated.
     """
-    if not settings.any_location and recording.location is not None and not recording.location.endswith(WRIST):
-        raise UserError(
-            f"worn on the {recording.location}: only wrists are taken, and recordings that do not tell. A store made "
-            "with --any-location takes all."
-        )
+    if not settings.any_location:
+        require_wrist(recording.location)
+    recording, local = to_local(recording, settings)
     timeline = fit(recording)
     course = timeline.course()
     bank = design(timeline.rate_hz, settings.resampling)
@@ -110,7 +110,7 @@ def process(recording: Recording, settings: SignalSettings, given: Calibration |
             "enough orientations. Without --require-calibration it is kept and flagged."
         )
     state_S = with_nonwear(state_S, nonwear(still.still_W))
-    figures = recording_figures(recording, timeline, seconds, still, calibration, state_S)
+    figures = recording_figures(recording, timeline, local, seconds, still, calibration, state_S)
     return Processed(figures, recording, settings, timeline, course, bank, calibration, celsius_S, state_S)
 
 

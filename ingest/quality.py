@@ -19,6 +19,7 @@ from ingest.signal.seconds import Seconds
 from ingest.signal.stamps import GAP_PERIODS
 from ingest.signal.stationary import Windows
 from ingest.signal.timeline import Timeline
+from ingest.signal.zone import Local
 from pipeline import limits
 from pipeline.grid import SAMPLE_RATE_HZ
 from pipeline.states import CLIPPED, IDLE, MEASURED, NONWEAR, eligible, worn
@@ -33,6 +34,7 @@ GOOD, DOUBTFUL, USELESS = "good", "doubtful", "useless"
 def recording_figures(
     recording: Recording,
     timeline: Timeline,
+    local: Local,
     seconds: Seconds,
     still: Windows,
     calibration: Calibration,
@@ -49,6 +51,9 @@ def recording_figures(
         "origin": recording.origin,
         "start": str(timeline.instant(timeline.start_G[0])),
         "end": str(timeline.instant(timeline.end_G[-1])),
+        "clock": recording.clock,
+        "shift_hours": None if local.shift_us is None else local.shift_us / 3.6e9,
+        "clock_change": None if local.change_us is None else str(np.datetime64(local.change_us, "us")),
         "samples": recording.samples,
         "content": content(recording.counts_CN),
         "nominal_rate_hz": recording.nominal_rate_hz,
@@ -107,6 +112,8 @@ def _doubts(figures: Figures) -> Iterator[str]:
         yield f"{_time(figures['eligible_hours'])} may be drawn, under {limits.LEAST_ELIGIBLE_H} h"
     if figures["origin"] != "calendar":
         yield "no calendar clock: times of day mean nothing"
+    if figures["clock"] == "utc" and figures["shift_hours"] is None:
+        yield "its clock shows UTC: its days are local ones only with --local-timezone"
     if figures["calibration"] == "none":
         yield f"not calibrated (windows at rest: {figures['still_windows']:,})"
     if figures["error_after_mg"] > limits.MOST_ERROR_MG:

@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+Clock = Literal["utc", "local"]
+
 
 def apart(span_M2: NDArray[np.int64]) -> NDArray[np.int64]:
     """Spans in their order, none of which overlaps the one before; where a clock was set back they do."""
@@ -35,6 +37,8 @@ class Recording:
     limit_counts: a magnitude above this cannot come from the device.
     first_K, count_K: int64, first sample and number of samples of each block.
     sequence_K: int64, number of the block as the device counts them.
+    is_counted: False where no device has counted blocks, as in a table: nothing but stamps tells what is missing, and a
+        jump ahead is a gap, however long.
     stamp_sample_K, stamp_us_K: int64, `stamp_sample` (possibly outside the block) was taken at `stamp_us`
         microseconds after 1970-01-01 of the device's own clock.
     stamped_K: bool, False where the block has no readable stamp.
@@ -44,6 +48,7 @@ class Recording:
     extras: figures that only some devices can tell, by name with the unit in it; never a text that a person wrote.
     origin: what its times count from: the `calendar`; the `boot` of the device, or the `start` of a recording whose
         samples were only counted: times of day then mean nothing, and dates look like 1970.
+    clock: what the device says that its clock was set to; None where it does not.
     """
 
     device: str
@@ -67,6 +72,8 @@ class Recording:
     firmware: str | None = None
     extras: dict[str, float | str] = field(default_factory=dict)
     origin: Literal["calendar", "boot", "start"] = "calendar"
+    is_counted: bool = True
+    clock: Clock | None = None
 
     @property
     def samples(self) -> int:
@@ -87,6 +94,10 @@ class Probe:
     nominal_rate_hz: float
     samples: int
     """An upper bound."""
+    location: str | None = None
+    """Where it was worn, where that is told before the samples."""
+    clock: Clock | None = None
+    """What the device says that its clock was set to."""
 
     @property
     def days(self) -> list[np.datetime64]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipeline.grid import COUNTS_PER_G
-
-WRIST = "wrist"
-"""The end of a location that is taken unless told otherwise: "non-dominant left wrist"."""
 
 STEPS_VERSION = 1
 """Raised whenever a signal step gives other values than before."""
@@ -24,11 +22,25 @@ class SignalSettings:
     """Reject a recording that cannot be calibrated, instead of keeping it flagged."""
     any_location: bool = False
     """Take recordings that say that they were worn elsewhere than on a wrist, too."""
+    local_timezone: str | None = None
+    """Where the people live, as in Europe/London; without it, days are those of the device's own clock."""
+    device_timezone: str | None = None
+    """What the clocks of devices that do not tell it were set to; `local_timezone` unless told."""
     counts_per_g: int = COUNTS_PER_G
     """Resolution of the store."""
     steps: int = field(default=STEPS_VERSION, init=False)
 
     def __post_init__(self) -> None:
+        for name in ("local_timezone", "device_timezone"):
+            zone = getattr(self, name)
+            try:
+                ZoneInfo(zone or "UTC")
+            except (ValueError, OSError, ZoneInfoNotFoundError):
+                raise ValueError(
+                    f"{name}: expected a time zone that this machine knows, as in Europe/London or UTC, found {zone!r}"
+                ) from None
+        if self.device_timezone and not self.local_timezone:
+            raise ValueError("device_timezone tells nothing without local_timezone: say in which zone days are days")
         if not 64 <= self.counts_per_g <= 4096:
             raise ValueError(
                 f"counts_per_g: expected 64 to 4096 (a range of 512 g to 8 g in 16 bits), found {self.counts_per_g}"

@@ -138,7 +138,11 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
         "lanes": len(lanes),
         "members": members.slots.size,
         "slots_end": everyone.end,
+        "members_digest": members.digest,
     }
+    same_tables = before is not None and before["table_version"] == table_version
+    if before is not None and same_tables and before.get("members_digest", members.digest) != members.digest:
+        raise UserError(f"{store.folder.url}: the checkpoints were trained on other person-days. Give their store.")
     known |= {"stream": stream_facts, "participants": len(members.people), **around}
     objective, model, optimizer = _build(recipe, processes.device)
     if objective.whole_batch and recipe.run.accumulate > 1:
@@ -167,7 +171,7 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
         run.digest = int(start.state[DIGEST], 16)
     if recipe.probe.data is not None and processes.first:
         run.labelled = read_labelled(recipe.probe.data, data.ticks)
-    if before is not None and before["table_version"] != table_version:
+    if before is not None and not same_tables:
         run.moved = {"before": before, "now": stream_facts}
     return run
 

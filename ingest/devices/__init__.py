@@ -112,7 +112,7 @@ def _told(device: Any, told: TableSettings) -> tuple[TableSettings, ...]:
 def _content(file: BinaryIO, name: str) -> tuple[Any, bytes, Any]:
     """What a file holds below its wrappings (an Inside, or the file itself), its head, and the module that reads it.
 
-    What no module recognises goes to the one that its name tells, the innermost first: that can say what is wrong.
+    What no module recognises goes to the one that its name tells, the outermost first: that can say what is wrong.
     """
     content: Any = file
     layers: list[tuple[Any, bytes, str]] = []
@@ -134,7 +134,7 @@ def _content(file: BinaryIO, name: str) -> tuple[Any, bytes, Any]:
         raise UserError(
             f"a recording is wrapped in .gz or .zip at most {MOST_LAYERS} times; this one is more often: unpack it."
         )
-    for layer, head, called in reversed(layers):
+    for layer, head, called in layers:
         if device := _named(called):
             return layer, head, device
     raise _unknown(name)

@@ -7,7 +7,7 @@ so that memory holds the samples and nothing else.
 
 from __future__ import annotations
 
-from threading import Lock
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from ingest.devices import actigraph_format as gt3x
 from ingest.devices.actigraph_info import Info, read_info
-from ingest.devices.actigraph_log import read_log
+from ingest.devices.actigraph_log import log_span, read_log
 from ingest.devices.actigraph_samples import read_packed
-from ingest.devices.archive import DEFLATED, LOCAL, LOCAL_BYTES, Cut, Member, Read, members, unpacked
+from ingest.devices.archive import DEFLATED, Cut, Member, Read, members, unpacked, walked
 from ingest.devices.ends import Ends
 from ingest.recording import Probe, Recording
 from pipeline.errors import UserError
 
 INFO, LOG, SAMPLES = "info.txt", "log.bin", "activity.bin"
-FIRST_MEMBERS = (INFO, LOG, SAMPLES, "epoch.bin", "lux.bin", "battery.bin", "autorun.inf", "metadata", "eeprom.bin")
-"""What an ActiGraph's archive begins with."""
+OURS = {LOG, SAMPLES, "gt3xplus.ico"}
+"""Members that no other archive has; one of them begins in the first 64 KB."""
 HEAD = 1 << 16
 """Bytes of a member in which everything about the device stands."""
 SLACK_US = 60_000_000
@@ -32,26 +32,23 @@ SLACK_US = 60_000_000
 MOST_COMPRESSION = 1_032
 """Deflate cannot shrink by more."""
 
-_ONE_WHOLE = Lock()
-"""Probes run side by side; one that has to read everything takes the memory of a recording."""
-
 
 def recognises(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is an ActiGraph's: a zip archive whose first member is one of its."""
-    length = int.from_bytes(head[26:28], "little")
-    return head[:4] == LOCAL and head[LOCAL_BYTES : LOCAL_BYTES + length] in {name.encode() for name in FIRST_MEMBERS}
+    """Whether a file that begins so is an ActiGraph's: a zip archive with a member that only theirs have."""
+    with suppress(UserError):
+        return not OURS.isdisjoint(walked(lambda begin, end: head[begin:end], len(head)))
+    return False
 
 
 def probe(ends: Ends) -> Probe:
     """What info.txt and the archive's directory tell; raises UserError for what is no .gt3x recording.
 
-    Where they do not tell the span, as in an archive that is cut off, all of it is read.
+    Where they do not tell the span, as in an archive that is cut off, all of it is read, a piece at a time.
     """
     found = _members(ends.read, ends.size)
     info = _info(ends.read, found)
     if info.start_us is None or info.end_us is None:
-        with _ONE_WHOLE:
-            return _probe_whole(ends.read(0, ends.size))
+        return _probe_whole(ends.read, found, info)
     end_us = info.end_us + SLACK_US
     return Probe(
         device=info.device,
@@ -60,6 +57,8 @@ def probe(ends: Ends) -> Probe:
         end=np.datetime64(end_us, "us"),
         nominal_rate_hz=float(info.rate_hz),
         samples=(end_us - info.start_us) * info.rate_hz // 1_000_000,
+        location=info.location,
+        clock=info.clock,
     )
 
 
@@ -70,22 +69,24 @@ def decode(data: Any) -> Recording:
     def read(begin: int, end: int) -> bytes:
         return bytes(view[begin:end])
 
+    def look(begin: int, end: int) -> memoryview:
+        return view[begin:end]
+
     found = _members(read, len(view))
     info = _info(read, found)
     if LOG in found:
         member = found[LOG]
-        log = read_log(unpacked(view, member), _most_bytes(member, len(view)), info.rate_hz)
+        log = read_log(unpacked(look, member), _most_bytes(member, len(view)), info.rate_hz)
         return _recording(
             info, log.counts_CN, log.first_K, log.count_K, log.sequence_K, log.second_K * 1_000_000,
             log.idle_M2 * 1_000_000, log.damaged,
         )  # fmt: skip
-    if info.start_us is None:
-        raise UserError("info.txt tells no Start Date, and an activity.bin has no other time. Copy the file again.")
+    start_us = _start_us(info)
     member = found[SAMPLES]
-    counts_CN, cut = read_packed(unpacked(view, member), _most_bytes(member, len(view)))
+    counts_CN, cut = read_packed(unpacked(look, member), _most_bytes(member, len(view)))
     one = np.array([counts_CN.shape[1]]) if counts_CN.size else np.empty(0, dtype=np.int64)
     none = np.zeros_like(one)
-    return _recording(info, counts_CN, none, one, none, none + info.start_us, np.empty((0, 2), dtype=np.int64), cut)
+    return _recording(info, counts_CN, none, one, none, none + start_us, np.empty((0, 2), dtype=np.int64), cut)
 
 
 def _recording(
@@ -99,10 +100,7 @@ def _recording(
     damaged: int,
 ) -> Recording:
     if not first_K.size:
-        raise UserError(
-            "a recording has at least one undamaged record of samples; found none. The device recorded nothing, or the "
-            "copy is damaged: copy it again or leave it out."
-        )
+        raise UserError(_EMPTY)
     full = round(info.range_g * info.counts_per_g)
     limit = min(max(full, gt3x.TWELVE_BITS), 32768)
     return Recording(
@@ -125,8 +123,21 @@ def _recording(
         damaged_blocks=damaged,
         idle_spans_us=idle_spans_us,
         firmware=info.firmware,
-        extras={} if info.is_utc is None else {"clock": "utc" if info.is_utc else "local"},
+        clock=info.clock,
     )
+
+
+_EMPTY = (
+    "a recording has at least one undamaged record of samples; found none. The device recorded nothing, or the copy is "
+    "damaged: copy it again or leave it out."
+)
+
+
+def _start_us(info: Info) -> int:
+    """When an activity.bin begins; raises UserError where info.txt does not tell it."""
+    if info.start_us is None:
+        raise UserError("info.txt tells no Start Date, and an activity.bin has no other time. Copy the file again.")
+    return info.start_us
 
 
 def _members(read: Read, size: int) -> dict[str, Member]:
@@ -149,12 +160,9 @@ def _beginning(read: Read, member: Member | None) -> bytes:
     """The first bytes of a member, as far as they are there."""
     if member is None:
         return b""
-    packed = read(member.begin, min(member.end, member.begin + HEAD))
-    try:
-        for piece in unpacked(packed, Member(0, len(packed), member.method, None)):
+    with suppress(Cut):
+        for piece in unpacked(read, Member(member.begin, min(member.end, member.begin + HEAD), member.method, None)):
             return bytes(piece[:HEAD])
-    except Cut:
-        pass
     return b""
 
 
@@ -163,15 +171,28 @@ def _most_bytes(member: Member, size: int) -> int:
     return max(0, min(member.end, size) - member.begin) * (MOST_COMPRESSION if member.method == DEFLATED else 1)
 
 
-def _probe_whole(data: bytes) -> Probe:
+def _probe_whole(read: Read, found: dict[str, Member], info: Info) -> Probe:
     """The span of what can be read."""
-    recording = decode(data)
-    idle_M2, last_us = recording.idle_spans_us, recording.stamp_us_K + 1_000_000 * recording.count_K
+    if LOG in found:
+        span = log_span(unpacked(read, found[LOG]), info.rate_hz)
+        if span is None:
+            raise UserError(_EMPTY)
+        start, end, samples = span
+        start_us, end_us = start * 1_000_000, end * 1_000_000
+    else:
+        size = 0
+        with suppress(Cut):
+            for piece in unpacked(read, found[SAMPLES]):
+                size += len(piece)
+        start_us, samples = _start_us(info), size * 2 // 9
+        end_us = start_us + samples * 1_000_000 // info.rate_hz
     return Probe(
-        device=recording.device,
-        serial=recording.serial,
-        start=np.datetime64(int(recording.stamp_us_K.min()), "us"),
-        end=np.datetime64(int(max(last_us.max(), idle_M2.max(initial=0))), "us"),
-        nominal_rate_hz=recording.nominal_rate_hz,
-        samples=recording.samples,
+        device=info.device,
+        serial=info.serial,
+        start=np.datetime64(start_us, "us"),
+        end=np.datetime64(end_us, "us"),
+        nominal_rate_hz=float(info.rate_hz),
+        samples=samples,
+        location=info.location,
+        clock=info.clock,
     )

@@ -2,16 +2,17 @@
 
 Both the reader and the simulator's writer use this page, so that the format stands in one place. All numbers are
 little-endian. Sources: ActiGraph, GT3X File Format (https://github.com/actigraph/GT3X-File-Format) and NHANES GT3X
-File Format (https://github.com/actigraph/NHANES-GT3X-File-Format); the two idle sleep events are not documented
-there, but ActiGraph's own reader (https://github.com/actigraph/pygt3x) knows them.
+File Format (https://github.com/actigraph/NHANES-GT3X-File-Format); the two idle sleep events and ACTIVITY3 are not
+documented there, but ActiGraph's own reader (https://github.com/actigraph/pygt3x) knows them.
 
 log.bin is a row of records: the byte 0x1E, a type, seconds since 1970 by the device's clock (uint32), the length
 of the payload (uint16), the payload, and a checksum, the complement of the exclusive or of all bytes before it. A
 few zero bytes may stand between records. An ACTIVITY record holds the samples of one second, 12 bits an axis in
-the order y, x, z (two samples are 9 bytes, the first bits the highest); ACTIVITY2 holds int16 in the order x, y, z.
-A payload of one byte is no sample: the device was put on USB. The events 8 and 9 begin and end idle sleep: the
-device did not move by 40 mg in 10 seconds and stores nothing until it does. PARAMETERS are entries of 8 bytes: an
-address space, a number (uint16) and a value (uint32, of which some are the floats of `decode_float`).
+the order y, x, z (two samples are 9 bytes, the first bits the highest), ACTIVITY3 the same in the order x, y, z, and
+ACTIVITY2 int16 in that order. A payload of one byte is no sample: the device was put on USB. The events 8 and 9
+begin and end idle sleep: the device did not move by 40 mg in 10 seconds and stores nothing until it does. PARAMETERS
+are entries of 8 bytes: an address space, a number (uint16) and a value (uint32, of which some are the floats of
+`decode_float`).
 
 activity.bin is samples alone, packed as in ACTIVITY, without a gap from the start that info.txt tells.
 """
@@ -24,8 +25,8 @@ SEPARATOR = 0x1E
 HEAD_BYTES = 8
 """Of a record, before its payload: separator, type, seconds, length."""
 
-ACTIVITY, BATTERY, EVENT, METADATA, PARAMETERS, ACTIVITY2 = 0, 2, 3, 6, 21, 26
-LAST_TYPE = 29
+ACTIVITY, BATTERY, EVENT, METADATA, PARAMETERS, ACTIVITY2, ACTIVITY3 = 0, 2, 3, 6, 21, 26, 27
+LAST_TYPE = 30
 """Higher types are not known."""
 
 IDLE_BEGINS, IDLE_ENDS = 8, 9

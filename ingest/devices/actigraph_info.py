@@ -15,6 +15,7 @@ from typing import Any
 
 from ingest.devices import actigraph_format as gt3x
 from ingest.devices.place import place
+from ingest.recording import Clock
 from pipeline.errors import UserError
 
 FIRST_RECORDS = 32
@@ -24,6 +25,9 @@ SCALES, RANGES_G = (50.0, 4096.0), (1.0, 64.0)
 """Counts per g and g of any accelerometer that is worn."""
 TIMES_US = (0, (1 << 32) * 1_000_000)
 """Of records: 1970 to 2106."""
+
+CLOCKS: dict[str, Clock] = {"True": "utc", "False": "local"}
+"""By whether the vendor's software says that it set the device to UTC."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Info:
     start_us: int | None
     end_us: int | None
     """No sample is later, if the device and the vendor's software are right."""
-    is_utc: bool | None
-    """Whether the device's clock was set to UTC and not to local time."""
+    clock: Clock | None
+    """What the device's clock was set to."""
 
 
 def read_info(text: bytes, log: bytes) -> Info:
@@ -71,7 +75,7 @@ def read_info(text: bytes, log: bytes) -> Info:
         range_g=_within(range_g, RANGES_G, "Acceleration Max", "g"),
         start_us=start,
         end_us=next((time for time in (last, stop, download) if time and start is not None and time > start), None),
-        is_utc=metadata.get("UsedUtc") if isinstance(metadata.get("UsedUtc"), bool) else None,
+        clock=CLOCKS.get(str(metadata.get("UsedUtc"))),
     )
 
 

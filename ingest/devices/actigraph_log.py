@@ -8,6 +8,7 @@ and counted, in records of the size before it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ingest.devices.actigraph_format import (
     ACTIVITY,
     ACTIVITY2,
+    ACTIVITY3,
     EVENT,
     HEAD_BYTES,
     IDLE_BEGINS,
@@ -25,12 +27,13 @@ from ingest.devices.actigraph_format import (
     SEPARATOR,
 )
 from ingest.devices.actigraph_samples import MOST_SAMPLES, too_many, unpack_12_bits, unpack_int16
-from ingest.devices.archive import Cut
+from ingest.devices.archive import PIECE, Cut
 from ingest.recording import apart
 from pipeline.compiled import njit
 
 MOST_BYTES = 7 * MOST_SAMPLES
 """Of a log: more than the records of so many samples take."""
+LONGEST_RECORD = HEAD_BYTES + (1 << 16)
 MOST_IDLE = 1_000_000
 """Spans of idle sleep; a week of them are some thousands."""
 MOST_LATENESS_S = 2
@@ -84,8 +87,7 @@ def read_log(pieces: Iterable[Any], size: int, rate_hz: int) -> Log:
     counts_CN = np.empty((3, room), dtype=np.int16)
     record_RK = np.empty((4, room // (rate_hz // 2) + 1), dtype=np.int64)
     idle_M2 = np.empty((min(MOST_IDLE, size // HEAD_BYTES + 1), 2), dtype=np.int64)
-    state = _State(*(np.zeros(1, dtype=np.int64) for _ in _State._fields))
-    state.told[0] = state.asleep[0] = -1
+    state = _new_state()
     rest = b""
 
     def walk(data: bytes, final: bool) -> bytes:
@@ -108,6 +110,41 @@ def read_log(pieces: Iterable[Any], size: int, rate_hz: int) -> Log:
     second_K, first_K, count_K, sequence_K = record_RK[:, :records].copy()
     idle_M2, damaged = apart(idle_M2[:spans]), int(state.damaged[0]) + cut
     return Log(counts_CN[:, :samples], second_K, first_K, count_K, sequence_K, idle_M2, damaged)
+
+
+def log_span(pieces: Iterable[Any], rate_hz: int) -> tuple[int, int, int] | None:
+    """First second, the second after the last, and samples of a log of any length, in the memory of one piece.
+
+    None where it holds no samples.
+    """
+    room = (PIECE + LONGEST_RECORD) // 4
+    counts_CN = np.empty((3, room), dtype=np.int16)
+    record_RK, idle_M2 = np.empty((4, room), dtype=np.int64), np.empty((room, 2), dtype=np.int64)
+    state = _new_state()
+    samples, first, end = 0, 1 << 32, 0
+
+    def walk(data: bytes, final: bool) -> bytes:
+        nonlocal samples, first, end
+        used = _walk(np.frombuffer(data, dtype=np.uint8), final, rate_hz, *state, counts_CN, record_RK, idle_M2)
+        second_K, spans_M2 = record_RK[0, : state.records[0]], idle_M2[: state.spans[0]]
+        first = min(first, int(second_K.min(initial=first)))
+        end = max(end, int(second_K.max(initial=end - 1)) + 1, int(spans_M2.max(initial=end)))
+        samples += int(state.samples[0])
+        state.samples[0] = state.records[0] = state.spans[0] = 0
+        return data[used:]
+
+    rest = b""
+    with suppress(Cut):
+        for piece in pieces:
+            rest = walk(b"".join((rest, piece)), False)
+    walk(rest, True)
+    return (first, end, samples) if samples else None
+
+
+def _new_state() -> _State:
+    state = _State(*(np.zeros(1, dtype=np.int64) for _ in _State._fields))
+    state.told[0] = state.asleep[0] = -1
+    return state
 
 
 @njit(cache=True, nogil=True)
@@ -149,8 +186,8 @@ def _walk(  # type: ignore[no-untyped-def]
             _count_damage(damaged, skipped, sequence, length[0])
         kind, body, payload = data[at + 1], at + HEAD_BYTES, end - 1 - at - HEAD_BYTES
         second = np.int64(data[at + 2]) | data[at + 3] << 8 | data[at + 4] << 16 | np.int64(data[at + 5]) << 24
-        if kind in (ACTIVITY, ACTIVITY2) and payload > 1:
-            count = payload * 2 // 9 if kind == ACTIVITY else payload // 6
+        if kind in (ACTIVITY, ACTIVITY2, ACTIVITY3) and payload > 1:
+            count = payload // 6 if kind == ACTIVITY2 else payload * 2 // 9
             if rate // 2 <= count <= rate * 2:
                 count = min(count, rate)
                 first, k = samples[0], records[0]
@@ -159,6 +196,8 @@ def _walk(  # type: ignore[no-untyped-def]
                 x, y, z = (counts_CN[0, first:], counts_CN[1, first:], counts_CN[2, first:])
                 if kind == ACTIVITY:
                     unpack_12_bits(data[body:], count, x, y, z)
+                elif kind == ACTIVITY3:
+                    unpack_12_bits(data[body:], count, y, x, z)
                 else:
                     unpack_int16(data[body:], count, x, y, z)
                 if asleep[0] >= 0:

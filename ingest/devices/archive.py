@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ingest.devices.inflate import DEFLATE_ERRORS, crc32, decompressobj
@@ -50,53 +51,57 @@ class Cut(Exception):
 
 def members(read: Read, size: int) -> dict[str, Member]:
     """Members of the archive of `size` bytes by their names; empty where it is none."""
-    return _listed(read, size) or _walked(read, size)
+    return _listed(read, size) or walked(read, size)
 
 
-def unpacked(data: Any, member: Member) -> Iterator[Any]:
-    """The member's bytes, in pieces of at most PIECE; `data` are the bytes of the archive.
+def unpacked(read: Callable[[int, int], Any], member: Member) -> Iterator[Any]:
+    """The member's bytes, in pieces of at most PIECE; `read` gives those of the archive, and is asked for no more.
 
     Raises Cut after the last good byte of a damaged member; UserError for a method that cannot be read.
     """
     if member.method not in (STORED, DEFLATED):
         raise UserError(f"the zip archive is packed by method {member.method}; expected 0 (stored) or 8 (deflated).")
-    packed = memoryview(data)[member.begin : member.end]
     crc = 0
-    for piece in _stored(packed) if member.method == STORED else _inflated(packed):
+    for piece in _chunks(read, member) if member.method == STORED else _inflated(partial(_chunks, read, member)):
         if member.crc is not None:
             crc = crc32(piece, crc)
         yield piece
-    if len(packed) < member.end - member.begin or (member.crc is not None and crc != member.crc):
+    if member.crc is not None and crc != member.crc:
         raise Cut
 
 
-def _stored(packed: memoryview) -> Iterator[memoryview]:
-    return (packed[at : at + PIECE] for at in range(0, len(packed), PIECE))
+def _chunks(read: Callable[[int, int], Any], member: Member) -> Iterator[Any]:
+    """The bytes of a member as the archive has them; raises Cut where it ends before."""
+    for at in range(member.begin, member.end, PIECE):
+        end = min(at + PIECE, member.end)
+        chunk = read(at, end)
+        if len(chunk):
+            yield chunk
+        if len(chunk) < end - at:
+            raise Cut
 
 
-def _inflated(packed: memoryview) -> Iterator[bytes]:
+def _inflated(chunks: Callable[[], Iterator[Any]]) -> Iterator[bytes]:
     """By the fast library; where that finds damage, by zlib once more, whose state can be kept before each piece."""
     engine, given = decompressobj(-zlib.MAX_WBITS), 0
     try:
-        for at in range(0, len(packed), PIECE):
-            waiting: Any = packed[at : at + PIECE]
+        for waiting in chunks():
             while len(waiting) and not engine.eof:
                 piece = engine.decompress(waiting, PIECE)
                 waiting = engine.unconsumed_tail
                 given += len(piece)
                 yield piece
     except DEFLATE_ERRORS:
-        yield from _carefully(packed, given)
+        yield from _carefully(chunks(), given)
         raise Cut from None
     if not engine.eof:
         raise Cut
 
 
-def _carefully(packed: memoryview, given: int) -> Iterator[bytes]:
+def _carefully(chunks: Iterator[Any], given: int) -> Iterator[bytes]:
     """What comes after the first `given` bytes and before the first byte that cannot be inflated."""
     engine, done = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    for at in range(0, len(packed), PIECE):
-        waiting: Any = packed[at : at + PIECE]
+    for waiting in chunks:
         while len(waiting) and not engine.eof:
             before = engine.copy()
             try:
@@ -146,7 +151,7 @@ def _listed(read: Read, size: int) -> dict[str, Member]:
     return found
 
 
-def _walked(read: Read, size: int) -> dict[str, Member]:
+def walked(read: Read, size: int) -> dict[str, Member]:
     """Members by their own headers, from the archive's beginning until one has no size or is cut off."""
     found: dict[str, Member] = {}
     at = 0

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.devices import cwa_format as cwa
-from ingest.devices.ends import Ends
+from ingest.devices.ends import Ends, together
 from ingest.devices.place import place
 from ingest.recording import Probe, Recording
 from pipeline.compiled import njit
@@ -40,22 +40,18 @@ def probe(ends: Ends) -> Probe:
     head, tail = _blocks(ends.head[cwa.HEADER.itemsize :]), _blocks(ends.tail)
     first = _first_good(head)
     rate_hz = cwa.rate_hz(int(head[first]["rate_code"]))
-    stamp_us, offset, stamped = _stamps(head[first : first + 1], rate_hz)
-    if not stamped[0]:
+    begin = _span(head, rate_hz)
+    if begin is None:
         raise UserError(
-            "a recording with a calendar time in its first block was expected; its clock was never set (or its "
-            "first blocks are damaged). Leave it out, or repair it with the vendor's software."
+            "a recording with a calendar time in its first blocks was expected; its clock was never set (or these "
+            "are damaged). Leave it out, or repair it with the vendor's software."
         )
-    start_us = int(stamp_us[0]) - round(int(offset[0]) * 1e6 / rate_hz)
+    start_us, _ = begin
     blocks = max(0, (ends.size - cwa.HEADER.itemsize) // cwa.BLOCK.itemsize)
     samples = blocks * _capacity(int(head[first]["format"]))
     end_us = start_us + round(samples * 1e6 / (SLOWEST * rate_hz))
-    good = np.flatnonzero(_plausible(tail))
-    if good.size:
-        last = tail[good[-1] : good[-1] + 1]
-        stamp_us, offset, stamped = _stamps(last, rate_hz)
-        if stamped[0]:
-            end_us = int(stamp_us[0]) + round((int(last["sample_count"][0]) - int(offset[0])) * 1e6 / rate_hz)
+    if (last := _span(tail, rate_hz)) is not None:
+        _, end_us = last
     return Probe(
         device=_device(header),
         serial=_serial(header),
@@ -63,6 +59,21 @@ def probe(ends: Ends) -> Probe:
         end=np.datetime64(max(start_us, end_us), "us"),
         nominal_rate_hz=rate_hz,
         samples=samples,
+        location=_location(header),
+    )
+
+
+def _span(blocks: NDArray[np.void], rate_hz: float) -> tuple[int, int] | None:
+    """When the good blocks at an end of a recording begin and end, in microseconds; stray stamps are left out."""
+    good = blocks[_plausible(blocks)]
+    stamp_us, offset, stamped = _stamps(good, rate_hz)
+    near = np.flatnonzero(stamped)[together(stamp_us[stamped])]
+    if not near.size:
+        return None
+    first, last = near[0], near[-1]
+    after = int(good["sample_count"][last:].sum()) - int(offset[last])
+    return int(stamp_us[first] - round(offset[first] * 1e6 / rate_hz)), int(
+        stamp_us[last] + round(after * 1e6 / rate_hz)
     )
 
 

@@ -6,6 +6,10 @@ import io
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
+DAY_US = 86_400_000_000
 END_BYTES = 1 << 16
 ALIGNMENT = 512
 _CHUNK = 1 << 20
@@ -34,6 +38,11 @@ class Ends:
             return self.tail[begin - tail_begin : max(0, end - tail_begin)]
         self.file.seek(begin)
         return self.file.read(end - begin)
+
+
+def together(us_X: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which stamps at one end of a recording (microseconds) are within a day of their median: some may be stray."""
+    return np.abs(us_X - np.median(us_X)) <= DAY_US if us_X.size else np.empty(0, dtype=np.bool_)
 
 
 def read_ends(file: BinaryIO, size: int, head: bytes) -> Ends:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.ends import Ends
+from ingest.devices.ends import Ends, together
 from ingest.devices.geneactiv_pages import DIGITS, SAMPLES, UNKNOWN, Pages, read_pages
 from ingest.devices.place import place
 from ingest.recording import Probe, Recording
@@ -54,17 +54,17 @@ def probe(ends: Ends) -> Probe:
     """What header, first and last pages tell; raises UserError for what is not a GENEActiv recording."""
     header = _header(ends.head)
     pages = max(0, ends.size - header.size) // DIGITS
-    first = _stamped(read_pages(ends.head, header.size, header.rate_hz))
-    if not first:
+    first = _span(read_pages(ends.head, header.size, header.rate_hz))
+    if first is None:
         raise UserError(
             "a recording with a calendar time on one of its first pages was expected; its clock was never set, or its "
             "first pages are damaged. Leave it out, or copy it again."
         )
     start_us = first[0]
     end_us = start_us + round(pages * SAMPLES * 1e6 / (SLOWEST * header.rate_hz))
-    last = _stamped(read_pages(ends.tail, 0, header.rate_hz))
-    if last:
-        end_us = last[-1] + round(SAMPLES * 1e6 / header.rate_hz)
+    last = _span(read_pages(ends.tail, 0, header.rate_hz))
+    if last is not None:
+        end_us = last[1] + round(last[2] * SAMPLES * 1e6 / header.rate_hz)
     return Probe(
         device=header.device,
         serial=header.serial,
@@ -72,6 +72,7 @@ def probe(ends: Ends) -> Probe:
         end=np.datetime64(max(start_us, end_us), "us"),
         nominal_rate_hz=header.rate_hz,
         samples=pages * SAMPLES,
+        location=header.location,
     )
 
 
@@ -118,9 +119,11 @@ def _extras(header: Header, pages: Pages) -> dict[str, float | str]:
     return extras
 
 
-def _stamped(pages: Pages) -> list[int]:
-    """Times of the pages that have one, in microseconds since 1970."""
-    return [us for us in pages.us_K.tolist() if us != UNKNOWN]
+def _span(pages: Pages) -> tuple[int, int, int] | None:
+    """First and last time of some pages, in microseconds, stray ones left out, and the pages from the last one on."""
+    stamped = np.flatnonzero(pages.us_K != UNKNOWN)
+    near = stamped[together(pages.us_K[stamped])]
+    return (int(pages.us_K[near[0]]), int(pages.us_K[near[-1]]), pages.us_K.size - int(near[-1])) if near.size else None
 
 
 def _header(head: bytes) -> Header:

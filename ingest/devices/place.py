@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import re
 
+from pipeline.errors import UserError
+
 _WORD = re.compile(
     r"(?:(?P<dominance>non ?dominant|dominant)|(?P<side>left|right)|(?P<limb>wrist|waist|hip|ankle|thigh|calf|foot|"
     r"upper arm|arm|chest|sacrum|lower back|back|neck|head))(?: |$)"
 )
+
+WRIST = "wrist"
+"""The end of a place that is taken unless told otherwise: "non-dominant left wrist"."""
+
+
+def require_wrist(where: str | None) -> None:
+    """Raise UserError for a recording that says that it was worn elsewhere."""
+    if where is not None and not where.endswith(WRIST):
+        raise UserError(
+            f"worn on the {where}: only wrists are taken, and recordings that do not tell. A store made with "
+            "--any-location takes all."
+        )
 
 
 def place(*said: str) -> str | None:

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from ingest.devices.ends import END_BYTES, Ends
+from ingest.devices.ends import END_BYTES, Ends, together
 from ingest.devices.table_clock import NONE_US, Clock, Stamps, by_rate, read_clock
 from ingest.devices.table_holes import find_holes, take_out
 from ingest.devices.table_layout import Columns, find_columns, is_table, read_layout
@@ -32,6 +32,7 @@ from pipeline.errors import UserError
 
 PARQUET = b"PAR1"
 DEVICE = "table"
+UTC = "UTC"
 SHORTEST_ROW = 6
 """Bytes: 0,0,0 and the end of its line."""
 _CHUNK = 1 << 20
@@ -56,6 +57,7 @@ def probe(ends: Ends, told: TableSettings) -> Probe:
         end=np.datetime64(end_us + round(clock.period_us + clock.step_us), "us"),
         nominal_rate_hz=1e6 / clock.period_us,
         samples=rows,
+        clock=opened.set_to,
     )
 
 
@@ -66,13 +68,23 @@ def _span(opened: Opened, ends: Ends, clock: Clock, time_N: NDArray[Any] | None)
         return clock.shift_us, clock.shift_us + round(rows * clock.period_us), rows
     rows = opened.count(ends) if isinstance(opened.table, ParquetTable) else ends.size // SHORTEST_ROW
     us_N = clock.us(time_N)
-    us_N = us_N[us_N != NONE_US]
+    us_N = _near(us_N)
     if not us_N.size:
         raise UserError("no stamp of its first rows is a time from 1970 to 2100. Its clock was never set.")
     start_us = int(us_N.min())
-    last_us = (int(clock.us(part.time_N).max()) for part in opened.last_rows(ends) if part.time_N is not None)
+    last_us = (
+        int(_near(clock.us(part.time_N)).max(initial=NONE_US))
+        for part in opened.last_rows(ends)
+        if part.time_N is not None
+    )
     end_us = max(last_us, default=NONE_US)
     return start_us, end_us if end_us >= start_us else start_us + round(rows * clock.period_us), rows
+
+
+def _near(us_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The stamps of some rows, stray ones left out."""
+    us_N = us_N[us_N != NONE_US]
+    return us_N[together(us_N)]
 
 
 def decode(data: Any, told: TableSettings) -> Recording:
@@ -124,6 +136,8 @@ def decode(data: Any, told: TableSettings) -> Recording:
         idle_spans_us=idle_M2,
         firmware=vendor.firmware if vendor else None,
         origin=clock.origin,
+        is_counted=False,
+        clock=opened.set_to,
     )
 
 
@@ -139,6 +153,11 @@ class Opened:
     def rate_hz(self) -> float | None:
         """As the user or the vendor's header says."""
         return self.told.rate_hz or (self.vendor.rate_hz if self.vendor else None)
+
+    @property
+    def set_to(self) -> Literal["utc"] | None:
+        """What its stamps say of the clock that they show."""
+        return "utc" if self.table.zone == UTC else None
 
     def clock(self, first: Rows) -> Clock:
         """What its stamps mean; raises UserError with a question."""

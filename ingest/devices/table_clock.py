@@ -31,6 +31,10 @@ CALENDAR_US = 315_532_800_000_000
 LATEST_US = 4_102_444_800_000_000
 """2100: later stamps are none."""
 JUMP_PERIODS = 3
+NEAR_RATE = 1.001
+"""Stamps of 1000 rows a second, rounded, may read as 1000.5."""
+MOST_RATE_OFF = 0.1
+"""Of the rate that the user tells, from that of the stamps."""
 SHARED = 2
 """Rows that share a stamp, from which on stamps are spread."""
 WHOLE = 0.9
@@ -75,26 +79,66 @@ def read_clock(time_N: NDArray[Any], shift_us: int, rate_hz: float | None) -> Cl
     """What the stamps of the first rows mean; raises UserError with a question where they do not tell."""
     is_calendar = time_N.dtype == np.int64
     stamp_N = time_N[time_N != NO_TIME] / 1e3 if is_calendar else time_N[np.isfinite(time_N)]
-    if not is_calendar and stamp_N.size > 1 and (np.diff(stamp_N) == 1).all():
+    if not is_calendar and stamp_N.size > 1 and (np.diff(stamp_N) == 1).all() and not _dated(stamp_N):
         if rate_hz is None:
             raise UserError("the column of time only counts rows: how many a second? Say --rate HZ.")
         return by_rate(rate_hz, None)
     period, step = _rhythm(stamp_N)
-    units = (1.0,) if is_calendar else UNITS_US.values()
-    unit_us = next((us for us in units if 1e6 / RATES_HZ[1] < period * us <= 1e6 / RATES_HZ[0]), None)
-    if unit_us is None:
+    unit_us = 1.0 if is_calendar else _unit_us(stamp_N, period, rate_hz)
+    if not _is_rate(1e6 / (period * unit_us)):
         raise UserError(
-            f"by its stamps the table has {1e6 / period if is_calendar else 1 / period:.3g} rows a second; expected "
-            f"{RATES_HZ[0]:g} to {RATES_HZ[1]:g}. Averages over longer epochs cannot be used: export raw data."
+            f"by its stamps the table has {1e6 / (period * unit_us):.3g} rows a second; expected {RATES_HZ[0]:g} to "
+            f"{RATES_HZ[1]:g}. Averages over longer epochs cannot be used: export raw data."
         )
-    origin: Origin = "calendar" if stamp_N[0] * unit_us >= CALENDAR_US else "boot"
+    if rate_hz is not None and abs(1e6 / (period * unit_us) / rate_hz - 1) > MOST_RATE_OFF:
+        raise UserError(
+            f"--rate says {rate_hz:g} rows a second, the column of time {1e6 / (period * unit_us):.4g}. Leave --rate "
+            "out: it is for tables whose stamps do not tell it."
+        )
+    origin: Origin = "calendar" if _is_calendar(stamp_N[0] * unit_us) else "boot"
     return Clock(origin, unit_us, shift_us, period * unit_us, step * unit_us)
+
+
+def _is_rate(rate_hz: float) -> bool:
+    return RATES_HZ[0] / NEAR_RATE <= rate_hz <= RATES_HZ[1] * NEAR_RATE
+
+
+def _is_calendar(us: float) -> bool:
+    return CALENDAR_US <= us < LATEST_US
+
+
+def _dated(stamp_N: NDArray[np.float64]) -> list[float]:
+    """Units, in microseconds, in which stamps have a calendar time."""
+    return [us for us in UNITS_US.values() if _is_calendar(stamp_N[0] * us)]
+
+
+def _unit_us(stamp_N: NDArray[np.float64], period: float, rate_hz: float | None) -> float:
+    """Microseconds that one is, of stamps that are numbers: the unit in which they have a calendar time and a rate.
+
+    Without such a unit they count from when a device was switched on, in the one that gives them a rate (that which the
+    user tells, if several do). Raises UserError for what may be the calendar times of averages over whole seconds, too:
+    every minute in milliseconds since 1970 reads as 17 rows a second in the microseconds of 20 days.
+    """
+    units = [us for us in UNITS_US.values() if _is_rate(1e6 / (period * us))]
+    dated = _dated(stamp_N)
+    epochs = [us for us in dated if us not in units and (stamp_N * us % 1e6 == 0).all()]
+    if rate_hz is not None:
+        units.sort(key=lambda us: abs(np.log(1e6 / (period * us) / rate_hz)))
+    elif epochs and units and not {*units} & {*dated}:
+        raise UserError(
+            f"are these averages over {period * epochs[0] / 1e6:g} seconds, with stamps since 1970, or "
+            f"{1e6 / (period * units[0]):.3g} rows a second, with stamps since the device was switched on? Averages "
+            "cannot be used: export raw data. If the rows are raw, say --rate HZ."
+        )
+    return next((us for us in [*(us for us in units if us in dated), *units, *dated]), 1e6)
 
 
 def _rhythm(stamp_N: NDArray[np.float64]) -> tuple[float, float]:
     """Distance of the rows, and of stamps that rows share (0 where they do not), in the stamps' own unit."""
     step_N = np.diff(stamp_N)
     change = np.flatnonzero(step_N > 0)
+    if (step_N < 0).sum() > change.size:
+        raise UserError("the stamps of the first rows run backwards. Bring the rows into the order of their times.")
     if change.size < 3:
         raise UserError(
             "the stamps of the first rows do not go on. Name the column of time with --columns time=NAME,x=NAME,y=NAME,"

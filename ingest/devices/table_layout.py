@@ -15,7 +15,7 @@ from ingest.devices.table_vendor import Vendor, is_vendors, read_vendor
 from ingest.settings import AXIS_NAMES
 from pipeline.errors import UserError
 
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 LINES = 50
 """Of the beginning, in which the first row of numbers has to come."""
 
@@ -75,8 +75,8 @@ def read_layout(head: bytes, told: Mapping[str, str]) -> Layout:
     found = _first_row(lines)
     if found is None:
         raise UserError(
-            "a table with rows of numbers was expected; its first lines hold none. If it is no recording, leave it out "
-            "(names that begin with _ are passed over)."
+            "a table with rows of numbers was expected (between commas, semicolons, tabs or bars, in UTF-8); its first "
+            "lines hold none. If it is no recording, leave it out (names that begin with _ are passed over)."
         )
     skip, delimiter = found
     row = _split(lines[skip], delimiter)

@@ -98,22 +98,24 @@ def find_unit(counts_CN: NDArray[np.int16], per_unit: float, rate_hz: float, tol
     reads = float(np.median(rest_W if is_at_rest else length_N)) / per_unit if length_N.size else 0.0
     near = NEAR_AT_REST if is_at_rest else NEAR
     found = next((unit for unit, one in GRAVITY.items() if one / near < reads < one * near), None)
+    most = MOST_COUNT / per_unit
+    shown = f"over {most:.0f}" if reads > most else f"{reads:.3g}"
     if told is None:
-        return found or _doubt(reads, is_at_rest)
+        return found or _doubt(shown, is_at_rest)
     if is_at_rest and found != told:
         raise UserError(
-            f"--unit says {told}, but at rest the table reads {reads:.3g} where gravity is {GRAVITY[told]:.3g}. Give "
+            f"--unit says {told}, but at rest the table reads {shown} where gravity is {GRAVITY[told]:.3g}. Give "
             "the unit that it is in; if it is in neither g nor m/s2, or gravity was taken out, it cannot be used."
         )
     return told
 
 
-def _doubt(reads: float, is_at_rest: bool) -> Unit:
+def _doubt(reads: str, is_at_rest: bool) -> Unit:
     when = "at rest" if is_at_rest else "on average (it is hardly ever at rest)"
     raise UserError(
-        f"is the table in g or in m/s2? Gravity is 1 in g and 9.81 in m/s2; {when} the table reads {reads:.3g}. Say "
-        "--unit g or --unit m/s2 if that can be; else its values are scaled otherwise, gravity was taken out, or the "
-        "columns are not those of an accelerometer (--columns)."
+        f"is the table in g or in m/s2? Gravity is 1 in g and 9.81 in m/s2; {when} the table reads {reads}. Say "
+        "--unit g or --unit m/s2 if that can be; else its values are scaled otherwise (in mg, or as counts: divide "
+        "them first), gravity was taken out, or the columns are not those of an accelerometer (--columns)."
     )
 
 

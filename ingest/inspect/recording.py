@@ -18,6 +18,7 @@ from pipeline.storage import Folder
 
 KIND = "persondays-recording"
 VERSION = 1
+ANYWHERE = SignalSettings(any_location=True)
 OF_A_DAY = ("measured", "idle", "gap", "clipped", "nonwear", "bad", "wear", "eligible")
 
 
@@ -56,13 +57,13 @@ def is_file(url: str) -> bool:
         return bool(folder.fs.isfile(folder.path))
 
 
-def inspect_recording(url: str, told: TableSettings) -> Inspected:
-    """Read and process one recording, wherever it was worn; raises UserError that names it, as the user has."""
+def inspect_recording(url: str, told: TableSettings, settings: SignalSettings = ANYWHERE) -> Inspected:
+    """Read and process one recording; raises UserError that names it, as the user has."""
     folder = Folder(url)
     with folder.explained():
         data: Any = folder.fs.cat_file(folder.path) if not folder.is_local else _mapped(folder.path)
     try:
-        processed = process(decode(data, url, told), SignalSettings(any_location=True))
+        processed = process(decode(data, url, told), settings)
         days = [Day(date, figures, day.motion_S, day.state_S) for date, day, figures in processed.days()]
     except UserError as error:
         raise UserError(f"{url}: {error}") from None

@@ -38,6 +38,7 @@ def lines(figures: Figures) -> list[tuple[str, str]]:
         ("device", ", ".join(filter(None, [*device, f["location"]]))),
         ("from", f["start"] + _COUNTED[f["origin"]]),
         ("to", f["end"]),
+        ("clock", _clock(f)),
         ("rate", f"{f['nominal_rate_hz']:g} Hz nominal, {f['rate_hz']:.3f} Hz by its clock, drift of "
                  f"{f['rate_drift_ppm']:,.0f} ppm, stamps within {f['clock_residual_ms']:.1f} ms"),
         ("samples", f"{f['samples']:,}, {f['clipped_share']:.1%} of the seconds clipped, {f['impossible_samples']:,} "
@@ -51,6 +52,14 @@ def lines(figures: Figures) -> list[tuple[str, str]]:
         ("ENMO", f"{_mg(f['enmo_mg'])} on average"),
         ("verdict", f["verdict"] + (f": {f['verdict_reason']}" if f["verdict_reason"] else "")),
     ]  # fmt: skip
+
+
+def _clock(f: Figures) -> str:
+    said = {"utc": "UTC, as the device says", "local": "local time, as the device says", None: "the device's own"}
+    shift = f["shift_hours"]
+    moved = "" if shift is None else f"; shown in local time, {shift:+g} h"
+    changed = f["clock_change"] and f"; local clocks were changed at {f['clock_change']}, which is not applied"
+    return f"{said[f['clock']]}{moved}{changed or ''}"
 
 
 _BLOCKS = {

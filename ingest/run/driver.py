@@ -116,7 +116,8 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
 
 def processing(settings: IngestSettings) -> Row:
     """What a store keeps of its settings, and holds every later run to."""
-    return {**plain(settings.signal), "relative_dates": settings.relative_dates}
+    told = {name: value for name, value in plain(settings.signal).items() if value is not None}
+    return {**told, "relative_dates": settings.relative_dates}
 
 
 def how_people_are_known(settings: IngestSettings) -> People:

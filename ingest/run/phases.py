@@ -129,7 +129,7 @@ class Phases:
 
 def probe_all(settings: IngestSettings, inputs: Inputs, sources: Sequence[Source]) -> Generator[Probed | None]:
     """What the probe finds of each recording, compressed ones last; None about every second, as a tick."""
-    tasks = probe_tasks(inputs.folder.url, sources, settings.max_days)
+    tasks = probe_tasks(inputs.folder.url, sources, settings.max_days, settings.signal)
     waiting = deque(source for task in tasks for source in task.sources)
     known: dict[str, Probed] = {}
     seen = 0

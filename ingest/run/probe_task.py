@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ingest.devices import probe
+from ingest.devices.place import require_wrist
 from ingest.recording import Probe
 from ingest.run.sources import Refused, RunFault, Source, Unread, open_source
 from ingest.run.worker import place, time_limit, told
+from ingest.settings import SignalSettings
+from ingest.signal.zone import local_days
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.patience import patiently
@@ -19,6 +22,7 @@ BUNDLE = 64
 """Recordings that one task looks at; a compressed one has to be read whole and is a task of its own."""
 AT_ONCE = 8
 WORKER_BYTES = 300e6
+DEFAULTS = SignalSettings()
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class ProbeTask:
     recordings: str
     sources: tuple[Source, ...]
     max_days: int
+    settings: SignalSettings = DEFAULTS
 
     @property
     def name(self) -> str:
@@ -48,7 +53,7 @@ class ProbeTask:
         """Look at the recordings, several at a time: it is waiting for storage, not work."""
         with time_limit(), ThreadPoolExecutor(AT_ONCE) as pool:
             folder = Folder(self.recordings)
-            return list(pool.map(lambda source: probe_one(folder, source, self.max_days, self.sources), self.sources))
+            return list(pool.map(lambda source: probe_one(folder, source, self), self.sources))
 
 
 @dataclass(frozen=True)
@@ -64,25 +69,30 @@ class Probed:
     """Whether the reason lies elsewhere than in the file's bytes: what the store has of the recording stays."""
 
 
-def probe_tasks(recordings: str, sources: Sequence[Source], max_days: int) -> list[ProbeTask]:
+def probe_tasks(
+    recordings: str, sources: Sequence[Source], max_days: int, settings: SignalSettings = DEFAULTS
+) -> list[ProbeTask]:
     """Tasks that look at all of `sources`."""
     plain = [source for source in sources if not source.is_compressed]
     bundles = [tuple(plain[i : i + BUNDLE]) for i in range(0, len(plain), BUNDLE)]
     bundles += [(source,) for source in sources if source.is_compressed]
-    return [ProbeTask(recordings, bundle, max_days) for bundle in bundles]
+    return [ProbeTask(recordings, bundle, max_days, settings) for bundle in bundles]
 
 
-def probe_one(folder: Folder, source: Source, max_days: int, beside: Sequence[Source] = ()) -> Probed:
+def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
     """The span of one recording; one that alone may not be read, of those beside it, is rejected."""
 
     def look() -> Probe:
         with open_source(folder, source) as file:
-            return probe(file, source.alias, source.size, source.told)
+            found = probe(file, source.alias, source.size, source.told)
+        if not task.settings.any_location:
+            require_wrist(found.location)
+        return found
 
     try:
         found = patiently(look)
     except Refused:
-        if not any(_is_readable(folder, other) for other in beside if other != source):
+        if not any(_is_readable(folder, other) for other in task.sources if other != source):
             raise
         return Probed(source, reason="the storage refuses to give it: check its own permissions", passing=True)
     except (RunFault, StorageAway, MemoryError):
@@ -91,12 +101,12 @@ def probe_one(folder: Folder, source: Source, max_days: int, beside: Sequence[So
         return Probed(source, reason=str(error), passing=isinstance(error, Unread))
     except Exception as error:
         return Probed(source, reason=place(error), fault=told(error, source), passing=True)
-    days = len(found.days)
-    if days > max_days:
+    days = local_days(found, task.settings)
+    if days > task.max_days:
         return Probed(
             source,
             serial=found.serial,
-            reason=f"it spans {days:,} days by its own clock, more than --max-days {max_days}: the clock was set "
+            reason=f"it spans {days:,} days by its own clock, more than --max-days {task.max_days}: the clock was set "
             "during the recording, or its stamps are damaged",
         )
     return Probed(source, days, found.serial)

@@ -15,6 +15,9 @@ from ingest.run.sources import Source
 from pipeline.identity import Key
 from pipeline.schemas import PERSON_DAYS
 
+WITH_DATES = ("start", "end", "clock_change")
+"""Figures that hold a date."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -50,7 +53,7 @@ def done(found: Ingested, participant: str, key: Key, relative_dates: bool) -> O
     serial = found.figures["serial"]
     figures = found.figures | {"serial": key.device(serial) if serial else None}
     if relative_dates:
-        figures |= {name: figures[name].split("T")[1] for name in ("start", "end")}
+        figures |= {name: figures[name].split("T")[1] for name in WITH_DATES if figures[name]}
     days = [
         {name: _plain(day.get(name, figures.get(name))) for name in PERSON_DAYS.names}
         | {"recording": found.source.id, "participant": participant, "day": None if relative_dates else day["day"]}

@@ -4,7 +4,8 @@ Blocks whose numbers and stamps go on from one another are a run. Runs are belie
 recording is kept (a heaviest chain, by dynamic programming): a run that begins before the one believed before
 it ended loses what is told twice; runs between two that lie on one line keep their samples and lose only their
 stamps. Of equal chains it is the one that passes over the fewest. So a first stamp hours ahead loses to the hours
-after it, which agree with each other.
+after it, which agree with each other. A jump ahead of over a day that missing blocks do not explain is no gap but a
+clock that was set: a chain does not go over it.
 """
 
 from __future__ import annotations
@@ -28,16 +29,19 @@ def contradicted(
     stamped_K: NDArray[np.bool_],
     period: float,
     tolerance: float,
+    most_late: float,
 ) -> NDArray[np.bool_]:
     """The stamped blocks whose stamp the rest of the recording contradicts.
 
     Sample sample_K of the recording was taken at second_K, says the stamp of a block that holds count_K samples
-    from first_K on. period: seconds a sample. tolerance: seconds by which stamps of one line may differ.
+    from first_K on. period: seconds a sample. tolerance: seconds by which stamps of one line may differ. most_late:
+    seconds of the longest gap that no missing blocks explain.
     """
     run_K = np.full(first_K.size, -1, dtype=np.int64)
     begin_R, end_R = np.empty(first_K.size), np.empty(first_K.size)
     start_R, stop_R = np.empty(first_K.size, dtype=np.int64), np.empty(first_K.size, dtype=np.int64)
     broken_R = np.zeros(first_K.size, dtype=np.int64)
+    head_R, last_R = np.empty(first_K.size, dtype=np.int64), np.empty(first_K.size, dtype=np.int64)
     runs, broken = 0, 0
     for k in range(first_K.size):
         follows = k > 0 and sequence_K[k] == sequence_K[k - 1] + 1
@@ -45,7 +49,7 @@ def contradicted(
         if stamped_K[k]:
             begin = second_K[k] + (first_K[k] - sample_K[k]) * period
             if not (runs > 0 and broken == broken_R[runs - 1] and abs(begin - end_R[runs - 1]) <= tolerance):
-                begin_R[runs], start_R[runs], broken_R[runs] = begin, first_K[k], broken
+                begin_R[runs], start_R[runs], broken_R[runs], head_R[runs] = begin, first_K[k], broken, k
                 runs += 1
             end_R[runs - 1] = begin + count_K[k] * period
         elif runs > 0 and broken == broken_R[runs - 1]:
@@ -53,7 +57,7 @@ def contradicted(
         else:
             continue
         stop_R[runs - 1] = first_K[k] + count_K[k]
-        run_K[k] = runs - 1
+        run_K[k], last_R[runs - 1] = runs - 1, k
 
     kept_R, before_R = np.empty(runs), np.full(runs, -1, dtype=np.int64)
     best = -1
@@ -62,6 +66,9 @@ def contradicted(
         kept_R[r] = length
         for p in range(r - 1, max(-1, r - 1 - MOST_RUNS_BACK), -1):
             late = begin_R[r] - end_R[p]
+            missing = max(0, sequence_K[head_R[r]] - sequence_K[last_R[p]] - 1) * count_K[last_R[p]]
+            if late - missing * period > most_late:
+                continue
             between = (start_R[r] - stop_R[p]) * period
             one_line = broken_R[r] == broken_R[p] and abs(late - between) <= tolerance
             kept = kept_R[p] + (between + length if one_line else max(0.0, length + min(0.0, late)))

@@ -18,6 +18,8 @@ from ingest.signal.contradictions import contradicted
 from pipeline.compiled import njit
 
 GAP_PERIODS = 3.0
+MOST_JUMP_S = 86_400.0
+"""A jump ahead by more that missing blocks do not explain is a clock that was set, and no gap."""
 RATE_TOLERANCE = 0.1
 STAMPS_FOR_A_SLOPE = 25
 """Fewer stamps give no rate of their own: it would be noise."""
@@ -41,7 +43,7 @@ class Stamps:
 
     Segment g holds the samples first_G[g] <= i < stop_G[g]; the stamp s, believed and in segment segment_S[s], says
     that sample sample_S[s] was taken at second_S[s]. period: seconds a sample, common to all segments.
-    contradictions: blocks whose stamp says that time ran backwards, dropped (backward) or kept without it (mended).
+    contradictions: blocks whose stamp the others contradict, dropped (backward) or kept without it (mended).
     """
 
     first_G: NDArray[np.int64]
@@ -50,7 +52,6 @@ class Stamps:
     sample_S: NDArray[np.int64]
     second_S: NDArray[np.float64]
     period: float
-    most_jump_s: float
     duplicate_blocks: int
     backward_blocks: int
     mended_stamps: int
@@ -61,10 +62,11 @@ def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
     """Judge every block, first by a rough rate, then by the rate of the stamps so believed."""
     second_K = (recording.stamp_us_K - midnight_us) * np.float64(1e-6)
     period = _rough_period(recording, second_K)
+    most_late = MOST_JUMP_S if recording.is_counted else np.inf
     for _ in range(2):
         blocks = (recording.first_K, recording.count_K, recording.sequence_K, recording.stamp_sample_K, second_K)
-        contradicted_K = contradicted(*blocks, recording.stamped_K, period, GAP_PERIODS * period)
-        verdict_K, most_jump = _judge(*blocks, recording.stamped_K & ~contradicted_K, period)
+        contradicted_K = contradicted(*blocks, recording.stamped_K, period, GAP_PERIODS * period, most_late)
+        verdict_K = _judge(*blocks, recording.stamped_K & ~contradicted_K, period)
         kept = np.flatnonzero(verdict_K != Verdict.DROPPED)
         breaks = np.flatnonzero(verdict_K[kept] == Verdict.BREAK)
         segment_K = np.cumsum(verdict_K[kept] == Verdict.BREAK) - 1
@@ -82,7 +84,6 @@ def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
         sample_S=recording.stamp_sample_K[stamp_S],
         second_S=second_K[stamp_S],
         period=period,
-        most_jump_s=most_jump,
         duplicate_blocks=duplicates,
         backward_blocks=backward,
         mended_stamps=len(kept) - len(stamp_S),
@@ -142,14 +143,10 @@ def _judge(
     second_K: NDArray[np.float64],
     stamped_K: NDArray[np.bool_],
     period: float,
-) -> tuple[NDArray[np.uint8], float]:
-    """What becomes of each block, and the largest jump of the clock in seconds.
-
-    The line goes on from the last stamp believed. A jump of the clock is what missing blocks do not explain.
-    """
+) -> NDArray[np.uint8]:
+    """What becomes of each block; the line goes on from the last stamp believed."""
     verdict_K = np.full(first_K.size, Verdict.DROPPED, dtype=np.uint8)
     tolerance = GAP_PERIODS * period
-    most = 0.0
     last = -1
     line_sample, line_second = 0, 0.0
     for k in range(first_K.size):
@@ -169,10 +166,8 @@ def _judge(
                 verdict = Verdict.ON
             else:
                 verdict = Verdict.BREAK if jump >= -tolerance else Verdict.DROPPED
-                missing = max(0, sequence_K[k] - sequence_K[last] - 1) * count_K[last] * period
-                most = max(most, abs(jump - missing))
         verdict_K[k] = verdict
         if verdict != Verdict.DROPPED:
             last = k
             line_sample, line_second = int(sample_K[k]), second_K[k]
-    return verdict_K, most
+    return verdict_K

@@ -22,7 +22,6 @@ from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
 
 STAMPS_PER_KNOT = 50
-MOST_JUMP_HOURS = 24
 MOST_DAYS = 100
 """From first to last sample: every day has its seconds in memory, and no device records for so long."""
 MOST_CONTRADICTIONS = 0.01
@@ -35,25 +34,21 @@ _DAY_US = SECONDS_PER_DAY * 1_000_000
 def fit(recording: Recording) -> Timeline:
     """The timeline of a recording.
 
-    Raises UserError when no block has a time, the clock jumps by more than a day, the stamps of over 1% of the blocks
-    contradict the others, the true rate is more than 10% off the nominal one, or it spans more than 100 days.
+    Raises UserError when no block has a time, the stamps of over 1% of the blocks contradict the others (time runs
+    backwards, or jumps ahead by over a day), the true rate is more than 10% off the nominal one, or it spans more than
+    100 days.
     """
     if not recording.stamped_K.any():
         raise UserError("no block has a calendar time: the device's clock was never set. Leave this recording out.")
     midnight_us = int(recording.stamp_us_K[recording.stamped_K.argmax()]) // _DAY_US * _DAY_US
     stamps = read_stamps(recording, midnight_us)
-    if stamps.most_jump_s > MOST_JUMP_HOURS * 3600:
-        raise UserError(
-            f"the device's clock jumps by {stamps.most_jump_s / 3600:,.1f} hours inside the recording and no missing "
-            f"blocks explain it; at most {MOST_JUMP_HOURS} hours are taken for a gap. Split the recording where its "
-            "clock was set, or leave it out."
-        )
     most = max(LEAST_CONTRADICTIONS, MOST_CONTRADICTIONS * recording.first_K.size)
     if stamps.contradictions >= most:
         raise UserError(
-            f"the device's clock runs backwards: {stamps.contradictions:,} of {recording.first_K.size:,} blocks have "
-            f"times that the others contradict; under {most:,.0f} are mended. Its clock was set during the recording: "
-            "split the recording there, or leave it out."
+            f"the device's clock runs backwards, or jumps ahead by over a day: {stamps.contradictions:,} of "
+            f"{recording.first_K.size:,} blocks have times that the others contradict; under {most:,.0f} are left out "
+            "or mended. Its clock was set during the recording, or its rows are not in order or not evenly apart: "
+            "split it, sort it or resample it, or leave it out."
         )
     if abs(stamps.period * recording.nominal_rate_hz - 1) > RATE_TOLERANCE:
         raise UserError(
@@ -63,15 +58,15 @@ def fit(recording: Recording) -> Timeline:
     segment_R, sample_R, sample_stop_R, second_R, period_R, residual = _fit_segments(
         stamps.first_G, stamps.stop_G, stamps.segment_S, stamps.sample_S, stamps.second_S, stamps.period
     )
-    days_before = max(0, math.ceil(-(second_R[0] + ROUNDING_S) / SECONDS_PER_DAY))
+    days = math.floor((second_R[0] + ROUNDING_S) / SECONDS_PER_DAY)  # from the first stamp to the first believed one
     timeline = Timeline(
-        midnight=np.datetime64(midnight_us, "us").astype("datetime64[D]") - days_before,
+        midnight=np.datetime64(midnight_us, "us").astype("datetime64[D]") + days,
         first_G=stamps.first_G,
         stop_G=stamps.stop_G,
         segment_R=segment_R,
         sample_R=sample_R,
         sample_stop_R=sample_stop_R,
-        second_R=second_R + days_before * SECONDS_PER_DAY,
+        second_R=second_R - days * SECONDS_PER_DAY,
         period_R=period_R,
         duplicate_blocks=stamps.duplicate_blocks,
         backward_blocks=stamps.backward_blocks,

@@ -46,10 +46,15 @@ def runs(flag_S: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 def by_minute(values_S: Float) -> Float:
     """Mean of each minute over the seconds that have a value; NaN where none has."""
-    values_Ms = values_S.reshape(-1, 60)
-    counts_M = np.isfinite(values_Ms).sum(1)
-    sums_M = np.nansum(values_Ms, 1, dtype=np.float64)
-    return np.where(counts_M > 0, sums_M / np.maximum(counts_M, 1), np.nan).astype(np.float32)
+    return mean_of_each(60, values_S)
+
+
+def mean_of_each(step: int, values_S: Float) -> Float:
+    """Mean of each `step` seconds over those that have a value; NaN where none has."""
+    values_Bs = values_S.reshape(-1, step)
+    counts_B = np.isfinite(values_Bs).sum(1)
+    sums_B = np.nansum(values_Bs, 1, dtype=np.float64)
+    return np.where(counts_B > 0, sums_B / np.maximum(counts_B, 1), np.nan).astype(np.float32)
 
 
 def busiest(motion_S: Float, state_S: NDArray[np.uint8], seconds: int = CLOSE_UP_S) -> int | None:

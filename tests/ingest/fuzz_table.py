@@ -103,7 +103,7 @@ def _parquet(rng: Rng) -> bytes:
     columns = {"time": time, **dict(zip("xyz", x_CN, strict=True))}
     if rng.random() < 0.2:
         columns.pop(str(rng.choice(["time", "x"])))
-    data = parquet(columns, int(rng.choice([1, 100, 100_000])))
+    data = parquet(columns, int(rng.choice([20, 100, 100_000])))
     if rng.random() < 0.3:
         made = pq.ParquetFile(io.BytesIO(data)).metadata.serialized_size
         at = len(data) - 8 - int(rng.integers(made))

@@ -57,6 +57,15 @@ def test_packed_samples_come_back(samples, method):
 
 
 @settings(max_examples=50, deadline=None)
+@given(st.lists(twelve_bits, min_size=15, max_size=60))
+def test_samples_in_the_order_x_y_z_come_back(samples):
+    swapped = [(y, x, z) for x, y, z in samples]
+    made = decode(recording([record(27, SECOND, nibbles(swapped)), record(27, SECOND + 1, b"\0")]), NAME)
+    assert made.counts_CN.T.tolist() == [list(sample) for sample in samples[:30]]
+    assert made.damaged_blocks == 0
+
+
+@settings(max_examples=50, deadline=None)
 @given(st.lists(words, min_size=15, max_size=60))
 def test_words_come_back(samples):
     made = decode(recording([activity2(SECOND, samples)]), NAME)
@@ -205,7 +214,7 @@ def test_without_info_txt_the_first_records_tell():
     assert (made.samples, made.location, made.firmware, made.device) == (149_940, "right wrist", "1.7.2", "ActiGraph")
     found = probe_bytes(cut)
     assert found.start == np.datetime64(START, "us")
-    assert found.end == np.datetime64(START, "us") + np.timedelta64(4_998 + 29, "s")
+    assert found.end == np.datetime64(START, "us") + np.timedelta64(4_998, "s")
     assert "Jane" not in repr((made, found))
 
 
@@ -274,6 +283,41 @@ def test_probe_reads_the_directory_and_info_txt_wherever_it_stands():
         assert sum(reads) < 300_000 < len(data)
 
 
+def test_a_probe_that_reads_everything_holds_a_piece_of_it():
+    log = b"".join([*still(6_000), event(SECOND + 6_000, 8), event(SECOND + 7_000, 9)])
+    for files in ({"log.bin": log}, {"info.txt": info(Last_Sample_Time=None), "log.bin": log}):
+        reads = []
+
+        class Watched(io.BytesIO):
+            def read(self, size=-1):
+                found = super().read(size)
+                reads.append(len(found))  # noqa: B023
+                return found
+
+        first = parameters(sample_rate=30, accel_scale=encode_float(256))
+        data = archive({**files, "log.bin": first + log}, zipfile.ZIP_STORED)
+        found = probe(Watched(data), NAME, len(data))
+        assert (found.start, found.samples) == (np.datetime64(START, "us"), 180_000)
+        assert found.end == np.datetime64(START, "us") + np.timedelta64(7_000, "s")
+        assert max(reads) <= 1 << 20 < len(data)
+    data = archive({"info.txt": info(Last_Sample_Time=None), "activity.bin": nibbles([(1, 2, 3)] * 900)})
+    found = probe_bytes(data)
+    assert (found.samples, found.end) == (900, np.datetime64(START, "us") + np.timedelta64(30, "s"))
+
+
+def test_the_place_is_known_before_the_samples():
+    for limb, location in (("Wrist", "left wrist"), ("Waist", "left waist")):
+        assert probe_bytes(recording(still(60), Limb=limb)).location == location
+
+
+def test_members_in_any_order_are_an_actigraphs():
+    files = {"calibration.json": b"{}", "info.txt": info(), "log.bin": b"".join(still(60))}
+    noise = np.random.default_rng(0).bytes(100_000)
+    for name, before in (("a.zip", {}), (NAME, {"firmware.bin": noise}), (NAME, {"firmware.bat": noise})):
+        made = decode(archive(before | files), name)
+        assert (made.device, made.samples) == ("ActiGraph Link", 1800)
+
+
 def test_gzip_reads_the_same():
     data = recording(still(60))
     assert np.array_equal(decode(gzip.compress(data), NAME + ".gz").counts_CN, decode(data, NAME).counts_CN)
@@ -281,7 +325,8 @@ def test_gzip_reads_the_same():
 
 
 def test_recognised_by_content():
-    assert actigraph.recognises(recording(still(1))[:100])
+    assert actigraph.recognises(recording(still(1))[:1000])
+    assert not actigraph.recognises(archive({"info.txt": "of a study", "CWA-DATA.cwa": b"MD"}))
     assert not actigraph.recognises(archive({"CWA-DATA.cwa": b"MD"}))
     assert not any(map(actigraph.recognises, (b"", b"PK\x03\x04", b"Device Identity", b"MD\xfc\x03")))
 

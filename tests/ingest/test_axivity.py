@@ -156,10 +156,27 @@ def test_any_flipped_bit_of_a_block_is_noticed():
         assert decode(header() + bytes(flipped), NAME).damaged_blocks == 1
 
 
+@pytest.mark.parametrize("which", [0, 1, -1])
+@pytest.mark.parametrize("year", [2000, 2060])
+def test_a_stray_stamp_at_an_end_makes_no_decades(which, year):
+    def stamped(times):
+        samples = [(0, 0, 256)] * 100
+        blocks = (block(samples, [2] * 100, sequence=k, time=time, rate_code=0x49) for k, time in enumerate(times))
+        return probe_bytes(header() + b"".join(blocks))
+
+    times = [START + timedelta(seconds=2 * k) for k in range(300)]
+    wanted = stamped(times)
+    times[which] = datetime(year, 3, 4)
+    found = stamped(times)
+    assert abs(found.start - wanted.start) <= np.timedelta64(2, "s")
+    assert found.end == wanted.end
+
+
 def test_serial_and_place_are_read_and_nothing_else_of_the_annotation():
     data = header(0x00B00B1E, annotation=b"_p=left+wrist&_sc=26&_sn=Jane+Doe") + still(1)
     recording = decode(data, NAME)
     assert (recording.serial, recording.location) == (str(0x00B00B1E), "left wrist")
+    assert probe_bytes(data).location == "left wrist"
     assert decode(header(annotation=b"_p=Jane+Doe") + still(1), NAME).location is None
     assert "Jane" not in repr(probe_bytes(data))
 

@@ -76,7 +76,7 @@ def test_pages_are_stamped_and_have_a_temperature():
     assert found.celsius_K.tolist() == [21.5] * 20
     assert (found.device, found.serial, found.firmware) == ("GENEActiv 1.1", "012967", "Ver1.30 date 05Aug11")
     assert (found.rail_counts, found.limit_counts) == (2047, 2048)
-    assert found.location == "left wrist"
+    assert found.location == probe_bytes(recording(pages(20))).location == "left wrist"
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2106, 12, 31, 23, 59, 59)))

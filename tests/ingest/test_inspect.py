@@ -27,7 +27,7 @@ from pipeline.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
 from pipeline.store import Store
 from tests.ingest import cohort
 from tests.ingest.cohort import ANNA, BEN, KEY
-from tests.ingest.tables import movement, seconds, text
+from tests.ingest.tables import iso, movement, seconds, text
 
 
 @pytest.fixture
@@ -78,6 +78,25 @@ def test_the_picture_has_a_row_a_day_and_bands_that_add_up(cohort_folder: Path) 
             height_M = band.values - band.baseline
             assert np.allclose(height_M, share_M * (bands[0].values - bands[0].baseline).max(), atol=1e-9)
         assert np.array_equal(bands[1].baseline, bands[0].values)
+
+
+def test_of_a_short_recording_its_part_of_the_day_is_drawn(tmp_path: Path, run) -> None:
+    second_N = seconds(50, 600)
+    table = tmp_path / "a.csv"
+    table.write_bytes(text(movement(second_N), iso(second_N, zone="Z"), "time,x,y,z"))
+    found = inspect_recording(str(table), TableSettings())
+    (axes,) = draw_recording(found, "a title").axes
+    assert axes.get_xlim() == pytest.approx((10, 10 + 1 / 6))
+    assert [label.get_text() for label in axes.get_xticklabels()] == [f"10:{minute:02d}" for minute in range(0, 11, 2)]
+    motion = axes.patches[0].get_data()
+    wanted_S = np.minimum(1000 * found.days[0].motion_S[36_000:36_600], axes.get_yticks()[-1])
+    assert np.allclose(motion.values, np.nan_to_num(wanted_S))
+    status, out, _ = run(table, "--local-timezone", "Asia/Tokyo")
+    assert status == 0
+    assert "2024-03-04T19:00:00" in out
+    assert "UTC, as the device says; shown in local time, +9 h" in out
+    status, _, error = run(table, "--local-timezone", "Nowhere")
+    assert (status, "a time zone that this machine knows" in error) == (1, True)
 
 
 def test_a_table_is_asked_for_and_told(tmp_path: Path, run) -> None:

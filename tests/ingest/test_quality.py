@@ -67,6 +67,8 @@ def test_hours_and_shares_are_those_of_the_states() -> None:
 
 
 GOOD = {
+    "clock": None,
+    "shift_hours": None,
     "origin": "calendar", "eligible_hours": 150.0, "wear_hours": 160.0, "calibration": "own", "still_windows": 900,
     "error_after_mg": 2.5, "noise_mg": 3.0, "impossible_samples": 0, "clipped_share": 0.0001, "rate_hz": 98.9,
     "nominal_rate_hz": 100.0, "clock_residual_ms": 1.0, "duplicate_blocks": 0, "backward_blocks": 0, "mended_stamps": 0,
@@ -79,6 +81,7 @@ DAYS = [
 ]
 DOUBTS = {
     "no calendar clock": {"origin": "boot"},
+    "its clock shows UTC": {"clock": "utc"},
     "not calibrated (windows at rest: 12)": {"calibration": "none", "still_windows": 12},
     "14 mg off one g at rest": {"error_after_mg": 14.0},
     "25 mg of noise": {"noise_mg": 25.0},

@@ -197,6 +197,11 @@ def test_a_unit_in_doubt_is_a_question(scale: float) -> None:
         read(text(movement(second_N) * scale, iso(second_N)))
 
 
+def test_values_that_do_not_fit_are_not_told_as_what_fits() -> None:
+    with pytest.raises(UserError, match=r"reads over 161.*in mg, or as counts"):
+        read(text(movement(seconds(50)) * 1000, iso(seconds(50))))
+
+
 def test_without_rest_the_user_is_believed() -> None:
     second_N = seconds(50)
     x_CN = 2.5 * np.stack([np.sin(9 * second_N), np.cos(7 * second_N), np.sin(5 * second_N)])
@@ -304,6 +309,7 @@ def test_other_ways_of_writing_text() -> None:
         data[:-1],
         data.replace(b"time,x,y,z", "time,x (m/s²),y,z".encode("latin-1")),
         b"made by a program\n\n" + data,
+        data.replace(b",", b"|"),
     ):
         found = read(other)
         assert np.array_equal(found.counts_CN, wanted.counts_CN)

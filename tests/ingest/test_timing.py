@@ -204,7 +204,7 @@ def test_wrong_stamps_all_over_are_mended():
 @pytest.mark.parametrize("at", [300, 5_000, 11_000])
 def test_a_clock_set_back_by_an_hour_is_refused(at):
     made, _ = recording(4 * 3600)
-    with pytest.raises(UserError, match=r"runs backwards: [\d,]+ of 11,844 blocks.*under 118"):
+    with pytest.raises(UserError, match=r"runs backwards.*: [\d,]+ of 11,844 blocks.*under 118"):
         fit(with_error(made, slice(at, None), -3600))
 
 
@@ -243,10 +243,23 @@ def test_a_first_sample_before_midnight_begins_a_day():
 
 
 def test_a_clock_that_jumps_by_days_is_refused():
-    made, _ = recording(300)
-    late = np.arange(len(made.first_K)) >= 100
-    with pytest.raises(UserError, match=r"jumps by 48\.0 hours"):
-        fit(replace(made, stamp_us_K=made.stamp_us_K + np.where(late, 48 * 3_600_000_000, 0)))
+    made, _ = recording(600)
+    with pytest.raises(UserError, match=r"jumps ahead by over a day: 200 of 494 blocks"):
+        fit(with_error(made, slice(294, None), 48 * 3600))
+
+
+@pytest.mark.parametrize("error_s", [-20 * 365 * 86_400.0, -30 * 3600.0, 30 * 3600.0, 30 * 365 * 86_400.0])
+@pytest.mark.parametrize("end", ["first", "last"])
+@pytest.mark.parametrize("stamps", [1, 50])
+def test_a_clock_that_was_set_near_an_end_costs_little(stamps, end, error_s):
+    made, second_N = recording(4 * 3600)
+    timeline = fit(with_error(made, slice(0, stamps) if end == "first" else slice(-stamps, None), error_s))
+    lost = stamps if end == "first" else 0
+    assert (timeline.backward_blocks, timeline.mended_stamps) == (lost, stamps - lost)
+    assert (timeline.first_G.tolist(), timeline.stop_G.tolist()) == ([lost * 120], [made.samples])
+    assert timeline.midnight == START.astype("datetime64[D]")
+    kept = np.arange(lost * 120, made.samples)
+    assert np.abs(timeline.seconds_of(kept) - of_day(made, second_N)[kept]).max() < 2e-3
 
 
 def test_a_rate_that_contradicts_the_header_is_refused():
