@@ -32,7 +32,9 @@ from ingest.devices import decode
 from ingest.process import Processed, process
 from ingest.settings import SignalSettings
 from ingest.signal.calibrate import apply
-from ingest.simulate.recording import Faults, simulate_recording
+from ingest.simulate.blocks import Clock
+from ingest.simulate.recording import Faults, plan, simulate_recording
+from ingest.simulate.streams import Purpose, stream
 from pipeline.grid import SAMPLE_RATE_HZ, TICKS_PER_SECOND
 from pipeline.resample import UNITY, Course, design, resample
 from pipeline.states import NONWEAR, eligible
@@ -152,7 +154,15 @@ def rms_mg(difference_TC: Array, seconds_S: NDArray[np.bool_]) -> float:
     return float(np.sqrt((chosen**2).mean()) * 1e3)
 
 
-def beside_actipy(path: Path, python: Path) -> dict[str, str]:
+def true_seconds(participant: int, days: float, samples: int) -> Array:
+    """When a simulated device took its samples, seconds since 1970: its clock is drawn as `simulate_recording` does."""
+    made, noise = plan(0, participant, days=days, faults=Faults()), stream(0, participant, Purpose.NOISE, 1)
+    noise.integers(1, 2**31)  # the session's number
+    clock = Clock(made.device.rate_hz, float(noise.uniform(0, 2 * np.pi)))
+    return made.start.astype(np.int64) / 1e6 + clock.seconds(np.arange(samples))
+
+
+def beside_actipy(path: Path, python: Path, true_s: Array | None = None) -> dict[str, str]:
     """The rows of the table for one recording."""
     ours = stored(path)
     with tempfile.TemporaryDirectory(dir=path.parent if path.parent.name == "ingest" else None) as out:
@@ -169,6 +179,9 @@ def beside_actipy(path: Path, python: Path) -> dict[str, str]:
     off_ms = (their_s - our_s) * 1e3
     rows["largest difference of a raw value, mg"] = f"{np.abs(theirs['raw'] - raw_NC).max() * 1e3:.2f}"
     rows["times, rms and largest difference, ms"] = f"{np.sqrt((off_ms**2).mean()):.1f}, {np.abs(off_ms).max():.1f}"
+    if true_s is not None:
+        ours_off, theirs_off = (np.sqrt(((x - true_s + midnight_s) ** 2).mean()) * 1e3 for x in (our_s, their_s))
+        rows["times off the truth, rms, ms"] = f"{ours_off:.2f} and {theirs_off:.2f}"
     rows["calibration at 1 g and -1 g, largest difference, mg"] = calibrations(ours.processed, theirs)
     rows["non-wear, minutes; told by one alone"] = nonwear(ours.processed, theirs["nonwear"], our_s)
     drawn, moving = ours.drawn_S, ours.moving_S
@@ -199,16 +212,19 @@ def on_ticks(second_M: Array, x_MC: NDArray[np.float32], tick_T: NDArray[np.int6
 
 
 def calibrations(ours: Processed, theirs: dict[str, NDArray[np.float32]]) -> str:
-    """How far both corrections are apart at the middle temperature; theirs is read off what it did to the samples."""
+    """How far both corrections are apart at the middle temperature, on the scale of each.
+
+    Theirs is read off what it did to the samples.
+    """
     if ours.calibration.outcome == "none":
         return "neither" if np.array_equal(theirs["raw"], theirs["calibrated"]) else "theirs alone"
     celsius = np.nan_to_num(theirs["celsius"].astype(np.float64))
-    middle, most = float(np.median(celsius)), 0.0
+    middle, our_middle, most = float(np.median(celsius)), float(np.nanmedian(ours.recording.celsius_K)), 0.0
     for c in range(3):
         basis = np.stack([theirs["raw"][:, c], np.ones(celsius.size), celsius - middle], axis=1)[::97]
         (gain, offset, _), *_ = np.linalg.lstsq(basis, theirs["calibrated"][::97, c].astype(np.float64), rcond=None)
         for g in (-1.0, 1.0):
-            mine = apply(ours.calibration, np.full((3, 1), g), np.array([middle]))[c, 0]
+            mine = apply(ours.calibration, np.full((3, 1), g), np.array([our_middle]))[c, 0]
             most = max(most, abs(mine - (gain * g + offset)))
     return f"{most * 1e3:.2f}"
 
@@ -233,7 +249,9 @@ def main() -> None:
     path = given.out / f"{given.days:g}-references-{given.participant}.cwa"
     if not path.exists():
         simulate_recording(path, 0, given.participant, days=given.days, faults=Faults())
-    columns = {f"simulated, {given.days:g} days": beside_actipy(path, python)}
+    samples = decode(np.memmap(path, mode="r"), path.name).samples
+    truth = true_seconds(given.participant, given.days, samples)
+    columns = {f"simulated, {given.days:g} days": beside_actipy(path, python, truth)}
     walk = given.shared.resolve() / "recordings" / "axivity" / "example-610-steps.cwa"
     if walk.exists():
         columns["a real walk, 12 min"] = beside_actipy(walk, python)
