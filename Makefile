@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo test test-slow fuzz lint bench bench-sim bench-devices bench-driver bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 clean-demo test test-slow fuzz lint bench bench-sim bench-devices bench-driver bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -45,6 +45,12 @@ bench-devices: setup
 
 bench-driver: setup
 	$(BIN)/python bench/driver.py
+
+bench-ingest: setup
+	$(BIN)/python bench/ingest.py
+
+bench-ingest-references: setup
+	$(BIN)/python bench/ingest_references.py
 
 bench-scale: setup
 	$(BIN)/python bench/scale.py

@@ -1,7 +1,7 @@
 """A training step beside the published recipe written plainly, and what a GPU makes of it.
 
-    python bench/train_step.py [--network harnet10] [--width 1.0] [--batches 256] [--precisions float32 bfloat16]
-                               [--ways plain ours] [--compiled] [--rounds 5] [--steps 8] [--price 2.50]
+    python bench/train_step.py [--network harnet10] [--width 1.0] [--batches 128] [--precisions float32 bfloat16]
+                               [--ways plain ours] [--compiled] [--rounds 3] [--steps 4] [--price 2.50]
                                [--quick] [--markdown]
 
 Every row is a network trained from windows in memory: `plain` is textbook PyTorch (bench/train_plain.py), `ours` what
@@ -34,8 +34,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 OUT = ROOT / "runs" / "bench" / "train"
-GPU = {"batches": [512, 1024, 2048, 4096, 8192], "precisions": ["float32", "tf32", "bfloat16"], "steps": 30}
-CPU = {"batches": [256], "precisions": ["float32", "bfloat16"], "steps": 6}
+GPU = {
+    "batches": [512, 1024, 2048, 4096, 8192],
+    "precisions": ["float32", "tf32", "bfloat16"],
+    "steps": 30,
+    "rounds": 5,
+}
+CPU = {"batches": [128], "precisions": ["float32", "bfloat16"], "steps": 4, "rounds": 3}
 WAYS = ("plain", "ours", "ours, channels first")
 WARM_UP, FEED_S = 3, 5.0
 WINDOWS = 16_384
@@ -312,7 +317,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--objective", default="multitask", help="of ours; the plain way knows the multi-task one")
     parser.add_argument("--engine", default="ddp", choices=["ddp", "deepspeed"], help="of ours")
     parser.add_argument("--compiled", action="store_true", help="each cell compiled, too")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of torch")
     parser.add_argument("--workers", type=int, help="of the plain loader; threads of our stream")
@@ -341,7 +346,7 @@ def main() -> None:
 
         defaults = GPU if torch.cuda.is_available() else CPU
         if given.quick:
-            given.width, given.rounds, defaults = 0.25, 1, defaults | {"batches": [128], "steps": 3}
+            given.width, defaults = 0.25, defaults | {"batches": [128], "steps": 3, "rounds": 1}
         for name, value in (*defaults.items(), ("workers", max(2, min(given.threads - 1, 12)))):
             if getattr(given, name) is None:
                 setattr(given, name, value)

@@ -28,7 +28,7 @@ from ingest.signal.timing import fit
 from ingest.signal.zone import to_local
 from pipeline.day_figures import day_figures
 from pipeline.errors import UserError
-from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY
+from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
 from pipeline.person_day import PersonDay, motion
 from pipeline.resample import UNITY, Bank, Course, design, resample
 from pipeline.states import IDLE, MEASURED
@@ -54,33 +54,28 @@ class Processed:
 
     def days(self) -> Iterator[tuple[np.datetime64, PersonDay, Figures]]:
         """Every calendar day with a measured second: the day, its person-day and its figures."""
-        resampled_CT = np.empty((AXES, TICKS_PER_DAY), dtype=np.int32)
         for index in range(self.timeline.days):
             state_S = self.state_S[_day(index)].copy()
             if not (state_S & MEASURED).any():
                 continue
-            signal_CT = self._signal(index, resampled_CT)
+            signal_CT = self._signal(index)
             day = PersonDay(signal_CT, motion(signal_CT, state_S, self.settings.counts_per_g), state_S)
             yield self.timeline.midnight + index, day, day_figures(day, self.settings.counts_per_g)
 
-    def _signal(self, index: int, resampled_CT: NDArray[np.int32]) -> NDArray[np.int16]:
-        """The stored values of a day; `resampled_CT` is room to work in."""
-        first_tick = index * TICKS_PER_DAY
-        resample(self.recording.counts_CN, self.course, self.bank, first_tick, resampled_CT)
-        first_G, stop_G = (np.clip(tick_G - first_tick, 0, TICKS_PER_DAY) for tick_G in segment_ticks(self.course))
+    def _signal(self, index: int) -> NDArray[np.int16]:
+        """The stored values of a day, made by the hour: what is resampled stays in the cache until it is quantised."""
         counts_per_g, calibration = self.settings.counts_per_g, self.calibration
         gain_C, offset_C, drift_C = map(np.array, (calibration.gain_C, calibration.offset_C, calibration.drift_C))
         warmer_S = np.nan_to_num(self.celsius_S[_day(index)] - calibration.reference_celsius)
         offset_CS = (offset_C + gain_C * self.recording.offset_g_C)[:, None] + drift_C[:, None] * warmer_S
+        scale_C, offset_CS = gain_C * self.recording.g_per_count_C * counts_per_g / UNITY, offset_CS * counts_per_g
+        first_G, stop_G = (tick_G - index * TICKS_PER_DAY for tick_G in segment_ticks(self.course))
+        resampled_CT = np.empty((AXES, TICKS_PER_HOUR), dtype=np.int32)
         signal_CT = np.full((AXES, TICKS_PER_DAY), FILL, dtype=np.int16)
-        quantise(
-            resampled_CT,
-            first_G,
-            stop_G,
-            gain_C * self.recording.g_per_count_C * counts_per_g / UNITY,
-            offset_CS * counts_per_g,
-            signal_CT,
-        )
+        for tick in range(0, TICKS_PER_DAY, TICKS_PER_HOUR):
+            resample(self.recording.counts_CN, self.course, self.bank, index * TICKS_PER_DAY + tick, resampled_CT)
+            begin_G, end_G = (np.clip(tick_G, tick, tick + TICKS_PER_HOUR) for tick_G in (first_G, stop_G))
+            quantise(resampled_CT, tick, begin_G, end_G, scale_C, offset_CS, signal_CT)
         return signal_CT
 
 

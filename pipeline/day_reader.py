@@ -69,11 +69,11 @@ class Spent:
 
 
 class DayReader:
-    """The person-days of a store. Threads may share it."""
+    """The person-days of a store. Threads may share it. Close it, or use it as a context manager."""
 
     def __init__(self, folder: Folder, cache: DiskCache | None = None) -> None:
         self.folder, self.cache, self.spent = folder, cache, Spent()
-        self._of_thread = threading.local()
+        self._of_thread, self._closed = threading.local(), threading.Event()
         self._fetching = None if folder.is_local else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
         self._get = fetcher(folder)
 
@@ -114,15 +114,22 @@ class DayReader:
         kept = self.cache.get(name) if self.cache else None
         if kept is not None:
             return kept
-        data = patiently(lambda: self._get(name))
+        data = patiently(lambda: self._get(name), stopped=self._closed)
         if self.cache:
             self.cache.put(name, data)
         return data
 
     def close(self) -> None:
-        """Give up what is still being fetched."""
+        """Give up what is still being fetched, and waiting for a storage that is away."""
+        self._closed.set()
         if self._fetching is not None:
             self._fetching.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> DayReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _file(path: str) -> Part:

@@ -6,9 +6,9 @@ doi:10.1371/journal.pone.0061691. From the stored values, as motion is; ingest k
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import njit
 from pipeline.grid import TICKS_PER_SECOND
 
 

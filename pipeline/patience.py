@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,14 +20,17 @@ PATIENCE_S = 180.0
 WAIT_S, LONGEST_WAIT_S = 0.5, 5.0
 """Between attempts: at first, and at most."""
 
+NEVER = threading.Event()
+
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
-def patiently(work: Callable[[], Result], patience_s: float = PATIENCE_S) -> Result:
+def patiently(work: Callable[[], Result], patience_s: float = PATIENCE_S, stopped: threading.Event = NEVER) -> Result:
     """What `work` gives, which is done again while the storage does not answer.
 
-    Raises the last StorageAway when that lasts longer than `patience_s`, and every other error at once.
+    Raises the last StorageAway when that lasts longer than `patience_s` or nobody waits any more (`stopped`), and
+    every other error at once.
     """
     wait, give_up = WAIT_S, 0.0
     while True:
@@ -38,7 +42,8 @@ def patiently(work: Callable[[], Result], patience_s: float = PATIENCE_S) -> Res
                 log.warning("%s Waiting for it, up to %s.", error, duration(patience_s))
             elif time.monotonic() > give_up:
                 raise
-            time.sleep(wait * random.uniform(0.5, 1.0))
+            if stopped.wait(wait * random.uniform(0.5, 1.0)):
+                raise
             wait = min(2 * wait, LONGEST_WAIT_S)
         else:
             if give_up:

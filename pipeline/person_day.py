@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import njit
 from pipeline.grid import AXES, COUNTS_PER_G, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_SECOND
 from pipeline.states import MEASURED
 
@@ -53,16 +53,19 @@ def motion(
 
 @njit(cache=True, nogil=True)
 def _spread(signal_CT: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Root of the summed variance of each second's counts, times the ticks of a second; exact sums of integers."""
+    """Root of the summed variance of each second's counts, times the ticks of a second; exact sums of integers.
+
+    Ticks are unsigned in the loop: numba makes vector code of such alone.
+    """
     seconds = signal_CT.shape[1] // TICKS_PER_SECOND
     squares_S = np.zeros(seconds, dtype=np.int64)
     for c in range(signal_CT.shape[0]):
         x_T = signal_CT[c]
         for s in range(seconds):
             total, squares = np.int64(0), np.int64(0)
-            for t in range(s * TICKS_PER_SECOND, (s + 1) * TICKS_PER_SECOND):
-                value = np.int64(x_T[t])
+            for t in range(np.uint64(s * TICKS_PER_SECOND), np.uint64((s + 1) * TICKS_PER_SECOND)):
+                value = np.int32(x_T[t])
                 total += value
-                squares += value * value
+                squares += np.int32(value * value)
             squares_S[s] += TICKS_PER_SECOND * squares - total * total
     return np.sqrt(squares_S)

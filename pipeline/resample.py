@@ -19,9 +19,9 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import njit
 from pipeline.dot import LANES, dot
 from pipeline.grid import SAMPLE_RATE_HZ
 

@@ -63,7 +63,7 @@ class Store:
 
     @staticmethod
     def open(url: str) -> Store:
-        """The store at a URL; raises UserError where there is none, or one of another version."""
+        """The store at a URL; raises UserError where there is none, or one of another version or rate."""
         folder = Folder(url)
         try:
             found = json.loads(folder.read("zarr.json")).get("attributes", {})
@@ -77,6 +77,11 @@ class Store:
             raise UserError(
                 f"{folder.url}: expected a store of version {VERSION}, found version {found.get('version')}. "
                 "Read it with the release of persondays that wrote it, or ingest anew."
+            )
+        if found.get("sample_rate_hz") != SAMPLE_RATE_HZ:
+            raise UserError(
+                f"{folder.url}: expected samples at {SAMPLE_RATE_HZ} Hz, found {found.get('sample_rate_hz')} Hz. "
+                "Ingest anew."
             )
         known = Attributes.__dataclass_fields__
         return Store(folder, Attributes(**{name: value for name, value in found.items() if name in known}))

@@ -9,8 +9,9 @@ is 16 short runs of bytes a block; the 8 x 8 transposition of bits is the one of
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pipeline.compiled import njit
 
 Int = NDArray[np.int64]
 Bytes = NDArray[np.uint8]

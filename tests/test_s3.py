@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,11 +17,12 @@ import pytest
 import torch
 
 from infra.s3_server import s3_server
-from pipeline.day_reader import MissingDay
+from pipeline.day_reader import DayReader, MissingDay
 from pipeline.errors import UserError
 from pipeline.fetch import Quick, fetcher
 from pipeline.identity import Key
 from pipeline.lease import Lease
+from pipeline.patience import PATIENCE_S
 from pipeline.storage import Folder, StorageAway, StorageError
 from pipeline.store import Store
 from tests.train.days import MadeDays, write_store
@@ -141,6 +144,29 @@ def test_a_refusal_for_good_is_not_waited_for(bucket: str) -> None:
         folder.fs.call_s3("put_bucket_policy", Bucket="ours", Policy="no policy")
     assert not isinstance(error.value, StorageAway)
     assert "refuses" in str(error.value)
+
+
+def test_nobody_waits_for_a_storage_that_is_away_once_its_reader_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A closed port refuses connections; without the close the reader would try for three minutes."""
+    import s3fs
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+        s3fs.S3FileSystem.clear_instance_cache()
+        began = time.monotonic()
+        with DayReader(Folder("s3://ours/away")) as reader:
+            day = reader.open_day(0)
+            while "Waiting for it" not in caplog.text and time.monotonic() - began < PATIENCE_S:
+                time.sleep(0.05)
+        with pytest.raises((StorageAway, CancelledError)):
+            day.state()
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert time.monotonic() - began < PATIENCE_S / 2
 
 
 def test_create_has_one_winner(bucket: str) -> None:

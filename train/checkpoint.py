@@ -28,6 +28,7 @@ from pipeline.patience import patiently
 from pipeline.storage import Folder
 
 MODEL, OPTIMIZER, STATE, MARKER = "model.safetensors", "optimizer.safetensors", "state.json", "complete.json"
+FORMAT, VERSION = "persondays-checkpoint", 1
 SCORE = "validation_loss"
 
 PATIENCE_S = 900.0
@@ -137,7 +138,7 @@ def save(folder: Folder, checkpoint: Checkpoint) -> int:
     for file, data in files.items():
         patiently(partial(folder.write, f"{name}/{file}", data), PATIENCE_S)
     listed = {file: {"size": len(data), "sha256": sha256(data).hexdigest()} for file, data in files.items()}
-    marker = {"format": "persondays-checkpoint", "version": 1, "step": checkpoint.step, "files": listed}
+    marker = {"format": FORMAT, "version": VERSION, "step": checkpoint.step, "files": listed}
     marker[SCORE] = checkpoint.state.get(SCORE)
     patiently(partial(folder.write, f"{name}/{MARKER}", json.dumps(marker, indent=2).encode()), PATIENCE_S)
     return sum(map(len, files.values()))
@@ -165,9 +166,14 @@ def complete(folder: Folder) -> dict[int, float | None]:
 def _marker(folder: Folder) -> dict[str, Any]:
     try:
         marker: dict[str, Any] = json.loads(folder.read(MARKER))
-        return marker | {"step": int(marker["step"]), "files": dict(marker["files"])}
+        if (marker["format"], marker["version"]) != (FORMAT, VERSION):
+            raise ValueError
+        listed = {file: str(marker["files"][file]["sha256"]) for file in (MODEL, OPTIMIZER, STATE)}
+        return marker | {"step": int(marker["step"]), "files": listed}
     except (ValueError, KeyError, TypeError):
-        raise DamagedCheckpoint(f"{folder.url}/{MARKER} is damaged. {ELSE}") from None
+        raise DamagedCheckpoint(
+            f"{folder.url}/{MARKER} is damaged: expected {FORMAT} of version {VERSION} and its files. {ELSE}"
+        ) from None
 
 
 def best_of(scores: Mapping[int, float | None]) -> int | None:
@@ -190,7 +196,7 @@ def _read(folder: Folder) -> Checkpoint:
             f"{folder.url}: expected a complete checkpoint, a file is missing ({error}). {ELSE}"
         ) from None
     for file, data in files.items():
-        if sha256(data).hexdigest() != marker["files"][file]["sha256"]:
+        if sha256(data).hexdigest() != marker["files"][file]:
             raise DamagedCheckpoint(
                 f"{folder.url}/{file} is damaged: {len(data)} bytes that are not those that were written (sha256 "
                 f"differs). {ELSE}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -39,29 +40,44 @@ def told(figures: dict[str, float]) -> dict[str, Any]:
 class Log:
     """`log.jsonl` and TensorBoard's files in one folder, and another board if there is one.
 
-    What an earlier try wrote beyond `step` is taken out of the folder.
+    What an earlier try of the same run (`checkpoints`: their URL) wrote beyond `step` is taken out of the folder.
+    Raises UserError where it cannot be written, or where a new run would take the place of another one's log.
     """
 
-    def __init__(self, folder: Path, step: int, other: Board | None = None) -> None:
+    def __init__(self, folder: Path, step: int, checkpoints: str, other: Board | None = None) -> None:
+        self.path, self.checkpoints = folder / "log.jsonl", checkpoints
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise UserError(f"--log-folder {folder}: expected a folder, found a file. Name another.") from None
-        self.path = folder / "log.jsonl"
-        kept = []
-        if self.path.exists():
-            kept = [line for line in read_lines(self.path) if line["step"] <= step and step > 0]
+            before = read_lines(self.path) if self.path.exists() else []
+            self._check_ours(before, step)
+            kept = [line for line in before if line["step"] <= step and step > 0]
             whole = self.path.with_suffix(".partial")
             whole.write_text("".join(json.dumps(line) + "\n" for line in kept))
             whole.replace(self.path)
+            self._file = self.path.open("a", buffering=1)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise UserError(f"--log-folder {folder}: expected a folder, found a file. Name another.") from None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise UserError(f"--log-folder {folder}: cannot be written ({error.strerror}). Name another.") from None
         self.is_new = not kept
-        self._file = self.path.open("a", buffering=1)
         self._boards: list[Board] = [Tensorboard(folder, step), *([other] if other else [])]
+
+    def _check_ours(self, before: list[dict[str, Any]], step: int) -> None:
+        owner = before[0].get("checkpoints", self.checkpoints) if before else self.checkpoints
+        if step == 0 and owner != self.checkpoints:
+            raise UserError(
+                f"--log-folder {self.path.parent}: holds the log of another run, whose checkpoints are in {owner}. "
+                "Name a folder for this one."
+            )
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
         """One line; numbers in it (nested ones by path) go to the boards too, except of a start."""
-        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        if kind not in ("start", "resume"):
+        start = kind in ("start", "resume")
+        whose = {"checkpoints": self.checkpoints} if start else {}
+        self._file.write(json.dumps({"kind": kind, "step": step, **whose, **values}) + "\n")
+        if not start:
             numbers = dict(_numbers(kind, values))
             for board in self._boards:
                 board.write(numbers, step)

@@ -139,9 +139,9 @@ class Processes:
 
         Done after every step: statistics are then the same everywhere at any time, whenever one looks or saves.
         """
-        if self.world_size == 1:
-            return
         statistics = [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
+        if self.world_size == 1 or not statistics:
+            return
         together = torch.cat([buffer.flatten() for buffer in statistics])
         dist.all_reduce(together)
         together /= self.world_size

@@ -14,10 +14,10 @@ from enum import IntEnum
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.compiled import njit
 from train.constant import Constant
 
 MASK = 0xFFFFFFFF

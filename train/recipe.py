@@ -54,9 +54,13 @@ class DataSettings:
     def __post_init__(self) -> None:
         if self.seconds not in DEFAULT_WINDOWS_PER_DAY:
             raise ValueError(f"seconds: expected one of 5, 10, 30, found {self.seconds}")
-        for name in ("lanes", "days_per_pool", "quota", "max_participants", "min_spacing_s", "threads"):
+        for name in ("lanes", "days_per_pool", "windows_per_day", "max_participants", "min_spacing_s", "threads"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if not 0 <= self.min_wear_hours <= 24:
+            raise ValueError(f"min_wear_hours: expected 0 to 24, found {self.min_wear_hours}")
+        if not 0 < self.cache_gb < float("inf"):
+            raise ValueError(f"cache_gb: expected a number above 0, found {self.cache_gb}")
 
     @property
     def ticks(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.errors import UserError
-from pipeline.settings import plain
+from pipeline.settings import build, plain
 from pipeline.storage import Folder
 from train import checkpoint as ck
 from train.processes import Processes
@@ -49,7 +49,8 @@ def choose_start(folder: Folder, resume: Literal["auto", "never"], recipe: Recip
             f"{folder.url} holds checkpoints (newest: step {found.step}), and --resume never was asked for. "
             "Name another folder, or leave --resume auto to go on."
         )
-    then, now = _comparable(found.state["settings"]), _comparable(plain(recipe))
+    settings = build(Recipe, found.state["settings"], f"{folder.url}/{ck.name_of(found.step)}")
+    then, now = _comparable(plain(settings)), _comparable(plain(recipe))
     names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     if names:
         changes = "; ".join(f"{name}: then {then.get(name)!r}, now {now.get(name)!r}" for name in names)

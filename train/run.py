@@ -48,6 +48,7 @@ class Run:
     objective: Objective
     model: Model
     optimizer: torch.optim.Optimizer
+    days: DayReader
     stream: Stream
     substitutes: Substitutes
     validation: Windows
@@ -137,7 +138,11 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
         "lanes": len(lanes),
         "members": members.slots.size,
         "slots_end": everyone.end,
+        "members_digest": members.digest,
     }
+    same_tables = before is not None and before["table_version"] == table_version
+    if before is not None and same_tables and before.get("members_digest", members.digest) != members.digest:
+        raise UserError(f"{store.folder.url}: the checkpoints were trained on other person-days. Give their store.")
     known |= {"stream": stream_facts, "participants": len(members.people), **around}
     objective, model, optimizer = _build(recipe, processes.device)
     if objective.whole_batch and recipe.run.accumulate > 1:
@@ -151,12 +156,14 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
     validation = draw_validation(
         days, others, data.seconds, seed, processes.rank, processes.world_size, threads, substitutes.is_gone
     )
+    if not sum(processes.all(len(validation))):
+        raise UserError("none of the person-days that were held out to validate on can be read: `persondays verify`.")
     step = start.step if start else 0
     mine = owned(lanes, processes.rank, processes.world_size)
     stream = Stream(days, mine, share, data.seconds, step, threads, data.min_spacing_s, substitutes=substitutes)
     run = Run(
-        recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, stream, substitutes, validation,
-        HeldOut(people, parted, everyone, store.withdrawals.people), known, plan.epoch_windows, step,
+        recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, days, stream, substitutes,
+        validation, HeldOut(people, parted, everyone, store.withdrawals.people), known, plan.epoch_windows, step,
     )  # fmt: skip
     if start is not None:
         ck.load_model(model, start.model)
@@ -164,7 +171,7 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
         run.digest = int(start.state[DIGEST], 16)
     if recipe.probe.data is not None and processes.first:
         run.labelled = read_labelled(recipe.probe.data, data.ticks)
-    if before is not None and before["table_version"] != table_version:
+    if before is not None and not same_tables:
         run.moved = {"before": before, "now": stream_facts}
     return run
 

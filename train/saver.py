@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.errors import UserError
 from pipeline.patience import patiently
 from pipeline.storage import Folder
 from train import checkpoint as ck
@@ -34,11 +35,13 @@ class Saver:
     """Saves one checkpoint at a time; a failed save is raised at the next call, never lost.
 
     The newest `keep` and the best stay. `damaged` are steps of checkpoints that are not sound: none counts as kept
-    until it is written anew.
+    until it is written anew. A checkpoint that comes to lie there and is not of this saver is another run's: then it
+    saves no more.
     """
 
     def __init__(self, folder: Folder, keep: int, damaged: Iterable[int] = ()) -> None:
         self.folder, self.keep, self.damaged = folder, keep, set(damaged)
+        self._known = set(patiently(lambda: ck.marked(folder), ck.PATIENCE_S))
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._news: list[Saved] = []
@@ -46,18 +49,28 @@ class Saver:
     def save(self, checkpoint: ck.Checkpoint) -> None:
         """Begin to save; waits for the save before it."""
         self.wait()
-        self._thread = threading.Thread(target=self._save, args=(checkpoint,), name="save")
+        self._thread = threading.Thread(target=self._save, args=(checkpoint,), name="save", daemon=True)
         self._thread.start()
 
     def _save(self, checkpoint: ck.Checkpoint) -> None:
         began = time.perf_counter()
         try:
+            self._check_alone()
+            self._known.add(checkpoint.step)
             size = ck.save(self.folder, checkpoint)
             self.damaged.discard(checkpoint.step)
             self._news.append(Saved(checkpoint.step, time.perf_counter() - began, size))
             patiently(lambda: ck.prune(self.folder, self.keep, self.damaged), ck.PATIENCE_S)
         except BaseException as error:
             self._error = error
+
+    def _check_alone(self) -> None:
+        others = sorted(set(patiently(lambda: ck.marked(self.folder), ck.PATIENCE_S)) - self._known)
+        if others:
+            raise UserError(
+                f"{self.folder.url}: another run saves here as well ({ck.name_of(others[-1])} is its own), so this one "
+                "ends. Give every run a folder of its own; run the same command again to go on from what lies there."
+            )
 
     def news(self) -> list[Saved]:
         """What was saved since this was last asked."""

@@ -54,6 +54,7 @@ class StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number == number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a third one waits for nothing
             raise KeyboardInterrupt
         self.number = self.number or number
 

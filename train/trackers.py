@@ -34,12 +34,12 @@ class Board(Protocol):
 
 
 class Tensorboard:
-    """TensorBoard's files in a folder; what an earlier try wrote from `step` on is not shown."""
+    """TensorBoard's files in a folder; what an earlier try wrote beyond `step` is not shown."""
 
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder), purge_step=step)
+        self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else 0)
 
     def write(self, numbers: dict[str, float], step: int) -> None:
         """See `Board`."""

@@ -70,7 +70,7 @@ def train(
         who = f"process {processes.rank} of {processes.world_size}"
         if processes.by_torchrun:
             go_with_parent()
-        with run.stream, StopSignal() as stop, Watchdog(recipe.run.timeout_s, who) as watchdog:
+        with run.stream, run.days, StopSignal() as stop, Watchdog(recipe.run.timeout_s, who) as watchdog:
             with processes.together():
                 trainer = Trainer(run, folder, start, logs or _logs_beside(folder, recipe), track)
             return trainer.loop(stop, watchdog)
@@ -92,7 +92,7 @@ class Trainer:
         self.run, self.folder, self.logs, self.meter = run, folder, logs, Meter()
         self.saver = Saver(folder, run.recipe.run.keep, start.damaged) if first else None
         tracker = make_tracker(track, run.recipe, folder.url) if first and track else None
-        self.log = Log(logs, run.step, tracker) if first else None
+        self.log = Log(logs, run.step, folder.url, tracker) if first else None
         self.progress: Progress | None = None
         if first and (advice := told_to_hang()):
             print(f"warning: {advice}", file=sys.stderr)
@@ -104,7 +104,7 @@ class Trainer:
         self._write(kind, {"settings": plain(run.recipe), "epoch_windows": run.epoch_windows, **run.facts})
         if run.moved:
             self._write("withdrawn", {"seen": run.seen, **run.moved})
-        number, failed, probe_every = 0, True, run.recipe.probe.every or settings.validate_every
+        number, probe_every = 0, run.recipe.probe.every or settings.validate_every
         try:
             with Progress("train", settings.windows, "windows") if processes.first else nullcontext() as self.progress:
                 if not run.step:
@@ -129,9 +129,8 @@ class Trainer:
                         self.meter.begin()
                     if looked and self._patience_spent():
                         break
-            failed = False
         finally:
-            self._close(failed)
+            self._close()
         if processes.first:
             print(told_end(run, self.folder, self.logs, number), file=sys.stderr)
         return exit_status(number, processes.by_torchrun)
@@ -217,13 +216,14 @@ class Trainer:
         self.saver.save(ck.Checkpoint(ck.to_host(run.model.state_dict()), state, optimizer))
         self._write("save", {"seen": run.seen, "wait_s": time.perf_counter() - began})
 
-    def _close(self, failed: bool) -> None:
-        """Let a save end, without hiding an error that is under way."""
+    def _close(self) -> None:
+        """Let a save end, without hiding an error that is under way; a second Ctrl-C does not wait for it."""
+        failing = sys.exception()
         try:
-            if self.saver:
+            if self.saver and not isinstance(failing, KeyboardInterrupt):
                 self.saver.wait()
         except Exception as error:
-            if not failed:
+            if failing is None:
                 raise
             print(f"the last save failed as well: {error}", file=sys.stderr)
         finally:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.devices.actigraph_format import (
@@ -30,6 +29,7 @@ from ingest.devices.actigraph_format import (
 from ingest.devices.actigraph_samples import MOST_SAMPLES, too_many, unpack_12_bits, unpack_int16
 from ingest.devices.archive import PIECE, Cut
 from ingest.recording import apart
+from pipeline.compiled import njit
 
 MOST_BYTES = 7 * MOST_SAMPLES
 """Of a log: more than the records of so many samples take."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.devices.archive import Cut
+from pipeline.compiled import njit
 from pipeline.errors import UserError
 
 MOST_SAMPLES = 170_000_000

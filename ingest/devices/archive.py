@@ -11,8 +11,10 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from ingest.devices.inflate import DEFLATE_ERRORS, crc32, decompressobj
 from pipeline.errors import UserError
 
 LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
@@ -60,9 +62,9 @@ def unpacked(read: Callable[[int, int], Any], member: Member) -> Iterator[Any]:
     if member.method not in (STORED, DEFLATED):
         raise UserError(f"the zip archive is packed by method {member.method}; expected 0 (stored) or 8 (deflated).")
     crc = 0
-    for piece in _chunks(read, member) if member.method == STORED else _inflated(_chunks(read, member)):
+    for piece in _chunks(read, member) if member.method == STORED else _inflated(partial(_chunks, read, member)):
         if member.crc is not None:
-            crc = zlib.crc32(piece, crc)
+            crc = crc32(piece, crc)
         yield piece
     if member.crc is not None and crc != member.crc:
         raise Cut
@@ -79,19 +81,38 @@ def _chunks(read: Callable[[int, int], Any], member: Member) -> Iterator[Any]:
             raise Cut
 
 
-def _inflated(chunks: Iterator[Any]) -> Iterator[bytes]:
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+def _inflated(chunks: Callable[[], Iterator[Any]]) -> Iterator[bytes]:
+    """By the fast library; where that finds damage, by zlib once more, whose state can be kept before each piece."""
+    engine, given = decompressobj(-zlib.MAX_WBITS), 0
+    try:
+        for waiting in chunks():
+            while len(waiting) and not engine.eof:
+                piece = engine.decompress(waiting, PIECE)
+                waiting = engine.unconsumed_tail
+                given += len(piece)
+                yield piece
+    except DEFLATE_ERRORS:
+        yield from _carefully(chunks(), given)
+        raise Cut from None
+    if not engine.eof:
+        raise Cut
+
+
+def _carefully(chunks: Iterator[Any], given: int) -> Iterator[bytes]:
+    """What comes after the first `given` bytes and before the first byte that cannot be inflated."""
+    engine, done = zlib.decompressobj(-zlib.MAX_WBITS), 0
     for waiting in chunks:
         while len(waiting) and not engine.eof:
             before = engine.copy()
             try:
-                yield engine.decompress(waiting, PIECE)
+                piece, damaged = engine.decompress(waiting, PIECE), False
             except zlib.error:
-                yield _until_damage(before, waiting)
-                raise Cut from None
+                piece, damaged = _until_damage(before, waiting), True
+            yield piece[max(0, given - done) :]
+            if damaged:
+                return
+            done += len(piece)
             waiting = engine.unconsumed_tail
-    if not engine.eof:
-        raise Cut
 
 
 def _until_damage(engine: Any, packed: memoryview) -> bytes:

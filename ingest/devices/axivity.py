@@ -11,13 +11,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.devices import cwa_format as cwa
 from ingest.devices.ends import Ends, together
 from ingest.devices.place import place
 from ingest.recording import Probe, Recording
+from pipeline.compiled import njit
 from pipeline.errors import UserError
 
 PACKED_CAPACITY = 120
@@ -213,7 +213,9 @@ def _unpack(
     magic, length, rate code with format, and the capacity of a block.
     """
     magic, length, kind, capacity = expected
-    at = np.int64(0)
+    x, y, z = counts_CN[0], counts_CN[1], counts_CN[2]
+    one = np.uint64(1)  # places are unsigned: numba makes vector code of such alone
+    first, at = np.uint64(axis + cwa.PAYLOAD_OFFSET // 2), np.uint64(0)
     for b in range(words_BW.shape[0]):
         words = words_BW[b]
         total = np.uint16(0)
@@ -223,20 +225,20 @@ def _unpack(
         good_B[b] = total == 0 and words[0] == magic and words[1] == length and words[12] == kind and 0 < n <= capacity
         if not good_B[b]:
             continue
-        payload = words[15:255]
-        x, y, z = counts_CN[0, at : at + n], counts_CN[1, at : at + n], counts_CN[2, at : at + n]
         if packed:
-            for i in range(n):
-                low, high = np.int32(payload[2 * i]), np.int32(payload[2 * i + 1])
+            for i in range(np.uint64(n)):
+                k = first + i + i
+                low, high = np.int32(words[k]), np.int32(words[k + one])
                 value = np.int32(low | np.int32(high << 16))
                 shift = np.int32(high >> 14)
-                x[i] = np.int32(np.int32(np.int32(value << 22) >> 22) << shift)
-                y[i] = np.int32(np.int32(np.int32(value << 12) >> 22) << shift)
-                z[i] = np.int32(np.int32(np.int32(value << 2) >> 22) << shift)
+                x[at + i] = np.int32(np.int32(np.int32(value << 22) >> 22) << shift)
+                y[at + i] = np.int32(np.int32(np.int32(value << 12) >> 22) << shift)
+                z[at + i] = np.int32(np.int32(np.int32(value << 2) >> 22) << shift)
         else:
-            for i in range(n):
-                x[i] = np.int16(payload[axes * i + axis])
-                y[i] = np.int16(payload[axes * i + axis + 1])
-                z[i] = np.int16(payload[axes * i + axis + 2])
-        at += n
+            for i in range(np.uint64(n)):
+                k = first + np.uint64(axes) * i
+                x[at + i] = np.int16(words[k])
+                y[at + i] = np.int16(words[k + one])
+                z[at + i] = np.int16(words[k + one + one])
+        at += np.uint64(n)
     return int(at)

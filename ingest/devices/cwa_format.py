@@ -127,14 +127,17 @@ def pack_timestamp(seconds: NDArray[np.datetime64]) -> NDArray[np.uint32]:
 def unpack_timestamp(packed: NDArray[np.uint32]) -> NDArray[np.datetime64]:
     """Packed stamps as datetime64[s] of the device's clock; NaT where the fields are no calendar time."""
     bits = packed.astype(np.int64)
-    year, month, day = bits >> 26 & 0x3F, bits >> 22 & 0xF, bits >> 17 & 0x1F
-    hour, minute, second = bits >> 12 & 0x1F, bits >> 6 & 0x3F, bits & 0x3F
+    first = np.flatnonzero(np.diff(bits >> 17, prepend=-1))  # blocks of a day stand together
+    date = bits[first] >> 17
+    year, month, day = date >> 9, date >> 5 & 0xF, date & 0x1F
     months = ((year + 30) * 12 + month - 1).astype("datetime64[M]")
     days = months.astype("datetime64[D]") + (day - 1)
-    time = days.astype("datetime64[s]") + (hour * 3600 + minute * 60 + second)
-    valid = (month >= 1) & (month <= 12) & (day >= 1) & (hour < 24) & (minute < 60) & (second < 60)
-    valid &= days.astype("datetime64[M]") == months
-    return np.where(valid, time, np.datetime64("NaT"))
+    real = (month >= 1) & (month <= 12) & (day >= 1) & (days.astype("datetime64[M]") == months)
+    midnight = np.where(real, days, np.datetime64("NaT")).astype("datetime64[s]")
+    hour, minute, second = bits >> 12 & 0x1F, bits >> 6 & 0x3F, bits & 0x3F
+    time = np.repeat(midnight, np.diff(first, append=bits.size)) + (hour * 3600 + minute * 60 + second)
+    time[(hour >= 24) | (minute >= 60) | (second >= 60)] = np.datetime64("NaT")
+    return time
 
 
 def rate_hz(rate_code: int) -> float:

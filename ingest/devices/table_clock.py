@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.devices.table_rows import NO_TIME
 from ingest.devices.table_vendor import RATES_HZ
+from pipeline.compiled import njit
 from pipeline.errors import UserError
 
 Int = NDArray[np.int64]

@@ -12,11 +12,11 @@ import io
 import lzma
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from ingest.devices.inflate import DEFLATE_ERRORS, GzipFile
 from pipeline.errors import UserError
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -29,9 +29,9 @@ MOST_HELD = 1 << 30
 """What is unpacked into memory, at most: more than any device records in a month."""
 
 _CHUNK = 1 << 20
-_DAMAGE = (
-    EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile, struct.error, ValueError, OverflowError,
-    LookupError,
+_DAMAGE: tuple[type[Exception], ...] = (
+    EOFError, gzip.BadGzipFile, *DEFLATE_ERRORS, lzma.LZMAError, zipfile.BadZipFile, struct.error, ValueError,
+    OverflowError, LookupError,
 )  # fmt: skip
 """What these libraries raise for what is not whole; an OSError is the storage's, but for BadGzipFile."""
 
@@ -96,7 +96,7 @@ def unwrap(file: BinaryIO, name: str, is_recording: Callable[[str], bool]) -> In
         file.seek(max(0, size - 4))
         expected = int.from_bytes(file.read(4), "little")
         file.seek(0)
-        return Inside(gzip.GzipFile(fileobj=file), "gzip", _without_suffix(name), most, expected)
+        return Inside(GzipFile(fileobj=file), "gzip", _without_suffix(name), most, expected)
     with _told("zip"):
         archive = zipfile.ZipFile(file)
         member = _member(archive.infolist(), is_recording)

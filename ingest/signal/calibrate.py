@@ -122,8 +122,9 @@ def _own(mean_CW: NDArray[np.float64], celsius_W: NDArray[np.float64], before: f
 def _determined(basis_KCW: NDArray[np.float64]) -> bool:
     """Whether the distinct orientations (and temperatures) fix every coefficient, to first order about none."""
     mean_CW, warmer_W = basis_KCW[0], basis_KCW[2:, 0]
-    cell_XW = np.rint(np.concatenate([mean_CW / CELL_G, warmer_W / CELL_CELSIUS]))
-    _, distinct_D = np.unique(cell_XW, axis=1, return_index=True)
+    cell_XW = np.rint(np.concatenate([mean_CW / CELL_G, warmer_W / CELL_CELSIUS])).astype(np.int64)
+    place_XW = cell_XW - cell_XW.min(axis=1, keepdims=True)
+    _, distinct_D = np.unique(np.ravel_multi_index(tuple(place_XW), place_XW.max(axis=1) + 1), return_index=True)
     scale_K = np.array([1, 1, *warmer_W.std(axis=1)])
     length_W = np.sqrt((mean_CW**2).sum(axis=0))
     slope_PW = (basis_KCW / scale_K[:, None, None] * (mean_CW / length_W)).reshape(-1, len(length_W))

@@ -11,8 +11,9 @@ clock that was set: a chain does not go over it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pipeline.compiled import njit
 
 MOST_RUNS_BACK = 1_000
 """How many runs one chain may pass over: bounds the work on a clock that is noise."""

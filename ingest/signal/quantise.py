@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import njit
 from pipeline.grid import COUNT_LIMIT, TICKS_PER_SECOND
 
 
 @njit(cache=True, nogil=True)
 def quantise(
     x_CT: NDArray[np.int32],
+    first_tick: int,
     first_G: NDArray[np.int64],
     stop_G: NDArray[np.int64],
     scale_C: NDArray[np.float64],
     offset_CS: NDArray[np.float64],
     out_CT: NDArray[np.int16],
 ) -> None:
-    """Write scale * x + offset of the ticks in the spans [first, stop) into `out_CT`; the offset is one a second."""
-    for g in range(first_G.size):
-        begin = first_G[g]
-        while begin < stop_G[g]:
-            second = begin // TICKS_PER_SECOND
-            end = min((second + 1) * TICKS_PER_SECOND, stop_G[g])
-            for c in range(3):
-                scale, offset = scale_C[c], offset_CS[c, second]
-                for t in range(begin, end):
-                    value = np.rint(x_CT[c, t] * scale + offset)
-                    out_CT[c, t] = np.int16(min(max(value, -COUNT_LIMIT), COUNT_LIMIT))
-            begin = end
+    """Write scale * x + offset of the ticks in the spans [first, stop) into `out_CT`; the offset is one a second.
+
+    `x_CT` holds the ticks from `first_tick` on. Ticks are unsigned in the loop: numba makes vector code of such alone.
+    """
+    for c in range(3):
+        x_T, out_T, scale = x_CT[c], out_CT[c], scale_C[c]
+        for g in range(first_G.size):
+            begin = first_G[g]
+            while begin < stop_G[g]:
+                second = begin // TICKS_PER_SECOND
+                end = min((second + 1) * TICKS_PER_SECOND, stop_G[g])
+                offset = offset_CS[c, second]
+                for t in range(np.uint64(begin), np.uint64(end)):
+                    value = np.rint(x_T[t - np.uint64(first_tick)] * scale + offset)
+                    out_T[t] = np.int16(min(max(value, -COUNT_LIMIT), COUNT_LIMIT))
+                begin = end

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from ingest.signal.timeline import Timeline
+from pipeline.compiled import njit
 from pipeline.grid import SAMPLE_RATE_HZ, SECONDS_PER_DAY
 
 

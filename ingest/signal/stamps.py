@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from ingest.signal.contradictions import contradicted
+from pipeline.compiled import njit
 
 GAP_PERIODS = 3.0
 MOST_JUMP_S = 86_400.0
@@ -93,8 +93,12 @@ def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
 
 def _duplicates(recording: Recording, dropped: NDArray[np.int64], kept: NDArray[np.int64]) -> int:
     """How many of the dropped blocks have the number and the stamp of a kept one."""
-    same = np.isin(recording.stamp_us_K[dropped], recording.stamp_us_K[kept])
-    return int((same & np.isin(recording.sequence_K[dropped], recording.sequence_K[kept])).sum())
+    same = np.ones(dropped.size, dtype=bool)
+    for value_K in (recording.stamp_us_K, recording.sequence_K):
+        few = np.unique(value_K[dropped])
+        place = np.minimum(np.searchsorted(few, value_K[kept]), few.size - 1)
+        same &= np.isin(value_K[dropped], few[place[few[place] == value_K[kept]]])
+    return int(same.sum())
 
 
 def _rough_period(recording: Recording, second_K: NDArray[np.float64]) -> float:

@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from ingest.signal.stamps import RATE_TOLERANCE, STAMPS_FOR_A_SLOPE, read_stamps
 from ingest.signal.timeline import ROUNDING_S, Timeline
+from pipeline.compiled import njit
 from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.simulate.movement import (
@@ -34,6 +33,7 @@ from ingest.simulate.movement import (
     Movement,
     constant,
 )
+from pipeline.compiled import njit
 
 STANDARD_GRAVITY = 9.80665
 QUIET = 1e-8

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.devices.cwa_format import (
@@ -32,6 +31,7 @@ from ingest.devices.cwa_format import (
 from ingest.simulate.files import Pieces
 from ingest.simulate.population import Device, Packing
 from ingest.simulate.sensor import RANGE_G
+from pipeline.compiled import njit
 
 NOMINAL_HZ = 100
 READING = 25

@@ -7,11 +7,11 @@ towards high frequencies like the 1/f noise of real parts.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ingest.devices.cwa_format import COUNTS_PER_G
 from ingest.simulate.population import Device, Person
+from pipeline.compiled import njit
 
 RANGE_G = 8
 REFERENCE_CELSIUS = 25.0

@@ -79,6 +79,16 @@ def test_of_three_six_and_nine_axes_those_of_the_accelerometer_are_kept(kind, sc
     assert recording.g_per_count_C.tolist() == [1 / (256 << scale)] * 3
 
 
+days = st.datetimes(datetime(2000, 1, 1), datetime(2063, 12, 31)).map(lambda time: stamp(time.replace(microsecond=0)))
+
+
+@given(st.lists(st.integers(0, 2**32 - 1) | days.flatmap(lambda bits: st.integers(bits & ~0x1FFFF, bits | 0x1FFFF))))
+def test_a_timestamp_is_read_whatever_stands_beside_it(bits):
+    together = cwa_format.unpack_timestamp(np.array(bits, dtype=np.uint32))
+    alone = [cwa_format.unpack_timestamp(np.array([each], dtype=np.uint32))[0] for each in bits]
+    assert np.array_equal(together, np.array(alone, dtype="datetime64[s]"), equal_nan=True)
+
+
 @pytest.mark.parametrize("rate", [6.25, 12.5, 25, 50, 100, 200, 400, 800, 1600, 3200])
 @pytest.mark.parametrize("g", [2, 4, 8, 16])
 def test_every_rate_and_range_is_read(rate, g):

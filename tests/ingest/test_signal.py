@@ -258,9 +258,11 @@ def test_nonwear_marks_only_what_is_known():
 
 def test_quantising_rounds_clips_and_leaves_the_rest():
     x_CT = np.random.default_rng(5).integers(-40_000, 40_000, (3, 300)).astype(np.int32)
+    later_CT = np.ascontiguousarray(x_CT[:, 90:])
     scale_C, offset_CS = np.array([0.5, 1.0, 2.0]), np.random.default_rng(6).normal(0, 9, (3, 10))
     out_CT = np.full((3, 300), FILL, dtype=np.int16)
-    quantise(x_CT, np.array([7, 100]), np.array([70, 271]), scale_C, offset_CS, out_CT)
+    quantise(x_CT, 0, np.array([7]), np.array([70]), scale_C, offset_CS, out_CT)
+    quantise(later_CT, 90, np.array([100]), np.array([271]), scale_C, offset_CS, out_CT)
     exact = np.clip(np.rint(x_CT * scale_C[:, None] + np.repeat(offset_CS, TICKS_PER_SECOND, axis=1)), -32_767, 32_767)
     written = np.zeros(300, dtype=bool)
     written[7:70] = written[100:271] = True

@@ -195,6 +195,9 @@ def test_what_is_no_store_is_refused(tmp_path: Path, store: Store) -> None:
     root = Path(store.folder.path) / "zarr.json"
     root.write_text(root.read_text().replace('"version": 1', '"version": 2'))
     with pytest.raises(UserError, match="version 2"):
+        Store.open(root.parent.as_posix())
+    root.write_text(root.read_text().replace('"version": 2', '"version": 1').replace('_hz": 30', '_hz": 50'))
+    with pytest.raises(UserError, match="expected samples at 30 Hz, found 50 Hz"):
         Store.open(store.folder.url)
 
 

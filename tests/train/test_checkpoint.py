@@ -100,6 +100,23 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         ck.open_checkpoint(str(tmp_path))
 
 
+def test_a_marker_with_a_flipped_bit_is_damaged_or_says_the_same(tmp_path: Path) -> None:
+    """Its score alone is not checked twice: it decides what is best, never what is sound."""
+    model, optimizer = trained()
+    folder, whole = Folder(str(tmp_path)), held(model, optimizer, 3, 0.5)
+    ck.save(folder, whole)
+    file, damaged = tmp_path / "step-000000003" / ck.MARKER, 0
+    data = file.read_bytes()
+    for place in range(len(data)):
+        file.write_bytes(data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :])
+        try:
+            found, _ = ck.newest(folder)
+            assert torch.equal(found.model["0.weight"], whole.model["0.weight"])
+        except ck.DamagedCheckpoint:
+            damaged += 1
+    assert damaged > 0.8 * len(data)
+
+
 def test_a_checkpoint_of_another_network_is_refused() -> None:
     model, optimizer = trained()
     other = a_model(width=8)
@@ -126,22 +143,44 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     assert ck.open_checkpoint(str(tmp_path / "step-000000004")).step == 4
 
 
-def test_a_save_cut_off_is_no_checkpoint_and_the_one_before_stands(tmp_path: Path) -> None:
-    ck.save(Folder(str(tmp_path)), held(*trained(), 3))
-    code = (
-        "import os, sys, torch\n"
-        "from pipeline.storage import Folder\n"
-        "from train import checkpoint as ck\n"
-        "write = Folder.write\n"
-        "def half(self, name, data):\n"
-        "    if name.endswith('state.json'): os.kill(os.getpid(), 9)\n"
-        "    write(self, name, data)\n"
-        "Folder.write = half\n"
-        "ck.save(Folder(sys.argv[1]), ck.Checkpoint({'w': torch.ones(2)}, {'step': 4}))\n"
-    )
-    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
-    assert (tmp_path / "step-000000004" / ck.MODEL).exists()
-    assert ck.open_checkpoint(str(tmp_path)).step == 3
+CUT_OFF = """
+import os, sys, torch
+from pipeline.storage import Folder
+from train import checkpoint as ck
+folder, step = Folder(sys.argv[1]), int(sys.argv[2])
+"""
+SAVING = """
+write = Folder.write
+def half(self, name, data):
+    if name.endswith("state.json"): os.kill(os.getpid(), 9)
+    write(self, name, data)
+Folder.write = half
+ck.save(folder, ck.Checkpoint({"w": torch.ones(2)}, {"step": step}))
+"""
+PRUNING = """
+remove = type(folder.fs).rm_file
+def one(self, path):
+    remove(self, path)
+    os.kill(os.getpid(), 9)
+type(folder.fs).rm_file = one
+ck.prune(folder, 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("doing", "cut"), [(SAVING, 5), (SAVING, 4), (PRUNING, 3)], ids=["saving", "saving again", "pruning"]
+)
+def test_one_cut_off_is_no_checkpoint_and_the_others_stand(tmp_path: Path, doing: str, cut: int) -> None:
+    folder = Folder(str(tmp_path))
+    for step in (3, 4):
+        ck.save(folder, held(*trained(), step))
+    done = subprocess.run([sys.executable, "-c", CUT_OFF + doing, str(tmp_path), str(cut)], check=False)
+    assert done.returncode == -9
+    assert any((tmp_path / ck.name_of(cut)).iterdir())
+    found, damaged = ck.newest(folder)
+    assert found.step == (3 if cut == 4 else 4)
+    assert damaged == {}
+    assert sorted(ck.marked(folder)) == [step for step in (3, 4) if step != cut]
 
 
 def test_no_checkpoint_is_said(tmp_path: Path) -> None:

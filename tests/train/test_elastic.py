@@ -11,8 +11,10 @@ import torch
 from tests.train.days import write_store
 from tests.train.runs import alone, run
 from train import checkpoint as ck
-from train.meter import digest
+from train.meter import Meter, digest
+from train.processes import Processes
 from train.run import DIGEST
+from train.step import Step
 
 EIGHT = {"data__lanes": 8, "run__batch": 32, "run__validate_every": 320, "run__save_every": 320}
 
@@ -47,6 +49,20 @@ def test_other_processes_go_on_with_the_same_windows(wide: str, tmp_path: Path, 
         assert done.returncode == 0, done.stderr
         assert "going on after 320 windows" in done.stderr
         assert digest_of(tmp_path / str(processes)) == digest_of(tmp_path / "alone")
+
+
+def seen(*places: torch.Tensor) -> int:
+    """The digest of steps with windows of these places."""
+    meter, one = Meter(), torch.ones((), dtype=torch.float64)
+    for number, place_B4 in enumerate(places, 1):
+        meter.add(Step(number, {"loss_sum": one, "count": one}, one, place_B4, 0.0))
+    return meter.look(Processes(1)).digest
+
+
+def test_a_digest_is_of_the_steps_that_windows_came_in() -> None:
+    first, second = (torch.randint(0, 1 << 40, (8, 4), generator=torch.Generator().manual_seed(n)) for n in (0, 1))
+    assert seen(first, second) == seen(first.flip(0), second)
+    assert seen(first, second) != seen(second, first)
 
 
 def test_a_digest_is_of_the_windows_and_not_of_their_order() -> None:

@@ -141,7 +141,9 @@ def test_a_file_in_deepspeeds_words_is_merged_over_it(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ('{"optimizer": {}, "bf16": {}}', "sets bf16, optimizer, which the recipe decides"),
+        ('{"torch_autocast": {"enabled": true}}', "sets torch_autocast, which the recipe decides"),
         ('{"zero_optimization": {"stage": 3}}', "sets ZeRO stage 3, engine.zero_stage is 1"),
+        ('{"zero_optimization": true}', "zero_optimization: expected an object, found True"),
         ("[1]", "expected an object, found list"),
         ("{", "cannot read .* as JSON"),
     ],

@@ -113,6 +113,26 @@ def test_a_step_is_the_same_by_any_engine_and_number_of_processes(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("settings", "stages"),
+    [({"run__precision": "bfloat16"}, (1,)), ({"run__accumulate": 2, "optimizer__clip_norm": 0.05}, (0, 1, 2))],
+    ids=["bfloat16", "pieces-clipped"],
+)
+def test_pieces_clipping_and_bfloat16_are_the_same_by_either_engine(
+    wide: str, saved: Path, tmp_path: Path, settings: dict[str, Any], stages: tuple[int, ...]
+) -> None:
+    """At as many processes, since a piece is a part of each one's share."""
+    ours = stepped(wide, saved, tmp_path / "ddp", 2, settings)
+    for stage in stages:
+        other = stepped(wide, saved, tmp_path / str(stage), 2, settings | DEEPSPEED[f"zero-{stage}"])
+        for state in STATES:
+            left, right = (safetensors.torch.load_file(folder / f"{state}.safetensors") for folder in (ours, other))
+            for key, value in left.items():
+                torch.testing.assert_close(right[key], value, rtol=1e-5, atol=1e-5, msg=f"{key} after state {state}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_fifty_steps_in_float64_are_the_same_at_any_number_of_processes(wide: str, tmp_path: Path) -> None:
     settings = SYNCHRONISED | {"run__precision": "float64"}
     ends = []

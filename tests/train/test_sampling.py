@@ -243,6 +243,15 @@ def test_compiled_numbers_are_those_of_the_law() -> None:
     assert ours.tolist() == [int(first) << 31 | int(second) >> 1 for first, second in two]
 
 
+def test_a_pool_stands_in_the_order_of_its_windows_own_numbers() -> None:
+    parts = [Part(slot, 300) for slot in (4, 5)]
+    windows = draw_pool(MadeDays(), parts, SECONDS, 1, 2, 3)
+    two = words(round_key(1, 2, 3), windows.slot_B, windows.start_B, Purpose.SHUFFLE, 2)
+    assert ((two[:, 0] << 31) + (two[:, 1] >> 1)).diff().min() > 0
+    assert 100 < (windows.slot_B[:300] == 4).sum() < 200, "of 300, with a standard deviation of 6"
+    assert 200 < (windows.start_B.diff() > 0).sum() < 400, "neither way up"
+
+
 def a_race(motion: dict[int, float], quota: int, key: tuple[int, int], slot: int) -> np.ndarray:
     """A draw of windows of one second from starts with these weights."""
     motion_S, state_S = np.zeros(86_400, np.float32), np.zeros(86_400, np.uint8)

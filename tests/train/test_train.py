@@ -106,6 +106,8 @@ def test_other_folders_beside_checkpoints_are_left_alone(store: str, straight: P
         ({"data__where": "nothing > 1"}, "cannot be run"),
         ({"data__where": "slot > 1000"}, "none of 10 person-days"),
         ({"run__windows": 0}, "at least 1"),
+        ({"data__min_wear_hours": "nan"}, "min_wear_hours: expected 0 to 24"),
+        ({"data__windows_per_day": 0}, "windows_per_day: expected at least 1"),
         ({"run__threads": -1}, "threads: expected at least 1"),
         ({"optimizer__rate_per_512": -1}, "rate_per_512: expected a number above 0"),
     ],

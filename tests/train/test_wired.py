@@ -48,6 +48,15 @@ def test_a_running_mean_is_kept_validated_and_gone_on_with_to_the_bit(store: str
     assert looks[-1]["averaged"]["loss"] != looks[-1]["real"]["loss"]
 
 
+def test_the_running_mean_is_that_of_the_weights_after_each_step(store: str, tmp_path: Path) -> None:
+    every_step = {"run__save_every": 16, "run__windows": 64}
+    assert alone(store, tmp_path, **KEPT | every_step) == 0
+    steps = [ck.read(Folder(str(tmp_path)), step) for step in (1, 2, 3, 4)]
+    for name, value in averages(steps[-1].optimizer).items():
+        expected = torch.stack([step.model[name] for step in steps]).mean(0)
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6, msg=name)
+
+
 def test_a_run_without_a_mean_does_not_go_on_with_one(store: str, tmp_path: Path) -> None:
     assert alone(store, tmp_path, run__windows=80) == 0
     with pytest.raises(UserError, match=r"optimizer\.average_windows: then None, now 64"):

@@ -33,6 +33,7 @@ from train.windows.lanes import Lane, deal, lane_count, owned, quotas
 from train.windows.members import Members, select
 from train.windows.pool import Windows
 from train.windows.stream import Stream
+from train.windows.validation import draw_validation
 from train.windows.withdrawn import Substitutes, fill, starts_of
 
 SECONDS = 10
@@ -207,6 +208,24 @@ def test_a_damaged_day_is_passed_over_only_where_that_is_allowed(store: str) -> 
     assert 7 not in drawn.slot_B
     assert (drawn.signal_BCT[:, 0] == drawn.slot_B[:, None]).all()
     assert substitutes.news() == [(7, True)]
+
+
+def test_a_damaged_day_of_a_person_held_out_is_left_out_and_told(store: str) -> None:
+    opened = Store.open(store)
+    members = select(opened, SECONDS, 0.0, None)
+    trained = members.of({members.names[0]}, kept=False)
+    others = members.of({members.names[0]}, kept=True)
+    dealt = deal(trained.slots, quotas(trained.starts, 1500), 4, 3, 2)
+    gone = int(others.slots[0])
+    shard = Path(store) / "signal" / "c" / str(gone) / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(DamagedDay):
+        draw_validation(DayReader(opened.folder), others, SECONDS, 0, 0, 1)
+    substitutes = Substitutes(members, dealt, opened.withdrawals.people, skip_damaged=True)
+    drawn = draw_validation(DayReader(opened.folder), others, SECONDS, 0, 0, 1, withdrew=substitutes.is_gone)
+    assert set(drawn.slot_B.tolist()) == set(others.slots.tolist()) - {gone}
+    assert substitutes.news() == [(gone, True)]
+    assert substitutes.news() == []
 
 
 def trained(checkpoints: Path) -> list[int]:

@@ -19,6 +19,7 @@ from train.model import Model
 from train.networks import NetworkSettings, make_network
 from train.networks.batch_norm import SyncBatchNorm1d, synchronise
 from train.objectives.simclr import Simclr, SimclrSettings
+from train.processes import Processes
 
 CLOSE = {torch.float32: 1e-6, torch.float64: 1e-12}
 
@@ -145,11 +146,27 @@ def check_a_step(preset: str, world: int) -> None:
         torch.testing.assert_close(value, whole.state_dict()[name], rtol=1e-10, atol=1e-12, msg=name)
 
 
+def check_running_statistics(world: int, rank: int) -> None:
+    """Each process gets the mean of all; a network that has none is left as it is."""
+    processes = Processes.__new__(Processes)
+    processes.world_size = world
+    layer = nn.BatchNorm1d(3)
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    layer.running_mean.copy_(torch.arange(3.0) + rank)
+    layer.running_var.copy_(torch.arange(3.0) * (rank + 1))
+    processes.average_batch_norm(layer)
+    torch.testing.assert_close(layer.running_mean, torch.arange(3.0) + (world - 1) / 2)
+    torch.testing.assert_close(layer.running_var, torch.arange(3.0) * (world + 1) / 2)
+    processes.average_batch_norm(nn.LayerNorm(3))
+
+
 def check_all(world: int, rank: int, folder: str) -> None:
     """What one process does."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/{world}", timedelta(seconds=120), world, rank)
     check_gather(world, rank)
+    check_running_statistics(world, rank)
     for dtype in CLOSE:
         check_nt_xent(dtype, world)
         check_batch_norm(dtype, world, rank)

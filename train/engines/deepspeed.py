@@ -28,8 +28,8 @@ from train.recipe import Recipe
 from train.windows.pool import Windows
 
 DECIDED_BY_THE_RECIPE = (
-    *("optimizer", "scheduler", "fp16", "bf16", "amp", "gradient_clipping", "gradient_accumulation_steps"),
-    *("train_batch_size", "train_micro_batch_size_per_gpu"),
+    *("optimizer", "scheduler", "fp16", "bf16", "amp", "torch_autocast", "gradient_clipping"),
+    *("gradient_accumulation_steps", "train_batch_size", "train_micro_batch_size_per_gpu"),
 )
 """What a user's own file may not say."""
 
@@ -67,7 +67,10 @@ def _read(path: Path, recipe: Recipe) -> dict[str, Any]:
             f"engine.deepspeed: {path} sets {', '.join(taken)}, which the recipe decides, so that a run is the same "
             "under every engine. Set [optimizer], run.batch, run.accumulate, run.precision instead."
         )
-    stage = table.get("zero_optimization", {}).get("stage", recipe.engine.zero_stage)
+    zero = table.get("zero_optimization", {})
+    if not isinstance(zero, dict):
+        raise UserError(f"engine.deepspeed: {path}: zero_optimization: expected an object, found {zero!r}.")
+    stage = zero.get("stage", recipe.engine.zero_stage)
     if stage != recipe.engine.zero_stage:
         raise UserError(
             f"engine.deepspeed: {path} sets ZeRO stage {stage}, engine.zero_stage is {recipe.engine.zero_stage}: "
@@ -96,7 +99,7 @@ class DeepSpeed:
             self.engine, *_ = deepspeed.initialize(
                 model=model, optimizer=optimizer, config=settings, dist_init_required=False
             )
-        except (deepspeed.DeepSpeedConfigError, ValueError, AssertionError) as error:
+        except Exception as error:  # of many kinds, as the file has it
             if recipe.engine.deepspeed is None:
                 raise
             raise UserError(f"engine.deepspeed: DeepSpeed refuses {recipe.engine.deepspeed}: {error}") from None

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pipeline.compiled import njit
 from pipeline.states import BAD, MEASURED, NONWEAR
 from train.random import MASK, Purpose, philox_many, philox_run
 

@@ -70,7 +70,8 @@ def measure(recipe: Recipe, store_url: str, seconds: float) -> Measured:
     share = per_step(recipe.run.batch, len(plan.lanes), 1)
     days, threads = DayReader(store.folder), data.threads or (2 if store.folder.is_local else 8)
     torch.set_num_threads(1)
-    with Stream(days, owned(plan.lanes, 0, 1), share, data.seconds, 0, threads, data.min_spacing_s) as stream:
+    stream = Stream(days, owned(plan.lanes, 0, 1), share, data.seconds, 0, threads, data.min_spacing_s)
+    with stream, days:  # first the reader ends, lest the stream wait for storage that is away
         next(stream)
         begin_s = time.perf_counter() - opened
         days.spent = Spent()

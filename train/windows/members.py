@@ -64,6 +64,11 @@ class Members:
         return Members(self.slots[mask], self.starts[mask], self.person_M[mask], self.names)
 
     @property
+    def digest(self) -> str:
+        """By which these days are told from others: of their slots and eligible starts."""
+        return sha256(self.slots.tobytes() + self.starts.tobytes()).hexdigest()[:16]
+
+    @property
     def end(self) -> int:
         """The first slot beyond theirs."""
         return int(self.slots[-1]) + 1

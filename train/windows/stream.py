@@ -91,9 +91,9 @@ class Stream:
             signal_NCT, place_N4 = self._from_lane(number, steps * self.per_step)
             signal_SLNCT.numpy()[:, index] = signal_NCT.reshape(steps, self.per_step, AXES, ticks)
             place_SLN4.numpy()[:, index] = place_N4.reshape(steps, self.per_step, 4)
+            self._free.extend(self._used)  # nothing looks at these pools any more
+            self._used.clear()
         self.position += steps * self.per_step
-        self._free.extend(self._used)  # nothing looks at these pools any more
-        self._used.clear()
         return map(Windows, signal_SLNCT.flatten(1, 2), place_SLN4.flatten(1, 2))
 
     def _from_lane(self, number: int, count: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:

@@ -122,6 +122,7 @@ class Substitutes:
             self._look()
             if slot not in self._withdrawn and self.skip_damaged:
                 self._damaged, self._filled = self._damaged | {slot}, {}
+                self._noticed.setdefault(slot, False)
             return slot in self._gone
 
     def parts(self, lane: Lane, round_: int, slot: int, quota: int) -> list[Part]:
@@ -140,7 +141,7 @@ class Substitutes:
             return held[1][slot]
 
     def news(self) -> list[tuple[int, bool]]:
-        """Slots whose windows came from other days for the first time since this was last asked; which are damaged."""
+        """Slots that were done without for the first time since this was last asked; which are damaged."""
         with self._lock:
             fresh = [slot for slot, told in self._noticed.items() if not told]
             self._noticed.update(dict.fromkeys(fresh, True))
@@ -157,7 +158,8 @@ def told_of_days(slots: list[int], damaged: bool) -> str:
         else f"withdrawn: the people of {len(slots):,} person-days of this run asked to be forgotten (slots {some})."
     )
     then = (
-        "The next days of their lanes give the windows instead. From here on this is not exactly a run that drew them."
+        "The next days of their lanes give the windows instead; validation goes on without them. From here on this is "
+        "not exactly a run that drew them."
     )
     return f"{what} {then}"
 

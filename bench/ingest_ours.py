@@ -1,0 +1,88 @@
+"""One way of ours to bring a recording in, for bench/ingest.py: ingest_ours.py WORK FILE CORE.
+
+`to the store` is what a run does for one recording: it looks at its ends, gives it slots and commits the plan, decodes,
+processes, writes its days, flushes them, and commits its rows. The store is new each time; making it is not timed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from ingest_turns import Call, serve
+
+from ingest.devices import decode
+from ingest.process import process
+from ingest.settings import SignalSettings
+from ingest.signal.timing import fit
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Samples and when each was taken."""
+    recording = decode(np.memmap(path, mode="r"), path.name)
+    fit(recording)
+    return {"samples": recording.samples}
+
+
+def in_memory(path: Path) -> dict[str, Any]:
+    """All days at 30 Hz, with motion, states and figures."""
+    processed = process(decode(np.memmap(path, mode="r"), path.name), SignalSettings())
+    days = list(processed.days())
+    return {"samples": processed.recording.samples, "days": len(days), "calibration": processed.calibration.outcome}
+
+
+@contextmanager
+def ready(work: Callable[[Path], dict[str, Any]], path: Path) -> Iterator[Call]:
+    """What needs nothing prepared."""
+    yield partial(work, path)
+
+
+@contextmanager
+def store_ready(path: Path) -> Iterator[Call]:
+    """A run into a new store beside the recording, on the same disk."""
+    from ingest.capacity.measure import NOBODYS_KEY
+    from ingest.run.commit import Committer
+    from ingest.run.ingest_task import Part, ingest_tasks
+    from ingest.run.plan import Standing
+    from ingest.run.probe_task import probe_one
+    from ingest.run.rows import done
+    from ingest.run.sources import list_sources
+    from pipeline.lease import Lease
+    from pipeline.store import Store
+
+    folder, (source,) = list_sources(str(path), NOBODYS_KEY)
+    participant = NOBODYS_KEY.participant(source.name)
+    with TemporaryDirectory(dir=path.parent, prefix="store-") as scratch:
+        store = Store.create(scratch, NOBODYS_KEY, {})
+        with Lease(store.folder.folder("lease")) as lease:
+            committer = Committer(store, lease, Standing({}, frozenset()))
+
+            def call() -> dict[str, Any]:
+                probed = probe_one(folder, source, max_days=60)
+                committer.give_slots([(source, probed.days)], {source.id: participant})
+                planned = committer.standing.planned(source)
+                assert planned is not None
+                part = Part(source, planned["first_slot"], planned["slots"])
+                (task,) = ingest_tasks(folder.url, scratch, [part], SignalSettings(), lease.epoch)
+                (found,) = task()
+                assert not found.reason, found.reason
+                committer.add(done(found, participant, NOBODYS_KEY, False))
+                committer.commit()
+                figures = {"samples": found.figures["samples"], "calibration": found.figures["calibration"]}
+                return {**figures, "days": store.person_days.read(["recording"]).num_rows}
+
+            yield call
+
+
+WORKS = {"read": partial(ready, read), "30 Hz, in memory": partial(ready, in_memory), "to the store": store_ready}
+
+if __name__ == "__main__":
+    serve(partial(WORKS[sys.argv[1]], Path(sys.argv[2])), int(sys.argv[3]))
