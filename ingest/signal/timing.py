@@ -25,8 +25,9 @@ STAMPS_PER_KNOT = 50
 MOST_DAYS = 100
 """From first to last sample: every day has its seconds in memory, and no device records for so long."""
 MOST_CONTRADICTIONS = 0.01
-"""Of the blocks; more, and at least 100 blocks, are a clock that was set and no stray stamps."""
-LEAST_CONTRADICTIONS = 100
+"""Of the blocks; more are a clock that was set and no stray stamps, if they are at least as many as follows."""
+LEAST_CONTRADICTIONS, LEAST_SHARE = 100, 0.1
+"""So many blocks, or this part of all, whichever is less."""
 
 _DAY_US = SECONDS_PER_DAY * 1_000_000
 
@@ -42,11 +43,12 @@ def fit(recording: Recording) -> Timeline:
         raise UserError("no block has a calendar time: the device's clock was never set. Leave this recording out.")
     midnight_us = int(recording.stamp_us_K[recording.stamped_K.argmax()]) // _DAY_US * _DAY_US
     stamps = read_stamps(recording, midnight_us)
-    most = max(LEAST_CONTRADICTIONS, MOST_CONTRADICTIONS * recording.first_K.size)
+    blocks = recording.first_K.size
+    most = max(min(LEAST_CONTRADICTIONS, math.ceil(LEAST_SHARE * blocks) + 1), MOST_CONTRADICTIONS * blocks)
     if stamps.contradictions >= most:
         raise UserError(
             f"the device's clock runs backwards, or jumps ahead by over a day: {stamps.contradictions:,} of "
-            f"{recording.first_K.size:,} blocks have times that the others contradict; under {most:,.0f} are left out "
+            f"{blocks:,} blocks have times that the others contradict; under {most:,.0f} are left out "
             "or mended. Its clock was set during the recording, or its rows are not in order or not evenly apart: "
             "split it, sort it or resample it, or leave it out."
         )

@@ -181,7 +181,7 @@ def test_a_weekend_of_idle_sleep_is_no_jump_of_the_clock():
         "2024-03-04", "2024-03-06",
     ]  # fmt: skip
     without = [*still(30), *still(30, SECOND + 200_000)]
-    with pytest.raises(UserError, match="jumps"):
+    with pytest.raises(UserError, match="jumps ahead by over a day"):
         fit(decode(recording(without), NAME))
 
 
