@@ -91,6 +91,15 @@ def test_pieces_that_are_not_equal_are_explained(store: str, tmp_path: Path) -> 
         alone(store, tmp_path, run__accumulate=5)
 
 
+def test_a_run_takes_its_batches_in_pieces_and_tells_of_all(store: str, tmp_path: Path) -> None:
+    assert alone(store, tmp_path, run__accumulate=4, run__windows=32) == 0
+    model = ck.open_checkpoint(str(tmp_path)).model
+    passes = {int(value) for name, value in model.items() if name.endswith("num_batches_tracked")}
+    assert passes == {2 * 4}
+    (line,) = [line for line in read_lines(tmp_path / "logs" / "log.jsonl") if line["kind"] == "train"]
+    assert line["windows"] == 32
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float64"])
 def test_precision_is_of_the_work_and_weights_stay_what_they_are(store: str, tmp_path: Path, precision: str) -> None:
     short = {"run__windows": 160, "run__save_every": 160, "run__validate_every": 160}
@@ -187,7 +196,10 @@ def test_a_checkpoint_of_one_engine_is_one_of_the_other(store: str, tmp_path: Pa
             assert fields.keys() == right.optimizer[name].keys()
             for key, value in fields.items():
                 torch.testing.assert_close(right.optimizer[name][key], value, rtol=10 * near, atol=near)
-    kinds = [line["kind"] for line in read_lines(tmp_path / "both" / "logs" / "log.jsonl")]
+    ddp, both = (read_lines(tmp_path / name / "logs" / "log.jsonl") for name in ("ddp", "both"))
+    norms = [line["gradient_norm"] for line in (*ddp, *both) if line["kind"] == "train" and line["step"] in (11, 12)]
+    assert norms[2:] == pytest.approx(norms[:2], rel=1e-4)
+    kinds = [line["kind"] for line in both]
     assert kinds.count("start") == 1
     assert kinds.count("resume") == 2
 
