@@ -13,6 +13,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.storage import Folder
+from pipeline.store import Store
 from tests.train.days import write_store
 from tests.train.runs import alone, command
 from train import checkpoint as ck
@@ -61,10 +62,14 @@ def test_a_log_folder_that_cannot_be_made_is_told(store: str, tmp_path: Path) ->
         alone(store, tmp_path, logs=Path("/proc/logs"), **SHORT)
 
 
-def test_a_store_of_the_same_settings_and_other_days_is_refused(store: str, tmp_path: Path) -> None:
+def test_a_store_of_other_days_or_other_settings_is_refused(store: str, tmp_path: Path) -> None:
     assert alone(store, tmp_path / "out", **SHORT) == 0
     other = write_store(str(tmp_path / "store"), people=5, days=2, seconds=1200).folder.url
     with pytest.raises(UserError, match=r"trained on other person-days\. Give their store"):
+        alone(other, tmp_path / "out", **SHORT | {"run__windows": 240})
+    root = Path(other) / "zarr.json"
+    root.write_text(root.read_text().replace(Store.open(other).attributes.fingerprint, "0" * 16))
+    with pytest.raises(UserError, match="trained on another store"):
         alone(other, tmp_path / "out", **SHORT | {"run__windows": 240})
 
 
