@@ -52,7 +52,7 @@ def store_ready(path: Path) -> Iterator[Call]:
     from ingest.run.commit import Committer
     from ingest.run.ingest_task import Part, ingest_tasks
     from ingest.run.plan import Standing
-    from ingest.run.probe_task import probe_one
+    from ingest.run.probe_task import ProbeTask
     from ingest.run.rows import done
     from ingest.run.sources import list_sources
     from pipeline.lease import Lease
@@ -66,7 +66,7 @@ def store_ready(path: Path) -> Iterator[Call]:
             committer = Committer(store, lease, Standing({}, frozenset()))
 
             def call() -> dict[str, Any]:
-                probed = probe_one(folder, source, max_days=60)
+                (probed,) = ProbeTask(folder.url, (source,), max_days=60)()
                 committer.give_slots([(source, probed.days)], {source.id: participant})
                 planned = committer.standing.planned(source)
                 assert planned is not None

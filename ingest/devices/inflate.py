@@ -12,12 +12,14 @@ from typing import Any
 GzipFile: Any
 decompressobj: Any
 crc32: Any
+DEFLATE_ERRORS: Any
+"""Exceptions of both libraries."""
 
 try:
     from isal import igzip, isal_zlib
 except ImportError:
     GzipFile, decompressobj, crc32 = gzip.GzipFile, zlib.decompressobj, zlib.crc32
-    DEFLATE_ERRORS: tuple[type[Exception], ...] = (zlib.error,)
+    DEFLATE_ERRORS = (zlib.error,)
 else:
     GzipFile, decompressobj, crc32 = igzip.IGzipFile, isal_zlib.decompressobj, isal_zlib.crc32
     DEFLATE_ERRORS = (zlib.error, isal_zlib.error)
