@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest.run.driver import run_ingest
+from ingest.run.driver import processing, run_ingest
 from ingest.settings import SignalSettings
 from ingest.simulate.recording import simulate_recording
 from pipeline.day_reader import MissingDay
@@ -274,19 +274,13 @@ def test_settings_of_the_signal_reach_the_worker(cohort_folder: Path, tmp_path: 
 
 def test_a_store_that_cannot_be_written_stops_the_run_and_rejects_nobody(cohort_folder: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    Store.create(str(store), KEY, {**_plain(), "relative_dates": False})
+    Store.create(str(store), KEY, processing(cohort.settings(cohort_folder, store)))
     (store / "motion" / "c").write_text("in the way")
     with pytest.raises(UserError, match="store cannot be written"):
         run_ingest(cohort.settings(cohort_folder, store))
     assert {row["recording"] for row in cohort.rows(store)[1]} <= {KEY.recording(name) for name in BAD}
     os.unlink(store / "motion" / "c")
     assert run_ingest(cohort.settings(cohort_folder, store)).done == 4
-
-
-def _plain() -> dict[str, object]:
-    from pipeline.settings import plain
-
-    return plain(SignalSettings())
 
 
 def test_a_second_driver_is_refused(copies: tuple[Path, Path]) -> None:
