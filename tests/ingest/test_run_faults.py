@@ -44,10 +44,8 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(
     assert_as_if_undisturbed(store, undisturbed)
 
 
-@pytest.mark.parametrize(
-    "number",
-    [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_politely_it_says_so_and_goes_on_later(
     number: signal.Signals, cohort_folder: Path, undisturbed: Path, ray_here: str, tmp_path: Path
 ) -> None:

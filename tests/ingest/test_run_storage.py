@@ -118,6 +118,7 @@ def _mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
     small_disk: Path, long_folder: Path, long_undisturbed: Path, ray_here: str
 ) -> None:

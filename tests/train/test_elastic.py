@@ -32,13 +32,8 @@ def digest_of(folder: Path) -> str:
     return str(state[DIGEST])
 
 
-@pytest.mark.parametrize(
-    ("first", "then"),
-    [
-        (2, [1]),
-        pytest.param(4, [1, 2, 8], marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [(2, [1]), (4, [1, 2, 8])])
 def test_other_processes_go_on_with_the_same_windows(wide: str, tmp_path: Path, first: int, then: list[int]) -> None:
     assert alone(wide, tmp_path / "alone", run__windows=640, **EIGHT) == 0
     stopped = run(wide, tmp_path / "stopped", first, run__windows=320, **EIGHT)

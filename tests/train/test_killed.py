@@ -14,16 +14,14 @@ import pytest
 
 from tests.train.runs import ranks_of, run, same_checkpoint, under_way, wait_for
 
-slow = (pytest.mark.slow, pytest.mark.timeout(900))
 ENGINES = {"ddp": {"engine__name": "ddp"}} | {
     f"zero-{stage}": {"engine__name": "deepspeed", "engine__zero_stage": stage} for stage in (0, 1, 2)
 }
 
 
-@pytest.mark.parametrize(
-    ("engine", "processes"),
-    [("ddp", 2), *(pytest.param(name, 4, marks=slow) for name in ENGINES)],
-)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("engine", "processes"), [("ddp", 2), *((name, 4) for name in ENGINES)])
 def test_a_rank_that_is_killed_is_started_again(store: str, tmp_path: Path, engine: str, processes: int) -> None:
     """By torchrun, twice, from the last checkpoint; with other portions of saving than the run that was left alone."""
     whole = run(store, tmp_path / "whole", processes, **ENGINES[engine])
