@@ -23,7 +23,7 @@ from tests.train.runs import overrides, wait_for
 from train.command import train
 
 SLURM, KUBERNETES, DOCKERFILE = (ROOT / "infra/torch" / name for name in ("slurm.sh", "kubernetes.yaml", "Dockerfile"))
-LONG = {"run__windows": 1600, "run__validate_every": 1600, "run__save_every": 80}
+LONG = {"run__windows": 8000, "run__validate_every": 8000, "run__save_every": 400}
 FAKES = {
     "scontrol": """
 case "$1" in
@@ -168,7 +168,7 @@ def test_the_slurm_script_saves_before_its_time_is_up_and_goes_on_in_the_next_jo
     _, told = second.communicate(timeout=300)
     assert second.returncode == 0, told
     assert "going on after" in told
-    assert "done: 1,600 windows seen" in told
+    assert "done: 8,000 windows seen" in told
     assert not (tmp_path / "slurm-2" / "requeued").exists()
 
 
