@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from peers import peers_python
 
 from ingest.devices import decode
 from ingest.signal.timing import fit
@@ -34,16 +35,6 @@ SIMULATED: dict[str, dict[str, Any]] = {
     "GENEActiv": {"kind": "geneactiv"},
 }
 REPEATS = 5
-
-
-def peers_python(folder: Path) -> Path:
-    """The interpreter of the peers' own environment, made on first use."""
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True, stderr=subprocess.DEVNULL)
-        (folder / "ready").touch()
-    return python
 
 
 def read(path: Path) -> tuple[np.ndarray, float]:
@@ -85,7 +76,7 @@ def main() -> None:
     arguments = parser.parse_args()
     days = 1 / 24 if arguments.quick else arguments.days
     arguments.out.mkdir(parents=True, exist_ok=True)
-    python = peers_python(arguments.out.parent / "devices-peers")
+    python = peers_python(arguments.out.parent / "devices-peers", PEERS)
     lines = [f"{'':24s} {'reader':7s} {'samples':>10s} {'mg off':>9s} {'ms off':>9s} {'seconds':>9s}"]
     for number, (label, what) in enumerate(SIMULATED.items()):
         path = arguments.out / f"{days:g}-{number}{SUFFIX[what['kind']]}"

@@ -31,8 +31,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ingest_material import BENCH, SIMULATED, peers_python, simulated
+from ingest_material import BENCH, PEERS, SIMULATED, simulated
 from ingest_tables import markdown, text
+from peers import peers_python
 from stream import device
 
 READ, IN_MEMORY, STORED = "read", "30 Hz, in memory", "to the store"
@@ -184,7 +185,7 @@ def main() -> None:
         sys.exit("actipy reads by a Java program: expected a Java (8 or later) on the path, found none. Install one.")
     given.out.mkdir(parents=True, exist_ok=True)
     cores = sorted(os.sched_getaffinity(0))
-    python = peers_python()
+    python = peers_python(BENCH / "ingest-peers", PEERS)
     os.sched_setaffinity(0, {cores[-1]})
     for kind in [given.only] if given.only else SIMULATED:
         path = simulated(kind, days, given.out)

@@ -1,10 +1,8 @@
-"""What bench/ingest.py and bench/ingest_references.py share: the peers' environment, and who is simulated."""
+"""What bench/ingest.py and bench/ingest_references.py share: who the peers are, and who is simulated."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +17,6 @@ SIMULATED: dict[str, dict[str, Any]] = {
     "actigraph": {"packing": "unpacked", "idle_sleep": False},
     "geneactiv": {},
 }
-
-
-def peers_python(folder: Path = BENCH / "ingest-peers") -> Path:
-    """The interpreter of the peers' own environment, made on first use."""
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True, stderr=subprocess.DEVNULL)
-        (folder / "ready").touch()
-    return python
 
 
 def simulated(kind: str, days: float, out: Path) -> Path:

@@ -26,7 +26,8 @@ from scipy.interpolate import CubicSpline
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ingest_material import BENCH, peers_python
+from ingest_material import BENCH, PEERS
+from peers import peers_python
 
 from ingest.devices import decode
 from ingest.process import Processed, process
@@ -245,7 +246,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, default=BENCH / "ingest")
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    python = peers_python()
+    python = peers_python(BENCH / "ingest-peers", PEERS)
     path = given.out / f"{given.days:g}-references-{given.participant}.cwa"
     if not path.exists():
         simulate_recording(path, 0, given.participant, days=given.days, faults=Faults())

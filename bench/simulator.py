@@ -13,7 +13,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import venv
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,6 +22,8 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly, welch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from peers import peers_python
 
 from ingest.simulate.cohort import TRUTH, Cohort, make
 from ingest.simulate.recording import plan
@@ -66,16 +67,6 @@ def active_hours(motion_S: Signal) -> Signal:
     """Motion of the hours in which more than 5% of the seconds exceed 50 mg: the same rule for real and simulated."""
     hours = motion_S[: len(motion_S) // 3600 * 3600].reshape(-1, 3600)
     return hours[(hours > 0.05).mean(axis=1) > 0.05].ravel()
-
-
-def peers_python(folder: Path) -> Path:
-    """The interpreter of the peers' own environment, made on first use."""
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True, stderr=subprocess.DEVNULL)
-        (folder / "ready").touch()
-    return python
 
 
 def read(python: Path, recording: Path) -> tuple[Signal, NDArray[np.int64], dict[str, float]]:
@@ -253,7 +244,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench/simulator"))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    python = peers_python(arguments.out.parent / "simulator-peers")
+    python = peers_python(arguments.out.parent / "simulator-peers", PEERS)
     sim, hours, peers = simulated(arguments.out / "recordings", python)
     real, day, steps = {}, None, None
     if arguments.shared.is_dir():

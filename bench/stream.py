@@ -19,7 +19,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -29,6 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import stream_growth
+from peers import peers_python
 from stream_data import ROOT, Material, prepare
 from stream_growth import Server
 from stream_ours import Setting, measured
@@ -77,7 +77,7 @@ def main() -> None:
     warm_s, stretch_s, repeats = (1.0, 1.5, 1) if given.quick else (2.0, 6.0, given.repeats)
     cores = tuple(sorted(os.sched_getaffinity(0)))
     made = prepare(given.out, given.days)
-    python = peers_python()
+    python = peers_python(BENCH / "stream-peers", PEERS, WITHOUT_WHAT_IT_ASKS_FOR, IN_THE_WAY)
     run_peers(python, "write", str(given.out))
     os.sched_setaffinity(0, {cores[-1]})  # of this process and its S3 server; a contender takes the first
     usual = Setting(str(given.out), made.about["store"], cores[:1], warm_s, stretch_s)
@@ -93,20 +93,6 @@ def main() -> None:
     readers = {row["reader"]: row["windows/s"] for row in found.get("readers", {}).get("rows", [])}
     stream_growth.picture(given.out / f"{name}.png", rows, readers)
     print(text(found))
-
-
-def peers_python() -> Path:
-    """The interpreter of the peers' own environment, made on first use."""
-    folder = BENCH / "stream-peers"
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        install = [str(python), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*install, *PEERS], check=True)
-        subprocess.run([*install, "--no-deps", *WITHOUT_WHAT_IT_ASKS_FOR], check=True)
-        subprocess.run([str(python), "-m", "pip", "uninstall", "--quiet", "--yes", *IN_THE_WAY], check=True)
-        (folder / "ready").touch()
-    return python
 
 
 @contextmanager

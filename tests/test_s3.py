@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 import pytest
 import torch
 
-from infra.s3_server import s3_server
 from pipeline.day_reader import DayReader, MissingDay
 from pipeline.errors import UserError
 from pipeline.fetch import Quick, fetcher
@@ -25,6 +24,7 @@ from pipeline.lease import Lease
 from pipeline.patience import PATIENCE_S
 from pipeline.storage import Folder, StorageAway, StorageError
 from pipeline.store import Store
+from tests.s3_here import s3_here
 from tests.train.days import MadeDays, write_store
 from train import checkpoint as ck
 
@@ -32,17 +32,8 @@ from train import checkpoint as ck
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A bucket on a server of our own."""
-    before = dict(os.environ)
-    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
-        os.environ.update(environment)
-        import s3fs
-
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("ours")
+    with s3_here(tmp_path_factory.mktemp("s3"), "ours"):
         yield "s3://ours"
-        s3fs.S3FileSystem.clear_instance_cache()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @pytest.fixture(scope="module")

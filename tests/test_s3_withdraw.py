@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from infra.s3_server import s3_server
 from pipeline.errors import UserError
 from pipeline.store import Store
 from pipeline.withdraw.bucket import BucketFiles
@@ -21,6 +19,7 @@ from pipeline.withdraw.forget import Unfinished, forget
 from pipeline.withdraw.prove import prove
 from tests.pipeline import people
 from tests.pipeline.people import ANN, BOB, CLARA, DORA, EMIL, FAY, traces
+from tests.s3_here import s3_here
 
 ROOT = Path(__file__).parents[1]
 TODAY = date(2026, 3, 4)
@@ -30,16 +29,10 @@ GONE = [ANN, CLARA, DORA, FAY]
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The file system of a server of our own."""
-    before = dict(os.environ)
-    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
-        os.environ.update(environment)
-        import s3fs
+    import s3fs
 
-        s3fs.S3FileSystem.clear_instance_cache()
+    with s3_here(tmp_path_factory.mktemp("s3")):
         yield s3fs.S3FileSystem()
-        s3fs.S3FileSystem.clear_instance_cache()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def make(s3: Any, bucket: str, versioning: str = "") -> Store:

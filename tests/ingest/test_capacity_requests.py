@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from infra.s3_server import answered, s3_server
+from infra.s3_server import answered
 from ingest.capacity import requests as counted
 from ingest.capacity.requests import Requests
 from ingest.run.commit import Committer
@@ -25,6 +24,7 @@ from pipeline.lease import Lease
 from pipeline.storage import Folder
 from pipeline.store import Store
 from tests.ingest.cohort import HOUR, KEY
+from tests.s3_here import s3_here
 
 BUCKET = "counted"
 RAW, STORE = f"s3://{BUCKET}/raw", f"s3://{BUCKET}/store"
@@ -53,22 +53,15 @@ class Meter:
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Requests]]]:
     """What each step of a run over four recordings asks of the storage; two of them touch two days."""
-    before = dict(os.environ)
-    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
-        os.environ.update(environment)
-        import s3fs
+    import s3fs
 
-        s3fs.S3FileSystem.clear_instance_cache()
+    with s3_here(tmp_path_factory.mktemp("s3"), BUCKET) as server:
         fs = s3fs.S3FileSystem()
-        fs.mkdir(BUCKET)
         local = tmp_path_factory.mktemp("recordings") / "one.cwa"
         for number, start in enumerate(["2024-05-06T12:00:00", "2024-05-06T23:30:00"] * 2):
             simulate_recording(local, 0, number + 1, days=HOUR, start=np.datetime64(start))
             fs.put(str(local), f"{BUCKET}/raw/{number}.cwa")
-        yield _run(Meter(environment))
-        s3fs.S3FileSystem.clear_instance_cache()
-        os.environ.clear()
-        os.environ.update(before)
+        yield _run(Meter(server.environment))
 
 
 def _run(meter: Meter) -> dict[str, list[Requests]]:

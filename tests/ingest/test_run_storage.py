@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tests.ingest.runs import (
     start,
     until,
 )
+from tests.s3_here import s3_here
 
 DONE = f"{len(cohort.LONG)} recordings done, 0 rejected"
 OF_THE_PLACE = ("source",)
@@ -31,21 +31,9 @@ def server(tmp_path: Path, long_folder: Path) -> Iterator[S3Server]:
     """A server that holds the recordings, in the environment."""
     import s3fs
 
-    before = dict(os.environ)
-    server = S3Server(tmp_path / "s3")
-    server.start()
-    os.environ.update(server.environment)
-    s3fs.S3FileSystem.clear_instance_cache()
-    try:
-        fs = s3fs.S3FileSystem()
-        fs.mkdir("cohort")
-        fs.put(str(long_folder), "cohort/raw", recursive=True)
+    with s3_here(tmp_path / "s3", "cohort") as server:
+        s3fs.S3FileSystem().put(str(long_folder), "cohort/raw", recursive=True)
         yield server
-    finally:
-        server.kill()
-        s3fs.S3FileSystem.clear_instance_cache()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 class Bucket:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.s3_server import s3_server
 from pipeline import grid
 from pipeline.day_figures import day_figures
 from pipeline.identity import Key
@@ -36,6 +34,7 @@ from pipeline.verify.look import look
 from pipeline.verify.repair import repair
 from pipeline.verify.report import Report
 from pipeline.verify.s3 import abort_uploads, unfinished_uploads
+from tests.s3_here import s3_here
 
 KEY = Key(bytes(range(32)))
 ANN, BOB = KEY.participant("Ann"), KEY.participant("Bob")
@@ -418,17 +417,8 @@ def test_the_command_tells_and_its_exit_status_counts(store: Store, tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    before = dict(os.environ)
-    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
-        os.environ.update(environment)
-        import s3fs
-
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("ours")
+    with s3_here(tmp_path_factory.mktemp("s3"), "ours"):
         yield "s3://ours"
-        s3fs.S3FileSystem.clear_instance_cache()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def test_on_object_storage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from infra.s3_server import S3Server
 from pipeline.errors import UserError
 from pipeline.storage import Folder
+from tests.s3_here import s3_here
 from tests.train.runs import alone, same_checkpoint
 from train import checkpoint as ck
 
@@ -22,20 +22,8 @@ AWAY_S = 3.0
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A server of our own with a bucket, reached by the environment."""
-    import s3fs
-
-    before, server = dict(os.environ), S3Server(tmp_path_factory.mktemp("s3"))
-    try:
-        server.start()
-        os.environ.update(server.environment)
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("ours")
+    with s3_here(tmp_path_factory.mktemp("s3"), "ours") as server:
         yield server
-    finally:
-        server.kill()
-        s3fs.S3FileSystem.clear_instance_cache()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def test_a_server_that_dies_in_the_midst_of_a_save_is_waited_for(

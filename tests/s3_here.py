@@ -1,0 +1,33 @@
+"""An S3 server of a test's own, which everything in the process reaches by the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.s3_server import S3Server
+
+
+@contextmanager
+def s3_here(folder: Path, *buckets: str) -> Iterator[S3Server]:
+    """A server over `folder` with these buckets; afterwards it is gone and the environment is as it was.
+
+    s3fs keeps its clients, with the endpoints that they were made for: it forgets them before and after.
+    """
+    import s3fs
+
+    before, server = dict(os.environ), S3Server(folder)
+    try:
+        server.start()
+        os.environ.update(server.environment)
+        s3fs.S3FileSystem.clear_instance_cache()
+        for bucket in buckets:
+            s3fs.S3FileSystem().mkdir(bucket)
+        yield server
+    finally:
+        server.kill()
+        s3fs.S3FileSystem.clear_instance_cache()
+        os.environ.clear()
+        os.environ.update(before)
