@@ -5,9 +5,11 @@
 A simulated week at 100 Hz of each device; rows: read (samples and their times), 30 Hz in memory (calibrated, non-wear
 known), to the committed store. Every contender is a process of its own that stays; they take turns on one core, this
 process sits on another. A first call is timed from the start of the process, the others are warm; what takes over a
-minute is called but once more. Memory is the process's peak, and of actipy its Java's at the same time. Peers live in
-an environment of their own (actipy needs a Java on the path). Figures in `ingest.json`; `--markdown` prints the tables
-for docs/benchmarks.md from it and measures nothing.
+minute is called but once more, what takes under twenty seconds is timed right after a call that is not: a virtual
+machine hands memory that was idle for seconds back to its host and waits for it anew (seen here: 3.5 s instead of 1.5).
+Memory is the process's peak, and of actipy its Java's at the same time. Peers live in an environment of their own
+(actipy needs a Java on the path). Figures in `ingest.json`; `--markdown` prints the tables for docs/benchmarks.md from
+it and measures nothing.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ CONTENDERS = {
     "geneactiv": ((READ, "ours"), (READ, "actipy"), (IN_MEMORY, "ours"), (IN_MEMORY, "actipy"), (STORED, "ours")),
 }
 LONG_S = 60.0
+SHORT_S = 20.0
 LOOK_S = 0.05
 """How often the memory of a contender's own processes is looked at."""
 
@@ -69,6 +72,13 @@ class Contender:
     def is_done(self) -> bool:
         """Whether it takes too long to be called yet again."""
         return len(self.calls) > 1 and self.calls[0]["seconds"] > LONG_S
+
+    def warm_call(self) -> None:
+        """A call that counts; if it is a short one, right after one that does not."""
+        self.call()
+        if self.calls[-1]["seconds"] < SHORT_S:
+            del self.calls[-1]
+            self.call()
 
     def call(self) -> None:
         """Have it work once, and look at its memory meanwhile."""
@@ -147,7 +157,7 @@ def measure(kind: str, path: Path, python: Path, core: int, repeats: int) -> dic
         for number in range(repeats):
             for contender in (contender for contender in contenders if not contender.is_done):
                 warm_cache(path)
-                contender.call()
+                contender.warm_call()
                 seconds = contender.calls[-1]["seconds"]
                 told = f"{contender.who}, {contender.work}: {seconds:.2f} s"
                 print(f"{kind}, {number + 1} of {repeats}, {told}", file=sys.stderr)
