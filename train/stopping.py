@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 STOOD_STILL = 124
@@ -41,11 +42,11 @@ class StopSignal:
     """Notes SIGINT, SIGTERM and SIGUSR1 (before pre-emption), so that a run can end at a step with a checkpoint.
 
     A second Ctrl-C ends the run at once. Schedulers and torchrun pass one signal on in several ways, so that others
-    may come twice.
+    may come twice. One process of a run tells that it heard, since its step and its save take their time.
     """
 
-    def __init__(self) -> None:
-        self.number = 0
+    def __init__(self, tells: bool) -> None:
+        self.number, self.tells = 0, tells
 
     def __enter__(self) -> StopSignal:
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -56,6 +57,11 @@ class StopSignal:
         if self.number == number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a third one waits for nothing
             raise KeyboardInterrupt
+        if self.tells and not self.number:
+            again = "; Ctrl-C again stops at once, unsaved" if number == signal.SIGINT else ""
+            told = f"\n{signal.Signals(number).name}: saves after this step or the next, then leaves{again}\n"
+            with suppress(OSError):  # a terminal that is gone
+                os.write(2, told.encode())  # print may be what was interrupted
         self.number = self.number or number
 
     def __exit__(self, *_: object) -> None:

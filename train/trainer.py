@@ -70,7 +70,7 @@ def train(
         who = f"process {processes.rank} of {processes.world_size}"
         if processes.by_torchrun:
             go_with_parent()
-        with run.stream, run.days, StopSignal() as stop, Watchdog(recipe.run.timeout_s, who) as watchdog:
+        with run.stream, run.days, StopSignal(processes.first) as stop, Watchdog(recipe.run.timeout_s, who) as watchdog:
             with processes.together():
                 trainer = Trainer(run, folder, start, logs or _logs_beside(folder, recipe), track)
             return trainer.loop(stop, watchdog)

@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from typing import Any, BinaryIO, Protocol
 
 from ingest.devices.ends import END_BYTES, Ends, count_ends, read_ends
+from ingest.devices.mapped import let_go
 from ingest.devices.wrapped import GZIP_SUFFIX, ZIP_SUFFIX, Inside, is_wrapped, read_all, unwrap
 from ingest.recording import Probe, Recording
 from ingest.settings import TableSettings
@@ -95,13 +96,18 @@ def probe(file: BinaryIO, name: str, size: int, told: TableSettings = NOTHING_TO
 
 
 def decode(data: Any, name: str, told: TableSettings = NOTHING_TOLD) -> Recording:
-    """The recording in the bytes of a whole file (bytes, memory map, any buffer); raises UserError."""
+    """The recording in the bytes of a whole file (bytes, memory map, any buffer); raises UserError.
+
+    The memory of a map is given back.
+    """
     device = _recognised(bytes(memoryview(data)[:END_BYTES]))
     if device is None:
         content, _, device = _content(io.BytesIO(data), name)
         if isinstance(content, Inside):
             data = content if _told(device, told) else read_all(content)
-    return device.decode(data, *_told(device, told))
+    recording: Recording = device.decode(data, *_told(device, told))
+    let_go(data)
+    return recording
 
 
 def _told(device: Any, told: TableSettings) -> tuple[TableSettings, ...]:

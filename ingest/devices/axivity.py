@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ingest.devices import cwa_format as cwa
 from ingest.devices.ends import Ends, together
+from ingest.devices.mapped import let_go
 from ingest.devices.place import place
 from ingest.recording import Probe, Recording
 from pipeline.compiled import njit
@@ -23,6 +24,8 @@ from pipeline.errors import UserError
 PACKED_CAPACITY = 120
 """Samples of three axes that a packed block holds."""
 PAYLOAD_BYTES = 480
+STRETCH_BLOCKS = 1 << 17
+"""Unpacked at a time: then the memory of a map is given back."""
 SLOWEST = 0.95
 """No device runs slower than this times its nominal rate; bounds the span when the end is unreadable."""
 
@@ -89,8 +92,13 @@ def decode(data: Any) -> Recording:
     counts_CN = np.empty((3, len(blocks) * capacity), dtype=np.int16)
     good_B = np.empty(len(blocks), dtype=np.bool_)
     expected = (int.from_bytes(cwa.BLOCK_MAGIC, "little"), cwa.BLOCK_LENGTH, rate_code | format_ << 8, capacity)
-    samples = _unpack(words_BW, packed, 0 if axes == 3 else 3, axes, expected, counts_CN, good_B)
-    kept = np.ascontiguousarray(words_BW[:, : cwa.PAYLOAD_OFFSET // 2])[good_B].view(cwa.BLOCK_HEAD)[:, 0]
+    samples, heads = 0, []
+    for begin in range(0, len(blocks), STRETCH_BLOCKS):
+        words, good = words_BW[begin : begin + STRETCH_BLOCKS], good_B[begin : begin + STRETCH_BLOCKS]
+        samples = _unpack(words, packed, 0 if axes == 3 else 3, axes, expected, samples, counts_CN, good)
+        heads.append(np.ascontiguousarray(words[:, : cwa.PAYLOAD_OFFSET // 2])[good])
+        let_go(data, begin * cwa.BLOCK.itemsize, (begin + STRETCH_BLOCKS) * cwa.BLOCK.itemsize)
+    kept = np.concatenate(heads).view(cwa.BLOCK_HEAD)[:, 0]
     stamp_us, offset, stamped = _stamps(kept, rate_hz)
     count_K = kept["sample_count"].astype(np.int64)
     first_K = np.cumsum(count_K) - count_K
@@ -204,10 +212,11 @@ def _unpack(
     axis: int,
     axes: int,
     expected: tuple[int, int, int, int],
+    before: int,
     counts_CN: NDArray[np.int16],
     good_B: NDArray[np.bool_],
 ) -> int:
-    """Check every block and write the samples of the good ones in a row; gives their number.
+    """Check every block and write the samples of the good ones behind those `before`; gives the number of all.
 
     `axis` is the first accelerometer axis of `axes` in an unpacked block; `expected` are the words of
     magic, length, rate code with format, and the capacity of a block.
@@ -215,7 +224,7 @@ def _unpack(
     magic, length, kind, capacity = expected
     x, y, z = counts_CN[0], counts_CN[1], counts_CN[2]
     one = np.uint64(1)  # places are unsigned: numba makes vector code of such alone
-    first, at = np.uint64(axis + cwa.PAYLOAD_OFFSET // 2), np.uint64(0)
+    first, at = np.uint64(axis + cwa.PAYLOAD_OFFSET // 2), np.uint64(before)
     for b in range(words_BW.shape[0]):
         words = words_BW[b]
         total = np.uint16(0)

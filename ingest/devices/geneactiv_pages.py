@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.devices.mapped import let_go
 from pipeline.compiled import njit
 
 SAMPLES = 300
@@ -21,6 +22,8 @@ DIGITS = 12 * SAMPLES
 LONGEST_LINE = 128
 """Of the lines before the digits."""
 MOST_LINES = 16
+STRETCH_BYTES = 1 << 26
+"""Of a file, between moments when the memory of what was read is given back."""
 RATE_TOLERANCE_HZ = 0.06
 """Header and pages round the rate to a tenth."""
 UNKNOWN = -1
@@ -57,9 +60,15 @@ def read_pages(data: Any, begin: int, rate_hz: float) -> Pages:
     counts_CN = np.empty((3, most * SAMPLES), dtype=np.int16)
     number_K, us_K = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     celsius_K = np.empty(most, dtype=np.float32)
-    pages, damaged, light_sum, light_most, presses = _read(
-        bytes_B, begin, rate_hz, counts_CN, number_K, us_K, celsius_K
-    )
+    at, pages, damaged, light_sum, light_most, presses, pressed = _next_page(bytes_B, begin), 0, 0, 0, 0, 0, 0
+    while at < bytes_B.size:
+        before = at
+        at, pages, bad, total, most, downs, pressed = _read(
+            bytes_B, at, at + STRETCH_BYTES, rate_hz, pressed, pages, counts_CN, number_K, us_K, celsius_K
+        )
+        damaged, presses = damaged + bad, presses + downs
+        light_sum, light_most = light_sum + total, max(light_most, most)
+        let_go(data, before, at)
     return Pages(
         counts_CN[:, : pages * SAMPLES], number_K[:pages], us_K[:pages], celsius_K[:pages],
         damaged, light_sum, light_most, presses,
@@ -67,13 +76,16 @@ def read_pages(data: Any, begin: int, rate_hz: float) -> Pages:
 
 
 @njit(cache=True, nogil=True)
-def _read(data, begin, rate_hz, counts_CN, number_K, us_K, celsius_K):  # type: ignore[no-untyped-def]
-    """Read all pages; gives their number, damaged ones, the light's sum and maximum, presses of the button."""
+def _read(data, at, until, rate_hz, pressed, pages, counts_CN, number_K, us_K, celsius_K):  # type: ignore
+    """Read the pages that begin from the one at `at` on and before `until`, behind `pages` that were.
+
+    `pressed` is the button's state. Gives where the next page begins, the number of all pages, damaged ones, the
+    light's sum and maximum, presses of the button and its state.
+    """
     digit, flag = np.empty(DIGITS, dtype=np.uint8), np.empty(DIGITS, dtype=np.uint8)
     word = digit.view(np.uint32)
-    pages, damaged, light_sum, light_most, presses, pressed = 0, 0, 0, 0, 0, 0
-    at = _next_page(data, begin)
-    while at < data.size:
+    damaged, light_sum, light_most, presses = 0, 0, 0, 0
+    while at < min(until, data.size):
         number, us, celsius, rate = UNKNOWN, UNKNOWN, np.nan, np.nan
         first, line = at, _line_end(data, at)
         for _ in range(MOST_LINES):
@@ -106,7 +118,7 @@ def _read(data, begin, rate_hz, counts_CN, number_K, us_K, celsius_K):  # type: 
         else:
             damaged += 1
             at = _next_page(data, at + 1)
-    return pages, damaged, light_sum, light_most, presses
+    return at, pages, damaged, light_sum, light_most, presses, pressed
 
 
 @njit(cache=True, nogil=True)
