@@ -68,11 +68,23 @@ class MadeDays:
         )
 
 
-def write_store(url: str, people: int, days: int, seconds: int = 900) -> Store:
+class NoiseDays(MadeDays):
+    """Such days whose signal is noise: nothing in them is constant, as the other days are for whole seconds."""
+
+    @cache  # noqa: B019 (made once a test module)
+    def read_day(self, slot: int) -> PersonDay:
+        """The day of a slot."""
+        day = super().read_day(slot)
+        noise = np.random.default_rng(slot).normal(0, 800, day.signal_CT.shape)
+        signal = np.where(day.signal_CT == grid.FILL, grid.FILL, noise).astype(np.int16)
+        return PersonDay(signal, motion(signal, day.state_S), day.state_S)
+
+
+def write_store(url: str, people: int, days: int, seconds: int = 900, made: MadeDays | None = None) -> Store:
     """A store of made days: slot p * days + d is day d of person p."""
     store = Store.create(url, Key(bytes(32)), {"made": "for tests"})
     store.grow(people * days)
-    made = MadeDays(seconds)
+    made = made or MadeDays(seconds)
     rows = []
     for slot in range(people * days):
         day = made.read_day(slot)

@@ -14,7 +14,7 @@ import torch
 
 from pipeline.storage import Folder
 from pipeline.store import Store
-from tests.train.days import write_store
+from tests.train.days import NoiseDays, write_store
 from tests.train.runs import alone, overrides, run
 from train import checkpoint as ck
 from train.processes import Processes
@@ -60,7 +60,7 @@ def losses(store: str) -> list[float]:
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store of as many days as eight lanes want."""
-    return write_store(str(tmp_path_factory.mktemp("made") / "wide"), people=6, days=2).folder.url
+    return write_store(str(tmp_path_factory.mktemp("made") / "wide"), people=6, days=2, made=NoiseDays()).folder.url
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +98,30 @@ def one(wide: str, saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_a_step_is_the_same_by_any_engine_and_number_of_processes(
     wide: str, saved: Path, one: Path, tmp_path: Path, name: str, processes: int, settings: dict[str, Any]
 ) -> None:
-    """Loss, norm of the gradient, weights and BatchNorm's statistics, from the same state.
-
-    Where the input of a ReLU is 0 but for rounding, its gradient is there or not, as rounding has it. One step of 36
-    with another seed met one: its norm was 0.2% away at four processes, and equal to 1e-14 in float64.
-    """
+    """Loss, norm of the gradient, weights and BatchNorm's statistics, from the same state."""
     out = stepped(wide, saved, tmp_path / "out", processes, settings)
     for state in STATES:
         left, right = (safetensors.torch.load_file(folder / f"{state}.safetensors") for folder in (one, out))
         assert left.keys() == right.keys()
+        if state == 0:
+            forget_gradients_of_rounding(left, right)
         for key, value in left.items():
             torch.testing.assert_close(right[key], value, rtol=1e-5, atol=1e-5, msg=f"{key} after state {state}")
+
+
+def forget_gradients_of_rounding(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
+    """Make a few weights equal that are not after Adam's very first step.
+
+    It divides every gradient by its own size, so one that is nothing but rounding moves its weight by up to the whole
+    rate, either way. Two of 42,808 weights did so when this was written; ten may, by no more than the way between.
+    """
+    rate, few = 5e-4, 10
+    for key in left.keys() - {"loss", "norm"}:
+        far = ~torch.isclose(left[key], right[key], rtol=1e-5, atol=1e-5)
+        assert (left[key] - right[key])[far].abs().le(2.001 * rate).all(), key
+        right[key][far] = left[key][far]
+        few -= int(far.sum())
+    assert few >= 0
 
 
 @pytest.mark.slow
