@@ -5,7 +5,8 @@
 #
 # What follows the script's name are the arguments of `persondays train`. Five minutes before the time is up, or before
 # the job is pre-empted where Slurm is set to say so, all processes save and leave, and the job queues again; started
-# again, it goes on from there. A process or node that dies costs the steps since the last save: torchrun starts
+# again, it goes on from there. (Slurm has to know a job's processes by cgroup, as it mostly does: torchrun gives each of
+# its own a session, which proctrack/pgid does not reach.) A process or node that dies costs the steps since the last save: torchrun starts
 # processes again, Slurm the job. Yours to change: nodes, GPUs, time, and how the environment is entered.
 #SBATCH --job-name=persondays-train
 #SBATCH --nodes=2

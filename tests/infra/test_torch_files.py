@@ -42,9 +42,11 @@ status=0
 for task in $(jobs -p); do wait "$task" || status=$?; done
 exit "$status"
 """,
+    # All processes of a step, wherever their sessions are: torchrun gives each of its own one.
     "scancel": """
 [ "$1" = --signal=USR1 ] && [ "$2" = "$SLURM_JOB_ID.0" ] || exit 1
-for task in $(cat "$FAKES/tasks"); do kill -USR1 -- "-$task"; done
+tree() { echo "$1"; for child in $(cat /proc/"$1"/task/*/children); do tree "$child"; done; }
+for task in $(cat "$FAKES/tasks"); do kill -USR1 $(tree "$task"); done
 """,
 }
 """What a test has of Slurm."""
