@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,17 @@ from tests.train.runs import overrides, run, same_checkpoint, wait_for
 from train.processes import FRESH_STORE, told_to_hang
 
 LONG = {"run__windows": 960, "run__validate_every": 960, "run__save_every": 80}
+
+
+def wait_for_listener(port: int) -> None:
+    """Until somebody listens there."""
+    deadline = time.monotonic() + 60
+    while True:
+        with socket.socket() as end:
+            if end.connect_ex(("localhost", port)) == 0:
+                return
+        assert time.monotonic() < deadline, "the first torchrun does not listen"
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
@@ -37,8 +50,10 @@ def test_a_machine_is_lost_and_comes_back(store: str, tmp_path: Path) -> None:
                 env=os.environ | {FRESH_STORE: "1"}, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
 
-    machines = [machine(0), machine(1)]
+    machines = [machine(0)]
     try:
+        wait_for_listener(port)  # who keeps the rendezvous may not be lost
+        machines.append(machine(1))
         wait_for(tmp_path / "cut", 2)
         os.killpg(machines[1].pid, signal.SIGKILL)
         machines.append(machine(2))
