@@ -57,12 +57,13 @@ class StopSignal:
         if self.number == number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a third one waits for nothing
             raise KeyboardInterrupt
-        if self.tells and not self.number:
-            again = "; Ctrl-C again stops at once, unsaved" if number == signal.SIGINT else ""
-            told = f"\n{signal.Signals(number).name}: saves after this step or the next, then leaves{again}\n"
+        if self.number:
+            return
+        self.number = number
+        if self.tells and sys.stderr is not None:
+            told = f"\n{signal.Signals(number).name}: saves after this step or the next, then leaves\n"
             with suppress(OSError):  # a terminal that is gone
                 os.write(2, told.encode())  # print may be what was interrupted
-        self.number = self.number or number
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

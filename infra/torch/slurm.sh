@@ -5,8 +5,7 @@
 #
 # What follows the script's name are the arguments of `persondays train`. Five minutes before the time is up, or before
 # the job is pre-empted where Slurm is set to say so, all processes save and leave, and the job queues again; started
-# again, it goes on from there. (Slurm has to know a job's processes by cgroup, as it mostly does: torchrun gives each of
-# its own a session, which proctrack/pgid does not reach.) A process or node that dies costs the steps since the last save: torchrun starts
+# again, it goes on from there. A process or node that dies costs the steps since the last save: torchrun starts
 # processes again, Slurm the job. Yours to change: nodes, GPUs, time, and how the environment is entered.
 #SBATCH --job-name=persondays-train
 #SBATCH --nodes=2
@@ -24,8 +23,19 @@ export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 20000))
 
-# SIGUSR1 is for the processes that train; torchrun, which does not know it, is started deaf to it.
-srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c 'trap "" USR1; exec "$@"' train \
+# Slurm tells a node's first process alone, this shell, or all of them, as its cgroup.conf has it. SIGUSR1 is for the
+# processes that train; torchrun, which does not know it, is started deaf to it.
+on_each_node='
+    (trap "" USR1; exec "$@") &
+    torchrun=$!
+    trap "pkill -USR1 -P $torchrun" USR1
+    trap "kill $torchrun" TERM
+    while kill -0 "$torchrun" 2>/dev/null; do
+        wait "$torchrun"
+        status=$?
+    done
+    exit "$status"'
+srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c "$on_each_node" train \
     torchrun --nnodes="$SLURM_JOB_NUM_NODES" --nproc-per-node="$SLURM_GPUS_ON_NODE" --max-restarts=3 \
     --rdzv-backend=c10d --rdzv-endpoint="$head:$port" --rdzv-id="$SLURM_JOB_ID" \
     -m train "$@" &

@@ -98,15 +98,19 @@ def probe(file: BinaryIO, name: str, size: int, told: TableSettings = NOTHING_TO
 def decode(data: Any, name: str, told: TableSettings = NOTHING_TOLD) -> Recording:
     """The recording in the bytes of a whole file (bytes, memory map, any buffer); raises UserError.
 
-    The memory of a map is given back.
+    The memory of a NumPy memory map is given back.
     """
-    device = _recognised(bytes(memoryview(data)[:END_BYTES]))
+    content, device = data, _recognised(bytes(memoryview(data)[:END_BYTES]))
     if device is None:
         content, _, device = _content(io.BytesIO(data), name)
-        if isinstance(content, Inside):
-            data = content if _told(device, told) else read_all(content)
-    recording: Recording = device.decode(data, *_told(device, told))
-    let_go(data)
+        if not isinstance(content, Inside):
+            content = data
+        elif not _told(device, told):
+            content = read_all(content)
+    try:
+        recording: Recording = device.decode(content, *_told(device, told))
+    finally:
+        let_go(data)
     return recording
 
 

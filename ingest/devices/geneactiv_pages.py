@@ -251,7 +251,7 @@ def _light_and_button(word, pressed):  # type: ignore[no-untyped-def]
         light = (c >> w(8) & w(0xF)) << w(6) | (c >> w(16) & w(0xF)) << w(2) | (c >> w(26) & w(3))
         total, most = total + light, max(most, light)
     for i in range(SAMPLES):
-        now = int(word[3 * i + 2] >> w(25) & w(1))
+        now = np.int64(word[3 * i + 2] >> w(25) & w(1))  # int() would give numba a float
         downs += now > pressed
         pressed = now
     return int(total), int(most), downs, pressed

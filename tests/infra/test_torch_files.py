@@ -42,11 +42,13 @@ status=0
 for task in $(jobs -p); do wait "$task" || status=$?; done
 exit "$status"
 """,
-    # All processes of a step, wherever their sessions are: torchrun gives each of its own one.
+    # Each task's first process and, where cgroup.conf says SignalChildrenProcesses, all that it started.
     "scancel": """
 [ "$1" = --signal=USR1 ] && [ "$2" = "$SLURM_JOB_ID.0" ] || exit 1
 tree() { echo "$1"; for child in $(cat /proc/"$1"/task/*/children); do tree "$child"; done; }
-for task in $(cat "$FAKES/tasks"); do kill -USR1 $(tree "$task"); done
+for task in $(cat "$FAKES/tasks"); do
+    if [ -n "$CHILDREN_TOO" ]; then kill -USR1 $(tree "$task"); else kill -USR1 "$task"; fi
+done
 """,
 }
 """What a test has of Slurm."""
@@ -146,8 +148,12 @@ def environment(folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_slurm_script_saves_before_its_time_is_up_and_goes_on_in_the_next_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("children_too", ["", "yes"], ids=["tasks", "children-too"])
+def test_the_slurm_script_saves_before_its_time_is_up_and_goes_on_in_the_next_job(
+    children_too: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two torchruns, each as on a node of its own; the shell is told five minutes before the end, as Slurm does it."""
+    monkeypatch.setenv("CHILDREN_TOO", children_too)
     store = write_store(str(tmp_path / "store"), people=5, days=2).folder.url
     flags = [part for override in overrides(LONG) for part in ("--set", override)]
     command = ["bash", str(SLURM), "demo", "--store", store, "--checkpoints", str(tmp_path / "out"), *flags]

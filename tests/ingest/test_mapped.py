@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -48,20 +49,27 @@ def test_a_stretch_at_a_time_gives_the_same(
         np.testing.assert_equal(getattr(found, field.name), getattr(whole, field.name), err_msg=field.name)
     if sys.platform == "linux":
         assert resident_kb(path) == 0
+    compiled = axivity._unpack if kind == "axivity" else geneactiv_pages._read
+    assert len({signature[1:] for signature in compiled.signatures}) == 1, "compiled once a kind of buffer"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is told by /proc, which only Linux has")
 def test_only_what_was_asked_for_is_let_go(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    path.write_bytes(bytes(range(256)) * 1024)
+    path.write_bytes(bytes(range(256)) * (64 * mmap.PAGESIZE // 256))
     mapped = np.memmap(path, mode="r")
     total = int(mapped.sum())
-    assert resident_kb(path) == 256
-    let_go(mapped, 10_000, 70_000)
-    assert resident_kb(path) == 256 - 60, "from the page with byte 10,000 up to the one with 70,000"
+    page = mmap.PAGESIZE
+    assert resident_kb(path) == 64 * page // 1024
+    let_go(mapped, 2 * page + 5, 17 * page + 5)
+    assert resident_kb(path) == (64 - 15) * page // 1024
     assert int(mapped.sum()) == total
-    let_go(mapped, 100_000, 10**9)
-    assert resident_kb(path) == 96
+    let_go(mapped, 24 * page, 10**9)
+    assert resident_kb(path) == 24 * page // 1024
+    written = np.memmap(path, mode="c")
+    written[5] ^= 255
+    let_go(written)
+    assert written[5] == 250, "only in memory"
     let_go(mapped[5:], 0)
     let_go(b"bytes")
     assert int(mapped.sum()) == total

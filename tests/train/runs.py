@@ -79,7 +79,7 @@ def under_way(*arguments: Any, **settings: Any) -> Iterator[subprocess.Popen[str
         process.wait()
 
 
-def ranks_of(torchrun: subprocess.Popen[str]) -> list[int]:
+def ranks_of(torchrun: subprocess.Popen[Any]) -> list[int]:
     """The processes that a torchrun has started, by id."""
     return [int(pid) for pid in Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra.test_job_submit import free_ports
-from tests.train.runs import overrides, run, same_checkpoint, wait_for
+from tests.train.runs import overrides, ranks_of, run, same_checkpoint, wait_for
 from train.processes import FRESH_STORE, told_to_hang
 
 LONG = {"run__windows": 960, "run__validate_every": 960, "run__save_every": 80}
@@ -55,7 +55,8 @@ def test_a_machine_is_lost_and_comes_back(store: str, tmp_path: Path) -> None:
         wait_for_listener(port)  # who keeps the rendezvous may not be lost
         machines.append(machine(1))
         wait_for(tmp_path / "cut", 2)
-        os.killpg(machines[1].pid, signal.SIGKILL)
+        for process in (machines[1].pid, *ranks_of(machines[1])):  # each has a session of its own
+            os.kill(process, signal.SIGKILL)
         machines.append(machine(2))
         assert [machines[number].wait(timeout=400) for number in (0, 2)] == [0, 0], told[0].read_text()
     finally:
