@@ -34,7 +34,7 @@ on_each_node='
         wait "$torchrun"
         status=$?
     done
-    exit "$status"'
+    exit "${status:-1}"'
 srun --cpus-per-task="$SLURM_CPUS_PER_TASK" bash -c "$on_each_node" train \
     torchrun --nnodes="$SLURM_JOB_NUM_NODES" --nproc-per-node="$SLURM_GPUS_ON_NODE" --max-restarts=3 \
     --rdzv-backend=c10d --rdzv-endpoint="$head:$port" --rdzv-id="$SLURM_JOB_ID" \
