@@ -28,7 +28,7 @@ test-slow: setup
 	$(BIN)/pytest -m slow
 
 fuzz: setup
-	PERSONDAYS_FUZZ=5000 $(BIN)/pytest -rP tests/ingest/test_fuzz.py
+	PERSONDAYS_FUZZ=5000 $(BIN)/pytest -rP tests/ingest/devices/test_fuzz.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from peers import peers_python
 
-from ingest.devices import decode
+from ingest.devices.registry import decode
 from ingest.signal.timing import fit
 from ingest.simulate.recording import SUFFIX, Faults, simulate_recording
 

@@ -46,9 +46,9 @@ from ingest.run.summary import Summary
 from ingest.settings import SignalSettings
 from ingest.simulate.cohort import Cohort, make
 from pipeline.identity import Key
-from pipeline.lease import Lease
-from pipeline.storage import Folder
-from pipeline.store import Store
+from pipeline.storage.folder import Folder
+from pipeline.store.lease import Lease
+from pipeline.store.store import Store
 
 OUT = Path(__file__).resolve().parents[1] / "runs" / "bench" / "driver"
 KEY = Key(bytes(range(32)))

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from ingest_turns import Call, serve
 
-from ingest.devices import decode
+from ingest.devices.registry import decode
 from ingest.process import process
 from ingest.settings import SignalSettings
 from ingest.signal.timing import fit
@@ -55,8 +55,8 @@ def store_ready(path: Path) -> Iterator[Call]:
     from ingest.run.probe_task import ProbeTask
     from ingest.run.rows import done
     from ingest.run.sources import list_sources
-    from pipeline.lease import Lease
-    from pipeline.store import Store
+    from pipeline.store.lease import Lease
+    from pipeline.store.store import Store
 
     folder, (source,) = list_sources(str(path), NOBODYS_KEY)
     participant = NOBODYS_KEY.participant(source.name)

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ingest_material import BENCH, PEERS
 from peers import peers_python
 
-from ingest.devices import decode
+from ingest.devices.registry import decode
 from ingest.process import Processed, process
 from ingest.settings import SignalSettings
 from ingest.signal.calibrate import apply
@@ -37,8 +37,8 @@ from ingest.simulate.blocks import Clock
 from ingest.simulate.recording import Faults, plan, simulate_recording
 from ingest.simulate.streams import Purpose, stream
 from pipeline.grid import SAMPLE_RATE_HZ, TICKS_PER_SECOND
-from pipeline.resample import UNITY, Course, design, resample
-from pipeline.states import NONWEAR, eligible
+from pipeline.numerics.resample import UNITY, Course, design, resample
+from pipeline.store.states import NONWEAR, eligible
 
 Array = NDArray[np.float64]
 RATES = {"50": (50, 1), "75": (75, 1), "85.7": (600, 7), "98.7": (987, 10), "100": (100, 1), "200": (200, 1)}

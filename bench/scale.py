@@ -33,9 +33,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ingest.run.plan import Standing
 from ingest.simulate.recording import simulate_recording
 from pipeline.identity import Key, write_new_key
-from pipeline.schemas import SCHEMAS
-from pipeline.store import Store
-from pipeline.tables import Table
+from pipeline.store.schemas import SCHEMAS
+from pipeline.store.store import Store
+from pipeline.store.tables import Table
 from pipeline.withdraw.forget import forget
 from pipeline.withdraw.prove import prove
 

@@ -4,7 +4,7 @@
 
 The same small network (harnet10 with an eighth of its channels, the demo's recipe) is trained anew, for the same
 number of windows, on four kinds of them: windows of simulated people; the same with their phases randomised; noise
-with the mean and deviation of each (train/controls.py); and noise of 4 mg, about that of a sensor that lies still.
+with the mean and deviation of each (train/transforms/controls.py); and noise of 4 mg, about that of a sensor at rest.
 Each kind without jitter and with 8 mg. A network is asked about its own kind of windows, of people whom it has not
 seen, drawn so that no two share a second. What it knows of noise is the trace that a transform leaves; what it
 knows of random phases is that and a change of spectrum; the rest of what it knows of real windows is movement.
@@ -31,17 +31,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from torch import Tensor
 
-from pipeline.day_reader import DayReader
 from pipeline.demo.command import NAME_PATTERN, persondays
-from pipeline.pictures import CONTROL, INK, OURS, new_figure, save, style
-from pipeline.store import Store
-from train.controls import noise_only, phase_randomised
-from train.processes import Processes
+from pipeline.pages.figures import CONTROL, INK, OURS, new_figure, save, style
+from pipeline.store.day_reader import DayReader
+from pipeline.store.store import Store
+from train.distributed.processes import Processes
+from train.loop.setup import Run, prepare
+from train.loop.validate import Change, validate, windows_in_g
+from train.optim.schedule import rate_at
 from train.random import Purpose, WindowRandom
 from train.recipe import Recipe, load_recipe
-from train.run import Run, prepare
-from train.schedule import rate_at
-from train.validate import Change, validate, windows_in_g
+from train.transforms.controls import noise_only, phase_randomised
 from train.windows.members import held_out, select
 from train.windows.pool import Part, Windows, draw_pool
 from train.windows.validation import LANE

@@ -34,7 +34,7 @@ from stream_growth import Server
 from stream_ours import Setting, measured
 
 from infra.s3_server import s3_server
-from pipeline.day_reader import OBJECTS
+from pipeline.store.day_reader import OBJECTS
 
 BENCH = ROOT / "runs" / "bench"
 SCRIPT = Path(__file__).with_name("stream_peers.py")

@@ -20,12 +20,12 @@ import numpy as np
 from stream_clock import BATCH
 
 from ingest.simulate.cohort import Cohort, make
-from pipeline.day_reader import OBJECTS, DayReader
 from pipeline.grid import FILL
 from pipeline.identity import write_new_key
-from pipeline.states import BAD, MEASURED, NONWEAR
-from pipeline.storage import Folder
-from pipeline.store import Store
+from pipeline.storage.folder import Folder
+from pipeline.store.day_reader import OBJECTS, DayReader
+from pipeline.store.states import BAD, MEASURED, NONWEAR
+from pipeline.store.store import Store
 from train.recipe import DataSettings
 from train.windows.lanes import per_step
 from train.windows.members import Members, select

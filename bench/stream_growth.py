@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stream_delay import HOST, delayed
 from stream_ours import Setting, measured
 
-from pipeline.pictures import CONTROL, OURS, new_figure, save, style
+from pipeline.pages.figures import CONTROL, OURS, new_figure, save, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,8 +20,8 @@ from stream_clock import BATCH, rate, settle
 from stream_data import Material
 from torch import Tensor
 
-from pipeline.day_reader import Day, DayReader
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
+from pipeline.store.day_reader import Day, DayReader
 from train.recipe import DataSettings
 from train.windows.lanes import per_step
 from train.windows.stream import Stream

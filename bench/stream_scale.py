@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scale import DAYS_EACH, population, write
 
 from pipeline.identity import Key
-from pipeline.store import Store
+from pipeline.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 1, 10, 100

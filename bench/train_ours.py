@@ -1,4 +1,4 @@
-"""Our step over days in memory: the trainer's own (`train.step.take_step`), without a store and what goes with it."""
+"""Our step over days in memory: the trainer's own (`train.loop.step.take_step`), without a store."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from train_data import COUNTS_PER_G, made_stream
 
-from train.engines import make_engine
-from train.model import Model
+from train.distributed.engines import make_engine
+from train.distributed.processes import Processes
+from train.loop.precision import set_numerics
+from train.loop.step import take_step
 from train.networks import NETWORKS, make_network
-from train.numerics import set_numerics
+from train.networks.model import Model
 from train.objectives import make_objective
-from train.optimizer import make_optimizer
-from train.processes import Processes
+from train.optim.optimizer import make_optimizer
 from train.recipe import Recipe, load_recipe
-from train.step import take_step
 from train.windows.feed import Feed
 
 

@@ -35,12 +35,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from plain_windows import view
 
-from train.controls import noise_only, phase_randomised
-from train.model import Model
 from train.networks.harnet import Harnet
+from train.networks.model import Model
 from train.objectives.multitask import TASKS, Multitask, MultitaskSettings
 from train.random import WindowRandom
 from train.transforms.axes import permute_axes
+from train.transforms.controls import noise_only, phase_randomised
 from train.transforms.jitter import jitter
 from train.transforms.rotation import rotate
 

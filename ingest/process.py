@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.place import require_wrist
-from ingest.quality import Figures, recording_figures
+from ingest.devices.location import require_wrist
 from ingest.recording import Recording
 from ingest.settings import SignalSettings
 from ingest.signal.calibrate import Calibration, calibrate
 from ingest.signal.nonwear import nonwear
+from ingest.signal.quality import Figures, recording_figures
 from ingest.signal.quantise import quantise
 from ingest.signal.seconds import summarise
 from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
@@ -26,12 +26,12 @@ from ingest.signal.stationary import WINDOW_SECONDS, windows
 from ingest.signal.timeline import Timeline
 from ingest.signal.timing import fit
 from ingest.signal.zone import to_local
-from pipeline.day_figures import day_figures
 from pipeline.errors import UserError
 from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
-from pipeline.person_day import PersonDay, motion
-from pipeline.resample import UNITY, Bank, Course, design, resample
-from pipeline.states import IDLE, MEASURED
+from pipeline.numerics.resample import UNITY, Bank, Course, design, resample
+from pipeline.store.day_figures import day_figures
+from pipeline.store.person_day import PersonDay, motion
+from pipeline.store.states import IDLE, MEASURED
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,17 @@ from tempfile import TemporaryDirectory
 import pytest
 import torch
 
-from pipeline.day_reader import DayReader, MissingDay
 from pipeline.errors import UserError
-from pipeline.fetch import Quick, fetcher
 from pipeline.identity import Key
-from pipeline.lease import Lease
-from pipeline.patience import PATIENCE_S
-from pipeline.storage import Folder, StorageAway, StorageError
-from pipeline.store import Store
+from pipeline.storage.fetch import Quick, fetcher
+from pipeline.storage.folder import Folder, StorageError, StorageUnavailable
+from pipeline.storage.retry import PATIENCE_S
+from pipeline.store.day_reader import DayReader, MissingDay
+from pipeline.store.lease import Lease
+from pipeline.store.store import Store
 from tests.s3_here import s3_here
 from tests.train.days import MadeDays, write_store
-from train import checkpoint as ck
+from train.checkpoint import format as ck
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +131,9 @@ def test_one_recording_that_is_refused_is_rejected_and_all_stop_the_run(bucket: 
 def test_a_refusal_for_good_is_not_waited_for(bucket: str) -> None:
     """s3fs tells codes that it does not know as EIO, as it tells a server in trouble."""
     folder = Folder(bucket)
-    with pytest.raises(StorageError) as error, folder.explained():
+    with pytest.raises(StorageError) as error, folder.translate_errors():
         folder.fs.call_s3("put_bucket_policy", Bucket="ours", Policy="no policy")
-    assert not isinstance(error.value, StorageAway)
+    assert not isinstance(error.value, StorageUnavailable)
     assert "refuses" in str(error.value)
 
 
@@ -154,7 +154,7 @@ def test_nobody_waits_for_a_storage_that_is_away_once_its_reader_is_closed(
             day = reader.open_day(0)
             while "Waiting for it" not in caplog.text and time.monotonic() - began < PATIENCE_S:
                 time.sleep(0.05)
-        with pytest.raises((StorageAway, CancelledError)):
+        with pytest.raises((StorageUnavailable, CancelledError)):
             day.state()
     s3fs.S3FileSystem.clear_instance_cache()
     assert time.monotonic() - began < PATIENCE_S / 2
@@ -220,7 +220,7 @@ def test_credentials_and_endpoint_of_the_standard_files_reach_arrays_and_tables_
     environment |= {"AWS_SHARED_CREDENTIALS_FILE": str(keys), "AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "study"}
     code = (
         "from pipeline.identity import Key\n"
-        "from pipeline.store import Store\n"
+        "from pipeline.store.store import Store\n"
         f"store = Store.create({bucket + f'/files-{services}'!r}, Key(bytes(32)), {{}})\n"
         "store.grow(2)\n"
         "store.plan.fence(1)\n"

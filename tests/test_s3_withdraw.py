@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.store import Store
+from pipeline.store.store import Store
 from pipeline.withdraw.bucket import BucketFiles
 from pipeline.withdraw.forget import Unfinished, forget
 from pipeline.withdraw.prove import prove

@@ -46,8 +46,8 @@ def train(
     set_: list[str] = typer.Option([], "--set", help="Override a setting: section.key=value, as often as you like."),
 ) -> int:
     """Pretrain a backbone on a window store, in this process or in those that torchrun starts."""
+    from train.loop.trainer import train as run
     from train.recipe import load_recipe
-    from train.trainer import train as run
 
     chosen = [f"engine.name={engine.value}"] if engine else []
     settings = load_recipe(recipe, [*set_, *chosen])

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.compiled import njit
+from pipeline.numerics.jit import njit
 from train.constant import Constant
 
 MASK = 0xFFFFFFFF

@@ -88,7 +88,7 @@ class OptimizerSettings:
     clip_norm: float | None = None
     """A gradient that is longer is shortened to this."""
     average_windows: int | None = None
-    """Keep a running mean of the weights over about so many windows, beside them (`train.average`)."""
+    """Keep a running mean of the weights over about so many windows, beside them (`train.optim.averaging`)."""
 
     def __post_init__(self) -> None:
         for name in ("rate_per_512", "rate_cap", "clip_norm"):
@@ -135,7 +135,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """A linear probe beside training: what the features are worth so far (`train.probe`)."""
+    """A linear probe beside training: what the features are worth so far (`train.loop.probe`)."""
 
     data: Path | None = None
     """A labelled set, as `persondays labelled` makes them; None: no probe."""

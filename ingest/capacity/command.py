@@ -38,7 +38,7 @@ def plan(
     from ingest.capacity.show import table, values
     from ingest.run.ingest_task import Part
     from ingest.run.sources import Source
-    from pipeline.storage import Folder
+    from pipeline.storage.folder import Folder
 
     if measure is not None:
         per_day, stored = _measured(measure)

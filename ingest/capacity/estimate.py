@@ -23,7 +23,7 @@ from ingest.capacity.requests import (
 )
 
 COMMIT_S, COMMIT_ROWS, BEAT_S = 60.0, 20_000, 5.0
-"""As in ingest.run.commit and pipeline.lease (a test compares them)."""
+"""As in ingest.run.commit and pipeline.store.lease (a test compares them)."""
 
 Bound = Literal["CPU", "waiting for storage", "memory", "network", "driver"]
 

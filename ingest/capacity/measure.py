@@ -12,8 +12,8 @@ from ingest.run.sources import list_sources
 from ingest.settings import SignalSettings
 from pipeline.errors import UserError
 from pipeline.identity import Key
-from pipeline.storage import Folder
-from pipeline.store import Store
+from pipeline.storage.folder import Folder
+from pipeline.store.store import Store
 
 NOBODYS_KEY = Key(bytes(32))
 

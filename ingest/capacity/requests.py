@@ -1,6 +1,6 @@
 """How many requests an ingest run makes to object storage, by kind: counted once, checked by a test.
 
-`tests/ingest/test_capacity_requests.py` compares these counts with what a real S3 server has answered. Storage
+`tests/ingest/capacity/test_capacity_requests.py` compares these counts with what a real S3 server has answered. Storage
 prices LIST like PUT and HEAD like GET, so four kinds are enough.
 """
 

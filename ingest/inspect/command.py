@@ -57,14 +57,14 @@ def _recording(
     from ingest.inspect.show import shown
     from ingest.settings import SignalSettings, TableSettings
     from pipeline.settings import build, merge
-    from pipeline.storage import Folder
+    from pipeline.storage.folder import Folder
 
     settings = build(SignalSettings, merge({"any_location": True}, of_clock), "inspect")
     found = inspect_recording(url, build(TableSettings, merge({}, of_table), "inspect"), settings)
     name = url.rstrip("/").rsplit("/", 1)[-1]
     if picture is not None:
         from ingest.inspect.picture import draw_recording
-        from pipeline.pictures import save
+        from pipeline.pages.figures import save
 
         save(draw_recording(found, f"{name}: {found.figures['device']}, {found.figures['verdict']}"), picture)
     text = json.dumps(found.plain(), indent=2, allow_nan=False)

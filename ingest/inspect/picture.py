@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ingest.inspect.recording import Day, Inspected
 from pipeline.grid import SECONDS_PER_DAY
 from pipeline.inspect.day import mean_of_each
-from pipeline.pictures import OURS, STATE_COLOURS, new_figure, style
-from pipeline.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NAMES, NONWEAR
+from pipeline.pages.figures import OURS, STATE_COLOURS, new_figure, style
+from pipeline.store.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NAMES, NONWEAR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices import decode
+from ingest.devices.registry import decode
 from ingest.process import process
-from ingest.quality import Figures, judged
 from ingest.settings import SignalSettings, TableSettings
+from ingest.signal.quality import Figures, judged
 from pipeline.errors import UserError
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
 
 KIND = "persondays-recording"
 VERSION = 1
@@ -53,14 +53,14 @@ class Inspected:
 def is_file(url: str) -> bool:
     """Whether a path or URL is that of a file, as recordings are; a store is a folder."""
     folder = Folder(url)
-    with folder.explained():
+    with folder.translate_errors():
         return bool(folder.fs.isfile(folder.path))
 
 
 def inspect_recording(url: str, told: TableSettings, settings: SignalSettings = ANYWHERE) -> Inspected:
     """Read and process one recording; raises UserError that names it, as the user has."""
     folder = Folder(url)
-    with folder.explained():
+    with folder.translate_errors():
         data: Any = folder.fs.cat_file(folder.path) if not folder.is_local else _mapped(folder.path)
     try:
         processed = process(decode(data, url, told), settings)

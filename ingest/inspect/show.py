@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ingest.inspect.recording import Inspected
-from ingest.quality import Figures
+from ingest.signal.quality import Figures
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -15,9 +15,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from ingest.run.plan import Row, Standing, deal_slots
 from ingest.run.rows import Outcome
 from ingest.run.sources import Source
-from pipeline.lease import Lease
-from pipeline.store import Store
-from pipeline.tables import Table
+from pipeline.store.lease import Lease
+from pipeline.store.store import Store
+from pipeline.store.tables import Table
 
 COMMIT_S = 60.0
 COMMIT_ROWS = 20_000

@@ -20,13 +20,13 @@ from ingest.run.plan import DONE, Row, Standing
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, file_state
 from ingest.run.summary import Summary, count
-from pipeline.copies import find_copies
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
-from pipeline.lease import Lease
 from pipeline.settings import plain
-from pipeline.storage import Folder, StorageAway
-from pipeline.store import People, Store, refuse_foreign
+from pipeline.storage.folder import Folder, StorageUnavailable
+from pipeline.store.duplicates import find_duplicates
+from pipeline.store.lease import Lease
+from pipeline.store.store import People, Store, refuse_foreign
 
 if TYPE_CHECKING:
     from ingest.run.dry_run import DryRun
@@ -99,7 +99,7 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
         try:
             phases.plan_slots()
             phases.ingest_planned()
-        except StorageAway:  # long enough waited for
+        except StorageUnavailable:  # long enough waited for
             raise
         except BaseException:
             with suppress(Exception):
@@ -109,7 +109,7 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
     for table in (store.plan, store.person_days, store.recordings):
         lease.check()
         table.compact()
-    summary.copies = find_copies(store)
+    summary.copies = find_duplicates(store)
     summary.seconds = time.monotonic() - started
     return summary
 

@@ -11,21 +11,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ingest.devices import decode
+from ingest.devices.registry import decode
 from ingest.process import process
-from ingest.quality import judged
 from ingest.run.plan import Row
 from ingest.run.sources import RunFault, Source, Unread, is_of_storage, read_source
 from ingest.run.worker import memory_gauge, place, time_limit, told
 from ingest.settings import SignalSettings
 from ingest.signal.calibrate import Calibration
+from ingest.signal.quality import judged
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
-from pipeline.lease import TTL_S, LeaseLost, require_epoch
-from pipeline.patience import patiently
-from pipeline.person_day import PersonDay
-from pipeline.storage import Folder, StorageAway
-from pipeline.store import Store
+from pipeline.storage.folder import Folder, StorageUnavailable
+from pipeline.storage.retry import with_retry
+from pipeline.store.lease import TTL_S, LeaseLost, require_epoch
+from pipeline.store.person_day import PersonDay
+from pipeline.store.store import Store
 
 WORKER_BYTES = 500e6
 """Memory of a worker, libraries and one person-day included (measured: 480 MB), without the recording."""
@@ -133,7 +133,7 @@ def _ingest_one(task: IngestTask, part: Part, folder: Folder, store: Store) -> I
     with time_limit(), memory_gauge() as memory:
         try:
             found = _ingest(task, part, folder, store)
-        except (RunFault, StorageAway, MemoryError):
+        except (RunFault, StorageUnavailable, MemoryError):
             raise
         except UserError as error:
             found = Ingested(part.source, reason=str(error), passing=isinstance(error, Unread))
@@ -171,10 +171,10 @@ def _require_lease(store: Store, epoch: int) -> None:
 def write_day(store: Store, slot: int, day: PersonDay) -> None:
     """Put a person-day into its slot; raises RunFault when the store does not take it, whatever the cause."""
     try:
-        with store.folder.explained():
+        with store.folder.translate_errors():
             store.sweep(slot)
             store.write_day(slot, day)
-    except StorageAway:
+    except StorageUnavailable:
         raise
     except Exception as error:
         cause = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
@@ -186,8 +186,8 @@ def write_day(store: Store, slot: int, day: PersonDay) -> None:
 
 def _open_store(url: str) -> Store:
     try:
-        return patiently(lambda: Store.open(url))
-    except StorageAway:
+        return with_retry(lambda: Store.open(url))
+    except StorageUnavailable:
         raise
     except UserError as error:
         raise RunFault(f"a worker cannot open the store. {error}") from None

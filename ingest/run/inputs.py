@@ -10,15 +10,15 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ingest.calibrations import read_calibrations
 from ingest.participants import rule_of
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from ingest.run.summary import count
 from ingest.signal.calibrate import Calibration
+from ingest.signal.calibration_file import read_calibrations
 from pipeline.errors import UserError
 from pipeline.identity import SHORT, Key, load_key
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from ingest.devices import probe
-from ingest.devices.place import require_wrist
+from ingest.devices.location import require_wrist
+from ingest.devices.registry import probe
 from ingest.recording import Probe
 from ingest.run.sources import Refused, RunFault, Source, Unread, open_source
 from ingest.run.worker import place, time_limit, told
@@ -15,8 +15,8 @@ from ingest.settings import SignalSettings
 from ingest.signal.zone import local_days
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
-from pipeline.patience import patiently
-from pipeline.storage import Folder, StorageAway
+from pipeline.storage.folder import Folder, StorageUnavailable
+from pipeline.storage.retry import with_retry
 
 BUNDLE = 64
 """Recordings that one task looks at; a compressed one has to be read whole and is a task of its own."""
@@ -90,12 +90,12 @@ def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
         return found
 
     try:
-        found = patiently(look)
+        found = with_retry(look)
     except Refused:
         if not any(_is_readable(folder, other) for other in task.sources if other != source):
             raise
         return Probed(source, reason="the storage refuses to give it: check its own permissions", passing=True)
-    except (RunFault, StorageAway, MemoryError):
+    except (RunFault, StorageUnavailable, MemoryError):
         raise
     except UserError as error:
         return Probed(source, reason=str(error), passing=isinstance(error, Unread))

@@ -13,7 +13,7 @@ from ingest.run.ingest_task import Ingested
 from ingest.run.plan import DONE, REJECTED, Row
 from ingest.run.sources import Source
 from pipeline.identity import Key
-from pipeline.schemas import PERSON_DAYS
+from pipeline.store.schemas import PERSON_DAYS
 
 WITH_DATES = ("start", "end", "clock_change")
 """Figures that hold a date."""

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from ingest.run.ingest_task import IngestTask, Part
 from ingest.settings import SignalSettings
 from pipeline.identity import SHORT, Key
-from pipeline.storage import Folder
-from pipeline.store import Codec, Store
+from pipeline.storage.folder import Folder
+from pipeline.store.store import Codec, Store
 
 LONG_S = 60.0
 """What takes longer than this is tried once: its start weighs little."""

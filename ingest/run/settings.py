@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.settings import SignalSettings, TableSettings
-from pipeline.store import Codec
+from pipeline.store.store import Codec
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from ingest.devices import NOTHING_TOLD, TABLE, WRAPPINGS, devices, is_recording, kinds, suffixes
-from ingest.devices.wrapped import ZIP_SUFFIX
+from ingest.devices.io.wrapped import ZIP_SUFFIX
+from ingest.devices.registry import NOTHING_TOLD, TABLE, WRAPPINGS, devices, is_recording, kinds, suffixes
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
 from pipeline.identity import SHORT, Key
-from pipeline.patience import patiently
 from pipeline.settings import fingerprint, plain
-from pipeline.storage import Folder, StorageAway, StorageError
+from pipeline.storage.folder import Folder, StorageError, StorageUnavailable
+from pipeline.storage.retry import with_retry
 
 MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
 """Where file systems say that a file has changed; the first that is there counts."""
@@ -40,7 +40,7 @@ LEAST_WORD = 3
 
 
 class RunFault(UserError):
-    """The storage fails, not a recording: the run has to stop. (So it does for a StorageAway, after some patience.)"""
+    """The storage fails, not a recording: the run has to stop. (So it does for a StorageUnavailable, after some patience.)"""
 
 
 class Refused(RunFault):
@@ -103,7 +103,7 @@ def list_sources(
     """
     folder, single = Folder(url), ""
     try:
-        with folder.explained():
+        with folder.translate_errors():
             if folder.fs.isfile(folder.path):
                 parent, _, single = folder.url.rpartition("/")
                 folder = Folder(parent or "/")
@@ -167,17 +167,17 @@ def read_source(folder: Folder, source: Source) -> Any:
                 return np.memmap(folder.at(source.name), mode="r")
             return folder.fs.cat_file(folder.at(source.name))
 
-    return patiently(read)
+    return with_retry(read)
 
 
 @contextmanager
 def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
     """Tell a recording that cannot be read (UserError: reject it) from storage that fails (RunFault: stop).
 
-    Storage behind a network fails for a time (StorageAway); there only a file that is gone is the file's own fault.
+    Storage behind a network fails for a time (StorageUnavailable); there only a file that is gone is the file's own fault.
     """
     try:
-        with folder.explained():
+        with folder.translate_errors():
             yield
     except FileNotFoundError:
         if not _is_seen(folder):
@@ -186,8 +186,8 @@ def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
                 "that all nodes share."
             ) from None
         raise Unread("the file was there when the run began, and is gone now: put it back") from None
-    except StorageAway as error:
-        raise StorageAway(
+    except StorageUnavailable as error:
+        raise StorageUnavailable(
             f"{source.scrub(str(error))} It failed while recording {source.id[:SHORT]} was read. Nobody is rejected "
             "for it: run the same command again."
         ) from None

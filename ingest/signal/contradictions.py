@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compiled import njit
+from pipeline.numerics.jit import njit
 
 MOST_RUNS_BACK = 1_000
 """How many runs one chain may pass over: bounds the work on a clock that is noise."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compiled import njit
 from pipeline.grid import COUNT_LIMIT, TICKS_PER_SECOND
+from pipeline.numerics.jit import njit
 
 
 @njit(cache=True, nogil=True)

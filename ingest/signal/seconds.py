@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from ingest.signal.timeline import Timeline
-from pipeline.compiled import njit
 from pipeline.grid import SAMPLE_RATE_HZ, SECONDS_PER_DAY
+from pipeline.numerics.jit import njit
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from ingest.signal.contradictions import contradicted
-from pipeline.compiled import njit
+from pipeline.numerics.jit import njit
 
 GAP_PERIODS = 3.0
 MOST_JUMP_S = 86_400.0

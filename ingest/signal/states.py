@@ -11,8 +11,8 @@ from ingest.recording import Recording
 from ingest.signal.seconds import Seconds
 from ingest.signal.timeline import ROUNDING_S, Timeline
 from pipeline.grid import SAMPLE_RATE_HZ, TICKS_PER_SECOND
-from pipeline.resample import Course
-from pipeline.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
+from pipeline.numerics.resample import Course
+from pipeline.store.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
 
 RAIL_SECONDS = 0.5
 """A second with this much on the device's rail is bad."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.grid import SAMPLE_RATE_HZ, SECONDS_PER_DAY
-from pipeline.resample import Course
+from pipeline.numerics.resample import Course
 
 ROUNDING_S = 1e-6
 """A fitted time is off by less where the device's stamps are exact."""

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ingest.recording import Recording
 from ingest.signal.stamps import RATE_TOLERANCE, STAMPS_FOR_A_SLOPE, read_stamps
 from ingest.signal.timeline import ROUNDING_S, Timeline
-from pipeline.compiled import njit
 from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
+from pipeline.numerics.jit import njit
 
 STAMPS_PER_KNOT = 50
 MOST_DAYS = 100

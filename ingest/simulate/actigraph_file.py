@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices import actigraph_format as gt3x
+from ingest.devices.actigraph import format as gt3x
 from ingest.simulate.files import NO_NUMBER, Pieces
 from ingest.simulate.population import Device
 from ingest.simulate.sensor import RANGE_G

@@ -33,7 +33,7 @@ from ingest.simulate.movement import (
     Movement,
     constant,
 )
-from pipeline.compiled import njit
+from pipeline.numerics.jit import njit
 
 STANDARD_GRAVITY = 9.80665
 QUIET = 1e-8

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.cwa_format import (
+from ingest.devices.axivity.format import (
     BLOCK,
     BLOCK_LENGTH,
     BLOCK_MAGIC,
@@ -31,7 +31,7 @@ from ingest.devices.cwa_format import (
 from ingest.simulate.files import Pieces
 from ingest.simulate.population import Device, Packing
 from ingest.simulate.sensor import RANGE_G
-from pipeline.compiled import njit
+from pipeline.numerics.jit import njit
 
 NOMINAL_HZ = 100
 READING = 25

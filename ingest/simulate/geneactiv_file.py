@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.geneactiv_pages import DIGITS, SAMPLES
+from ingest.devices.geneactiv.pages import DIGITS, SAMPLES
 from ingest.simulate.blocks import Clock
 from ingest.simulate.files import Pieces
 from ingest.simulate.population import Device

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.cwa_format import COUNTS_PER_G
+from ingest.devices.axivity.format import COUNTS_PER_G
 from ingest.simulate.population import Device, Person
-from pipeline.compiled import njit
+from pipeline.numerics.jit import njit
 
 RANGE_G = 8
 REFERENCE_CELSIUS = 25.0

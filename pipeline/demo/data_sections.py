@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline import html
 from pipeline.demo.results import Results
+from pipeline.pages import html
 
 
 def store_section(results: Results) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from pipeline import html
 from pipeline.demo.data_sections import report_command
 from pipeline.demo.results import Found, Results
 from pipeline.demo.verdicts import CONTROLS, judge_backbone, judge_task, reasons_not_better
+from pipeline.pages import html
 from pipeline.progress import duration
 
 QUESTIONS = {

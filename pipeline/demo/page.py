@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import html
 from pipeline.demo.data_sections import day_section, draws_section, store_section
 from pipeline.demo.network_sections import evaluation_section, next_section, signed, training_section
 from pipeline.demo.results import Results
-from pipeline.storage import Folder
+from pipeline.pages import html
+from pipeline.storage.folder import Folder
 
 TITLE = "persondays: what the demo made"
 SECTIONS: dict[str, tuple[str, Callable[[Results], list[str]]]] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import html
+from pipeline.pages import html
 
 Found = dict[str, Any]
 

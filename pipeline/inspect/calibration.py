@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipeline.store import Store
+from pipeline.store.store import Store
 
 KIND = "persondays-calibration"
 VERSION = 1

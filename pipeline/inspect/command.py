@@ -28,7 +28,7 @@ def inspect(
     from rich.console import Console
 
     from pipeline.inspect.totals import choose_day, describe_day, totals
-    from pipeline.store import Store
+    from pipeline.store.store import Store
 
     opened = Store.open(store)
     found = totals(opened)
@@ -36,7 +36,7 @@ def inspect(
         found["day"] = describe_day(choose_day(opened, slot))
     if picture is not None:
         from pipeline.inspect.day import draw_day
-        from pipeline.pictures import save
+        from pipeline.pages.figures import save
 
         day = opened.read_day(found["day"]["slot"])
         save(draw_day(day, found["day"], opened.attributes.counts_per_g), picture)
@@ -59,7 +59,7 @@ def inspect(
 
 
 def _write(path: Path, text: str) -> None:
-    from pipeline.storage import Folder
+    from pipeline.storage.folder import Folder
 
     Folder(str(path.absolute().parent)).write(path.name, (text + "\n").encode())
 

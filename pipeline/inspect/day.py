@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.enmo import enmo
 from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_SECOND
-from pipeline.person_day import PersonDay
-from pipeline.pictures import AXIS_COLOURS, CONTROL, INK, OURS, STATE_COLOURS, new_figure, style
-from pipeline.states import MEASURED, NAMES, eligible
+from pipeline.numerics.enmo import enmo
+from pipeline.pages.figures import AXIS_COLOURS, CONTROL, INK, OURS, STATE_COLOURS, new_figure, style
+from pipeline.store.person_day import PersonDay
+from pipeline.store.states import MEASURED, NAMES, eligible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.copies import find_copies
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
-from pipeline.states import NAMES
-from pipeline.store import ARRAYS, Store
+from pipeline.store.duplicates import find_duplicates
+from pipeline.store.states import NAMES
+from pipeline.store.store import ARRAYS, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +59,7 @@ def totals(store: Store) -> dict[str, Any]:
         "devices": _counts(done["device"]),
         "locations": _by_recording(days, "location"),
         "calibration": _by_recording(days, "calibration"),
-        "copies": [[recording[:SHORT] for recording in group] for group in find_copies(store)],
+        "copies": [[recording[:SHORT] for recording in group] for group in find_duplicates(store)],
         "bytes": _bytes(Path(store.folder.path)) if store.folder.is_local else None,
     }
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline import html
-from pipeline.pictures import CONTROL, OURS
+from pipeline.pages import html
+from pipeline.pages.figures import CONTROL, OURS
 from pipeline.report.cohort import AXES
 from pipeline.report.drawing import Part, histogram, picture
 from pipeline.report.findings import Findings

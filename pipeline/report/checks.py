@@ -1,7 +1,7 @@
 """What to look at first: plain checks of a recording's figures, and the recordings that fail them worst.
 
-Limits are fixed and written down (`pipeline/limits.py`), not drawn from the cohort, so that a recording is judged alike
-in every store, and a cohort that is strange as a whole shows as such.
+Limits are fixed (`pipeline/store/quality.py`), not drawn from the cohort, so that a recording is judged alike in
+every store, and a cohort that is strange as a whole shows as such.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.limits import (
+from pipeline.report.cohort import Cohort, Float, Int
+from pipeline.store.quality import (
     ENMO_RANGE_MG,
     LONG_GAP_H,
     MANY_BLOCKS,
@@ -21,7 +22,6 @@ from pipeline.limits import (
     MUCH_CLIPPED,
     WORN_LITTLE_H,
 )
-from pipeline.report.cohort import Cohort, Float, Int
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline import html
+from pipeline.pages import html
 from pipeline.report.drawing import Part, histogram, picture
 from pipeline.report.findings import Findings
 

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.store import Store
-from pipeline.withdrawals import Withdrawals
+from pipeline.store.store import Store
+from pipeline.store.withdrawals import Withdrawals
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]

@@ -29,7 +29,7 @@ def report(
     from pipeline.report.findings import Findings
     from pipeline.report.page import require_page, require_people, write_page
     from pipeline.report.published import read_published
-    from pipeline.store import Store
+    from pipeline.store.store import Store
 
     require_page(out)
     opened = Store.open(store)

@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.identity import Key
 from pipeline.report.cohort import Cohort, Float
 from pipeline.report.published import Published
-from pipeline.store import Store
+from pipeline.store.store import Store
 
 GOOD_WEAR_DAYS = 3.0
 """UK Biobank asks for 72 hours of wear and for some in every hour of the day (Doherty 2017)."""

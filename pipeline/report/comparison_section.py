@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline import html
-from pipeline.pictures import CONTROL, INK
+from pipeline.pages import html
+from pipeline.pages.figures import CONTROL, INK
 from pipeline.report.cohort import Float
 from pipeline.report.comparison import Agreement, Comparison, crossed
 from pipeline.report.disclosure import Disclosure, coarse, number

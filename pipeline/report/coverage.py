@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadDay
 from pipeline.progress import Progress
-from pipeline.states import GAP, NONWEAR, worn
-from pipeline.store import Store
+from pipeline.store.states import GAP, NONWEAR, worn
+from pipeline.store.store import Store
 
 SAMPLE = 2_000
 SEED = 0
@@ -75,7 +75,7 @@ def read_coverage(store: Store, slot_D: NDArray[np.int64], most: int = SAMPLE) -
             return None
 
     with (
-        store.folder.explained(),
+        store.folder.translate_errors(),
         ThreadPoolExecutor(AT_ONCE) as pool,
         Progress("coverage by the hour", slots.size, "person-days") as progress,
     ):

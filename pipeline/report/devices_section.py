@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline import html
+from pipeline.pages import html
 from pipeline.report.cohort import Category
 from pipeline.report.disclosure import LEAST, coarse, number
 from pipeline.report.findings import Findings

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import html
-from pipeline.pictures import INK, OURS, new_figure, png, style
+from pipeline.pages import html
+from pipeline.pages.figures import INK, OURS, new_figure, png, style
 from pipeline.report.disclosure import LEAST, Disclosure
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline import html
 from pipeline.identity import SHORT
+from pipeline.pages import html
 from pipeline.report.checks import Check, check_all
 from pipeline.report.disclosure import NAMED
 from pipeline.report.findings import Findings

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline import html
-from pipeline.pictures import FAINT, STATE_COLOURS
+from pipeline.pages import html
+from pipeline.pages.figures import FAINT, STATE_COLOURS
 from pipeline.report.coverage import CONDITIONS, HOURS
 from pipeline.report.findings import Findings
-from pipeline.states import GAP, MEASURED, NONWEAR
+from pipeline.store.states import GAP, MEASURED, NONWEAR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline import html
+from pipeline.pages import html
 from pipeline.report import reasons
 from pipeline.report.disclosure import LEAST
 from pipeline.report.findings import Findings

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline import html
+from pipeline.pages import html
 from pipeline.report.cohort import Float
 from pipeline.report.disclosure import number
 from pipeline.report.drawing import Part, histogram, picture

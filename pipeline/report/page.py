@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import html
 from pipeline.errors import UserError
+from pipeline.pages import html
 from pipeline.report.calibration_section import calibration_section
 from pipeline.report.clocks_section import clocks_section
 from pipeline.report.cohort import Cohort
@@ -23,7 +23,7 @@ from pipeline.report.hours_section import hours_section
 from pipeline.report.intake_section import intake_section
 from pipeline.report.movement_section import movement_section
 from pipeline.report.wear_section import wear_section
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
 
 TITLE = "persondays: a cohort"
 Section = Callable[[Findings], list[str]]

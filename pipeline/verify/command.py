@@ -34,8 +34,8 @@ def verify(
     from rich.console import Console
 
     from pipeline.errors import UserError
-    from pipeline.storage import Folder
-    from pipeline.store import Store
+    from pipeline.storage.folder import Folder
+    from pipeline.store.store import Store
     from pipeline.verify.choice import everything, nothing, some
     from pipeline.verify.look import look
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.day_figures import day_figures
 from pipeline.errors import BadDay
 from pipeline.progress import Progress
-from pipeline.store import Store
+from pipeline.store.day_figures import day_figures
+from pipeline.store.store import Store
 
 UNREADABLE, VALUES, FIGURES = "unreadable", "values", "figures"
 """What may be wrong with a day: it cannot be read; its values, or only what is counted of them, are not its row's."""

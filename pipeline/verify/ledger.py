@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.store import TABLES, Store
+from pipeline.store.store import TABLES, Store
 from pipeline.verify.listing import Int
 
 DONE = "done"

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.progress import Progress
-from pipeline.storage import Folder
-from pipeline.store import ARRAYS, OURS, TABLES
-from pipeline.verify.s3 import Upload, is_s3, pages, unfinished_uploads
+from pipeline.storage.folder import Folder
+from pipeline.storage.s3 import Upload, is_s3, pages, unfinished_uploads
+from pipeline.store.store import ARRAYS, OURS, TABLES
 
 Int = NDArray[np.int64]
 
@@ -101,7 +101,7 @@ def _list_array(folder: Folder, name: str, seen: _Seen) -> None:
 
 def _top(folder: Folder) -> list[str]:
     """Names at the top of the folder that are none of a store's."""
-    with folder.explained():
+    with folder.translate_errors():
         folder.fs.invalidate_cache()
         names = (path.rstrip("/").rpartition("/")[2] for path in folder.fs.ls(folder.path, detail=False))
         return sorted({name for name in names if name and name not in OURS})
@@ -109,7 +109,7 @@ def _top(folder: Folder) -> list[str]:
 
 def names_below(folder: Folder, below: str) -> Iterator[tuple[str, int]]:
     """All files below a folder with their bytes, one after the other, in no order; nothing where it is not there."""
-    with folder.explained():
+    with folder.translate_errors():
         if folder.is_local:
             yield from _walk(folder.at(below), below)
         elif is_s3(folder):

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline.lease import Lease
-from pipeline.store import TABLES, Store
+from pipeline.store.lease import Lease
+from pipeline.store.store import TABLES, Store
 from pipeline.verify import tables
 from pipeline.verify.days import FIGURES, UNREADABLE, VALUES, check_days
 from pipeline.verify.ledger import Ledger

@@ -15,14 +15,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.lease import Lease
-from pipeline.storage import StorageError
-from pipeline.store import TABLES, Store
+from pipeline.storage.folder import StorageError
+from pipeline.storage.s3 import abort_uploads
+from pipeline.store.lease import Lease
+from pipeline.store.store import TABLES, Store
 from pipeline.verify.ledger import Ledger
 from pipeline.verify.listing import list_objects
 from pipeline.verify.look import look, loose_slots
 from pipeline.verify.report import Report
-from pipeline.verify.s3 import abort_uploads
 
 AT_ONCE = 1000
 """Slots that are deleted between two looks at the lease."""

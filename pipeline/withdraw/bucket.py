@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any
 
-from pipeline.patience import patiently
-from pipeline.storage import Folder
-from pipeline.store import ARRAYS
+from pipeline.storage.folder import Folder
+from pipeline.storage.retry import with_retry
+from pipeline.storage.s3 import Upload, abort_uploads, ask, place_of, unfinished_uploads
+from pipeline.store.store import ARRAYS
 from pipeline.verify.listing import names_below
-from pipeline.verify.s3 import Upload, abort_uploads, ask, place_of, unfinished_uploads
 from pipeline.withdraw.files import File, plain_files, read_part
 
 AT_ONCE = 16
@@ -50,11 +50,11 @@ class BucketFiles:
         """The reply to a request that may be made twice; storage that is away is waited for."""
 
         def call() -> dict[str, Any]:
-            with self.folder.explained():
+            with self.folder.translate_errors():
                 reply: dict[str, Any] = self.folder.fs.call_s3(what, Bucket=self.bucket, **how)
                 return reply
 
-        return patiently(call)
+        return with_retry(call)
 
     def below(self, place: str) -> Iterator[File]:
         """Every version of every file below a folder."""

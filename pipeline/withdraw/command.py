@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from pipeline.store.store import Store
     from pipeline.withdraw.forget import Forgotten
 
 SHOWN = 10
@@ -53,7 +53,7 @@ def withdraw(
 
     from pipeline.errors import UserError
     from pipeline.identity import Key, load_key
-    from pipeline.store import Store
+    from pipeline.store.store import Store
     from pipeline.withdraw.forget import forget
     from pipeline.withdraw.people import read_people, require_known, stand
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipeline.patience import patiently
-from pipeline.storage import Folder
-from pipeline.store import Store
+from pipeline.storage.folder import Folder
+from pipeline.storage.retry import with_retry
+from pipeline.store.store import Store
 from pipeline.verify.listing import names_below
 
 
@@ -112,7 +112,7 @@ class PlainFiles:
 
 def plain_files(folder: Folder) -> Iterator[File]:
     """Every file below a folder, whatever it is."""
-    with folder.explained():
+    with folder.translate_errors():
         folder.fs.invalidate_cache()
         entries = folder.fs.ls(folder.path, detail=True)
     for entry in entries:
@@ -127,7 +127,7 @@ def read_part(folder: Folder, name: str, start: int, end: int, **how: Any) -> by
     """Some bytes of a file; storage that is away is waited for. Raises FileNotFoundError."""
 
     def read() -> bytes:
-        with folder.explained():
+        with folder.translate_errors():
             return bytes(folder.fs.cat_file(folder.at(name), start=start, end=end, **how))
 
-    return patiently(read)
+    return with_retry(read)

@@ -23,10 +23,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
-from pipeline.lease import Lease, LeaseHeld
 from pipeline.progress import Progress
-from pipeline.store import Store
-from pipeline.tables import Table, of_people
+from pipeline.store.lease import Lease, LeaseHeld
+from pipeline.store.store import Store
+from pipeline.store.tables import Table, of_people
 from pipeline.withdraw.files import Files, files_of
 from pipeline.withdraw.slots import named_slots
 
@@ -129,7 +129,7 @@ def empty_slots(store: Store, files: Files, people: Collection[str]) -> None:
 def delete_past(table: Table, files: Files) -> None:
     """Delete every file of a table that its newest version does not need, the log first."""
     place = f"tables/{table.name}"
-    needed = {f"{place}/{name}" for name in table.begin_anew()}
+    needed = {f"{place}/{name}" for name in table.drop_history()}
     past = [file for file in files.below(place) if file.name not in needed or not file.is_newest]
     files.delete(file for file in past if "/_delta_log/" in file.name)
     files.delete(file for file in past if "/_delta_log/" not in file.name)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.identity import Key
-from pipeline.store import TABLES, Store
+from pipeline.store.store import TABLES, Store
 
 COLUMN = "participant"
 KEYED_ID = re.compile(r"[0-9a-fA-F]{64}")

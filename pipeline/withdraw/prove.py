@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
-from pipeline.lease import Lease
 from pipeline.progress import Progress
-from pipeline.store import OURS, Store
+from pipeline.store.lease import Lease
+from pipeline.store.store import OURS, Store
 from pipeline.withdraw.files import File, Files, files_of
 from pipeline.withdraw.scan import ID, decoded, ids_in, runs
 from pipeline.withdraw.slots import named_slots

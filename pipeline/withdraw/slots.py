@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.store import Store
+from pipeline.store.store import Store
 
 Int = NDArray[np.int64]
 

@@ -185,7 +185,7 @@ def test_a_job_ingests_where_the_project_is_not_installed(
     assert "90001" not in told.replace(" ".join(map(str, flags)), "")
     assert KEY.secret.hex() not in told
 
-    from pipeline.store import Store
+    from pipeline.store.store import Store
 
     store = Store.open(str(tmp_path / "store"))
     rows = store.person_days.read(["slot", "checksum"]).to_pylist()
@@ -202,7 +202,7 @@ def test_what_git_ignores_stays_out_of_the_upload(head: Head, checkout: Path) ->
     uploads = head.uploaded()
     assert uploads
     for files in uploads:
-        assert {"ingest/__main__.py", "pipeline/store.py"} <= files
+        assert {"ingest/__main__.py", "pipeline/store/store.py"} <= files
         assert not files.intersection(SECRETS)
         assert not any(part in name for name in files for part in ("runs/", ".venv/", "old.pyc", ".pytest_cache"))
 

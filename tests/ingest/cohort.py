@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ingest.devices import decode
+from ingest.devices.registry import decode
 from ingest.process import Figures, process
 from ingest.run.settings import IngestSettings
 from ingest.settings import SignalSettings
 from ingest.simulate.recording import simulate_recording
 from pipeline.identity import Key
-from pipeline.person_day import PersonDay
-from pipeline.storage import Folder
-from pipeline.store import Store
+from pipeline.storage.folder import Folder
+from pipeline.store.person_day import PersonDay
+from pipeline.store.store import Store
 
 KEY = Key(bytes(range(32)))
 ANNA = ("anna.smith/1000011_90001_0_0.cwa", "anna.smith/1000011_90001_1_0.cwa")

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.storage import Folder
-from pipeline.store import Store
+from pipeline.storage.folder import Folder
+from pipeline.store.store import Store
 from pipeline.verify.look import look
 from tests.ingest import cohort
 

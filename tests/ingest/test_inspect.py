@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.calibrations import read_calibrations
-from ingest.devices import decode
+from ingest.devices.registry import decode
 from ingest.inspect.command import inspect
 from ingest.inspect.picture import draw_recording
 from ingest.inspect.recording import inspect_recording
@@ -18,16 +17,17 @@ from ingest.process import process
 from ingest.run.driver import run_ingest
 from ingest.run.phases import Phases
 from ingest.settings import SignalSettings, TableSettings
+from ingest.signal.calibration_file import read_calibrations
 from pipeline.cli import run_command
 from pipeline.errors import UserError
 from pipeline.identity import Key
 from pipeline.inspect.calibration import coefficients
 from pipeline.inspect.totals import totals
-from pipeline.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
-from pipeline.store import Store
+from pipeline.store.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
+from pipeline.store.store import Store
 from tests.ingest import cohort
 from tests.ingest.cohort import ANNA, BEN, KEY
-from tests.ingest.tables import iso, movement, seconds, text
+from tests.ingest.devices.tables import iso, movement, seconds, text
 
 
 @pytest.fixture

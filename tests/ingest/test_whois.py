@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from ingest.run.inputs import write_name_map
 from ingest.run.sources import list_sources
-from ingest.whois import DEVICE, PARTICIPANT, RECORDING, Names, know, whois
+from ingest.whois.names import DEVICE, PARTICIPANT, RECORDING, Names, know, whois
 from pipeline.errors import UserError
 from pipeline.identity import Key
-from pipeline.storage import Folder
-from pipeline.store import Store
+from pipeline.storage.folder import Folder
+from pipeline.store.store import Store
 from tests.ingest import cohort
 from tests.ingest.cohort import ANNA, BEN, CLARA, KEY
 
@@ -36,7 +36,7 @@ def files(cohort_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 
 def test_recordings_people_and_devices_are_told(files: tuple[Path, Path, Path], undisturbed: Path) -> None:
-    from ingest.devices import decode
+    from ingest.devices.registry import decode
 
     names = know(KEY, files[0], files[1], None, Store.open(str(undisturbed)))
     found, untold = whois([KEY.recording(ANNA[0])[:12], KEY.participant("Anna Smith").upper()], names)
@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_explained(files: tuple[Path, Path, Path], undistur
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from pipeline.cli import run_command; from ingest.whois_command import whois; "
+    code = "import sys; from pipeline.cli import run_command; from ingest.whois.command import whois; "
     code += "sys.exit(run_command(whois, 'whois'))"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pipeline.grid import SECONDS_PER_DAY
 from pipeline.identity import Key
 from pipeline.report.coverage import sample
-from pipeline.schemas import PERSON_DAYS, RECORDINGS
-from pipeline.shard import blosc, encode_plain
-from pipeline.states import GAP, MEASURED, NONWEAR
-from pipeline.store import Store
+from pipeline.store.schemas import PERSON_DAYS, RECORDINGS
+from pipeline.store.shard import blosc, encode_plain
+from pipeline.store.states import GAP, MEASURED, NONWEAR
+from pipeline.store.store import Store
 
 KEY = Key(bytes(range(32)))
 DAYS = 7

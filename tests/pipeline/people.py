@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from pipeline import grid
 from pipeline.identity import Key
-from pipeline.person_day import PersonDay, motion
-from pipeline.states import MEASURED
-from pipeline.store import ARRAYS, Store
+from pipeline.store.person_day import PersonDay, motion
+from pipeline.store.states import MEASURED
+from pipeline.store.store import ARRAYS, Store
 
 KEY = Key(bytes(range(32)))
 ANN, BOB, CLARA, DORA, EMIL, FAY = PEOPLE = [

@@ -22,10 +22,10 @@ from pipeline.identity import Key
 from pipeline.inspect.command import inspect
 from pipeline.inspect.day import busiest, by_minute, draw_day, envelope, runs
 from pipeline.inspect.totals import choose_day, describe_day, totals
-from pipeline.person_day import PersonDay, motion
-from pipeline.pictures import new_figure, save, style
-from pipeline.states import CLIPPED, GAP, MEASURED, NONWEAR
-from pipeline.store import Store
+from pipeline.pages.figures import new_figure, save, style
+from pipeline.store.person_day import PersonDay, motion
+from pipeline.store.states import CLIPPED, GAP, MEASURED, NONWEAR
+from pipeline.store.store import Store
 
 COUNTS_PER_G = 1024
 FULL_ID = re.compile("a{13}|b{13}|c{13}")

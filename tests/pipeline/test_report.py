@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline import html
 from pipeline.cli import run_command
 from pipeline.errors import UserError
+from pipeline.pages import html
 from pipeline.report.checks import check_all
 from pipeline.report.cohort import FIGURES, Cohort, read_figures
 from pipeline.report.command import report
@@ -28,10 +28,10 @@ from pipeline.report.disclosure import Disclosure, coarse
 from pipeline.report.drawing import edges
 from pipeline.report.page import COMPARISON, INTAKE, OF_RECORDINGS
 from pipeline.report.reasons import group
-from pipeline.schemas import RECORDINGS
-from pipeline.states import GAP, IDLE, MEASURED, NONWEAR
-from pipeline.store import Store
-from pipeline.withdrawals import Withdrawals
+from pipeline.store.schemas import RECORDINGS
+from pipeline.store.states import GAP, IDLE, MEASURED, NONWEAR
+from pipeline.store.store import Store
+from pipeline.store.withdrawals import Withdrawals
 from tests.pipeline.cohorts import DAYS, HOUR, KEY, Made, state, write_cohort
 from tests.pipeline.pages import Page, browse, width_needed
 from tests.train.days import write_store
@@ -617,7 +617,7 @@ def test_a_browser_shows_the_page_and_needs_no_scrolling_sideways(
     from matplotlib.colors import to_rgb
     from matplotlib.image import imread
 
-    from pipeline.pictures import OURS, STATE_COLOURS
+    from pipeline.pages.figures import OURS, STATE_COLOURS
 
     out, shot = small_page[2], tmp_path / "shot.png"
     browse(chromium, tmp_path / "profile", f"--window-size={width},14000", f"--screenshot={shot}", out.as_uri())

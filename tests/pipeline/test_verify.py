@@ -18,22 +18,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import grid
-from pipeline.day_figures import day_figures
 from pipeline.identity import Key
-from pipeline.lease import Lease
-from pipeline.person_day import PersonDay, motion
-from pipeline.schemas import PERSON_DAYS, PLAN
-from pipeline.schemas import RECORDINGS as RECORDINGS_SCHEMA
-from pipeline.states import MEASURED
-from pipeline.storage import Folder, StorageError
-from pipeline.store import Store
+from pipeline.storage.folder import Folder, StorageError
+from pipeline.storage.s3 import abort_uploads, unfinished_uploads
+from pipeline.store.day_figures import day_figures
+from pipeline.store.lease import Lease
+from pipeline.store.person_day import PersonDay, motion
+from pipeline.store.schemas import PERSON_DAYS, PLAN
+from pipeline.store.schemas import RECORDINGS as RECORDINGS_SCHEMA
+from pipeline.store.states import MEASURED
+from pipeline.store.store import Store
 from pipeline.verify import tables
 from pipeline.verify.choice import everything, nothing, some
 from pipeline.verify.ledger import Ledger, span_slots
 from pipeline.verify.look import look
 from pipeline.verify.repair import repair
 from pipeline.verify.report import Report
-from pipeline.verify.s3 import abort_uploads, unfinished_uploads
 from tests.s3_here import s3_here
 
 KEY = Key(bytes(range(32)))

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 
 from pipeline.cli import run_command
 from pipeline.errors import UserError
-from pipeline.lease import Lease, LeaseHeld
-from pipeline.store import ARRAYS, Store
-from pipeline.tables import Table
+from pipeline.store.lease import Lease, LeaseHeld
+from pipeline.store.store import ARRAYS, Store
+from pipeline.store.tables import Table
 from pipeline.withdraw.command import withdraw
 from pipeline.withdraw.files import Files
 from pipeline.withdraw.forget import delete_past, forget

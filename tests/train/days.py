@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline import grid
 from pipeline.identity import Key
-from pipeline.person_day import PersonDay, motion
-from pipeline.states import MEASURED, NONWEAR
-from pipeline.store import Store
+from pipeline.store.person_day import PersonDay, motion
+from pipeline.store.states import MEASURED, NONWEAR
+from pipeline.store.store import Store
 
 
 class MadeDay:

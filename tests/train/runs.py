@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import torch
 
-from pipeline.storage import Folder
-from train import checkpoint as ck
+from pipeline.storage.folder import Folder
+from train.checkpoint import format as ck
+from train.loop.setup import DIGEST
+from train.loop.trainer import train
 from train.recipe import load_recipe
-from train.run import DIGEST
-from train.trainer import train
 
 SMALL = {
     "network.width": 0.0625,

@@ -12,10 +12,10 @@ ABSENT = ("ray", "deepspeed", "zarr", "deltalake", "numcodecs", "google_crc32c",
 MODULES = (
     "train.windows.stream",
     "train.windows.feed",
-    "train.validate",
+    "train.loop.validate",
     "train.recipe",
-    "train.step",
-    "train.engines",
+    "train.loop.step",
+    "train.distributed.engines",
 )
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.train.days import write_store
-from train import checkpoint as ck
+from train.checkpoint import format as ck
+from train.loop.trainer import train
+from train.optim.schedule import peak_rate
 from train.recipe import RECIPES, load_recipe
-from train.schedule import peak_rate
-from train.trainer import train
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 SMALL = (

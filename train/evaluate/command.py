@@ -67,11 +67,11 @@ def evaluate(
 
 
 def _write(results: dict[str, Any], out: Path) -> None:
-    from pipeline.pictures import save
+    from pipeline.pages.figures import save
+    from pipeline.storage.result_folder import result_folder, write_json
     from train.evaluate.picture import draw
-    from train.whole import whole_folder, write_json
 
-    with whole_folder(out, "results.json", KIND, FILES) as folder:
+    with result_folder(out, "results.json", KIND, FILES) as folder:
         save(draw(results), folder / "evaluation.png")
         write_json(folder / "results.json", results)
 

@@ -165,7 +165,7 @@ def to_network(x_NTC: NDArray[Any], rate_hz: float, ticks: int, folder: Path, no
 
     Raises UserError when they do not last as long as `ticks` ticks do, to one tick.
     """
-    from pipeline.resample import resample_windows
+    from pipeline.numerics.resample import resample_windows
 
     found, wanted = x_NTC.shape[1] / rate_hz, ticks / SAMPLE_RATE_HZ
     if abs(found - wanted) * SAMPLE_RATE_HZ > 1 + 1e-6:

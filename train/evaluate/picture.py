@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.pictures import CONTROL, FAINT, INK, OURS, SECOND_CONTROL, new_figure, style
+from pipeline.pages.figures import CONTROL, FAINT, INK, OURS, SECOND_CONTROL, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,9 +16,9 @@ def export(
     averaged: bool = typer.Option(False, "--averaged", help="The running mean of the weights, where the run kept one."),
 ) -> None:
     """Turn a checkpoint into a folder that `torch.hub.load(FOLDER, ..., source="local")` loads."""
-    from train.average import averaged_model
-    from train.checkpoint import open_checkpoint
+    from train.checkpoint.format import open_checkpoint
     from train.export.folder import write_export
+    from train.optim.averaging import averaged_model
 
     opened = open_checkpoint(checkpoint, "best" if best else "newest")
     model = averaged_model(opened, checkpoint) if averaged else opened.model

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
+from pipeline.storage.result_folder import result_folder, write_json
 from train.export import hubconf
 from train.export.card import card, shareable
 from train.networks import NETWORKS, Encoder, NetworkSettings, downstream
 from train.networks.weights import backbone_weights, load_backbone, without_distributed_prefix
-from train.whole import whole_folder, write_json
 
 KIND = "persondays-export"
 VERSION = 2
@@ -40,7 +40,7 @@ def write_export(model: Mapping[str, Tensor], state: Mapping[str, Any], out: Pat
     description = describe(backbone, entries, weights, state)
     sources = [*map(source_of, SOURCES), source_of(NETWORKS[backbone.preset].kind)]
     replaceable = {source_of(what).name for what in (*SOURCES, *(network.kind for network in NETWORKS.values()))}
-    with whole_folder(
+    with result_folder(
         out, "config.json", KIND, {"model.safetensors", "config.json", "README.md"} | replaceable
     ) as folder:
         (folder / "model.safetensors").write_bytes(weights)

@@ -42,7 +42,7 @@ def truth(
     """A window store and a table of who did what when, such as `persondays simulate` writes."""
     from pipeline.identity import load_key
     from pipeline.progress import Progress
-    from pipeline.store import Store
+    from pipeline.store.store import Store
     from train.labelled.files import write_labelled
     from train.labelled.truth import label_store, read_truth
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import SAMPLE_RATE_HZ
-from train.whole import whole_folder, write_json
+from pipeline.storage.result_folder import result_folder, write_json
 
 KIND = "persondays-labelled"
 VERSION = 1
@@ -41,7 +41,7 @@ def write_labelled(
         "labels": dict(sorted(Counter(y_N).items())),
         **facts,
     }
-    with whole_folder(out, "info.json", KIND, FILES) as folder:
+    with result_folder(out, "info.json", KIND, FILES) as folder:
         np.save(folder / "X.npy", np.ascontiguousarray(x_NTC, dtype=np.float32))
         np.save(folder / "Y.npy", np.array(y_N))
         np.save(folder / "pid.npy", np.array(pid_N))

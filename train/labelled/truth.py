@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_SECOND
 from pipeline.identity import SHORT, Key
-from pipeline.states import eligible
-from pipeline.store import Store
+from pipeline.store.states import eligible
+from pipeline.store.store import Store
 
 COLUMNS = ("participant", "start", "end", "activity")
 NO_ACTIVITY = {"non-wear", "gap"}

@@ -24,7 +24,7 @@ from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
-    from pipeline.resample import Bank
+    from pipeline.numerics.resample import Bank
 
 NAME = re.compile(r"data_(\w+)_accel_watch\.txt(\.gz)?")
 STANDARD_GRAVITY = 9.80665
@@ -129,14 +129,14 @@ def stretches(samples: Samples) -> Iterator[tuple[int, int]]:
 
 @cache
 def _bank(rate_hz: int) -> Bank:
-    from pipeline.resample import design
+    from pipeline.numerics.resample import design
 
     return design(rate_hz, "bandlimited")
 
 
 def windows_of(samples: Samples, first: int, stop: int, ticks: int) -> NDArray[np.float32]:
     """Consecutive windows (windows, ticks, 3) in g at 30 Hz of one stretch, the filter's reach away from its edges."""
-    from pipeline.resample import UNITY, Course, resample
+    from pipeline.numerics.resample import UNITY, Course, resample
 
     count = stop - first
     rate_hz = (count - 1) / (samples.time_N[stop - 1] - samples.time_N[first])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.collectives import gather, sum_over_processes, world_size
+from train.distributed.collectives import gather, sum_over_processes, world_size
 
 BUT_CHANNELS = (0, 2, 3)
 

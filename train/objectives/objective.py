@@ -17,7 +17,8 @@ Figures = dict[str, Tensor]
 """Float64 scalars without gradient, sums that may be added over batches and processes.
 
 `loss_sum` and `count` (windows) always; for each task with an accuracy `TASK/correct` and `TASK/count`, and where they
-say something `TASK/loss_sum` and `TASK/guessing_sum` (the chance that a guess is right). `train.log.told` reads them.
+say something `TASK/loss_sum` and `TASK/guessing_sum` (the chance that a guess is right).
+`train.tracking.log.told` reads them.
 """
 
 
@@ -42,7 +43,7 @@ class Objective(Protocol):
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Figures]:
         """The loss of the heads' outputs in a training step, and its figures.
 
-        All processes come here together, each with as many windows, so it may use `train.collectives`.
+        All processes come here together, each with as many windows, so it may use `train.distributed.collectives`.
         """
         ...
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train import collectives
+from train.distributed import collectives
 from train.objectives.objective import Figures, Objective
 from train.random import WindowRandom
 from train.transforms.axes import permute_axes

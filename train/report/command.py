@@ -18,9 +18,9 @@ def report_training(
     """Draw a training run from its log: accuracies beside their controls, and the windows drawn."""
     import json
 
-    from pipeline.pictures import save
-    from pipeline.storage import Folder
-    from pipeline.store import Store
+    from pipeline.pages.figures import save
+    from pipeline.storage.folder import Folder
+    from pipeline.store.store import Store
     from train.report.curves import draw_curves
     from train.report.draws import draws_of, summary
     from train.report.draws_picture import draw_draws

@@ -5,16 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from pipeline.pictures import (
-    CONTROL,
-    INK,
-    OURS,
-    SECOND_CONTROL,
-    THIRD_CONTROL,
-    new_figure,
-    style,
-    thousands,
-)
+from pipeline.pages.figures import CONTROL, INK, OURS, SECOND_CONTROL, THIRD_CONTROL, new_figure, style, thousands
 from train.report.history import History
 
 if TYPE_CHECKING:

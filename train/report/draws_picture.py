@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.grid import SECONDS_PER_DAY
-from pipeline.pictures import CONTROL, OURS, SECOND_CONTROL, new_figure, style
+from pipeline.pages.figures import CONTROL, OURS, SECOND_CONTROL, new_figure, style
 from train.report.draws import Draws, deciles
 
 if TYPE_CHECKING:

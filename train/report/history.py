@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from pipeline.errors import UserError
-from train.log import read_lines
+from train.tracking.log import read_lines
 
 Line = dict[str, Any]
 COIN = 0.5

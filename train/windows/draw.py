@@ -13,8 +13,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compiled import njit
-from pipeline.states import BAD, MEASURED, NONWEAR
+from pipeline.numerics.jit import njit
+from pipeline.store.states import BAD, MEASURED, NONWEAR
 from train.random import MASK, Purpose, philox_many, philox_run
 
 MOTION_FLOOR_G = 1e-6

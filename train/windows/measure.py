@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.day_reader import DayReader, Spent
 from pipeline.progress import Progress
-from pipeline.store import Store
+from pipeline.store.day_reader import DayReader, Spent
+from pipeline.store.store import Store
 from train.recipe import Recipe
 from train.windows.lanes import owned, per_step
 from train.windows.members import held_out, select

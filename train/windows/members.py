@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.storage import StorageAway
+from pipeline.storage.folder import StorageUnavailable
 from train.windows.draw import Int
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from pipeline.store.store import Store
 
 VALIDATION_SHARE = 0.05
 VALIDATION_LEAST, VALIDATION_MOST = 2, 1_000
@@ -91,7 +91,7 @@ class HeldOut:
 
     def facts(self) -> dict[str, Any]:
         """As checkpoints and logs have them."""
-        with suppress(StorageAway):  # asked again with the next checkpoint
+        with suppress(StorageUnavailable):  # asked again with the next checkpoint
             gone = self.people & self.withdrawn()
             self.slots |= set(self.members.of(gone, kept=True).slots.tolist())
             self.people -= gone

@@ -22,7 +22,7 @@ from train.windows.draw import Int, draw, own_numbers
 
 
 class Day(Protocol):
-    """A person-day: a `pipeline.day_reader.Day`, or a test's own."""
+    """A person-day: a `pipeline.store.day_reader.Day`, or a test's own."""
 
     def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Motion (g, NaN where not measured) and state of each second."""
@@ -34,7 +34,7 @@ class Day(Protocol):
 
 
 class Days(Protocol):
-    """Where person-days are read from: a `pipeline.day_reader.DayReader`, or a test's own."""
+    """Where person-days are read from: a `pipeline.store.day_reader.DayReader`, or a test's own."""
 
     def open_day(self, slot: int) -> Day:
         """A day to read from."""

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.disk_cache import DiskCache
 from pipeline.errors import UserError
-from pipeline.storage import StorageAway
+from pipeline.storage.disk_cache import DiskCache
+from pipeline.storage.folder import StorageUnavailable
 from train.windows.lanes import Lane
 from train.windows.members import Members
 from train.windows.pool import Part
@@ -129,7 +129,7 @@ class Substitutes:
         """What is drawn in a day's place: the day itself, unless its person has withdrawn."""
         with self._lock:
             if time.monotonic() - self._asked >= LOOK_EVERY_S:
-                with suppress(StorageAway):  # asked again in a minute; what is missing is asked for at once
+                with suppress(StorageUnavailable):  # asked again in a minute; what is missing is asked for at once
                     self._look()
             if slot not in self._gone:
                 return [Part(slot, quota)]
@@ -148,7 +148,7 @@ class Substitutes:
             return [(slot, slot in self._damaged) for slot in fresh]
 
 
-def told_of_days(slots: list[int], damaged: bool) -> str:
+def days_message(slots: list[int], damaged: bool) -> str:
     """What a run says when it first does without some days."""
     some = ", ".join(map(str, slots[:SLOTS_TOLD])) + (" ..." if len(slots) > SLOTS_TOLD else "")
     what = (
@@ -164,7 +164,7 @@ def told_of_days(slots: list[int], damaged: bool) -> str:
     return f"{what} {then}"
 
 
-def told_of_version(before: dict[str, Any], now: dict[str, Any]) -> str:
+def version_message(before: dict[str, Any], now: dict[str, Any]) -> str:
     """What a run says that goes on with a newer version of the tables than its checkpoint has."""
     return (
         f"withdrawn: people asked to be forgotten, and version {before['table_version']} of the tables went with them. "

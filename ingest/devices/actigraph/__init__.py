@@ -1,0 +1,1 @@
+"""ActiGraph (.gt3x)."""

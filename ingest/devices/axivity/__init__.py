@@ -1,0 +1,1 @@
+"""Axivity AX3 and AX6 (.cwa)."""

@@ -1,0 +1,257 @@
+"""The pages of a GENEActiv .bin file, read in compiled code straight from its bytes.
+
+A page is some lines of "name:value" and one of 3,600 hexadecimal digits: 300 samples of 12 digits, three axes of 12
+signed bits, 10 bits of light, one of the button, one unused. Pages have no checksum; one whose digits, number, rate
+or length are not as they must be is left out and counted. Source: Activinsights, GENEActiv instructions for use,
+"Understanding .bin files".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.devices.io.mapped import let_go
+from pipeline.numerics.jit import njit
+
+SAMPLES = 300
+DIGITS = 12 * SAMPLES
+LONGEST_LINE = 128
+"""Of the lines before the digits."""
+MOST_LINES = 16
+STRETCH_BYTES = 1 << 26
+"""Of a file, between moments when the memory of what was read is given back."""
+RATE_TOLERANCE_HZ = 0.06
+"""Header and pages round the rate to a tenth."""
+UNKNOWN = -1
+
+_PAGE, _NUMBER, _TIME, _CELSIUS, _RATE = (
+    np.frombuffer(key, dtype=np.uint8)
+    for key in (b"Recorded Data", b"Sequence Number:", b"Page Time:", b"Temperature:", b"Measurement Frequency:")
+)
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The good pages of a file in their order; K of them, 300 samples each.
+
+    us_K: microseconds since 1970 of the first sample, -1 where the page tells none. celsius_K: NaN where none.
+    light_sum, light_most: of the raw readings of all samples. presses: how often the button went down.
+    """
+
+    counts_CN: NDArray[np.int16]
+    number_K: NDArray[np.int64]
+    us_K: NDArray[np.int64]
+    celsius_K: NDArray[np.float32]
+    damaged: int
+    light_sum: int
+    light_most: int
+    presses: int
+
+
+def read_pages(data: Any, begin: int, rate_hz: float) -> Pages:
+    """The pages in a buffer from the byte `begin` on, of a device at `rate_hz`."""
+    bytes_B = np.frombuffer(data, dtype=np.uint8)
+    bytes_B.flags.writeable = False  # one kind of array, one compilation
+    most = max(0, len(bytes_B) - begin) // DIGITS
+    counts_CN = np.empty((3, most * SAMPLES), dtype=np.int16)
+    number_K, us_K = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
+    celsius_K = np.empty(most, dtype=np.float32)
+    at, pages, damaged, light_sum, light_most, presses, pressed = _next_page(bytes_B, begin), 0, 0, 0, 0, 0, 0
+    while at < bytes_B.size:
+        before = at
+        at, pages, bad, total, most, downs, pressed = _read(
+            bytes_B, at, at + STRETCH_BYTES, rate_hz, pressed, pages, counts_CN, number_K, us_K, celsius_K
+        )
+        damaged, presses = damaged + bad, presses + downs
+        light_sum, light_most = light_sum + total, max(light_most, most)
+        let_go(data, before, at)
+    return Pages(
+        counts_CN[:, : pages * SAMPLES], number_K[:pages], us_K[:pages], celsius_K[:pages],
+        damaged, light_sum, light_most, presses,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _read(data, at, until, rate_hz, pressed, pages, counts_CN, number_K, us_K, celsius_K):  # type: ignore
+    """Read the pages that begin from the one at `at` on and before `until`, behind `pages` that were.
+
+    `pressed` is the button's state. Gives where the next page begins, the number of all pages, damaged ones, the
+    light's sum and maximum, presses of the button and its state.
+    """
+    digit, flag = np.empty(DIGITS, dtype=np.uint8), np.empty(DIGITS, dtype=np.uint8)
+    word = digit.view(np.uint32)
+    damaged, light_sum, light_most, presses = 0, 0, 0, 0
+    while at < min(until, data.size):
+        number, us, celsius, rate = UNKNOWN, UNKNOWN, np.nan, np.nan
+        first, line = at, _line_end(data, at)
+        for _ in range(MOST_LINES):
+            if line == UNKNOWN:
+                break
+            first = line + 1
+            line = _line_end(data, first)
+            if line == UNKNOWN:
+                break
+            if _starts(data, first, _NUMBER):
+                value = _decimal(data, first + _NUMBER.size, line)
+                number = int(value) if 0 <= value < 1e15 else UNKNOWN
+            elif _starts(data, first, _TIME):
+                us = _time(data, first + _TIME.size, line)
+            elif _starts(data, first, _CELSIUS):
+                celsius = _decimal(data, first + _CELSIUS.size, line)
+            elif _starts(data, first, _RATE):
+                rate = _decimal(data, first + _RATE.size, line)
+        end = first + DIGITS
+        good = line == UNKNOWN and end <= data.size and number != UNKNOWN and abs(rate - rate_hz) < RATE_TOLERANCE_HZ
+        if good and (end == data.size or data[end] == 10 or data[end] == 13) and _digits(data[first:end], digit, flag):
+            n = pages * SAMPLES
+            _samples(word, counts_CN[0, n:], counts_CN[1, n:], counts_CN[2, n:])
+            total, most, downs, pressed = _light_and_button(word, pressed)
+            light_sum, light_most, presses = light_sum + total, max(light_most, most), presses + downs
+            number_K[pages], us_K[pages], celsius_K[pages] = number, us, celsius
+            pages += 1
+            at = _next_page(data, end)
+            damaged += _after_blank(data, end) < at
+        else:
+            damaged += 1
+            at = _next_page(data, at + 1)
+    return at, pages, damaged, light_sum, light_most, presses, pressed
+
+
+@njit(cache=True, nogil=True)
+def _starts(data, at, key):  # type: ignore[no-untyped-def]
+    """Whether a key stands at a place."""
+    same, i = at + key.size <= data.size, 0
+    while same and i < key.size:
+        same, i = data[at + i] == key[i], i + 1
+    return same
+
+
+@njit(cache=True, nogil=True)
+def _next_page(data, at):  # type: ignore[no-untyped-def]
+    """Where the next page begins, or the end of the data."""
+    while at < data.size and not (data[at] == _PAGE[0] and _starts(data, at, _PAGE)):
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _after_blank(data, at):  # type: ignore[no-untyped-def]
+    while at < data.size and (data[at] == 10 or data[at] == 13 or data[at] == 32):
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _line_end(data, at):  # type: ignore[no-untyped-def]
+    """Where the line that begins at a place ends, if it is a short one."""
+    for i in range(at, min(at + LONGEST_LINE, data.size)):
+        if data[i] == 10:
+            return i
+    return UNKNOWN
+
+
+@njit(cache=True, nogil=True)
+def _decimal(data, at, end):  # type: ignore[no-untyped-def]
+    """The number at the beginning of a text, with a point or a comma; NaN for none."""
+    while at < end and data[at] == 32:
+        at += 1
+    negative = at < end and data[at] == 45
+    at += negative
+    value, scale, digits = 0.0, 0.0, 0
+    while at < end:
+        if 48 <= data[at] <= 57:
+            value, scale, digits = value * 10 + (data[at] - 48), scale * 10, digits + 1
+        elif data[at] in (44, 46) and scale == 0:
+            scale = 1.0
+        else:
+            break
+        at += 1
+    value = value / max(scale, 1.0) if 0 < digits <= 15 else np.nan
+    return -value if negative else value
+
+
+@njit(cache=True, nogil=True)
+def _time(data, at, end):  # type: ignore[no-untyped-def]
+    """Microseconds since 1970 of a time like 2013-05-30 10:12:54:500, or UNKNOWN."""
+    part = np.zeros(7, dtype=np.int64)
+    p, digits = 0, 0
+    for i in range(at, end):
+        if 48 <= data[i] <= 57:
+            part[p], digits = part[p] * 10 + (data[i] - 48), digits + 1
+            if digits > 4:
+                return UNKNOWN
+        elif data[i] == 13 or (data[i] == 32 and p == 6):
+            break
+        elif digits == 0 or p == 6:
+            return UNKNOWN
+        else:
+            p, digits = p + 1, 0
+    year, month, day, hour, minute, second, millisecond = part
+    calendar = 1970 <= year <= 2106 and 1 <= month <= 12 and 1 <= day <= _days_of(year, month)
+    if p != 6 or digits != 3 or not calendar or hour > 23 or minute > 59 or second > 59:
+        return UNKNOWN
+    days = (year - 1970) * 365 + (year - 1969) // 4 - (year - 1901) // 100 + (year - 1601) // 400 + day - 1
+    for m in range(1, month):
+        days += _days_of(year, m)
+    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + millisecond * 1_000
+
+
+@njit(cache=True, nogil=True)
+def _days_of(year, month):  # type: ignore[no-untyped-def]
+    if month == 2:
+        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    return 30 if month in (4, 6, 9, 11) else 31
+
+
+@njit(cache=True, nogil=True)
+def _digits(text, digit, flag):  # type: ignore[no-untyped-def]
+    """Write the values of hexadecimal digits, and tell whether all are such; arithmetic that becomes vector code."""
+    one = np.uint8
+    for i in range(DIGITS):
+        c = text[i]
+        digit[i] = (c & one(15)) + one(9) * (c >> one(6))
+        figure, letter = one(c - one(48)), one((c | one(32)) - one(97))
+        no_figure = ((figure & one(127)) + one(118)) | figure  # the highest bit is set from 10 on
+        no_letter = ((letter & one(127)) + one(122)) | letter  # and here from 6 on
+        flag[i] = no_figure & no_letter
+    wrong = np.uint64(0)
+    for eight in flag.view(np.uint64):
+        wrong |= eight
+    return wrong & np.uint64(0x8080808080808080) == 0
+
+
+@njit(cache=True, nogil=True)
+def _samples(word, x, y, z):  # type: ignore[no-untyped-def]
+    """Write the axes of samples of three words, each of four digits (the first in the lowest byte)."""
+    w = np.uint32
+    for i in range(SAMPLES):
+        a, b, c = word[3 * i], word[3 * i + 1], word[3 * i + 2]
+        x[i] = _signed((a & w(0xF)) << w(12) | (a & w(0xF00)) | (a >> w(12) & w(0xF0)))
+        y[i] = _signed((a >> w(12) & w(0xF000)) | (b & w(0xF)) << w(8) | (b >> w(4) & w(0xF0)))
+        z[i] = _signed((b >> w(4) & w(0xF000)) | (b >> w(16) & w(0xF00)) | (c & w(0xF)) << w(4))
+
+
+@njit(cache=True, inline="always")
+def _signed(upper):  # type: ignore[no-untyped-def]
+    """The signed 12 bits that stand in the upper part of 16."""
+    return np.int16(np.uint16(upper)) >> np.int16(4)
+
+
+@njit(cache=True, nogil=True)
+def _light_and_button(word, pressed):  # type: ignore[no-untyped-def]
+    """Sum and maximum of the light, how often the button went down, and whether it is down at the end."""
+    w = np.uint32
+    total, most, downs = w(0), w(0), 0
+    for i in range(SAMPLES):
+        c = word[3 * i + 2]
+        light = (c >> w(8) & w(0xF)) << w(6) | (c >> w(16) & w(0xF)) << w(2) | (c >> w(26) & w(3))
+        total, most = total + light, max(most, light)
+    for i in range(SAMPLES):
+        now = np.int64(word[3 * i + 2] >> w(25) & w(1))  # int() would give numba a float
+        downs += now > pressed
+        pressed = now
+    return int(total), int(most), downs, pressed

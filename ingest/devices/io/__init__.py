@@ -1,0 +1,1 @@
+"""Reading bytes: archives, compression, memory maps, range reads."""

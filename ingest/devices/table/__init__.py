@@ -1,0 +1,1 @@
+"""Tables: csv and Parquet."""

@@ -1,0 +1,176 @@
+"""The rows of a table in batches, read by pyarrow: text or Parquet, never all of it at once.
+
+A row of another width, or with a cell that is no number, is damaged: it is left out and counted. pyarrow ends at
+the first such row, so from there on a table that has one is read as text that is looked through before it is
+converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from ingest.devices.table.layout import Columns, Layout
+
+BLOCK_BYTES = 1 << 22
+BATCH_ROWS = 1 << 17
+ANY_BYTES = "latin-1"
+"""An encoding in which no byte is wrong."""
+NO_TIME = np.iinfo(np.int64).min
+
+_VALUE = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+_TIME = (
+    r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
+    r"(Z|[-+]\d\d(:?\d\d)?)?$"
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Consecutive rows. x_CN: float32 (3, N) in the table's unit, NaN where a row has no value.
+
+    time_N: the stamps as the table has them, int64 nanoseconds since 1970 where they are calendar times (NO_TIME where
+    there is none), else float64 in an unknown unit (NaN); None where there is no column of time.
+    """
+
+    time_N: NDArray[Any] | None
+    x_CN: NDArray[np.float32]
+
+
+class Table(Protocol):
+    """A table of either kind."""
+
+    @property
+    def zone(self) -> str:
+        """How the clock of stamps of calendar time stands to UTC; empty where they are the device's own clock."""
+        ...
+
+    @property
+    def damaged(self) -> int:
+        """Rows that could not be read, of those that `rows` has given."""
+        ...
+
+    def rows(self) -> Iterator[Rows]:
+        """All rows, from the beginning; raises pyarrow's ArrowInvalid or OSError where the file is damaged."""
+        ...
+
+
+@dataclass
+class TextTable:
+    """A table as text, in a seekable file that stands where its first line is."""
+
+    source: Any
+    layout: Layout
+    damaged: int = field(default=0, init=False)
+
+    @property
+    def zone(self) -> str:
+        """That of the first stamp."""
+        return self.layout.zone
+
+    def rows(self) -> Iterator[Rows]:
+        """All rows."""
+        self.damaged = 0
+        for batch in self._batches():
+            if batch.num_rows:
+                yield _rows(batch)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        types = self._types()
+        read = 0
+        try:
+            for batch in self._reader(types, self.layout.encoding, None):
+                yield batch
+                read += 1
+        except pa.ArrowInvalid:
+            texts = dict.fromkeys(types, pa.string())
+            for number, batch in enumerate(self._reader(texts, ANY_BYTES, self._leave_out)):
+                if number >= read:
+                    columns = [self._looked_through(batch[name], kind) for name, kind in types.items()]
+                    yield pa.record_batch(columns, [*types])
+
+    def _types(self) -> dict[str, pa.DataType]:
+        types = {f"{place}": pa.float32() for place in self.layout.columns.places}
+        if self.layout.columns.time is not None:
+            calendar = pa.timestamp("ns", "UTC" if self.layout.zone else None)
+            types[f"{self.layout.columns.time}"] = calendar if self.layout.is_text_time else pa.float64()
+        return types
+
+    def _reader(self, types: dict[str, pa.DataType], encoding: str, left_out: Any) -> pa.csv.CSVStreamingReader:
+        self.source.seek(0)
+        layout = self.layout
+        names = [f"{place}" for place in range(layout.width)]
+        return pa.csv.open_csv(
+            self.source,
+            pa.csv.ReadOptions(block_size=BLOCK_BYTES, skip_rows=layout.skip, column_names=names, encoding=encoding),
+            pa.csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=left_out),
+            pa.csv.ConvertOptions(
+                column_types=types,
+                include_columns=[*types],
+                decimal_point=layout.decimal,
+                strings_can_be_null=True,
+            ),
+        )
+
+    def _leave_out(self, _row: Any) -> str:
+        self.damaged += 1
+        return "skip"
+
+    def _looked_through(self, text: pa.Array, kind: pa.DataType) -> pa.Array:
+        """A column of text as what it should hold; null where it does not."""
+        if self.layout.decimal != ".":
+            text = pc.replace_substring(text, self.layout.decimal, ".")
+        form = _TIME if pa.types.is_timestamp(kind) else _VALUE
+        good = pc.fill_null(pc.match_substring_regex(text, form), False)
+        self.damaged += int(pc.sum(pc.and_(pc.invert(good), pc.is_valid(text))).as_py() or 0)
+        try:
+            return pc.cast(pc.if_else(good, pc.utf8_trim_whitespace(text), None), kind)
+        except pa.ArrowInvalid:
+            return pa.nulls(len(text), kind)
+
+
+@dataclass
+class ParquetTable:
+    """A Parquet table, of which some groups of rows are read (None: all)."""
+
+    file: pa.parquet.ParquetFile
+    columns: Columns
+    groups: list[int] | None = None
+    damaged: int = field(default=0, init=False)
+
+    @property
+    def zone(self) -> str:
+        """That of the column's type."""
+        return "" if self.columns.time is None else getattr(self._types[self.columns.time], "tz", None) or ""
+
+    @property
+    def _types(self) -> list[pa.DataType]:
+        return [field.type for field in self.file.schema_arrow]
+
+    def rows(self) -> Iterator[Rows]:
+        """All rows of the groups."""
+        names = [self.file.schema_arrow.names[place] for place in self.columns.places]
+        for batch in self.file.iter_batches(BATCH_ROWS, self.groups, names):
+            if batch.num_rows:
+                yield _rows(batch.select(names))
+
+
+def _rows(batch: pa.RecordBatch) -> Rows:
+    *time, x, y, z = batch.columns
+    x_CN = np.stack([pc.cast(axis, pa.float32(), safe=False).to_numpy(zero_copy_only=False) for axis in (x, y, z)])
+    return Rows(_stamps(time[0]) if time else None, x_CN)
+
+
+def _stamps(time: pa.Array) -> NDArray[Any]:
+    if pa.types.is_timestamp(time.type) or pa.types.is_date(time.type):
+        instants = pc.cast(time, pa.timestamp("ns", getattr(time.type, "tz", None)), safe=False)
+        return np.asarray(instants.to_numpy(zero_copy_only=False)).astype("datetime64[ns]").astype(np.int64)
+    return np.asarray(pc.cast(time, pa.float64(), safe=False).to_numpy(zero_copy_only=False))

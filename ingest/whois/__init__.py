@@ -1,0 +1,1 @@
+"""`persondays whois`: from keyed ids back to names."""

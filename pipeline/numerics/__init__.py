@@ -1,0 +1,1 @@
+"""Compiled numerical code that both halves share."""

@@ -1,0 +1,204 @@
+"""Resampling to 30 Hz: one polyphase filter bank for every rate and method, in exact integer arithmetic.
+
+A tick lies at some position between samples. The fraction of that position picks one of P sets of taps
+(Crochiere and Rabiner 1983, chapter 3), whose dot product with the samples around is the value. The
+methods differ in their taps only: a windowed sinc, two taps that add to one, or one tap. Any real ratio is
+followed, and with linear phase: nothing is delayed.
+
+Taps are 14-bit integers and samples are int16, so sums are exact in 32 bits: the result is the same on
+every machine and in every order of summation, which float arithmetic would not give without slow code.
+Every set of taps adds to exactly one, so gravity passes unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.grid import SAMPLE_RATE_HZ
+from pipeline.numerics.dot import LANES, dot
+from pipeline.numerics.jit import njit
+
+Method = Literal["bandlimited", "linear", "nearest"]
+
+TAP_BITS = 14
+UNITY = 1 << TAP_BITS
+"""The integer that stands for a tap of one."""
+
+PASS_HZ, STOP_HZ = 12.0, 18.0
+"""The lowpass keeps up to the first (within 0.1 dB) and removes from the second on (40 dB): what would fold
+back at 30 Hz folds to above 12 Hz only."""
+STOP_DB = 43.0
+"""Design attenuation; leaves room for the rounding of taps and phases."""
+NO_LOWPASS_BELOW_HZ = 33.0
+"""Slower recordings are interpolated up to their own Nyquist frequency, without the lowpass."""
+INTERPOLATION_TAPS, INTERPOLATION_DB = 32, 50.0
+TIME_RESOLUTION_HZ = 100_000
+"""Phases per second at least: a tick is off by 5 microseconds at most (-66 dB at 15 Hz)."""
+PHASES = (64, 8_192)
+"""Fewest and most sets of taps; the most is enough down to 12.5 Hz, and slower signals change more slowly."""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """P sets of L taps for samples at one rate.
+
+    taps_PL: int16, in 1 / UNITY; set p belongs to positions p / P beyond sample `base`, tap k to sample
+        base - L / 2 + 1 + k.
+    reach: a tick nearer than this to the end of its segment (in samples) has lost part of its taps.
+    """
+
+    taps_PL: NDArray[np.int16]
+    reach: int
+
+
+def design(rate_hz: float, method: Method) -> Bank:
+    """The filter bank that brings samples at `rate_hz` (their true rate) to 30 Hz; Kaiser's window (1974)."""
+    phases = min(max(PHASES[0], 1 << max(0, math.ceil(math.log2(TIME_RESOLUTION_HZ / rate_hz)))), PHASES[1])
+    fraction_P1 = np.arange(phases)[:, None] / phases
+    if method == "bandlimited":
+        if rate_hz < NO_LOWPASS_BELOW_HZ:
+            count, attenuation, cutoff = INTERPOLATION_TAPS, INTERPOLATION_DB, 0.5
+        else:
+            width = (STOP_HZ - PASS_HZ) / rate_hz
+            least = (STOP_DB - 7.95) / (2.285 * 2 * math.pi * width)
+            count = LANES * math.ceil((least + 1) / LANES)
+            attenuation = (count - 1) * (2.285 * 2 * math.pi * width) + 7.95
+            cutoff = (PASS_HZ + STOP_HZ) / 2 / rate_hz
+        away_PL = np.arange(count) - (count // 2 - 1) - fraction_P1
+        window_PL = np.i0(_kaiser_beta(attenuation) * np.sqrt(np.maximum(0, 1 - (2 * away_PL / count) ** 2)))
+        return Bank(_integers(np.sinc(2 * cutoff * away_PL) * window_PL), count // 2)
+    taps_PL = np.zeros((phases, LANES))
+    later_P = fraction_P1[:, 0] if method == "linear" else np.floor(fraction_P1[:, 0] + 0.5)
+    taps_PL[:, LANES // 2 - 1] = 1 - later_P
+    taps_PL[:, LANES // 2] = later_P
+    return Bank(_integers(taps_PL), 0)
+
+
+def _kaiser_beta(attenuation_db: float) -> float:
+    """Kaiser's empirical formula for the shape of his window."""
+    if attenuation_db > 50:
+        return 0.1102 * (attenuation_db - 8.7)
+    return 0.5842 * (attenuation_db - 21) ** 0.4 + 0.07886 * (attenuation_db - 21)
+
+
+def _integers(taps_PL: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Taps as integers that add to UNITY in every set; the largest tap takes what rounding left."""
+    scaled_PL = taps_PL * (UNITY / taps_PL.sum(axis=1, keepdims=True))
+    whole_PL = np.rint(scaled_PL).astype(np.int64)
+    sets_P = np.arange(len(whole_PL))
+    whole_PL[sets_P, whole_PL.argmax(axis=1)] += UNITY - whole_PL.sum(axis=1)
+    return whole_PL.astype(np.int16)
+
+
+@dataclass(frozen=True)
+class Course:
+    """Where ticks lie among samples, in R straight pieces, ordered by tick and not overlapping.
+
+    Tick n of piece r (first_tick <= n < stop_tick) lies at position + (n - first_tick) * step, in samples.
+    Samples lo <= i < hi are those of the piece's contiguous segment; beyond them its end samples are held.
+    """
+
+    first_tick_R: NDArray[np.int64]
+    stop_tick_R: NDArray[np.int64]
+    position_R: NDArray[np.float64]
+    step_R: NDArray[np.float64]
+    lo_R: NDArray[np.int64]
+    hi_R: NDArray[np.int64]
+
+
+def resample(x_CN: NDArray[np.int16], course: Course, bank: Bank, first_tick: int, out_CT: NDArray[np.int32]) -> None:
+    """Write the ticks from `first_tick` on into `out_CT`, in counts times UNITY; ticks off the course stay as they are.
+
+    Exact: |x| < 2**15 and taps whose magnitudes add to less than 4 cannot overflow int32.
+    """
+    last = first_tick + out_CT.shape[1]
+    begin = int(np.searchsorted(course.stop_tick_R, first_tick, side="right"))
+    end = int(np.searchsorted(course.first_tick_R, last, side="left"))
+    pieces = slice(begin, end)
+    phases, count = bank.taps_PL.shape
+    _filter(count)(
+        x_CN,
+        bank.taps_PL.reshape(-1),
+        phases.bit_length() - 1,
+        course.first_tick_R[pieces],
+        course.stop_tick_R[pieces],
+        course.position_R[pieces],
+        course.step_R[pieces],
+        course.lo_R[pieces],
+        course.hi_R[pieces],
+        first_tick,
+        out_CT,
+    )
+
+
+@cache
+def _filter(count: int) -> Callable[..., None]:
+    """The compiled loop over ticks for this many taps: a constant there, so that the dot product is straight code."""
+
+    @njit(cache=True, nogil=True)
+    def filter_(
+        x_CN: NDArray[np.int16],
+        taps: NDArray[np.int16],
+        phase_bits: int,
+        first_R: NDArray[np.int64],
+        stop_R: NDArray[np.int64],
+        position_R: NDArray[np.float64],
+        step_R: NDArray[np.float64],
+        lo_R: NDArray[np.int64],
+        hi_R: NDArray[np.int64],
+        first_tick: int,
+        out_CT: NDArray[np.int32],
+    ) -> None:
+        x0, x1, x2 = x_CN[0], x_CN[1], x_CN[2]
+        for r in range(first_R.size):
+            lo, hi = lo_R[r], hi_R[r]
+            begin, end = max(first_R[r], first_tick), min(stop_R[r], first_tick + out_CT.shape[1])
+            for n in range(begin, end):
+                position = position_R[r] + (n - first_R[r]) * step_R[r]
+                nearest = np.int64(np.floor(position * (1 << phase_bits) + 0.5))
+                start = (nearest >> phase_bits) - count // 2 + 1
+                tap = (nearest & (1 << phase_bits) - 1) * count
+                t = n - first_tick
+                if start >= lo and start + count <= hi:
+                    out_CT[0, t] = dot(x0, start, taps, tap, count)
+                    out_CT[1, t] = dot(x1, start, taps, tap, count)
+                    out_CT[2, t] = dot(x2, start, taps, tap, count)
+                else:
+                    for c in range(3):
+                        total = 0
+                        for k in range(count):
+                            total += taps[tap + k] * np.int64(x_CN[c, min(max(start + k, lo), hi - 1)])
+                        out_CT[c, t] = total
+
+    compiled: Callable[..., None] = filter_
+    return compiled
+
+
+def resample_windows(
+    x_BCN: NDArray[Any], rate_hz: float, ticks: int, method: Method = "bandlimited"
+) -> NDArray[np.float32]:
+    """Windows of N samples at `rate_hz` as (batch, channel, tick) float32 at 30 Hz, in the unit they came in.
+
+    Tick 0 is the first sample. A window knows nothing beyond its ends: its end samples are held there.
+    """
+    bank = design(rate_hz, method)
+    phases, count = bank.taps_PL.shape
+    samples = x_BCN.shape[2]
+    nearest_T = np.floor(np.arange(ticks) * (rate_hz / SAMPLE_RATE_HZ) * phases + 0.5).astype(np.int64)
+    base_T = nearest_T // phases
+    sample_TL = (base_T - count // 2 + 1)[:, None] + np.arange(count)
+    weight_TN = np.zeros((ticks, samples))
+    np.add.at(
+        weight_TN,
+        (np.arange(ticks)[:, None], np.clip(sample_TL, 0, samples - 1)),
+        bank.taps_PL[nearest_T - base_T * phases] / UNITY,
+    )
+    resampled: NDArray[np.float32] = x_BCN.astype(np.float32, copy=False) @ weight_TN.T.astype(np.float32)
+    return resampled

@@ -1,0 +1,266 @@
+"""Files under one URL: a folder of this machine or object storage, by fsspec.
+
+Three promises that plain file systems do not give alike: a file is written whole or not at all,
+`create` has one winner however many try, and faults of a user's making come as one sentence.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+
+
+class StorageError(UserError):
+    """The storage refuses: credentials, permissions, connection."""
+
+
+class StorageUnavailable(StorageError):
+    """The storage does not answer, or says that it is busy: that may pass."""
+
+
+S3_RETRIES = {"mode": "standard", "total_max_attempts": 2}
+"""Of botocore, within each of the five attempts of s3fs: a server that hangs is told in minutes, not in ten."""
+
+PASSING = (
+    *("ConnectionError", "HTTPClientError", "IncompleteRead", "ResponseParserError"),
+    *("ClientConnectionError", "ClientPayloadError"),
+)
+"""Exceptions of botocore and aiohttp, and what derives from them, that come from a network or server in trouble."""
+
+BUSY = (errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO))
+"""As which s3fs tells the server's own faults: 500 and its like, and "slow down"."""
+
+
+def refusal(error: Exception) -> str:
+    """The code by which an S3 server says that a request is refused for good; "" for any other fault.
+
+    s3fs tells all that it does not know as EIO, with the server's answer as the cause.
+    """
+    answer = getattr(error.__cause__, "response", None)
+    if not isinstance(answer, dict):
+        return ""
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return str(answer.get("Error", {}).get("Code", status)) if 400 <= status < 500 and status not in (408, 429) else ""
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether a fault of storage behind a network is one that may be over soon."""
+    if refusal(error):
+        return False
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    status = getattr(error, "status", None)  # of aiohttp's answers
+    return (
+        isinstance(error, TimeoutError)
+        or not kinds.isdisjoint(PASSING)
+        or (isinstance(error, OSError) and error.errno in BUSY)
+        or (isinstance(status, int) and status >= 500)
+    )
+
+
+A_REQUEST = 1000
+"""Objects that one request deletes."""
+
+
+class Folder:
+    """The files below `url` (a local path or any fsspec URL); names are relative, with `/` between."""
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        fsspec.config.conf.setdefault("s3", {}).setdefault("config_kwargs", {"retries": S3_RETRIES})
+        self.url = str(url).rstrip("/") or "/"
+        try:
+            self.fs, self.path = fsspec.core.url_to_fs(self.url)
+        except (ValueError, ImportError) as error:
+            raise UserError(f"cannot use {self.url!r} as storage: {error}.") from None
+        self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+        if self.is_local:
+            self.url = self.path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Folder, (self.url,)
+
+    def at(self, name: str) -> str:
+        """The full path of `name` for the file system."""
+        return f"{self.path}/{name}" if name else self.path
+
+    def folder(self, name: str) -> Folder:
+        """The folder `name` below this one."""
+        return Folder(f"{self.url}/{name}")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file; raises FileNotFoundError."""
+        with self.translate_errors():
+            return bytes(self.fs.cat_file(self.at(name)))
+
+    def write(self, name: str, data: bytes, flushed: bool = True) -> None:
+        """Write a file whole, in place of any older one.
+
+        Not `flushed`, a local file is safe from a kill, and from a machine that loses power only after `flush`.
+        """
+        with self.translate_errors():
+            if self.is_local:
+                temporary = self._temporary(name, data, flushed)
+                os.replace(temporary, self.at(name))
+            else:
+                self.fs.pipe_file(self.at(name), data)
+
+    def flush(self) -> None:
+        """Have everything that this machine wrote to disks on them; object storage has it already."""
+        if self.is_local:
+            os.sync()
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file unless there is one; False if there is. Of several at once, one gets True."""
+        with self.translate_errors():
+            if self.is_local:
+                temporary = self._temporary(name, data)
+                try:
+                    os.link(temporary, self.at(name))
+                    return True
+                except FileExistsError:
+                    return False
+                finally:
+                    temporary.unlink()
+            try:
+                self.fs.pipe_file(self.at(name), data, mode="create")
+                return True
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno == 22 and self.exists(name):
+                    return False
+                raise
+
+    def _temporary(self, name: str, data: bytes, flushed: bool = True) -> Path:
+        target = Path(self.at(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                if flushed:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
+
+    def exists(self, name: str) -> bool:
+        """Whether a file of this name is there."""
+        with self.translate_errors():
+            self.fs.invalidate_cache()
+            return bool(self.fs.exists(self.at(name)))
+
+    def names(self, below: str = "") -> list[str]:
+        """All files below a folder, sorted; empty where there is no such folder. Unfinished writes are left out."""
+        with self.translate_errors():
+            self.fs.invalidate_cache()
+            root = self.at("")
+            found = (path[len(root) :].lstrip("/") for path in self.fs.find(self.at(below)))
+            return sorted(name for name in found if name and not name.endswith(".partial"))
+
+    def delete(self, names: list[str]) -> None:
+        """Delete files; those not there are passed over."""
+        with self.translate_errors():
+            if "s3" in self.fs.protocol:
+                self._delete_many(names)
+                return
+            for name in names:
+                try:
+                    self.fs.rm_file(self.at(name))
+                except FileNotFoundError:
+                    continue
+
+    def _delete_many(self, names: list[str]) -> None:
+        bucket, _, root = self.path.partition("/")
+        keys = [f"{root}/{name}" if root else name for name in names]
+        for first in range(0, len(keys), A_REQUEST):
+            objects = [{"Key": key} for key in keys[first : first + A_REQUEST]]
+            reply = self.fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            for error in reply.get("Errors") or ():
+                raise PermissionError(f"deleting {len(objects)} objects: {error.get('Code')}")
+        self.fs.invalidate_cache()
+
+    def delete_all(self) -> None:
+        """Delete the folder and everything in it."""
+        with self.translate_errors():
+            if self.fs.exists(self.path):
+                self.fs.rm(self.path, recursive=True)
+
+    @contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """Turn refusals of the storage (credentials, bucket, connection) into a StorageError or a StorageUnavailable."""
+        try:
+            yield
+        except PermissionError as error:
+            raise StorageError(
+                f"{self.url}: not permitted ({error}). Check who owns it, or the credentials in the environment."
+            ) from None
+        except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+            raise StorageError(f"{self.url}: expected a folder, found something else ({error}).") from None
+        except UserError:
+            raise
+        except Exception as error:
+            kind = type(error)
+            if type(error.__cause__).__name__ == "NoSuchBucket":
+                raise StorageError(f"{self.url}: there is no such bucket. Check its name, or make it.") from None
+            if isinstance(error, OSError) and error.errno == errno.EROFS:
+                raise StorageError(f"{self.url}: the file system is read-only. Name another place.") from None
+            if code := refusal(error):
+                raise StorageError(f"{self.url}: the storage refuses ({code}). Check what it allows.") from None
+            if not self.is_local and is_transient(error):
+                raise StorageUnavailable(
+                    f"{self.url}: the storage does not answer ({str(error) or kind.__name__}). Check the endpoint."
+                ) from None
+            if kind.__module__.split(".")[0] in ("botocore", "aiobotocore"):
+                raise StorageError(
+                    f"{self.url}: the storage cannot be used ({error}). Check the endpoint and credentials."
+                ) from None
+            raise
+
+    def delta_options(self) -> dict[str, str]:
+        """Options by which Delta Lake reaches the same storage.
+
+        It finds credentials of the environment and of the machine by itself, and not those of the standard files.
+        """
+        if self.is_local or not self.url.startswith(("s3://", "s3a://")):
+            return {}
+        import botocore.session
+
+        session = botocore.session.get_session()
+        profile = session.get_scoped_config()
+        options = {"aws_conditional_put": "etag"}
+        of_s3 = session.full_config.get("services", {}).get(profile.get("services", ""), {}).get("s3", {})
+        endpoint = (
+            os.environ.get("AWS_ENDPOINT_URL_S3")
+            or os.environ.get("AWS_ENDPOINT_URL")
+            or of_s3.get("endpoint_url")
+            or profile.get("endpoint_url")
+        )
+        if endpoint:
+            options["AWS_ENDPOINT_URL"] = endpoint
+            if endpoint.startswith("http://"):
+                options["AWS_ALLOW_HTTP"] = "true"
+        region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
+        if region:
+            options["AWS_REGION"] = region
+        if "AWS_ACCESS_KEY_ID" not in os.environ and IN_FILES & set(profile):
+            found = session.get_credentials()
+            keys = found.get_frozen_credentials() if found else None
+            if keys:
+                options |= {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+                options |= {"AWS_SESSION_TOKEN": keys.token} if keys.token else {}
+        return options
+
+
+IN_FILES = {"aws_access_key_id", "credential_process", "role_arn", "sso_session", "sso_start_url"}
+"""What in the standard files leads to credentials."""

@@ -1,0 +1,75 @@
+"""Result folders that are there whole or not at all, and never take the place of something else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+
+TOLERATED = {"__pycache__", ".DS_Store"}
+"""Left in a folder by those who look at it."""
+
+
+@contextlib.contextmanager
+def result_folder(out: Path, marker: str, kind: str, names: set[str]) -> Iterator[Path]:
+    """An empty folder to fill, which becomes `out` when the block ends without an error.
+
+    `out` may be absent, empty, or an earlier result of the same kind: then its file `marker` is JSON
+    with `{"format": kind}` and nothing but `names` lies beside it. Raises UserError otherwise.
+    """
+    out = Path(os.path.abspath(out))
+    _check_replaceable(out, marker, kind, names)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"cannot make the folder {out} ({error.strerror}). Choose another with --out.") from None
+    try:
+        yield fresh
+        _check_replaceable(out, marker, kind, names)
+        fresh.chmod(0o777 & ~_umask())
+        old = fresh.with_suffix(".replaced")
+        if out.exists():
+            out.rename(old)
+        fresh.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Values as indented JSON; NaN is refused, for it is not JSON."""
+    path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _check_replaceable(out: Path, marker: str, kind: str, names: set[str]) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UserError(f"{out} is a file: expected a folder to write to. Choose another name.")
+    found = {entry.name for entry in out.iterdir()} - TOLERATED
+    if not found:
+        return
+    foreign = sorted(found - names)
+    try:
+        earlier = json.loads((out / marker).read_text(encoding="utf-8"))["format"] == kind
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = False
+    if foreign or not earlier:
+        raise UserError(
+            f"{out} is not empty and not an earlier result of this command (found {(foreign or sorted(found))[0]}): "
+            "nothing of it is overwritten. Choose another folder or empty this one."
+        )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,51 @@
+"""Storage behind a network goes away for a time: what is in the midst of work waits for it, not for ever, and says so.
+
+Only work that may be done twice can wait: reading, and writing the same to the same place. A command's first
+look at its storage does not wait, so that a wrong endpoint is told within seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from pipeline.progress import duration
+from pipeline.storage.folder import StorageUnavailable
+
+PATIENCE_S = 180.0
+WAIT_S, LONGEST_WAIT_S = 0.5, 5.0
+"""Between attempts: at first, and at most."""
+
+NEVER = threading.Event()
+
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
+
+
+def with_retry(work: Callable[[], Result], patience_s: float = PATIENCE_S, stopped: threading.Event = NEVER) -> Result:
+    """What `work` gives, which is done again while the storage does not answer.
+
+    Raises the last StorageUnavailable when that lasts longer than `patience_s` or nobody waits any more (`stopped`), and
+    every other error at once.
+    """
+    wait, give_up = WAIT_S, 0.0
+    while True:
+        try:
+            result = work()
+        except StorageUnavailable as error:
+            if not give_up:
+                give_up = time.monotonic() + patience_s
+                log.warning("%s Waiting for it, up to %s.", error, duration(patience_s))
+            elif time.monotonic() > give_up:
+                raise
+            if stopped.wait(wait * random.uniform(0.5, 1.0)):
+                raise
+            wait = min(2 * wait, LONGEST_WAIT_S)
+        else:
+            if give_up:
+                log.warning("the storage answers again.")
+            return result

@@ -1,0 +1,1 @@
+"""The window store: arrays, tables, the lease, and what may be read from them."""

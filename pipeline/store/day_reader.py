@@ -1,0 +1,232 @@
+"""Person-days read from their objects without zarr: the states first, then only the hours that are wanted.
+
+On a disk, an hour is read where it stands in the shard. On object storage a shard is fetched whole, in the
+background as soon as its day is opened: a request costs more than the hours that are not needed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import BadDay
+from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
+from pipeline.storage.disk_cache import DiskCache
+from pipeline.storage.fetch import fetcher
+from pipeline.storage.folder import Folder
+from pipeline.storage.retry import with_retry
+from pipeline.store.shard import EMPTY, HOUR_BYTES, INDEX_BYTES, Damaged, decode, decode_shuffled, read_index
+from pipeline.store.unshuffle import put_plain, put_shuffled
+
+OBJECTS = {"signal": "signal/c/{}/0/0", "motion": "motion/c/{}/0", "state": "state/c/{}/0"}
+"""The names of a slot's objects."""
+AT_ONCE = 16
+"""Objects that are fetched at a time."""
+HOUR_S = TICKS_PER_HOUR // TICKS_PER_SECOND
+HOUR_STARTS = np.arange(0, SECONDS_PER_DAY, HOUR_S)
+
+Part = Callable[[int, int | None], Any]
+"""Gives bytes of an object: from a place (below zero: from its end) on, and how many; None: all that follow."""
+
+
+class MissingDay(BadDay):
+    """An object of the slot is not there."""
+
+
+class DamagedDay(BadDay):
+    """An object of the slot is not what was written."""
+
+
+class Spent:
+    """What reading has cost so far: bytes, seconds waiting for them, seconds checking and decompressing."""
+
+    def __init__(self) -> None:
+        self.bytes, self.read_s, self.decode_s = 0, 0.0, 0.0
+        self._lock = threading.Lock()
+
+    def add(self, size: int, read_s: float, decode_s: float) -> None:
+        """Count a piece."""
+        with self._lock:
+            self.bytes += size
+            self.read_s += read_s
+            self.decode_s += decode_s
+
+
+class DayReader:
+    """The person-days of a store. Threads may share it. Close it, or use it as a context manager."""
+
+    def __init__(self, folder: Folder, cache: DiskCache | None = None) -> None:
+        self.folder, self.cache, self.spent = folder, cache, Spent()
+        self._of_thread, self._closed = threading.local(), threading.Event()
+        self._fetching = None if folder.is_local else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
+        self._get = fetcher(folder)
+
+    def open_day(self, slot: int) -> Day:
+        """A day to read from; from object storage, it is being fetched from here on."""
+        day = Day(slot, self)
+        if self._fetching is not None:
+            for name in OBJECTS:
+                day.part(name)
+        return day
+
+    def read_state(self, slot: int) -> NDArray[np.uint8]:
+        """The states of a day alone, (86400,); raises BadDay."""
+        return Day(slot, self).state()
+
+    def held(self) -> NDArray[np.uint8]:
+        """Where the calling thread decompresses an hour to."""
+        if not hasattr(self._of_thread, "hour"):
+            self._of_thread.hour = np.empty(HOUR_BYTES, np.uint8)
+        hour: NDArray[np.uint8] = self._of_thread.hour
+        return hour
+
+    def part(self, name: str) -> Part:
+        """What gives the bytes of an object."""
+        return _file(self.folder.at(name)) if self._fetching is None else self._fetched(name)
+
+    def _fetched(self, name: str) -> Part:
+        assert self._fetching is not None
+        data: Future[bytes | memoryview] = self._fetching.submit(self._fetch, name)
+
+        def part(start: int, length: int | None) -> memoryview:
+            held = memoryview(data.result())
+            return held[start:] if length is None else held[start : start + length]
+
+        return part
+
+    def _fetch(self, name: str) -> bytes | memoryview:
+        kept = self.cache.get(name) if self.cache else None
+        if kept is not None:
+            return kept
+        data = with_retry(lambda: self._get(name), stopped=self._closed)
+        if self.cache:
+            self.cache.put(name, data)
+        return data
+
+    def close(self) -> None:
+        """Give up what is still being fetched, and waiting for a storage that is away."""
+        self._closed.set()
+        if self._fetching is not None:
+            self._fetching.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> DayReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _file(path: str) -> Part:
+    """Pieces of an object on a disk, which is open only while one is read: a pool may have a thousand of them."""
+
+    def part(start: int, length: int | None) -> NDArray[np.uint8]:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            if length is None:
+                size = os.fstat(file).st_size
+                start = max(size + start, 0) if start < 0 else start
+                length = size - start
+            data = np.empty(length, np.uint8)
+            return data[: os.preadv(file, [data.data], start)]
+        finally:
+            os.close(file)
+
+    return part
+
+
+class Day:
+    """One person-day: the objects of its slot, opened when they are first asked for. All it gives may raise BadDay."""
+
+    def __init__(self, slot: int, reader: DayReader) -> None:
+        self.slot, self.reader = slot, reader
+        self._parts: dict[str, Part] = {}
+
+    def part(self, name: str) -> Part:
+        """What gives the bytes of one of the objects."""
+        if name not in self._parts:
+            self._parts[name] = self.reader.part(OBJECTS[name].format(self.slot))
+        return self._parts[name]
+
+    def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Motion (g, NaN where not measured) and state of each second, both (86400,)."""
+        motion_S = np.empty(SECONDS_PER_DAY, "<f4")
+        with self._told():
+            self._decoded("motion", 0, None, motion_S, decode)
+        return motion_S, self.state()
+
+    def state(self) -> NDArray[np.uint8]:
+        """The states alone."""
+        state_S = np.empty(SECONDS_PER_DAY, np.uint8)
+        with self._told():
+            self._decoded("state", 0, None, state_S, decode)
+        return state_S
+
+    def hours(self, wanted: Iterable[int]) -> Iterator[tuple[int, NDArray[np.int16]]]:
+        """Those of the wanted hours in which something is measured, each with its counts (3, 108000).
+
+        The array is overwritten by the next hour's.
+        """
+        hour_CT = np.empty((AXES, TICKS_PER_HOUR), "<i2")
+        with self._told():
+            index = self._index()
+            for hour in wanted:
+                start, length = index[hour]
+                if start != EMPTY:
+                    self._decoded("signal", start, length, hour_CT, decode)
+                    yield hour, hour_CT
+
+    def windows(self, start_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
+        """Put the windows that begin at these seconds (ascending) into their places of `out_BCT`."""
+        seconds = out_BCT.shape[2] // TICKS_PER_SECOND
+        first_H = np.searchsorted(start_N, HOUR_STARTS - seconds + 1).tolist()
+        end_H = np.searchsorted(start_N, HOUR_STARTS + HOUR_S).tolist()
+        tick_N, held = start_N * TICKS_PER_SECOND, self.reader.held()
+        with self._told():
+            for hour, (start, length) in enumerate(self._index()):
+                first, end = first_H[hour], end_H[hour]
+                if first < end:
+                    if start == EMPTY:
+                        raise Damaged(f"hour {hour} holds eligible seconds and no signal")
+                    block = self._decoded("signal", start, length, held, decode_shuffled)
+                    begin, places = hour * TICKS_PER_HOUR, place_N[first:end]
+                    if block:
+                        put_shuffled(held, block, begin, tick_N[first:end], places, out_BCT)
+                    else:
+                        put_plain(held.view("<i2").reshape(AXES, -1), begin, tick_N[first:end], places, out_BCT)
+
+    def _index(self) -> list[list[int]]:
+        """Where each hour's chunk stands, and its length."""
+        index: list[list[int]] = read_index(bytes(self.part("signal")(-INDEX_BYTES, None))).tolist()
+        return index
+
+    def _decoded(
+        self, name: str, start: int, length: int | None, out: NDArray[Any], way: Callable[[Any, Any], Any]
+    ) -> Any:
+        began = time.perf_counter()
+        data = self.part(name)(start, length)
+        read = time.perf_counter()
+        found = way(data, out)
+        self.reader.spent.add(len(data), read - began, time.perf_counter() - read)
+        return found
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what is missing or damaged into a BadDay, and refusals of the storage into its errors."""
+        mend = "`persondays verify --repair` brings its recording in again."
+        try:
+            with self.reader.folder.translate_errors():
+                yield
+        except FileNotFoundError:
+            what = f"objects of slot {self.slot} are missing, though its row is there"
+            raise MissingDay(self.slot, f"{self.reader.folder.url}: {what}. {mend}") from None
+        except Damaged as error:
+            what = f"slot {self.slot} is damaged ({error})"
+            raise DamagedDay(self.slot, f"{self.reader.folder.url}: {what}. {mend}") from None

@@ -1,0 +1,155 @@
+"""One driver at a time: a lease made by create-if-absent, numbered so that every holder has its own epoch.
+
+`lease/000000007` belongs to the holder of epoch 7; its heartbeat is rewritten beside it. The highest
+epoch rules. It is taken over when it was released, when its process is known to be dead (same
+machine), or when its heartbeat has not changed for the TTL on the observer's own clock, dead or alive:
+a stopped process is alive. Taking over also moves the epoch in the tables' metadata (`pipeline.store.tables`),
+so that a commit prepared by an older holder is refused by Delta Lake itself, however late it comes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import threading
+import time
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.errors import UserError
+from pipeline.storage.folder import Folder
+from pipeline.storage.retry import with_retry
+
+TTL_S = 30.0
+BEAT_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class LeaseHeld(UserError):
+    """Another run is writing the store."""
+
+
+class LeaseLost(UserError):
+    """Another driver has taken over; nothing more may be committed."""
+
+
+def _host() -> str:
+    """Where a process number means the same: a machine since its start, and in it one space of numbers."""
+    known = [os.uname().nodename]
+    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text(), lambda: os.readlink("/proc/self/ns/pid")):
+        with suppress(OSError):
+            known.append(read())
+    return sha256("".join(known).encode()).hexdigest()[:16]
+
+
+def _process(pid: int) -> str:
+    """A process by its number and the time it started, or "" when there is none."""
+    try:
+        return f"{pid}:{Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[19]}"
+    except (OSError, IndexError):
+        return ""
+
+
+def latest_epoch(folder: Folder) -> int:
+    """The ruling epoch of a store's lease; 0 where there never was one."""
+    epochs = (name.split(".")[0] for name in folder.names())
+    return max((int(epoch) for epoch in epochs if epoch.isdigit()), default=0)
+
+
+def require_epoch(folder: Folder, epoch: int) -> None:
+    """Raise LeaseLost unless `epoch` still rules. Storage that is away is waited for."""
+    latest = with_retry(lambda: latest_epoch(folder))
+    if latest != epoch:
+        raise LeaseLost(
+            f"{folder.url}: another run took this store over (epoch {latest}, ours was {epoch}). "
+            "This run stops; nothing it has not committed counts."
+        )
+
+
+class Lease:
+    """The right to write a store, kept alive by a background thread while the context is open."""
+
+    def __init__(self, folder: Folder, ttl_s: float = TTL_S, beat_s: float = BEAT_S) -> None:
+        self.folder, self.ttl_s, self.beat_s = folder, ttl_s, beat_s
+        self.epoch = 0
+        self._stop = threading.Event()
+
+    def __enter__(self) -> Lease:
+        latest = latest_epoch(self.folder)
+        if latest and not self._may_take(latest):
+            raise LeaseHeld(
+                f"{self.folder.url}: another run is writing this store (its heartbeat changes). Wait for it to end, or "
+                f"stop it; a run that died is taken over after {self.ttl_s:.0f} s without a heartbeat."
+            )
+        self.epoch = latest + 1
+        owner = {"owner": secrets.token_hex(8), "host": _host(), "process": _process(os.getpid())}
+        if not self.folder.create(self._name(self.epoch), json.dumps(owner).encode()):
+            raise LeaseHeld(f"{self.folder.url}: another run took this store at the same moment. Try again later.")
+        self.folder.delete([name for name in self.folder.names() if name < self._name(latest)])
+        self._beat()
+        self._thread = threading.Thread(target=self._keep_beating, daemon=True, name="lease")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(self.beat_s)
+        with suppress(OSError, UserError):  # a lease that cannot be released is taken over as a dead holder's
+            self.folder.write(self._name(self.epoch, "released"), b"")
+
+    def is_held(self) -> bool:
+        """Whether somebody writes the store now; where only a heartbeat can tell, it is watched for up to the TTL."""
+        latest = latest_epoch(self.folder)
+        return bool(latest) and not self._may_take(latest)
+
+    def check(self) -> None:
+        """Raise LeaseLost unless this is still the ruling epoch. Call before every commit."""
+        require_epoch(self.folder, self.epoch)
+
+    def _name(self, epoch: int, what: str = "") -> str:
+        return f"{epoch:09d}" + (f".{what}" if what else "")
+
+    def _beat(self) -> None:
+        self.folder.write(self._name(self.epoch, "beat"), secrets.token_hex(8).encode())
+
+    def _keep_beating(self) -> None:
+        answers = True
+        while not self._stop.wait(self.beat_s):
+            try:
+                self._beat()
+                answers = True
+            except Exception as error:  # a missed beat is not a fault: check() decides
+                if answers:
+                    log.warning("the heartbeat of this run cannot be written, it is tried again: %s", error)
+                answers = False
+
+    def _may_take(self, epoch: int) -> bool:
+        try:
+            owner = json.loads(self.folder.read(self._name(epoch)))
+        except FileNotFoundError:  # a newer holder tidied up meanwhile
+            return False
+        if owner["host"] == _host() and owner["process"]:
+            is_alive = _process(int(owner["process"].split(":")[0])) == owner["process"]
+            if not is_alive:
+                return True
+        first, started = self._seen(epoch), time.monotonic()
+        while not self.folder.exists(self._name(epoch, "released")):
+            if time.monotonic() - started >= self.ttl_s:
+                return True
+            time.sleep(min(self.beat_s, self.ttl_s) / 2)
+            if self._seen(epoch) != first or latest_epoch(self.folder) != epoch:
+                return False
+        return True
+
+    def _seen(self, epoch: int) -> bytes:
+        try:
+            return self.folder.read(self._name(epoch, "beat"))
+        except FileNotFoundError:
+            return b""

@@ -1,0 +1,128 @@
+"""The bytes of a person-day's objects, as Zarr v3 has them (docs/store.md), made and read without going through zarr.
+
+zarr hands 24 chunks of a shard one by one through an event loop and asks the storage before it writes; here a
+day is compressed in one pass on the caller's thread, and single hours are read. That zarr writes the same bytes
+and reads the same values is tested.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import google_crc32c
+import numcodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.grid import AXES, FILL, TICKS_PER_DAY, TICKS_PER_HOUR
+
+HOURS = TICKS_PER_DAY // TICKS_PER_HOUR
+INDEX_BYTES = HOURS * 16 + 4
+EMPTY = np.uint64(2**64 - 1)
+"""Offset and length, in a shard's index, of a chunk that is not there because it holds nothing but fill."""
+HOUR_BYTES = AXES * TICKS_PER_HOUR * 2
+BLOSC_HEADER = 16
+MOST_BYTES = HOUR_BYTES + BLOSC_HEADER + 4
+"""Of a chunk: what does not become smaller is stored as it is."""
+_FLAGS, _STORED, _BIT_SHUFFLED = 2, 0x2, 0x4
+_BLOSC = struct.Struct("<2xBxII4x")
+_CHECKSUM = struct.Struct("<I")
+
+Bytes = bytes | memoryview | NDArray[np.uint8]
+
+numcodecs.blosc.use_threads = False  # one task, one core: parallel are the tasks
+
+
+def blosc(codec: str) -> numcodecs.Blosc:
+    """The compressor of a store of this codec (lz4 or zstd)."""
+    return numcodecs.Blosc(codec, clevel=5 if codec == "lz4" else 1, shuffle=numcodecs.Blosc.BITSHUFFLE)
+
+
+def encode_signal(signal_CT: NDArray[np.int16], compressor: numcodecs.Blosc) -> bytes:
+    """A shard: the compressed hours that hold a value, then the index of all 24 with its checksum.
+
+    Source: the sharding codec of the Zarr v3 specification, its index at the end.
+    """
+    chunks, index = [], np.full((HOURS, 2), EMPTY, "<u8")
+    end = 0
+    for hour in range(HOURS):
+        values_CT = signal_CT[:, hour * TICKS_PER_HOUR : (hour + 1) * TICKS_PER_HOUR]
+        if (values_CT != FILL).any():
+            chunk = encode_plain(values_CT.astype("<i2"), compressor)
+            index[hour] = end, len(chunk)
+            chunks.append(chunk)
+            end += len(chunk)
+    return b"".join([*chunks, _with_checksum(index.tobytes())])
+
+
+def encode_plain(values: NDArray[Any], compressor: numcodecs.Blosc) -> bytes:
+    """A chunk of its own: little-endian values in C order, compressed, and the checksum."""
+    return _with_checksum(bytes(compressor.encode(np.ascontiguousarray(values, values.dtype.newbyteorder("<")))))
+
+
+def _with_checksum(data: bytes) -> bytes:
+    return data + int(google_crc32c.value(data)).to_bytes(4, "little")
+
+
+class Damaged(ValueError):
+    """Bytes that are not what was written."""
+
+
+def read_index(tail: bytes) -> NDArray[np.uint64]:
+    """Offset and length of each hour's chunk, (24, 2), from a shard's last INDEX_BYTES bytes. Raises Damaged."""
+    if len(tail) != INDEX_BYTES:
+        raise Damaged(f"a shard ends with an index of {INDEX_BYTES} bytes, found {len(tail)}")
+    index = _checked(tail).view("<u8").reshape(HOURS, 2)
+    if (index[:, 1] > MOST_BYTES)[index[:, 0] != EMPTY].any():
+        raise Damaged(f"the index tells of a chunk of more than {MOST_BYTES} bytes")
+    return index
+
+
+def decode(chunk: Bytes, out: NDArray[Any]) -> None:
+    """Put a chunk's values into an array of their type and shape. Raises Damaged."""
+    data = _checked(chunk)
+    _header(data, out.nbytes)
+    _decompress(data, out)
+
+
+def decode_shuffled(chunk: Bytes, out: NDArray[np.uint8]) -> int:
+    """Put an hour's values into HOUR_BYTES bytes, still bit-shuffled; gives how many were shuffled together.
+
+    0 where they were not shuffled at all. numcodecs' blosc undoes the shuffle with the oldest instructions of a
+    processor, and of all values, which costs more than the decompression (`pipeline.store.unshuffle` does better):
+    so the header, its checksum having been checked, is made to say that there is no shuffle. Raises Damaged.
+    """
+    data = _checked(chunk)
+    flags, block_bytes = _header(data, out.nbytes)
+    if flags & _STORED or not flags & _BIT_SHUFFLED:
+        _decompress(data, out)
+        return 0
+    data = data if data.flags.writeable else data.copy()
+    data[_FLAGS] = flags & ~_BIT_SHUFFLED
+    _decompress(data, out)
+    return block_bytes // 2
+
+
+def _header(data: NDArray[np.uint8], expected: int) -> tuple[int, int]:
+    """Flags and bytes of a block, of a chunk that should hold so many bytes."""
+    if data.size >= BLOSC_HEADER:
+        flags, found, block_bytes = _BLOSC.unpack_from(data.data)
+        if found == expected:
+            return flags, block_bytes
+    raise Damaged(f"expected a chunk of {expected} bytes")
+
+
+def _decompress(data: NDArray[np.uint8], out: NDArray[Any]) -> None:
+    try:
+        numcodecs.blosc.decompress(data, out)
+    except RuntimeError as error:
+        raise Damaged(str(error)) from None
+
+
+def _checked(data: Bytes) -> NDArray[np.uint8]:
+    """The bytes before the checksum that ends them, if it agrees."""
+    held = np.frombuffer(data, np.uint8)
+    if held.size < 4 or google_crc32c.value(held[:-4]) != _CHECKSUM.unpack_from(held.data, held.size - 4)[0]:
+        raise Damaged("a checksum (crc32c) does not agree")
+    return held[:-4]

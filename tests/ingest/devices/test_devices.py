@@ -1,0 +1,135 @@
+"""Which module reads a file is told by its content; wrappings are opened, and nobody has to hold a bomb."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.devices.io import wrapped
+from ingest.devices.registry import decode, devices, is_recording, probe
+from pipeline.errors import UserError
+from tests.ingest.devices.cwa_file import block, header
+
+SECRET = "Jane_Doe"
+CWA = header() + b"".join(block([(0, 0, 256)] * 120, [2] * 120, sequence=k) for k in range(300))
+
+
+def probe_bytes(data: bytes, name: str):
+    return probe(io.BytesIO(data), name, len(data))
+
+
+def zipped(members: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+WRAPPED = {
+    "plain": CWA,
+    "gz": gzip.compress(CWA),
+    "zip": zipped({"a.cwa": CWA}),
+    "stored": zipped({"a.cwa": CWA}, zipfile.ZIP_STORED),
+    "bzip2": zipped({"a.cwa": CWA}, zipfile.ZIP_BZIP2),
+    "xz": zipped({"a.cwa": CWA}, zipfile.ZIP_LZMA),
+    "gz in zip": zipped({"a.cwa.gz": gzip.compress(CWA)}),
+    "zip in gz": gzip.compress(zipped({"a.cwa": CWA})),
+    "from a Mac": zipped({"folder/": b"", "folder/a.cwa": CWA, "__MACOSX/folder/._a.cwa": b"left", "notes.txt": b"x"}),
+    "of another name": zipped({"recording": CWA}),
+}
+
+
+@pytest.mark.parametrize("name", ["a.cwa", "a.bin", "a.csv", "a.parquet", "a", "a.cwa.zip", "a.cwa.gz"])
+@pytest.mark.parametrize("how", WRAPPED)
+def test_content_decides_and_not_the_name(how: str, name: str) -> None:
+    wanted = decode(CWA, "a.cwa")
+    assert np.array_equal(decode(WRAPPED[how], name).counts_CN, wanted.counts_CN)
+    assert probe_bytes(WRAPPED[how], name) == probe_bytes(CWA, "a.cwa")
+
+
+REFUSED = {
+    "nothing in it": (zipped({}), "zip data was expected"),
+    "two recordings": (zipped({f"{SECRET}.cwa": CWA, "b.cwa": CWA}), "holds 2 recordings. Unpack"),
+    "no recording": (zipped({f"{SECRET}.txt": b"x", "b.txt": b"y"}), "holds 2 files, none named"),
+    "something else": (zipped({f"{SECRET}.txt": b"x"}), "no reader knows"),
+    "garbage": (zipped({f"{SECRET}.cwa": b"nothing " * 999}), "no Axivity recording"),
+    "three layers": (gzip.compress(gzip.compress(gzip.compress(CWA))), "at most 2 times"),
+    "damaged": (WRAPPED["zip"][:200] + b"\xff\xff\xff" + WRAPPED["zip"][203:], "zip compression is damaged"),
+    "cut off": (WRAPPED["zip"][:-30], "zip compression is damaged"),
+    "encrypted": (
+        WRAPPED["zip"][:6] + b"\1" + WRAPPED["zip"][7:].replace(b"PK\1\2\x14\x03\x14\0\0", b"PK\1\2\x14\x03\x14\0\1"),
+        "encrypted",
+    ),
+}
+
+
+@pytest.mark.parametrize("read", [probe_bytes, decode])
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_unwrapped_is_told_without_names(case: str, read) -> None:
+    data, message = REFUSED[case]
+    with pytest.raises(UserError, match=message) as error:
+        read(data, f"{SECRET}.zip")
+    assert SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize("read", [probe_bytes, decode])
+@pytest.mark.parametrize("wrap", [gzip.compress, lambda data: zipped({"a.cwa": data})])
+def test_a_bomb_is_refused_before_it_is_held(monkeypatch: pytest.MonkeyPatch, read, wrap) -> None:
+    bomb = wrap(CWA + bytes(60 << 20))
+    monkeypatch.setattr(wrapped, "MOST_BYTES", 1 << 20)
+    assert len(bomb) * wrapped.MOST_TIMES < 60 << 20
+    with pytest.raises(UserError, match="compression holds over"):
+        read(bomb, "a.cwa.gz")
+
+
+def test_a_size_that_is_a_lie_makes_no_room() -> None:
+    lying = bytearray(gzip.compress(CWA))
+    lying[-4:] = b"\xff\xff\xff\xff"
+    with pytest.raises(UserError, match="damaged"):
+        decode(bytes(lying), "a.cwa.gz")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["gz", "zip", "gz in zip"]), st.integers(0, 2000), st.binary(max_size=8))
+def test_a_damaged_wrapping_gives_the_recording_or_an_error(how: str, place: int, junk: bytes) -> None:
+    whole = WRAPPED[how]
+    place %= len(whole)
+    for data in (whole[:place] + junk, whole[:place] + junk + whole[place + len(junk) :]):
+        for read in (probe_bytes, decode):
+            with suppress(UserError):
+                read(data, "a.cwa.gz")
+
+
+class Away(io.BytesIO):
+    """A file whose storage fails in the middle."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > 2000:
+            raise ConnectionResetError("storage is gone")
+        return super().read(size)
+
+
+def test_storage_that_fails_is_not_told_as_damage() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, 100_000, np.uint8).tobytes()
+    data = gzip.compress(CWA[:5000] + noise)
+    with pytest.raises(ConnectionResetError):
+        probe(Away(data), "a.cwa.gz", len(data))
+
+
+def test_names_that_are_listed() -> None:
+    for suffix, _ in devices():
+        for name in (f"s3://bucket/a{suffix}", f"A{suffix.upper()}.GZ", f"a{suffix}.zip", "a.zip"):
+            assert is_recording(name)
+        assert not is_recording(f"_table{suffix}")
+        assert not is_recording(f"folder/._a{suffix}")
+    assert is_recording("_folder/a.cwa")
+    assert not any(is_recording(name) for name in ("cwa", "a.cwa.txt", "a.cwa.gz.gz", "a.gz"))

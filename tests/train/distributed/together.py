@@ -1,0 +1,192 @@
+"""What several processes work out together, checked against one process that has the whole batch.
+
+Run by test_together.py as `python -m tests.train.distributed.together WORLD FOLDER`; every process checks its own part.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from train.distributed import collectives
+from train.distributed.processes import Processes
+from train.networks import NetworkSettings, make_network
+from train.networks.batch_norm import SyncBatchNorm1d, synchronise
+from train.networks.model import Model
+from train.objectives.simclr import Simclr, SimclrSettings
+
+CLOSE = {torch.float32: 1e-6, torch.float64: 1e-12}
+
+
+def mine(whole: torch.Tensor) -> torch.Tensor:
+    """This rank's share of a batch."""
+    return whole.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def check_gather(world: int, rank: int) -> None:
+    own = torch.full((2, 3), float(rank), requires_grad=True)
+    everyone = collectives.gather(own)
+    assert everyone.shape == (2 * world, 3)
+    assert torch.equal(everyone[:, 0], torch.arange(float(world)).repeat_interleave(2))
+    weights = torch.arange(6.0 * world).view(-1, 3) * (rank + 1)
+    (everyone * weights).sum().backward()
+    assert own.grad is not None
+    expected = sum(range(1, world + 1)) * torch.arange(6.0 * world).view(-1, 3)[2 * rank : 2 * rank + 2]
+    assert torch.equal(own.grad, expected)
+
+
+def check_nt_xent(dtype: torch.dtype, world: int) -> None:
+    """Loss, figures and the gradient that the mean over processes gives."""
+    objective = Simclr(SimclrSettings())
+    windows = torch.randn(8 * world, 16, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    z = windows.repeat_interleave(2, 0) + torch.randn(
+        16 * world, 16, dtype=dtype, generator=torch.Generator().manual_seed(2)
+    )
+    weight = torch.randn(16, 12, dtype=dtype, generator=torch.Generator().manual_seed(3))
+    whole_weight, own_weight = weight.clone().requires_grad_(), weight.clone().requires_grad_()
+
+    loss, figures = objective.loss({"projection": mine(z) @ own_weight}, torch.zeros(16))
+    loss.backward()
+    assert own_weight.grad is not None
+    own_gradient = own_weight.grad / world
+    dist.all_reduce(own_gradient)
+    together = torch.stack([loss.detach().double() / world, *figures.values()])
+    dist.all_reduce(together)
+
+    alone, alone_figures = whole_loss(objective, z @ whole_weight)
+    alone.backward()
+    tolerance = {"rtol": 0, "atol": 5 * CLOSE[dtype]}
+    torch.testing.assert_close(own_gradient, whole_weight.grad, **tolerance)
+    torch.testing.assert_close(together[0], alone.detach().double(), **tolerance)
+    torch.testing.assert_close(together[1:], torch.stack(list(alone_figures.values())), rtol=CLOSE[dtype] * 10, atol=0)
+
+
+def whole_loss(objective: Simclr, z: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss of one process that has all views: what the score of a single day is, with a gradient."""
+    similarity = (
+        nn.functional.normalize(z, dim=1) @ nn.functional.normalize(z, dim=1).T / objective.settings.temperature
+    )
+    similarity = similarity - torch.diag(torch.full((len(z),), torch.inf, dtype=z.dtype))
+    other = torch.arange(len(z)).view(-1, 2).flip(1).flatten()
+    loss = nn.functional.cross_entropy(similarity, other)
+    return loss, objective.score({"projection": z.detach()}, torch.zeros(len(z)))
+
+
+def check_batch_norm(dtype: torch.dtype, world: int, rank: int) -> None:
+    """Forward, backward to windows and weights, and running statistics, with unequal shares and a mean far from 0."""
+    sizes = [3 + other for other in range(world)]
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(sum(sizes), 6, 20, dtype=dtype, generator=generator) * 1.5 + 2
+    probe = torch.randn(x.shape, dtype=dtype, generator=generator)
+    plain, own = nn.BatchNorm1d(6).to(dtype), nn.BatchNorm1d(6).to(dtype)
+    with torch.no_grad():
+        for layer in (plain, own):
+            layer.weight.copy_(torch.linspace(0.5, 2, 6))
+            layer.bias.copy_(torch.linspace(-1, 1, 6))
+    names = list(own.state_dict())
+    synchronise(holder := nn.Sequential(own))
+    synchronised = holder[0]
+    assert isinstance(synchronised, SyncBatchNorm1d)
+    assert list(synchronised.state_dict()) == names
+
+    x_whole, x_own = x.clone().requires_grad_(), x.split(sizes)[rank].clone().requires_grad_()
+    for _ in range(2):  # twice, so that running statistics are not the first ones
+        whole, part = plain(x_whole), synchronised(x_own)
+    close = {"rtol": CLOSE[dtype], "atol": CLOSE[dtype]}
+    torch.testing.assert_close(part, whole.split(sizes)[rank], **close)
+    (whole * probe).sum().backward()
+    (part * probe.split(sizes)[rank]).sum().backward()
+    assert x_whole.grad is not None
+    torch.testing.assert_close(x_own.grad, x_whole.grad.split(sizes)[rank], **close)
+    for name, parameter in synchronised.named_parameters():
+        assert parameter.grad is not None
+        gradient = parameter.grad.clone()
+        dist.all_reduce(gradient)
+        expected = plain.get_parameter(name).grad
+        torch.testing.assert_close(gradient, expected, rtol=CLOSE[dtype], atol=len(x) * CLOSE[dtype])
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(synchronised.state_dict()[name], value, **close)
+    assert torch.equal(synchronised.eval()(x_own), synchronised(x_own))
+
+
+def check_bfloat16(world: int) -> None:
+    x = torch.randn(4 * world, 6, 20, generator=torch.Generator().manual_seed(9)).bfloat16()
+    plain, synchronised = nn.BatchNorm1d(6), SyncBatchNorm1d(6)
+    part, whole = synchronised(mine(x)), plain(x.float())
+    assert part.dtype == torch.bfloat16
+    torch.testing.assert_close(part.float(), mine(whole), rtol=0.01, atol=0.01)
+    torch.testing.assert_close(synchronised.running_var, plain.running_var, rtol=1e-5, atol=1e-6)
+
+
+def check_a_step(preset: str, world: int) -> None:
+    """A whole SimCLR step of a network with synchronised BatchNorm under DDP, beside one of a single process."""
+    objective = Simclr(SimclrSettings(projection=16))
+
+    def model(synchronised: bool) -> Model:
+        torch.manual_seed(5)
+        network = make_network(NetworkSettings(preset, 0.125, sync_batch_norm=synchronised))
+        return Model(network, objective.heads(network.features)).double()
+
+    whole, own = model(False), model(True)
+    x = torch.randn(4 * world, 3, 150, generator=torch.Generator().manual_seed(6)).double().repeat_interleave(2, 0)
+    x += 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(8)).double()
+    loss, _ = whole_loss(objective, whole(x)["projection"])
+    loss.backward()
+    parallel = DistributedDataParallel(own, forward_sync_buffers=False)
+    objective.loss(parallel(mine(x)), torch.zeros(8))[0].backward()
+    for name, parameter in own.named_parameters():
+        torch.testing.assert_close(parameter.grad, whole.get_parameter(name).grad, rtol=1e-8, atol=1e-11, msg=name)
+    for name, value in own.state_dict().items():
+        torch.testing.assert_close(value, whole.state_dict()[name], rtol=1e-10, atol=1e-12, msg=name)
+
+
+def check_running_statistics(world: int, rank: int) -> None:
+    """Each process gets the mean of all; a network that has none is left as it is."""
+    processes = Processes.__new__(Processes)
+    processes.world_size = world
+    layer = nn.BatchNorm1d(3)
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    layer.running_mean.copy_(torch.arange(3.0) + rank)
+    layer.running_var.copy_(torch.arange(3.0) * (rank + 1))
+    processes.average_batch_norm(layer)
+    torch.testing.assert_close(layer.running_mean, torch.arange(3.0) + (world - 1) / 2)
+    torch.testing.assert_close(layer.running_var, torch.arange(3.0) * (world + 1) / 2)
+    processes.average_batch_norm(nn.LayerNorm(3))
+
+
+def check_all(world: int, rank: int, folder: str) -> None:
+    """What one process does."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/{world}", timedelta(seconds=120), world, rank)
+    check_gather(world, rank)
+    check_running_statistics(world, rank)
+    for dtype in CLOSE:
+        check_nt_xent(dtype, world)
+        check_batch_norm(dtype, world, rank)
+    check_bfloat16(world)
+    for preset in ("harnet5", "transformer5"):
+        check_a_step(preset, world)
+    dist.destroy_process_group()
+
+
+def main() -> None:
+    """Start the processes; status 1 unless all of them end well."""
+    world, folder = int(sys.argv[1]), sys.argv[2]
+    context = multiprocessing.get_context("fork")  # nothing has run yet, and what is imported need not be again
+    processes = [context.Process(target=check_all, args=(world, rank, folder)) for rank in range(world)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(any(process.exitcode for process in processes))
+
+
+if __name__ == "__main__":
+    main()

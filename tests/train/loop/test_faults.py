@@ -1,0 +1,268 @@
+"""What may go wrong in a run, and what it then does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.storage.folder import Folder
+from tests.train.runs import alone, overrides, ranks_of, run, under_way, wait_for
+from train.checkpoint import format as ck
+from train.distributed.processes import Processes
+from train.loop.messages import non_finite_message
+from train.loop.meter import Broken, Meter
+from train.loop.setup import prepare
+from train.loop.signals import exit_status
+from train.loop.step import take_step
+from train.recipe import load_recipe
+from train.tracking.log import read_lines
+
+QUICK = {"run__windows": 320, "run__validate_every": 320, "run__save_every": 80}
+
+
+@pytest.fixture(scope="module")
+def finished(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of twenty steps, saved every five."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert alone(store, folder, **QUICK) == 0
+    return folder
+
+
+def damage(path: Path) -> None:
+    """Change a byte."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("file", [ck.MODEL, ck.OPTIMIZER, ck.MARKER])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(
+    store: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    newest = tmp_path / ck.name_of(20)
+    if file == ck.MARKER:
+        (newest / file).write_text("{")
+    else:
+        damage(newest / file)
+    assert alone(store, tmp_path, run__keep=1, **QUICK) == 0
+    told = capsys.readouterr().err
+    assert f"{file} is damaged" in told
+    assert "Going on from step 15" in told
+    assert "going on after 240 windows" in told
+    again, before = ck.read(Folder(str(tmp_path)), 20), ck.read(Folder(str(finished)), 20)
+    assert all(torch.equal(value, before.model[name]) for name, value in again.model.items())
+
+
+def test_a_damaged_checkpoint_never_pushes_a_sound_one_out(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    damage(tmp_path / ck.name_of(20) / ck.MODEL)
+    folder = Folder(str(tmp_path))
+    found, damaged = ck.newest(folder)
+    assert (found.step, list(damaged)) == (15, [20])
+    ck.prune(folder, 1, damaged)
+    assert sorted(ck.complete(folder)) == [15, 20]
+    assert ck.newest(folder)[0].step == 15
+
+
+def test_where_no_checkpoint_is_sound_nothing_begins_anew(store: str, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    for step in ck.complete(Folder(str(tmp_path))):
+        damage(tmp_path / ck.name_of(step) / ck.STATE)
+    with pytest.raises(UserError, match="no checkpoint is sound"):
+        alone(store, tmp_path, **QUICK)
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(store: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="expected a folder, found something else"):
+        alone(store, tmp_path / "file" / "checkpoints")
+
+
+def test_sigusr1_before_pre_emption_saves_and_leaves(store: str, tmp_path: Path) -> None:
+    with under_way(store, tmp_path, run__windows=16_000, run__validate_every=16_000) as process:
+        wait_for(tmp_path, 1)
+        process.send_signal(signal.SIGUSR1)
+        _, told = process.communicate(timeout=100)
+    assert process.returncode == 128 + signal.SIGUSR1
+    assert "stopped by signal 10; run the same command again to go on" in told
+    step = ck.open_checkpoint(str(tmp_path)).step
+    lines = read_lines(tmp_path / "logs" / "log.jsonl")
+    assert max(line["step"] for line in lines) == step
+    saves = [line for line in lines if line["kind"] == "save"]
+    saved = [line for line in lines if line["kind"] == "saved"]
+    assert {line["saved_step"] for line in saved} == {line["step"] for line in saves}
+    assert all(line["wait_s"] > 0 for line in saves)
+    assert all(line["seconds"] > 0 and line["bytes"] > 100_000 for line in saved)
+
+
+def test_statuses() -> None:
+    assert exit_status(0, False) == exit_status(0, True) == exit_status(signal.SIGUSR1, True) == 0
+    assert exit_status(signal.SIGUSR1, False) == 138
+    assert exit_status(signal.SIGTERM, True) == exit_status(signal.SIGTERM, False) == 143
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_one_process_is_told_to_leave_and_all_of_them_do(store: str, tmp_path: Path) -> None:
+    """SIGUSR1 ends torchrun with 0; after SIGTERM, with which a machine goes, it starts its processes again."""
+    long = {"run__windows": 160_000, "run__validate_every": 160_000}
+    with under_way(store, tmp_path, 2, restarts=2, **long) as torchrun:
+        wait_for(tmp_path, 1)
+        first = ranks_of(torchrun)
+        os.kill(first[1], signal.SIGTERM)
+        stopped = ck.open_checkpoint(str(tmp_path)).step
+        wait_for(tmp_path, stopped // 5 + 4)
+        second = ranks_of(torchrun)
+        assert not set(first) & set(second)
+        os.kill(second[0], signal.SIGUSR1)
+        _, told = torchrun.communicate(timeout=200)
+    assert torchrun.returncode == 0, told
+    assert told.count("stopped by signal 15") == told.count("stopped by signal 10") == 1
+    assert "going on after" in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
+def test_a_torchrun_that_is_killed_takes_its_processes_with_it(store: str, tmp_path: Path) -> None:
+    with under_way(store, tmp_path, 2, run__windows=160_000, run__validate_every=160_000) as torchrun:
+        wait_for(tmp_path, 1)
+        ranks = ranks_of(torchrun)
+        torchrun.kill()
+        _, told = torchrun.communicate(timeout=100)  # the ranks hold the other end, too
+    assert "stopped by signal 15; run the same command again to go on" in told
+    for _ in range(100):
+        if not any(_runs(rank) for rank in ranks):
+            return
+        time.sleep(0.2)
+    pytest.fail("they are still there")
+
+
+def _runs(process: int) -> bool:
+    """Whether it is there; one that ended and that nobody has asked for is not."""
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False
+
+
+def test_a_loss_that_is_not_finite_names_step_and_slots(store: str, tmp_path: Path) -> None:
+    wild = {"optimizer__rate_per_512": 1e30, "optimizer__warmup_windows": 0}
+    with pytest.raises(UserError, match=r"the loss is nan at step \d+ .* from slots \d+.*begin anew") as error:
+        alone(store, tmp_path, **wild)
+    (line,) = [line for line in read_lines(tmp_path / "logs" / "log.jsonl") if line["kind"] == "broken"]
+    assert f"at step {line['broken_step']} " in str(error.value)
+    before = prepare(load_recipe("demo", overrides({})), open_store(store), None, Processes(1))
+    with before.stream:
+        for _ in range(line["broken_step"]):
+            windows = next(before.feed)
+    assert line["slots"] == sorted(set(windows.slot_B.tolist()))
+    assert line["broken_step"] <= 10, "found within the steps between two looks"
+
+
+def open_store(url: str) -> Any:
+    from pipeline.store.store import Store
+
+    return Store.open(url)
+
+
+def test_the_first_step_is_blamed_and_the_process_that_had_it(store: str) -> None:
+    run_ = prepare(load_recipe("demo", overrides({})), open_store(store), None, Processes(1))
+    with run_.stream:
+        meter = Meter()
+        steps = [take_step(run_) for _ in range(4)]
+        steps[2].figures["loss_sum"].fill_(float("nan"))
+        steps[3].figures["loss_sum"].fill_(float("inf"))
+        for step in steps:
+            meter.add(step)
+        broken = meter.look(run_.processes).broken
+        assert (broken.step, broken.processes) == (3, [0])
+        assert broken.slots == sorted(set(steps[2].place_B4[:, 2].tolist()))
+        assert broken.norm_before == pytest.approx(float(steps[1].norm))
+        for step in steps[:2]:
+            meter.add(step)
+        assert meter.look(run_.processes).broken is None
+        told, _ = non_finite_message(Broken(3, float("nan"), 1.0, 2.0, [1], list(range(30))), run_)
+        assert "slots 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 ...." in told
+
+
+STILL = """
+import sys, time
+from train.loop.signals import Watchdog
+def in_the_middle_of_something():
+    time.sleep(60)
+with Watchdog(2.0, "process 3 of 8") as watchdog:
+    for _ in range(30):
+        watchdog.beat()
+        time.sleep(0.1)
+    print("went on", flush=True)
+    in_the_middle_of_something()
+"""
+
+
+def test_a_process_that_stands_still_says_where_and_ends() -> None:
+    done = subprocess.run([sys.executable, "-c", STILL], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 124
+    assert done.stdout == "went on\n"
+    assert "process 3 of 8 has taken no step for 2 s (run.timeout_s)" in done.stderr
+    assert "in in_the_middle_of_something" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_rank_that_hangs_is_ended_and_the_run_goes_on(store: str, tmp_path: Path) -> None:
+    """One process is stopped for good; the other one notices, torchrun ends both and starts them again."""
+    with under_way(store, tmp_path, 2, restarts=1, run__timeout_s=20.0) as torchrun:
+        wait_for(tmp_path, 1)
+        os.kill(ranks_of(torchrun)[1], signal.SIGSTOP)
+        _, told = torchrun.communicate(timeout=500)
+    assert torchrun.returncode == 0, told
+    assert "process 0 of 2 has taken no step for 20 s" in told
+    assert "any_a_call_ago" in told or "all_reduce" in told or "backward" in told
+    assert "going on after" in told
+    assert "done: 480 windows seen" in told
+
+
+def test_patience_ends_a_run(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"run__patience": 32, "run__validate_every": 16, "optimizer__rate_per_512": 0.5, "run__windows": 1600}
+    assert alone(store, tmp_path, optimizer__warmup_windows=0, optimizer__clip_norm=1.0, **settings) == 0
+    told = capsys.readouterr().err
+    assert "(run.patience)" in told
+    state = ck.open_checkpoint(str(tmp_path)).state
+    assert state["windows_seen"] - state["best"][1] >= 32
+    assert state["windows_seen"] < 1600
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_patience_ends_all_processes(store: str, tmp_path: Path) -> None:
+    settings = {"run__patience": 32, "run__validate_every": 16, "optimizer__rate_per_512": 0.5, "run__windows": 1600}
+    done = run(store, tmp_path, 2, optimizer__warmup_windows=0, optimizer__clip_norm=1.0, **settings)
+    assert done.returncode == 0, done.stderr
+    assert "(run.patience)" in done.stderr
+
+
+def test_a_run_says_all_of_itself(store: str, finished: Path) -> None:
+    start = read_lines(finished / "logs" / "log.jsonl")[0]
+    assert start["settings"]["run"]["accumulate"] == 1
+    assert start["settings"]["engine"] == {"name": "ddp", "zero_stage": 1, "deepspeed": None}
+    assert len(start["code"].split("+")[0]) == 40 or start["code"].startswith("persondays ")
+    assert start["versions"]["torch"] == torch.__version__
+    assert sum(start["devices"].values()) == start["world_size"] == start["machines"] == 1
+    assert start["store"]["fingerprint"] == open_store(store).attributes.fingerprint
+    state = ck.open_checkpoint(str(finished)).state
+    assert {name: state[name] for name in ("code", "versions", "devices", "store")} == {
+        name: start[name] for name in ("code", "versions", "devices", "store")
+    }
+    line = next(line for line in read_lines(finished / "logs" / "log.jsonl") if line["kind"] == "train")
+    for name in ("seen", "epoch", "rate", "windows_per_s", "data_wait", "loss", "gradient_norm", "memory_gb"):
+        assert line[name] > 0, name

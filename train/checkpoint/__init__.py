@@ -1,0 +1,1 @@
+"""Checkpoints: the format and the saver."""

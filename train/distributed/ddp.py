@@ -1,0 +1,74 @@
+"""PyTorch's DistributedDataParallel; alone, the bare model.
+
+DDP groups its gradients anew after its first steps, and so sums them in another order: a resumed run of three
+processes or more would differ in the last bits. So every start takes two passes whose result is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from train.checkpoint import format as ck
+from train.distributed.engine import LossOf, norm_and_clip, set_rate
+from train.distributed.processes import Processes
+from train.recipe import Recipe
+from train.windows.pool import Windows
+
+
+class Ddp:
+    """The engine `ddp`."""
+
+    def __init__(
+        self, recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes
+    ) -> None:
+        self.model, self.optimizer, self.processes = model, optimizer, processes
+        self.clip_norm = recipe.optimizer.clip_norm
+        self.active = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.network = model
+        if processes.world_size > 1:
+            ids = [processes.device.index] if processes.device.type == "cuda" else None
+            self.network = DistributedDataParallel(
+                model, device_ids=ids, forward_sync_buffers=False, gradient_as_bucket_view=True
+            )
+            settle_buckets(self.network, recipe.data.ticks)
+        if recipe.run.compile:
+            self.network.compile()
+
+    def step(self, pieces: Sequence[Windows], loss_of: LossOf, rate: float) -> Tensor:
+        """See `Engine`. Gradients are summed over processes with the last piece."""
+        for number, piece in enumerate(pieces, 1):
+            with nullcontext() if number == len(pieces) else self._alone():
+                (loss_of(self.network, piece) / len(pieces)).backward()
+        norm = norm_and_clip(self.active, self.clip_norm)
+        set_rate(self.optimizer.param_groups, rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return self.network.no_sync() if isinstance(self.network, DistributedDataParallel) else nullcontext()
+
+    def optimizer_state(self) -> ck.OptimizerState:
+        """See `Engine`; on the first process only."""
+        return ck.optimizer_by_name(self.model, self.optimizer) if self.processes.first else {}
+
+    def load_optimizer(self, state: ck.OptimizerState) -> None:
+        """See `Engine`."""
+        ck.load_optimizer(self.model, self.optimizer, state)
+
+
+def settle_buckets(network: DistributedDataParallel, ticks: int) -> None:
+    """Two passes whose result is thrown away, after which DDP keeps its groups of gradients."""
+    model = network.module
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    weight = next(model.parameters())
+    for _ in range(2):
+        outputs = network(torch.zeros(2, 3, ticks, device=weight.device, dtype=weight.dtype))
+        torch.stack([out.sum() for out in outputs.values() if out.requires_grad]).sum().backward()
+    network.zero_grad(set_to_none=True)
+    model.load_state_dict(kept)

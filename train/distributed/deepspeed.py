@@ -1,0 +1,173 @@
+"""DeepSpeed with ZeRO 0, 1 or 2: each process keeps and updates a part of the optimizer's state.
+
+Its configuration is made of the recipe, so that a run means the same under both engines; a file in DeepSpeed's own
+words may be merged over it. The optimizer is the recipe's own from torch: DeepSpeed's fused ones are compiled on
+first use. bfloat16 is autocast with gradients reduced in float32: DeepSpeed's own `bf16` makes the weights bfloat16
+and leaves BatchNorm's statistics float32, which does not go together.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+from pipeline.settings import merge
+from train.checkpoint import format as ck
+from train.distributed.engine import LossOf, norm_and_clip, set_rate
+from train.distributed.processes import Processes
+from train.recipe import Recipe
+from train.windows.pool import Windows
+
+DECIDED_BY_THE_RECIPE = (
+    *("optimizer", "scheduler", "fp16", "bf16", "amp", "torch_autocast", "gradient_clipping"),
+    *("gradient_accumulation_steps", "train_batch_size", "train_micro_batch_size_per_gpu"),
+)
+"""What a user's own file may not say."""
+
+
+def configuration(recipe: Recipe, share: int) -> dict[str, Any]:
+    """DeepSpeed's configuration for a recipe and a process's windows a step, the user's own file merged over it.
+
+    Raises UserError for a file that cannot be read or decides what the recipe does.
+    """
+    ours = {
+        "train_micro_batch_size_per_gpu": share // recipe.run.accumulate,
+        "gradient_accumulation_steps": recipe.run.accumulate,
+        "gradient_clipping": (recipe.optimizer.clip_norm or 0.0) if recipe.engine.zero_stage else 0.0,
+        "zero_optimization": {"stage": recipe.engine.zero_stage},
+        "zero_allow_untested_optimizer": True,
+        "torch_autocast": {
+            "enabled": recipe.run.precision == "bfloat16",
+            "dtype": "bfloat16",
+            "lower_precision_safe_modules": [],
+        },
+        "steps_per_print": 1 << 62,
+    }
+    return ours if recipe.engine.deepspeed is None else merge(ours, _read(recipe.engine.deepspeed, recipe))
+
+
+def _read(path: Path, recipe: Recipe) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(table, dict):
+            raise ValueError(f"expected an object, found {type(table).__name__}")
+    except (OSError, ValueError) as error:
+        raise UserError(f"engine.deepspeed: cannot read {path} as JSON ({error}).") from None
+    if taken := sorted(set(table) & set(DECIDED_BY_THE_RECIPE)):
+        raise UserError(
+            f"engine.deepspeed: {path} sets {', '.join(taken)}, which the recipe decides, so that a run is the same "
+            "under every engine. Set [optimizer], run.batch, run.accumulate, run.precision instead."
+        )
+    zero = table.get("zero_optimization", {})
+    if not isinstance(zero, dict):
+        raise UserError(f"engine.deepspeed: {path}: zero_optimization: expected an object, found {zero!r}.")
+    stage = zero.get("stage", recipe.engine.zero_stage)
+    if stage != recipe.engine.zero_stage:
+        raise UserError(
+            f"engine.deepspeed: {path} sets ZeRO stage {stage}, engine.zero_stage is {recipe.engine.zero_stage}: "
+            "set the stage there (0, 1 or 2)."
+        )
+    return table
+
+
+class DeepSpeed:
+    """The engine `deepspeed`."""
+
+    def __init__(
+        self, recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes, share: int
+    ) -> None:
+        with processes.together():
+            if recipe.run.precision == "float64":
+                raise UserError("run.precision: DeepSpeed does not train in float64. Use --engine ddp.")
+            settings = configuration(recipe, share)
+            deepspeed = _import(processes)
+        processes.join_alone()
+        self.model, self.optimizer, self.processes = model, optimizer, processes
+        self.zero = recipe.engine.zero_stage > 0
+        self.clip_norm = recipe.optimizer.clip_norm
+        self.active = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        try:
+            self.engine, *_ = deepspeed.initialize(
+                model=model, optimizer=optimizer, config=settings, dist_init_required=False
+            )
+        except Exception as error:  # of many kinds, as the file has it
+            if recipe.engine.deepspeed is None:
+                raise
+            raise UserError(f"engine.deepspeed: DeepSpeed refuses {recipe.engine.deepspeed}: {error}") from None
+        if recipe.run.compile:
+            self.engine.compile()
+
+    def step(self, pieces: Sequence[Windows], loss_of: LossOf, rate: float) -> Tensor:
+        """See `Engine`. DeepSpeed counts the pieces, divides by their number, and updates with the last."""
+        set_rate(self.optimizer.param_groups, rate)
+        norm = None
+        for number, piece in enumerate(pieces, 1):
+            self.engine.backward(loss_of(self.engine, piece))
+            if number == len(pieces) and not self.zero:
+                norm = norm_and_clip(list(self.active.values()), self.clip_norm)
+            self.engine.step()
+        return torch.as_tensor(self.engine.get_global_grad_norm() if norm is None else norm)
+
+    def optimizer_state(self) -> ck.OptimizerState:
+        """See `Engine`; each process gives its part of every parameter's state."""
+        if not self.zero:
+            return ck.optimizer_by_name(self.model, self.optimizer) if self.processes.first else {}
+        from deepspeed.utils import safe_get_full_optimizer_state
+
+        own: dict[str, Tensor] = next(iter(self.optimizer.state.values()), {})
+        state: ck.OptimizerState = {}
+        for name, parameter in self.active.items():
+            fields = {
+                key: safe_get_full_optimizer_state(parameter, key) if value.ndim else value
+                for key, value in sorted(own.items())
+            }
+            if self.processes.first:
+                state[name] = ck.to_host(fields)
+        return state
+
+    def load_optimizer(self, state: ck.OptimizerState) -> None:
+        """See `Engine`; each process takes its part of every parameter's state."""
+        if not self.zero:
+            return ck.load_optimizer(self.model, self.optimizer, state)
+        from deepspeed.utils import safe_set_full_optimizer_state
+
+        ck.check_names(self.active, state)
+        if not state:
+            return None
+        (own,) = self.optimizer.param_groups[0]["params"]  # this process's part of all parameters, one after the other
+        like = next(iter(state.values()))
+        counts = {key: ck.placed(key, value, own, self.optimizer) for key, value in like.items() if not value.ndim}
+        parts = {key: torch.zeros_like(own, requires_grad=False) for key, value in like.items() if value.ndim}
+        self.optimizer.state[own] = parts | counts
+        self.engine.optimizer._lazy_init_hp_params_optimizer_state()  # which else follows the first step
+        for name, fields in state.items():
+            for key, value in fields.items():
+                if key in parts:
+                    safe_set_full_optimizer_state(self.active[name], value.to(own.device), key)
+        return None
+
+
+def _import(processes: Processes) -> Any:
+    """DeepSpeed, quiet, for the device of this run; raises UserError where it is not installed."""
+    os.environ.setdefault("DS_ACCELERATOR", processes.device.type)
+    os.environ.setdefault("LOCAL_RANK", "0")  # which it asks for, alone too
+    warnings.filterwarnings("ignore", message=".*all_gather_into_tensor.*", category=FutureWarning)
+    try:
+        import deepspeed
+    except ImportError as error:
+        raise UserError(
+            f"--engine deepspeed: DeepSpeed cannot be imported ({error}). Install it, or use ddp."
+        ) from None
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # A collective of inference on CPUs, which would be compiled now: a minute and a compiler for what is not used.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed

@@ -1,0 +1,67 @@
+"""One step: a batch of the stream, in pieces, through views, network and loss, and one update of the weights."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from train.distributed.engine import Network
+from train.loop.validate import CONTROLS, windows_in_g
+from train.optim.schedule import rate_at
+from train.windows.pool import Windows
+
+if TYPE_CHECKING:
+    from train.loop.setup import Run
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step leaves behind, on the device: nobody has waited for it."""
+
+    number: int
+    figures: dict[str, Tensor]
+    """Of this process's windows, as the objective gives them."""
+    norm: Tensor
+    """Of the gradient over all processes, before it was clipped."""
+    place_B4: Tensor
+    """Where this process's windows come from (`Windows.place_B4`)."""
+    waited_s: float
+    """For data."""
+
+
+def take_step(run: Run) -> Step:
+    """Take the next batch and train on it."""
+    recipe, device = run.recipe, run.processes.device
+    began = time.perf_counter()
+    windows = next(run.feed)
+    waited_s = time.perf_counter() - began
+    figures: dict[str, Tensor] = {}
+
+    def loss_of(network: Network, piece: Windows) -> Tensor:
+        x_BCT, random = windows_in_g(piece, recipe.seed, run.counts_per_g, device)
+        if recipe.data.control != "none":
+            x_BCT = CONTROLS[recipe.data.control](x_BCT, random)
+        views, targets = run.objective.views(x_BCT, random)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.run.precision == "bfloat16"):
+            loss, sums = run.objective.loss(network(views), targets)
+        for name, value in sums.items():
+            figures[name] = figures[name] + value if name in figures else value
+        return loss
+
+    rate = rate_at(recipe.optimizer, recipe.run.batch, run.seen, recipe.run.windows)
+    norm = run.engine.step(in_pieces(windows, recipe.run.accumulate), loss_of, rate)
+    run.processes.average_batch_norm(run.model)
+    run.step += 1
+    if run.average:
+        run.average.update(run.seen, recipe.run.batch)
+    return Step(run.step, figures, norm, windows.place_B4, waited_s)
+
+
+def in_pieces(windows: Windows, pieces: int) -> list[Windows]:
+    """Windows in so many equal pieces."""
+    size = len(windows) // pieces
+    return [windows.take(slice(start, start + size)) for start in range(0, len(windows), size)]

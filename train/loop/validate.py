@@ -1,0 +1,83 @@
+"""Validation on people held out, beside controls: what the network scores on windows that hold no movement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from train.distributed.processes import Processes
+from train.objectives import Objective
+from train.random import WindowRandom
+from train.tracking.log import told
+from train.transforms.controls import noise_only, phase_randomised
+from train.windows.pool import Windows
+
+Change = Callable[[Tensor, WindowRandom], Tensor]
+
+CONTROLS: dict[str, Change] = {"noise": noise_only, "phase": phase_randomised}
+BATCH = 512
+
+
+def windows_in_g(windows: Windows, seed: int, counts_per_g: float, device: torch.device) -> tuple[Tensor, WindowRandom]:
+    """Windows as float32 in g on the device, and their random numbers."""
+    there = windows.to(device)
+    random = WindowRandom.of(seed, there.lane_B, there.round_B, there.slot_B, there.start_B)
+    return there.signal_BCT.float() / counts_per_g, random
+
+
+def validate(
+    model: nn.Module,
+    objective: Objective,
+    windows: Windows,
+    changes: dict[str, Change],
+    seed: int,
+    counts_per_g: float,
+    processes: Processes,
+) -> dict[str, Any]:
+    """Loss and accuracies over all processes' windows, for each change by its name (`log.told`).
+
+    The model is run with its running statistics and is left in training mode.
+    """
+    model.eval()
+    result = {
+        name: _sums(model, objective, windows, change, seed, counts_per_g, processes)
+        for name, change in changes.items()
+    }
+    model.train()
+    return {name: told(sums) for name, sums in result.items()}
+
+
+def whole_days(slot_B: Tensor, most: int) -> Iterator[slice]:
+    """Stretches of windows (those of a day stand together) that hold whole days, as many as `most` windows allow.
+
+    What a day's windows are held against is then the same at any world size, however days are shared out.
+    """
+    ends = [*(torch.nonzero(slot_B.diff())[:, 0] + 1).tolist(), len(slot_B)]
+    start = 0
+    for end, following in zip(ends, [*ends[1:], math.inf], strict=True):
+        if following - start > most and end > start:
+            yield slice(start, end)
+            start = end
+
+
+@torch.no_grad()
+def _sums(
+    model: nn.Module,
+    objective: Objective,
+    windows: Windows,
+    change: Change,
+    seed: int,
+    counts_per_g: float,
+    processes: Processes,
+) -> dict[str, float]:
+    total: dict[str, Tensor] = {}
+    for part in whole_days(windows.slot_B, BATCH):
+        x_BCT, random = windows_in_g(windows.take(part), seed, counts_per_g, processes.device)
+        views, targets = objective.views(change(x_BCT, random), random)
+        for name, value in objective.score(model(views), targets).items():
+            total[name] = total[name] + value if name in total else value
+    return processes.sum(total)

@@ -1,0 +1,1 @@
+"""Optimizer, learning rate and the running mean of the weights."""

@@ -1,0 +1,1 @@
+"""The log of a run, and the boards that show it."""

@@ -1,0 +1,106 @@
+"""What a run writes down: JSON lines for programs, boards for people. Written by the first process only."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from train.tracking.boards import Board, Tensorboard
+
+Z_99 = 2.5758293035489004
+
+
+def wilson(correct: float, count: float, z: float = Z_99) -> tuple[float, float]:
+    """The interval of a proportion (99% by default) after Wilson 1927 (doi:10.1080/01621459.1927.10502953)."""
+    if count == 0:
+        return 0.0, 1.0
+    share, squared = correct / count, z * z / count
+    centre = (share + squared / 2) / (1 + squared)
+    half = z / (1 + squared) * math.sqrt(share * (1 - share) / count + squared / (4 * count))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def told(figures: dict[str, float]) -> dict[str, Any]:
+    """An objective's figures (`train.objectives.objective`) as a loss and, a task, accuracy with its interval."""
+    tasks = sorted(name.removesuffix("/correct") for name in figures if name.endswith("/correct"))
+    result: dict[str, Any] = {"loss": figures["loss_sum"] / max(figures["count"], 1), "windows": int(figures["count"])}
+    for task in tasks:
+        correct, count = figures[f"{task}/correct"], figures[f"{task}/count"]
+        low, high = wilson(correct, count)
+        result[task] = {"accuracy": correct / max(count, 1), "low": low, "high": high}
+        sums = {name: figures.get(f"{task}/{name}_sum") for name in ("loss", "guessing")}
+        result[task] |= {name: value / max(count, 1) for name, value in sums.items() if value is not None}
+    return result
+
+
+class Log:
+    """`log.jsonl` and TensorBoard's files in one folder, and another board if there is one.
+
+    What an earlier try of the same run (`checkpoints`: their URL) wrote beyond `step` is taken out of the folder.
+    Raises UserError where it cannot be written, or where a new run would take the place of another one's log.
+    """
+
+    def __init__(self, folder: Path, step: int, checkpoints: str, other: Board | None = None) -> None:
+        self.path, self.checkpoints = folder / "log.jsonl", checkpoints
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            before = read_lines(self.path) if self.path.exists() else []
+            self._check_ours(before, step)
+            kept = [line for line in before if line["step"] <= step and step > 0]
+            whole = self.path.with_suffix(".partial")
+            whole.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            whole.replace(self.path)
+            self._file = self.path.open("a", buffering=1)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise UserError(f"--log-folder {folder}: expected a folder, found a file. Name another.") from None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise UserError(f"--log-folder {folder}: cannot be written ({error.strerror}). Name another.") from None
+        self.is_new = not kept
+        self._boards: list[Board] = [Tensorboard(folder, step), *([other] if other else [])]
+
+    def _check_ours(self, before: list[dict[str, Any]], step: int) -> None:
+        owner = before[0].get("checkpoints", self.checkpoints) if before else self.checkpoints
+        if step == 0 and owner != self.checkpoints:
+            raise UserError(
+                f"--log-folder {self.path.parent}: holds the log of another run, whose checkpoints are in {owner}. "
+                "Name a folder for this one."
+            )
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """One line; numbers in it (nested ones by path) go to the boards too, except of a start."""
+        start = kind in ("start", "resume")
+        whose = {"checkpoints": self.checkpoints} if start else {}
+        self._file.write(json.dumps({"kind": kind, "step": step, **whose, **values}) + "\n")
+        if not start:
+            numbers = dict(_numbers(kind, values))
+            for board in self._boards:
+                board.write(numbers, step)
+
+    def close(self) -> None:
+        """Write out everything."""
+        self._file.close()
+        for board in self._boards:
+            board.close()
+
+
+def _numbers(path: str, value: Any) -> list[tuple[str, float]]:
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in _numbers(f"{path}/{key}", item)]
+    return [(path, float(value))] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a last line that a kill cut short is left out."""
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue
+    return lines
