@@ -40,7 +40,7 @@ LEAST_WORD = 3
 
 
 class RunFault(UserError):
-    """The storage fails, not a recording: the run has to stop. (So it does for a StorageUnavailable, after some patience.)"""
+    """The storage fails, not a recording: the run has to stop. (StorageUnavailable stops it too, after retries.)"""
 
 
 class Refused(RunFault):
@@ -174,7 +174,7 @@ def read_source(folder: Folder, source: Source) -> Any:
 def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
     """Tell a recording that cannot be read (UserError: reject it) from storage that fails (RunFault: stop).
 
-    Storage behind a network fails for a time (StorageUnavailable); there only a file that is gone is the file's own fault.
+    Network storage can fail for a while (StorageUnavailable); there only a missing file is the file's own fault.
     """
     try:
         with folder.translate_errors():

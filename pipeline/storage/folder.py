@@ -198,7 +198,7 @@ class Folder:
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Turn refusals of the storage (credentials, bucket, connection) into a StorageError or a StorageUnavailable."""
+        """Turn storage failures (credentials, bucket, connection) into StorageError or StorageUnavailable."""
         try:
             yield
         except PermissionError as error:

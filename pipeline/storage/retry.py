@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 def with_retry(work: Callable[[], Result], patience_s: float = PATIENCE_S, stopped: threading.Event = NEVER) -> Result:
     """What `work` gives, which is done again while the storage does not answer.
 
-    Raises the last StorageUnavailable when that lasts longer than `patience_s` or nobody waits any more (`stopped`), and
-    every other error at once.
+    Raises the last StorageUnavailable after `patience_s`, or as soon as `stopped` is set, and every other error at
+    once.
     """
     wait, give_up = WAIT_S, 0.0
     while True:
