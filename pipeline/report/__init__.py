@@ -1,1 +1,1 @@
-"""One page about an ingested cohort, from the store's tables."""
+"""`persondays report`: one HTML page about an ingested cohort, made from the store's tables."""

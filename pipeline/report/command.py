@@ -22,13 +22,13 @@ def report(
 ) -> None:
     """Make one HTML page about an ingested cohort: what came in, how good it is, what to look at first."""
     from pipeline.identity import load_key
-    from pipeline.report.cohort import Cohort
-    from pipeline.report.comparison import compare, require_key
-    from pipeline.report.coverage import read_coverage
-    from pipeline.report.disclosure import Disclosure
-    from pipeline.report.findings import Findings
+    from pipeline.report.analysis.cohort import Cohort
+    from pipeline.report.analysis.comparison import compare, require_key
+    from pipeline.report.analysis.coverage import read_coverage
+    from pipeline.report.analysis.published import read_published
     from pipeline.report.page import require_page, require_people, write_page
-    from pipeline.report.published import read_published
+    from pipeline.report.sections.data import Findings
+    from pipeline.report.sections.disclosure import Disclosure
     from pipeline.store.store import Store
 
     require_page(out)

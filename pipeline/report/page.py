@@ -10,19 +10,19 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.pages import html
-from pipeline.report.calibration_section import calibration_section
-from pipeline.report.clocks_section import clocks_section
-from pipeline.report.cohort import Cohort
-from pipeline.report.comparison_section import comparison_section
-from pipeline.report.damage_section import damage_section
-from pipeline.report.devices_section import devices_section
-from pipeline.report.disclosure import LEAST, Disclosure
-from pipeline.report.findings import Findings
-from pipeline.report.first_section import first_section
-from pipeline.report.hours_section import hours_section
-from pipeline.report.intake_section import intake_section
-from pipeline.report.movement_section import movement_section
-from pipeline.report.wear_section import wear_section
+from pipeline.report.analysis.cohort import Cohort
+from pipeline.report.sections.calibration import calibration_section
+from pipeline.report.sections.clocks import clocks_section
+from pipeline.report.sections.comparison import comparison_section
+from pipeline.report.sections.damage import damage_section
+from pipeline.report.sections.data import Findings
+from pipeline.report.sections.devices import devices_section
+from pipeline.report.sections.disclosure import LEAST, Disclosure
+from pipeline.report.sections.first import first_section
+from pipeline.report.sections.hours import hours_section
+from pipeline.report.sections.intake import intake_section
+from pipeline.report.sections.movement import movement_section
+from pipeline.report.sections.wear import wear_section
 from pipeline.storage.folder import Folder
 
 TITLE = "persondays: a cohort"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.grid import SECONDS_PER_DAY
 from pipeline.identity import Key
-from pipeline.report.coverage import sample
+from pipeline.report.analysis.coverage import sample
 from pipeline.store.schemas import PERSON_DAYS, RECORDINGS
 from pipeline.store.shard import blosc, encode_plain
 from pipeline.store.states import GAP, MEASURED, NONWEAR

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from pipeline.cli import run_command
 from pipeline.errors import UserError
 from pipeline.pages import html
-from pipeline.report.checks import check_all
-from pipeline.report.cohort import FIGURES, Cohort, read_figures
+from pipeline.report.analysis.checks import check_all
+from pipeline.report.analysis.cohort import FIGURES, Cohort, read_figures
+from pipeline.report.analysis.coverage import SAMPLE, by_hour, read_coverage, sample
+from pipeline.report.analysis.reasons import group
 from pipeline.report.command import report
-from pipeline.report.coverage import SAMPLE, by_hour, read_coverage, sample
-from pipeline.report.disclosure import Disclosure, coarse
-from pipeline.report.drawing import edges
 from pipeline.report.page import COMPARISON, INTAKE, OF_RECORDINGS
-from pipeline.report.reasons import group
+from pipeline.report.sections.disclosure import Disclosure, coarse
+from pipeline.report.sections.drawing import edges
 from pipeline.store.schemas import RECORDINGS
 from pipeline.store.states import GAP, IDLE, MEASURED, NONWEAR
 from pipeline.store.store import Store
@@ -478,7 +478,7 @@ def test_published_values_stand_beside_ours(made: Made, key_file: Path, tmp_path
 def test_columns_are_found_as_tools_spell_them(
     made: Made, key_file: Path, tmp_path: Path, spelling: str, eid_name: str, comma: str
 ) -> None:
-    from pipeline.report.published import read_published
+    from pipeline.report.analysis.published import read_published
 
     names = {field: spelling.format(field) for field in FIELDS}
     values = published(made)

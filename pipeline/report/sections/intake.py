@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.pages import html
-from pipeline.report import reasons
-from pipeline.report.disclosure import LEAST
-from pipeline.report.findings import Findings
+from pipeline.report.analysis import reasons
+from pipeline.report.sections.data import Findings
+from pipeline.report.sections.disclosure import LEAST
 
 REASONS_SHOWN = 30
 

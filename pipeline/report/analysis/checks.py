@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.report.cohort import Cohort, Float, Int
+from pipeline.report.analysis.cohort import Cohort, Float, Int
 from pipeline.store.quality import (
     ENMO_RANGE_MG,
     LONG_GAP_H,

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline.pages import html
 from pipeline.pages.figures import FAINT, STATE_COLOURS
-from pipeline.report.coverage import CONDITIONS, HOURS
-from pipeline.report.findings import Findings
+from pipeline.report.analysis.coverage import CONDITIONS, HOURS
+from pipeline.report.sections.data import Findings
 from pipeline.store.states import GAP, MEASURED, NONWEAR
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def hours_section(found: Findings) -> list[str]:
 
 
 def _draw(share_KH: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> str:
-    from pipeline.report.drawing import picture
+    from pipeline.report.sections.drawing import picture
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.pages import html
-from pipeline.report.drawing import Part, histogram, picture
-from pipeline.report.findings import Findings
+from pipeline.report.sections.data import Findings
+from pipeline.report.sections.drawing import Part, histogram, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.report.cohort import Cohort
-from pipeline.report.comparison import Comparison
-from pipeline.report.coverage import Coverage
-from pipeline.report.disclosure import Disclosure
+from pipeline.report.analysis.cohort import Cohort
+from pipeline.report.analysis.comparison import Comparison
+from pipeline.report.analysis.coverage import Coverage
+from pipeline.report.sections.disclosure import Disclosure
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import numpy as np
 
 from pipeline.pages import html
 from pipeline.pages.figures import CONTROL, INK
-from pipeline.report.cohort import Float
-from pipeline.report.comparison import Agreement, Comparison, crossed
-from pipeline.report.disclosure import Disclosure, coarse, number
-from pipeline.report.drawing import cloud, level, picture, reach
-from pipeline.report.findings import Findings
-from pipeline.report.published import FIELDS
+from pipeline.report.analysis.cohort import Float
+from pipeline.report.analysis.comparison import Agreement, Comparison, crossed
+from pipeline.report.analysis.published import FIELDS
+from pipeline.report.sections.data import Findings
+from pipeline.report.sections.disclosure import Disclosure, coarse, number
+from pipeline.report.sections.drawing import cloud, level, picture, reach
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,9 +6,9 @@ import numpy as np
 
 from pipeline.identity import SHORT
 from pipeline.pages import html
-from pipeline.report.checks import Check, check_all
-from pipeline.report.disclosure import NAMED
-from pipeline.report.findings import Findings
+from pipeline.report.analysis.checks import Check, check_all
+from pipeline.report.sections.data import Findings
+from pipeline.report.sections.disclosure import NAMED
 
 WORST = 10
 

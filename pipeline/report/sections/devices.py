@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.pages import html
-from pipeline.report.cohort import Category
-from pipeline.report.disclosure import LEAST, coarse, number
-from pipeline.report.findings import Findings
+from pipeline.report.analysis.cohort import Category
+from pipeline.report.sections.data import Findings
+from pipeline.report.sections.disclosure import LEAST, coarse, number
 
 SHOWN = 12
 OTHERS = "others"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.identity import Key
-from pipeline.report.cohort import Cohort, Float
-from pipeline.report.published import Published
+from pipeline.report.analysis.cohort import Cohort, Float
+from pipeline.report.analysis.published import Published
 from pipeline.store.store import Store
 
 GOOD_WEAR_DAYS = 3.0
@@ -57,7 +57,7 @@ class Agreement:
 class Comparison:
     """Published values beside ours, of the M people who are in both and have one accepted recording.
 
-    theirs_M and ours_M: by name of `pipeline.report.published.FIELDS`; flags as 0 and 1, NaN for unknown.
+    theirs_M and ours_M: by name of `pipeline.report.analysis.published.FIELDS`; flags as 0 and 1, NaN for unknown.
     only_published, only_stored: people of one side. repeated: people in both with several recordings: which of
         them a published value is about, keyed ids do not tell.
     """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.pages import html
 from pipeline.pages.figures import INK, OURS, new_figure, png, style
-from pipeline.report.disclosure import LEAST, Disclosure
+from pipeline.report.sections.disclosure import LEAST, Disclosure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
