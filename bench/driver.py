@@ -151,7 +151,7 @@ def asleep(out: Path, template: Ingested, workers: int, seconds: float, count: i
     store = fresh_store(out / "store")
     settings = IngestSettings(str(out), store.folder.url, workers=workers)
     inputs = Inputs(KEY, Folder(str(out)), sources, people, [])
-    with Lease(store.folder.folder("lease")) as lease:
+    with Lease(store.folder) as lease:
         for table in (store.plan, store.person_days, store.recordings):
             table.fence(lease.epoch)
         committer = Committer(store, lease, Standing({}, frozenset()))

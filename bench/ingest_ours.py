@@ -62,7 +62,7 @@ def store_ready(path: Path) -> Iterator[Call]:
     participant = NOBODYS_KEY.participant(source.name)
     with TemporaryDirectory(dir=path.parent, prefix="store-") as scratch:
         store = Store.create(scratch, NOBODYS_KEY, {})
-        with Lease(store.folder.folder("lease")) as lease:
+        with Lease(store.folder) as lease:
             committer = Committer(store, lease, Standing({}, frozenset()))
 
             def call() -> dict[str, Any]:

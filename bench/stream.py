@@ -34,7 +34,7 @@ from stream_growth import Server
 from stream_ours import Setting, measured
 
 from infra.s3_server import s3_server
-from pipeline.store.day_reader import OBJECTS
+from pipeline.store.layout import slot_objects
 
 BENCH = ROOT / "runs" / "bench"
 SCRIPT = Path(__file__).with_name("stream_peers.py")
@@ -110,10 +110,8 @@ def served(made: Material) -> Iterator[Server]:
         )
         files.mkdir(BUCKET)
         for slot in made.about["slots"]:
-            for name in OBJECTS.values():
-                files.pipe_file(
-                    f"{BUCKET}/{name.format(slot)}", (made.folder / "store" / name.format(slot)).read_bytes()
-                )
+            for name in slot_objects(slot):
+                files.pipe_file(f"{BUCKET}/{name}", (made.folder / "store" / name).read_bytes())
         yield Server(f"s3://{BUCKET}", environment)
     shutil.rmtree(folder)
 

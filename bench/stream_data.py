@@ -23,7 +23,8 @@ from ingest.simulate.cohort import Cohort, make
 from pipeline.grid import FILL
 from pipeline.identity import write_new_key
 from pipeline.storage.folder import Folder
-from pipeline.store.day_reader import OBJECTS, DayReader
+from pipeline.store.day_reader import DayReader
+from pipeline.store.layout import slot_objects
 from pipeline.store.states import BAD, MEASURED, NONWEAR
 from pipeline.store.store import Store
 from train.recipe import DataSettings
@@ -117,10 +118,10 @@ def link(made: Material) -> None:
     slots, out = made.about["slots"], made.folder / "linked.partial"
     _remove(out)
     for slot in range(SLOTS):
-        for name in OBJECTS.values():
-            new = out / name.format(slot)
+        for name, original in zip(slot_objects(slot), slot_objects(slots[slot % len(slots)]), strict=True):
+            new = out / name
             new.parent.mkdir(parents=True)
-            os.link(made.folder / "store" / name.format(slots[slot % len(slots)]), new)
+            os.link(made.folder / "store" / original, new)
     out.rename(made.folder / "linked")
 
 

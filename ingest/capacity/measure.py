@@ -13,6 +13,7 @@ from ingest.settings import SignalSettings
 from pipeline.errors import UserError
 from pipeline.identity import Key
 from pipeline.storage.folder import Folder
+from pipeline.store.layout import is_in_array
 from pipeline.store.store import Store
 
 NOBODYS_KEY = Key(bytes(32))
@@ -54,7 +55,7 @@ def measure(url: str) -> Measured:
         if found.reason:
             raise UserError(f"{url} would be rejected: {found.reason}.")
         arrays = Folder(scratch)
-        stored = sum(arrays.fs.size(arrays.at(name)) for name in arrays.names() if "/c/" in name)
+        stored = sum(arrays.fs.size(arrays.at(name)) for name in arrays.names() if is_in_array(name))
     return Measured(
         bytes_read=sources[0].size,
         signal_days=sum(day["measured_seconds"] for day in found.days) / 86_400,

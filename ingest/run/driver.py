@@ -25,6 +25,7 @@ from pipeline.identity import SHORT
 from pipeline.settings import plain
 from pipeline.storage.folder import Folder, StorageUnavailable
 from pipeline.store.duplicates import find_duplicates
+from pipeline.store.layout import METADATA
 from pipeline.store.lease import Lease
 from pipeline.store.store import People, Store, refuse_foreign
 
@@ -41,7 +42,7 @@ def run_ingest(settings: IngestSettings) -> Summary:
     """
     inputs = read_inputs(settings)
     folder = Folder(settings.store)
-    if folder.exists("zarr.json"):
+    if folder.exists(METADATA):
         store = open_store(settings, inputs)
         inputs = inputs.without(store.withdrawals.people())
         found = look(store, inputs)
@@ -49,8 +50,8 @@ def run_ingest(settings: IngestSettings) -> Summary:
             return summarise(store.folder.url, inputs, found, [])
     else:
         refuse_foreign(folder)
-    with Lease(folder.folder("lease")) as lease:
-        if not folder.exists("zarr.json"):
+    with Lease(folder) as lease:
+        if not folder.exists(METADATA):
             codec = settings.codec or "lz4"
             people = how_people_are_known(settings)
             Store.create(folder.url, inputs.key, processing(settings), settings.signal.counts_per_g, codec, people)
@@ -64,7 +65,7 @@ def plan_ingest(settings: IngestSettings) -> Summary | DryRun:
     inputs = read_inputs(replace(settings, name_map=None))
     folder = Folder(settings.store)
     found = Standing({}, frozenset())
-    if folder.exists("zarr.json"):
+    if folder.exists(METADATA):
         store = open_store(settings, inputs)
         inputs = inputs.without(store.withdrawals.people())
         found = look(store, inputs)

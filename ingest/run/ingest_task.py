@@ -163,7 +163,7 @@ def _ingest(task: IngestTask, part: Part, folder: Folder, store: Store) -> Inges
 
 def _require_lease(store: Store, epoch: int) -> None:
     try:
-        require_epoch(store.folder.folder("lease"), epoch)
+        require_epoch(store.folder, epoch)
     except LeaseLost as error:
         raise RunFault(str(error)) from None
 

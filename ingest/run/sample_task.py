@@ -9,6 +9,7 @@ from ingest.run.ingest_task import IngestTask, Part
 from ingest.settings import SignalSettings
 from pipeline.identity import SHORT, Key
 from pipeline.storage.folder import Folder
+from pipeline.store.layout import is_in_array
 from pipeline.store.store import Codec, Store
 
 LONG_S = 60.0
@@ -50,7 +51,7 @@ class SampleTask:
             if found.reason:
                 return Sample(reason=found.reason)
             arrays = Folder(folder)
-            written = sum(arrays.fs.size(arrays.at(name)) for name in arrays.names() if "/c/" in name)
+            written = sum(arrays.fs.size(arrays.at(name)) for name in arrays.names() if is_in_array(name))
         return Sample(
             signal_days=sum(day["measured_seconds"] for day in found.days) / 86_400,
             person_days=len(found.days),

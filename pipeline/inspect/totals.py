@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.store.duplicates import find_duplicates
+from pipeline.store.layout import ARRAYS, TABLES_FOLDER
 from pipeline.store.states import NAMES
-from pipeline.store.store import ARRAYS, Store
+from pipeline.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,7 +134,7 @@ def _ordered(pairs: Iterable[tuple[str | None, int]]) -> dict[str, int]:
 
 def _bytes(folder: Path) -> dict[str, int]:
     """Bytes of the files of a local store, by what they hold."""
-    return {name: _size(folder / name) for name in (*ARRAYS, "tables")}
+    return {name: _size(folder / name) for name in (*ARRAYS, TABLES_FOLDER)}
 
 
 def _size(folder: Path) -> int:

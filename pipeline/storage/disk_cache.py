@@ -38,25 +38,25 @@ class DiskCache:
         self.mine = folder / sha256(store.encode()).hexdigest()[:16]
         self._written, self._broken, self._lock = float("inf"), False, threading.Lock()
 
-    def get(self, name: str) -> bytes | None:
+    def get(self, array: str, slot: int) -> bytes | None:
         """The bytes of an object, or None where it is not kept, or not as it was put."""
-        path = self._path(name)
+        path = self._path(array, slot)
         try:
             data = path.read_bytes()
             os.utime(path)
         except OSError:
             return None
         if google_crc32c.value(data[:-4]).to_bytes(4, "little") != data[-4:]:
-            self.drop(name)
+            self.drop(array, slot)
             return None
         return data[:-4]
 
-    def put(self, name: str, data: bytes | memoryview) -> None:
+    def put(self, array: str, slot: int, data: bytes | memoryview) -> None:
         """Keep an object, in place of the least recently used ones."""
         if self._broken:
             return
         try:
-            path = self._path(name)
+            path = self._path(array, slot)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{token_hex(4)}.partial")
             try:
@@ -76,10 +76,10 @@ class DiskCache:
             self._broken = True
             log.warning("%s: the cache cannot be written (%s); going on without.", self.folder, error.strerror)
 
-    def drop(self, name: str) -> None:
+    def drop(self, array: str, slot: int) -> None:
         """Keep an object no longer."""
         with suppress(OSError):
-            self._path(name).unlink()
+            self._path(array, slot).unlink()
 
     def purge(self, slots: Collection[int]) -> None:
         """Delete what is kept of these slots, unfinished files too."""
@@ -95,10 +95,8 @@ class DiskCache:
             if slot.isdigit() and condition(int(slot)):
                 path.unlink(missing_ok=True)
 
-    def _path(self, name: str) -> Path:
-        """`signal/c/17/0/0` is kept as `signal/17`."""
-        array, _, slot = name.split("/")[:3]
-        return self.mine / array / slot
+    def _path(self, array: str, slot: int) -> Path:
+        return self.mine / array / str(slot)
 
     def _make_room(self) -> None:
         with self._alone():

@@ -23,11 +23,10 @@ from pipeline.storage.disk_cache import DiskCache
 from pipeline.storage.fetch import fetcher
 from pipeline.storage.folder import Folder
 from pipeline.storage.retry import with_retry
+from pipeline.store.layout import ARRAYS, slot_object
 from pipeline.store.shard import EMPTY, HOUR_BYTES, INDEX_BYTES, Damaged, decode, decode_shuffled, read_index
 from pipeline.store.unshuffle import put_plain, put_shuffled
 
-OBJECTS = {"signal": "signal/c/{}/0/0", "motion": "motion/c/{}/0", "state": "state/c/{}/0"}
-"""The names of a slot's objects."""
 AT_ONCE = 16
 """Objects that are fetched at a time."""
 HOUR_S = TICKS_PER_HOUR // TICKS_PER_SECOND
@@ -73,8 +72,8 @@ class DayReader:
         """A day to read from; from object storage, it is being fetched from here on."""
         day = Day(slot, self)
         if self._fetching is not None:
-            for name in OBJECTS:
-                day.part(name)
+            for array in ARRAYS:
+                day.part(array)
         return day
 
     def read_state(self, slot: int) -> NDArray[np.uint8]:
@@ -88,13 +87,11 @@ class DayReader:
         hour: NDArray[np.uint8] = self._of_thread.hour
         return hour
 
-    def part(self, name: str) -> Part:
+    def part(self, array: str, slot: int) -> Part:
         """What gives the bytes of an object."""
-        return _file(self.folder.at(name)) if self._fetching is None else self._fetched(name)
-
-    def _fetched(self, name: str) -> Part:
-        assert self._fetching is not None
-        data: Future[bytes | memoryview] = self._fetching.submit(self._fetch, name)
+        if self._fetching is None:
+            return _file(self.folder.at(slot_object(array, slot)))
+        data: Future[bytes | memoryview] = self._fetching.submit(self._fetch, array, slot)
 
         def part(start: int, length: int | None) -> memoryview:
             held = memoryview(data.result())
@@ -102,13 +99,13 @@ class DayReader:
 
         return part
 
-    def _fetch(self, name: str) -> bytes | memoryview:
-        kept = self.cache.get(name) if self.cache else None
+    def _fetch(self, array: str, slot: int) -> bytes | memoryview:
+        kept = self.cache.get(array, slot) if self.cache else None
         if kept is not None:
             return kept
-        data = with_retry(lambda: self._get(name), stopped=self._closed)
+        data = with_retry(lambda: self._get(slot_object(array, slot)), stopped=self._closed)
         if self.cache:
-            self.cache.put(name, data)
+            self.cache.put(array, slot, data)
         return data
 
     def close(self) -> None:
@@ -149,11 +146,11 @@ class Day:
         self.slot, self.reader = slot, reader
         self._parts: dict[str, Part] = {}
 
-    def part(self, name: str) -> Part:
+    def part(self, array: str) -> Part:
         """What gives the bytes of one of the objects."""
-        if name not in self._parts:
-            self._parts[name] = self.reader.part(OBJECTS[name].format(self.slot))
-        return self._parts[name]
+        if array not in self._parts:
+            self._parts[array] = self.reader.part(array, self.slot)
+        return self._parts[array]
 
     def states(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Motion (g, NaN where not measured) and state of each second, both (86400,)."""

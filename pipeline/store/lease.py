@@ -23,6 +23,7 @@ from types import TracebackType
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
 from pipeline.storage.retry import with_retry
+from pipeline.store.layout import HEARTBEAT, LEASE_FOLDER, RELEASED, epoch_file
 
 TTL_S = 30.0
 BEAT_S = 5.0
@@ -55,18 +56,18 @@ def _process(pid: int) -> str:
         return ""
 
 
-def latest_epoch(folder: Folder) -> int:
-    """The ruling epoch of a store's lease; 0 where there never was one."""
-    epochs = (name.split(".")[0] for name in folder.names())
+def latest_epoch(store: Folder) -> int:
+    """The newest epoch of a store's lease; 0 where nobody has held it yet."""
+    epochs = (name.split(".")[0] for name in store.folder(LEASE_FOLDER).names())
     return max((int(epoch) for epoch in epochs if epoch.isdigit()), default=0)
 
 
-def require_epoch(folder: Folder, epoch: int) -> None:
-    """Raise LeaseLost unless `epoch` still rules. Storage that is away is waited for."""
-    latest = with_retry(lambda: latest_epoch(folder))
+def require_epoch(store: Folder, epoch: int) -> None:
+    """Raise LeaseLost unless `epoch` is still the newest. Waits for storage that is unavailable."""
+    latest = with_retry(lambda: latest_epoch(store))
     if latest != epoch:
         raise LeaseLost(
-            f"{folder.url}: another run took this store over (epoch {latest}, ours was {epoch}). "
+            f"{store.url}: another run took this store over (epoch {latest}, ours was {epoch}). "
             "This run stops; nothing it has not committed counts."
         )
 
@@ -74,23 +75,23 @@ def require_epoch(folder: Folder, epoch: int) -> None:
 class Lease:
     """The right to write a store, kept alive by a background thread while the context is open."""
 
-    def __init__(self, folder: Folder, ttl_s: float = TTL_S, beat_s: float = BEAT_S) -> None:
-        self.folder, self.ttl_s, self.beat_s = folder, ttl_s, beat_s
+    def __init__(self, store: Folder, ttl_s: float = TTL_S, beat_s: float = BEAT_S) -> None:
+        self.store, self.folder, self.ttl_s, self.beat_s = store, store.folder(LEASE_FOLDER), ttl_s, beat_s
         self.epoch = 0
         self._stop = threading.Event()
 
     def __enter__(self) -> Lease:
-        latest = latest_epoch(self.folder)
+        latest = latest_epoch(self.store)
         if latest and not self._may_take(latest):
             raise LeaseHeld(
-                f"{self.folder.url}: another run is writing this store (its heartbeat changes). Wait for it to end, or "
+                f"{self.store.url}: another run is writing this store (its heartbeat changes). Wait for it to end, or "
                 f"stop it; a run that died is taken over after {self.ttl_s:.0f} s without a heartbeat."
             )
         self.epoch = latest + 1
         owner = {"owner": secrets.token_hex(8), "host": _host(), "process": _process(os.getpid())}
-        if not self.folder.create(self._name(self.epoch), json.dumps(owner).encode()):
-            raise LeaseHeld(f"{self.folder.url}: another run took this store at the same moment. Try again later.")
-        self.folder.delete([name for name in self.folder.names() if name < self._name(latest)])
+        if not self.folder.create(epoch_file(self.epoch), json.dumps(owner).encode()):
+            raise LeaseHeld(f"{self.store.url}: another run took this store at the same moment. Try again later.")
+        self.folder.delete([name for name in self.folder.names() if name < epoch_file(latest)])
         self._beat()
         self._thread = threading.Thread(target=self._keep_beating, daemon=True, name="lease")
         self._thread.start()
@@ -102,22 +103,19 @@ class Lease:
         self._stop.set()
         self._thread.join(self.beat_s)
         with suppress(OSError, UserError):  # a lease that cannot be released is taken over as a dead holder's
-            self.folder.write(self._name(self.epoch, "released"), b"")
+            self.folder.write(epoch_file(self.epoch, RELEASED), b"")
 
     def is_held(self) -> bool:
         """Whether somebody writes the store now; where only a heartbeat can tell, it is watched for up to the TTL."""
-        latest = latest_epoch(self.folder)
+        latest = latest_epoch(self.store)
         return bool(latest) and not self._may_take(latest)
 
     def check(self) -> None:
         """Raise LeaseLost unless this is still the ruling epoch. Call before every commit."""
-        require_epoch(self.folder, self.epoch)
-
-    def _name(self, epoch: int, what: str = "") -> str:
-        return f"{epoch:09d}" + (f".{what}" if what else "")
+        require_epoch(self.store, self.epoch)
 
     def _beat(self) -> None:
-        self.folder.write(self._name(self.epoch, "beat"), secrets.token_hex(8).encode())
+        self.folder.write(epoch_file(self.epoch, HEARTBEAT), secrets.token_hex(8).encode())
 
     def _keep_beating(self) -> None:
         answers = True
@@ -132,7 +130,7 @@ class Lease:
 
     def _may_take(self, epoch: int) -> bool:
         try:
-            owner = json.loads(self.folder.read(self._name(epoch)))
+            owner = json.loads(self.folder.read(epoch_file(epoch)))
         except FileNotFoundError:  # a newer holder tidied up meanwhile
             return False
         if owner["host"] == _host() and owner["process"]:
@@ -140,16 +138,16 @@ class Lease:
             if not is_alive:
                 return True
         first, started = self._seen(epoch), time.monotonic()
-        while not self.folder.exists(self._name(epoch, "released")):
+        while not self.folder.exists(epoch_file(epoch, RELEASED)):
             if time.monotonic() - started >= self.ttl_s:
                 return True
             time.sleep(min(self.beat_s, self.ttl_s) / 2)
-            if self._seen(epoch) != first or latest_epoch(self.folder) != epoch:
+            if self._seen(epoch) != first or latest_epoch(self.store) != epoch:
                 return False
         return True
 
     def _seen(self, epoch: int) -> bytes:
         try:
-            return self.folder.read(self._name(epoch, "beat"))
+            return self.folder.read(epoch_file(epoch, HEARTBEAT))
         except FileNotFoundError:
             return b""

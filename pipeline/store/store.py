@@ -21,18 +21,24 @@ from pipeline.settings import fingerprint
 from pipeline.storage.folder import Folder
 from pipeline.storage.retry import with_retry
 from pipeline.store.day_reader import DayReader
+from pipeline.store.layout import (
+    ARRAYS,
+    METADATA,
+    TABLES,
+    TOP_NAMES,
+    array_metadata,
+    is_in_array,
+    slot_folder,
+    slot_object,
+    slot_objects,
+)
 from pipeline.store.person_day import PersonDay
 from pipeline.store.shard import blosc, encode_plain, encode_signal
 from pipeline.store.tables import Table
-from pipeline.store.withdrawals import NAME as WITHDRAWN
 from pipeline.store.withdrawals import Withdrawals
 
 FORMAT = "persondays-store"
 VERSION = 1
-ARRAYS = ("signal", "motion", "state")
-TABLES = ("plan", "person_days", "recordings")
-OURS = (*ARRAYS, "tables", "lease", WITHDRAWN, "zarr.json")
-"""What may stand in a store's folder."""
 
 Codec = Literal["lz4", "zstd"]
 People = Literal["named", "alone", ""]
@@ -66,7 +72,7 @@ class Store:
         """The store at a URL; raises UserError where there is none, or one of another version or rate."""
         folder = Folder(url)
         try:
-            found = json.loads(folder.read("zarr.json")).get("attributes", {})
+            found = json.loads(folder.read(METADATA)).get("attributes", {})
         except (FileNotFoundError, ValueError):
             raise UserError(
                 f"{folder.url}: expected a window store, found none. Give the URL that ingest was given as --store."
@@ -110,7 +116,7 @@ class Store:
             key.check, processing, fingerprint(processing), counts_per_g=counts_per_g, people=people
         )
         root = {"zarr_format": 3, "node_type": "group", "attributes": asdict(attributes)}
-        if not folder.create("zarr.json", json.dumps(root, indent=2).encode()):
+        if not folder.create(METADATA, json.dumps(root, indent=2).encode()):
             raise UserError(f"{folder.url}: another run has just made this store. Run the same command again.")
         return Store(folder, attributes)
 
@@ -144,7 +150,7 @@ class Store:
 
     @cached_property
     def _signal(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.folder.read("signal/zarr.json"))
+        found: dict[str, Any] = json.loads(self.folder.read(array_metadata("signal")))
         return found
 
     @property
@@ -181,28 +187,28 @@ class Store:
         if not 0 <= slot < self._signal["shape"][0]:
             raise IndexError(f"slot {slot} of a store of {self._signal['shape'][0]}")
         compressor = blosc(self.codec)
-        for name, data in (
-            (f"signal/c/{slot}/0/0", encode_signal(day.signal_CT, compressor)),
-            (f"motion/c/{slot}/0", encode_plain(day.motion_S, compressor)),
-            (f"state/c/{slot}/0", encode_plain(day.state_S, compressor)),
+        for array, data in (
+            ("signal", encode_signal(day.signal_CT, compressor)),
+            ("motion", encode_plain(day.motion_S, compressor)),
+            ("state", encode_plain(day.state_S, compressor)),
         ):
-            with_retry(partial(self.folder.write, name, data, flushed=False))
+            with_retry(partial(self.folder.write, slot_object(array, slot), data, flushed=False))
 
     def sweep(self, slot: int) -> None:
         """Remove what a killed writer left unfinished in a slot; object storage leaves nothing."""
         if self.folder.is_local:
-            for name in ARRAYS:
-                for path in Path(self.folder.at(f"{name}/c/{slot}")).rglob("*.partial"):
+            for array in ARRAYS:
+                for path in Path(self.folder.at(slot_folder(array, slot))).rglob("*.partial"):
                     path.unlink(missing_ok=True)
 
     def delete_days(self, slots: list[int]) -> None:
         """Delete all objects of these slots, and what killed writers left beside them; slots without any are passed."""
-        names = [f"{array}/c/{slot}" for slot in slots for array in ARRAYS]
         if self.folder.is_local:
-            for name in names:
-                self.folder.folder(name).delete_all()
+            for slot in slots:
+                for array in ARRAYS:
+                    self.folder.folder(slot_folder(array, slot)).delete_all()
         else:
-            objects = [f"{name}/0/0" if name.startswith("signal") else f"{name}/0" for name in names]
+            objects = [name for slot in slots for name in slot_objects(slot)]
             with_retry(lambda: self.folder.delete(objects))
 
     @cached_property
@@ -223,13 +229,13 @@ class Store:
 def refuse_foreign(folder: Folder) -> None:
     """Raise UserError where a folder holds anything but a store, or one half made."""
     names = folder.names()
-    foreign = sorted({name.split("/")[0] for name in names} - set(OURS))
+    foreign = sorted({name.split("/")[0] for name in names} - TOP_NAMES)
     if foreign:
         raise UserError(
             f"{folder.url}: a new store needs a folder of its own, found {', '.join(foreign[:3])} in it. "
             "Name another folder."
         )
-    if any("/c/" in name for name in names):
+    if any(map(is_in_array, names)):
         raise UserError(
             f"{folder.url}: there are person-days, but not the file zarr.json that says how they were made. Bring that "
             "file back (a copy that is not complete?), or name another folder."
@@ -246,7 +252,7 @@ def _zarr_store(folder: Folder) -> Any:
 
 def _create_array(folder: Folder, name: str, counts_per_g: int, codec: Codec) -> None:
     """Describe an array of no slots; a description that only knows more slots stays."""
-    path, described = f"{name}/zarr.json", _description(name, counts_per_g, codec)
+    path, described = array_metadata(name), _description(name, counts_per_g, codec)
     if folder.create(path, json.dumps(described, indent=2).encode()):
         return
     there = json.loads(folder.read(path))
@@ -293,5 +299,5 @@ def _description(name: str, counts_per_g: int, codec: Codec) -> dict[str, Any]:
             dimension_names=("person_day", "second"),
             attributes={"units": units},
         )
-    described: dict[str, Any] = json.loads(made["zarr.json"].to_bytes())
+    described: dict[str, Any] = json.loads(made[METADATA].to_bytes())
     return described

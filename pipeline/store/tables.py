@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.storage.folder import Folder, StorageError, StorageUnavailable
 from pipeline.storage.retry import with_retry
+from pipeline.store.layout import table_folder
 from pipeline.store.schemas import SCHEMAS, with_statistics
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Table:
 
     def __init__(self, store: Folder, name: str) -> None:
         self.name, self.schema = name, SCHEMAS[name]
-        self.folder = store.folder(f"tables/{name}")
+        self.folder = store.folder(table_folder(name))
         self._delta: DeltaTable | None = None
         self._epoch: int | None = None
 

@@ -13,9 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 from pipeline.storage.folder import Folder
+from pipeline.store.layout import PURGED, WITHDRAWN_FOLDER
 
-NAME = "withdrawn"
-PURGED = ".purged"
 AT_ONCE = 16
 
 
@@ -23,7 +22,7 @@ class Withdrawals:
     """The withdrawals of one store, as they stand now: every call looks anew."""
 
     def __init__(self, store: Folder) -> None:
-        self.folder = store.folder(NAME)
+        self.folder = store.folder(WITHDRAWN_FOLDER)
 
     def people(self) -> frozenset[str]:
         """Keyed ids of all who have withdrawn, whether their data are purged already or not."""

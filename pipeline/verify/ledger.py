@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.store.store import TABLES, Store
+from pipeline.store.layout import TABLES
+from pipeline.store.store import Store
 from pipeline.verify.listing import Int
 
 DONE = "done"

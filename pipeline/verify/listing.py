@@ -7,7 +7,6 @@ the three arrays at a time; only other storage goes by fsspec's own listing.
 from __future__ import annotations
 
 import os
-import re
 from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -19,16 +18,18 @@ from numpy.typing import NDArray
 from pipeline.progress import Progress
 from pipeline.storage.folder import Folder
 from pipeline.storage.s3 import Upload, is_s3, pages, unfinished_uploads
-from pipeline.store.store import ARRAYS, OURS, TABLES
+from pipeline.store.layout import (
+    ARRAYS,
+    LEASE_FOLDER,
+    TABLES_FOLDER,
+    TOP_NAMES,
+    WITHDRAWN_FOLDER,
+    is_expected,
+    is_leftover,
+    slot_of_object,
+)
 
 Int = NDArray[np.int64]
-
-CHUNK = {"signal": re.compile(r"signal/c/(\d+)/0/0"), "motion": re.compile(r"motion/c/(\d+)/0"),
-         "state": re.compile(r"state/c/(\d+)/0")}  # fmt: skip
-LEFTOVER = re.compile(r"\.partial$|/_commit_[^/]*\.tmp$|#\d+$")
-"""What a killed writer leaves: files of zarr and ours, and of Delta Lake's two ways to put a file whole."""
-BESIDE = ("tables", "lease", "withdrawn")
-EXPECTED = re.compile(rf"tables/({'|'.join(TABLES)})/.+|lease/\d+(\.beat|\.released)?|withdrawn/[^/]+")
 
 
 @dataclass
@@ -47,8 +48,6 @@ class Objects:
     """The permission without which those are not known; "" where they are."""
     foreign: list[str]
     """Files that are none of a store's."""
-    tables: frozenset[str]
-    """Files of the tables, by name."""
 
     def slots_of_any(self) -> Int:
         """Slots that have an object in one array at least."""
@@ -74,27 +73,25 @@ def list_objects(folder: Folder, expected: int) -> Objects:
         for future in running:
             future.result()
         progress.update(expected)
-    beside = [name for place in BESIDE for name, _ in names_below(folder, place)]
+    beside = [
+        name for place in (TABLES_FOLDER, LEASE_FOLDER, WITHDRAWN_FOLDER) for name, _ in names_below(folder, place)
+    ]
     others = [name for part in seen.values() for name in part.others] + beside + _top(folder)
     uploads, unlisted = unfinished_uploads(folder)
-    known = {f"{name}/zarr.json" for name in ARRAYS}
     return Objects(
         slots={name: np.unique(np.frombuffer(part.slots, np.int64)) for name, part in seen.items()},
         empty=np.unique(np.concatenate([np.frombuffer(part.empty, np.int64) for part in seen.values()])),
-        leftovers=sorted(name for name in others if LEFTOVER.search(name)),
+        leftovers=sorted(name for name in others if is_leftover(name)),
         uploads=uploads,
         unlisted=unlisted,
-        foreign=sorted(
-            name for name in others if not (name in known or EXPECTED.fullmatch(name) or LEFTOVER.search(name))
-        ),
-        tables=frozenset(name for name in beside if name.startswith("tables/")),
+        foreign=sorted(name for name in others if not (is_expected(name) or is_leftover(name))),
     )
 
 
 def _list_array(folder: Folder, name: str, seen: _Seen) -> None:
     for path, size in names_below(folder, name):
-        if match := CHUNK[name].fullmatch(path):
-            (seen.slots if size else seen.empty).append(int(match[1]))
+        if (slot := slot_of_object(path)) is not None:
+            (seen.slots if size else seen.empty).append(slot)
         else:
             seen.others.append(path)
 
@@ -104,7 +101,7 @@ def _top(folder: Folder) -> list[str]:
     with folder.translate_errors():
         folder.fs.invalidate_cache()
         names = (path.rstrip("/").rpartition("/")[2] for path in folder.fs.ls(folder.path, detail=False))
-        return sorted({name for name in names if name and name not in OURS})
+        return sorted({name for name in names if name and name not in TOP_NAMES})
 
 
 def names_below(folder: Folder, below: str) -> Iterator[tuple[str, int]]:

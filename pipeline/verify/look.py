@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.compute as pc
 
+from pipeline.store.layout import TABLES, TABLES_FOLDER, table_folder
 from pipeline.store.lease import Lease
-from pipeline.store.store import TABLES, Store
+from pipeline.store.store import Store
 from pipeline.verify import tables
 from pipeline.verify.days import FIGURES, UNREADABLE, VALUES, check_days
 from pipeline.verify.ledger import Ledger
@@ -28,7 +29,7 @@ PASSING = ("unnoted", "miscounted", "withdrawn", "withdrawals", ORPHANS, LEFTOVE
 
 def look(store: Store, choose: Callable[[Int], Int]) -> Report:
     """What is wrong with a store. `choose` says which of the slots that have their objects are read whole."""
-    report = Report(store.folder.url, being_written=Lease(store.folder.folder("lease")).is_held())
+    report = Report(store.folder.url, being_written=Lease(store.folder).is_held())
     if lost := lost_table_files(store):
         report.findings = [Finding("tables", "files of tables that are not there; no row can be judged", names=lost)]
         return report
@@ -57,12 +58,16 @@ def _passing(finding: Finding) -> Finding:
 
 def lost_table_files(store: Store) -> list[str]:
     """Files that a table's newest version names and that are not there."""
-    there = {name for name, _ in names_below(store.folder, "tables")}
+    there = {name for name, _ in names_below(store.folder, TABLES_FOLDER)}
     lost = []
     for name in TABLES:
         table = getattr(store, name)
         table.refresh()
-        lost += [file for uri in table.delta.file_uris() if (file := uri[uri.rindex(f"tables/{name}/") :]) not in there]
+        lost += [
+            file
+            for uri in table.delta.file_uris()
+            if (file := uri[uri.rindex(f"{table_folder(name)}/") :]) not in there
+        ]
     return sorted(lost)
 
 

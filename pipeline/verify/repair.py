@@ -17,8 +17,9 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.storage.folder import StorageError
 from pipeline.storage.s3 import abort_uploads
+from pipeline.store.layout import LEASE_FOLDER, TABLES, epoch_file
 from pipeline.store.lease import Lease
-from pipeline.store.store import TABLES, Store
+from pipeline.store.store import Store
 from pipeline.verify.ledger import Ledger
 from pipeline.verify.listing import list_objects
 from pipeline.verify.look import look, loose_slots
@@ -72,7 +73,7 @@ def ingest_again(store: Store, recordings: Sequence[str], flags: Sequence[str]) 
 
 def tidy(store: Store) -> None:
     """Delete objects of no row, unfinished writes and unfinished uploads, under the lease."""
-    with Lease(store.folder.folder("lease")) as lease:
+    with Lease(store.folder) as lease:
         for name in TABLES:
             getattr(store, name).fence(lease.epoch)
         ledger = Ledger.read(store)
@@ -82,7 +83,7 @@ def tidy(store: Store) -> None:
             lease.check()
             store.delete_days(orphans[first : first + AT_ONCE].tolist())
         lease.check()
-        ours = f"lease/.{lease.epoch:09d}"  # a heartbeat in the making
+        ours = f"{LEASE_FOLDER}/.{epoch_file(lease.epoch)}"  # a heartbeat in the making
         store.folder.delete([name for name in objects.leftovers if not name.startswith(ours)])
         if refused := abort_uploads(store.folder, objects.uploads):
             raise StorageError(f"{store.folder.url}: {len(refused):,} unfinished uploads stay ({refused[0][1]}).")

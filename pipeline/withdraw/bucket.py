@@ -15,14 +15,13 @@ from typing import Any
 from pipeline.storage.folder import Folder
 from pipeline.storage.retry import with_retry
 from pipeline.storage.s3 import Upload, abort_uploads, ask, place_of, unfinished_uploads
-from pipeline.store.store import ARRAYS
+from pipeline.store.layout import ARRAYS, slot_folder, slot_objects
 from pipeline.verify.listing import names_below
 from pipeline.withdraw.files import File, plain_files, read_part
 
 AT_ONCE = 16
 A_REQUEST = 1000
 """Keys that one request may delete."""
-OBJECTS = {"signal": "0/0", "motion": "0", "state": "0"}
 
 
 class BucketFiles:
@@ -114,12 +113,12 @@ class BucketFiles:
 
     def delete_slots(self, slots: Sequence[int]) -> None:
         """Delete every version of the objects of slots."""
-        places = [(name, f"{name}/c/{slot}") for slot in slots for name in ARRAYS]
         if not self.versioned:  # deleting what is not there costs nothing and leaves nothing
-            self.delete(File(f"{place}/{OBJECTS[name]}", 0) for name, place in places)
+            self.delete(File(name, 0) for slot in slots for name in slot_objects(slot))
             return
+        folders = [slot_folder(array, slot) for slot in slots for array in ARRAYS]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = pool.map(lambda place: list(self._versions(f"{place[1]}/")), places)
+            found = pool.map(lambda folder: list(self._versions(f"{folder}/")), folders)
             self.delete(file for files in found for file in files)
 
     def unfinished(self) -> list[str]:

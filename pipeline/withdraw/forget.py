@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UserError
 from pipeline.progress import Progress
+from pipeline.store.layout import table_folder
 from pipeline.store.lease import Lease, LeaseHeld
 from pipeline.store.store import Store
 from pipeline.store.tables import Table, of_people
@@ -58,7 +59,7 @@ def forget(store: Store, people: Collection[str], today: date, vouched: bool = F
     """
     store.withdrawals.begin(people, today)
     try:
-        with Lease(store.folder.folder("lease")) as lease:
+        with Lease(store.folder) as lease:
             return forget_noted(store, lease, people, today, vouched)
     except LeaseHeld as error:
         raise LeaseHeld(
@@ -128,7 +129,7 @@ def empty_slots(store: Store, files: Files, people: Collection[str]) -> None:
 
 def delete_past(table: Table, files: Files) -> None:
     """Delete every file of a table that its newest version does not need, the log first."""
-    place = f"tables/{table.name}"
+    place = table_folder(table.name)
     needed = {f"{place}/{name}" for name in table.drop_history()}
     past = [file for file in files.below(place) if file.name not in needed or not file.is_newest]
     files.delete(file for file in past if "/_delta_log/" in file.name)

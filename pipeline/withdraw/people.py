@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.identity import Key
-from pipeline.store.store import TABLES, Store
+from pipeline.store.layout import TABLES
+from pipeline.store.store import Store
 
 COLUMN = "participant"
 KEYED_ID = re.compile(r"[0-9a-fA-F]{64}")

@@ -21,15 +21,14 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.identity import SHORT
 from pipeline.progress import Progress
+from pipeline.store.layout import TOP_NAMES, WITHDRAWN_FOLDER, slot_of, table_folder
 from pipeline.store.lease import Lease
-from pipeline.store.store import OURS, Store
+from pipeline.store.store import Store
 from pipeline.withdraw.files import File, Files, files_of
 from pipeline.withdraw.scan import ID, decoded, ids_in, runs
 from pipeline.withdraw.slots import named_slots
 
-SLOT = re.compile(r"(?:signal|motion|state)/c/(\d+)(?:/|$)")
 IN_A_NAME = re.compile("[0-9a-f]{64}")
-NOTES = "withdrawn/"
 BLOCK = 1 << 25
 """Bytes that are read at once; blocks overlap by more than an id."""
 OVERLAP = 128
@@ -96,7 +95,7 @@ def prove(store: Store, vouched: bool = False) -> Proof:
     `vouched`: the user answers for older versions where the storage does not tell. Raises UserError with
     whatever is left of withdrawn people.
     """
-    if Lease(store.folder.folder("lease")).is_held():
+    if Lease(store.folder).is_held():
         raise UserError(
             f"{store.folder.url}: another run is writing this store, and what it adds would be taken for "
             "remains. Prove when it has ended."
@@ -124,7 +123,7 @@ def prove(store: Store, vouched: bool = False) -> Proof:
 def _in_tables(store: Store, known: Known) -> Iterator[Finding]:
     for table in (store.plan, store.person_days, store.recordings):
         there = known.withdrawn.intersection(table.read(["participant"])["participant"].unique().to_pylist())
-        yield from (Finding(f"tables/{table.name}", "rows of a person", id=person) for person in sorted(there))
+        yield from (Finding(table_folder(table.name), "rows of a person", id=person) for person in sorted(there))
 
 
 def _in_names(files: Files, known: Known, proof: Proof) -> Iterator[Finding]:
@@ -132,17 +131,17 @@ def _in_names(files: Files, known: Known, proof: Proof) -> Iterator[Finding]:
     for file in files.everything():
         proof.files += 1
         proof.bytes += file.size
-        proof.foreign += file.name.split("/")[0] not in OURS
+        proof.foreign += file.name.split("/")[0] not in TOP_NAMES
         yield from _in_name(file.name, "deleted only by a mark" if file.is_mark else "an object", known)
     for name in files.unfinished():
         yield Finding(name, "an upload that nobody finished, whose parts cannot be read")
 
 
 def _in_name(name: str, what: str, known: Known) -> Iterator[Finding]:
-    slot = int(match[1]) if (match := SLOT.match(name)) else None
+    slot = slot_of(name)
     if slot is not None and (slot >= known.named.size or not known.named[slot]):
         yield Finding(name, f"{what} in a slot that no row names")
-    if not name.startswith(NOTES):
+    if not name.startswith(f"{WITHDRAWN_FOLDER}/"):
         yield from _in_text(name.encode(), "an id in a name", name, known, strict=True)
 
 

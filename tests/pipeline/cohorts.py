@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.grid import SECONDS_PER_DAY
 from pipeline.identity import Key
 from pipeline.report.analysis.coverage import sample
+from pipeline.store.layout import slot_object
 from pipeline.store.schemas import PERSON_DAYS, RECORDINGS
 from pipeline.store.shard import blosc, encode_plain
 from pipeline.store.states import GAP, MEASURED, NONWEAR
@@ -61,7 +62,7 @@ def write_cohort(url: str, recordings: int, seed: int = 0, *, states: bool = Fal
     _write_recordings(store, ids, people, recording, day, max(3, count * 3 // 100))
     if states:
         for slot in sample(day["slot"].ravel()).tolist():
-            store.folder.write(f"state/c/{slot}/0", encode_plain(state(slot), blosc("lz4")))
+            store.folder.write(slot_object("state", slot), encode_plain(state(slot), blosc("lz4")))
     return Made(store, names, recording, day, max(3, count * 3 // 100))
 
 

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from pipeline import grid
 from pipeline.identity import Key
+from pipeline.store.layout import ARRAYS
 from pipeline.store.person_day import PersonDay, motion
 from pipeline.store.states import MEASURED
-from pipeline.store.store import ARRAYS, Store
+from pipeline.store.store import Store
 
 KEY = Key(bytes(range(32)))
 ANN, BOB, CLARA, DORA, EMIL, FAY = PEOPLE = [

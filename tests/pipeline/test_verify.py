@@ -22,6 +22,7 @@ from pipeline.identity import Key
 from pipeline.storage.folder import Folder, StorageError
 from pipeline.storage.s3 import abort_uploads, unfinished_uploads
 from pipeline.store.day_figures import day_figures
+from pipeline.store.layout import slot_object
 from pipeline.store.lease import Lease
 from pipeline.store.person_day import PersonDay, motion
 from pipeline.store.schemas import PERSON_DAYS, PLAN
@@ -114,7 +115,7 @@ def found(report: Report) -> dict[str, Any]:
 
 
 def object_of(store: Store, array: str, slot: int) -> Path:
-    return Path(store.folder.path) / array / "c" / str(slot) / ("0/0" if array == "signal" else "0")
+    return Path(store.folder.path) / slot_object(array, slot)
 
 
 def flip(path: Path, at: int) -> None:
@@ -314,7 +315,7 @@ def test_a_store_that_is_being_written_is_told_and_not_misjudged(store: Store) -
     b = list(RECORDINGS)[1]
     store.recordings.replace([b], [])
     store.write_day(2, a_day(2))
-    with Lease(store.folder.folder("lease")):
+    with Lease(store.folder):
         report = look(store, everything)
     assert report.being_written
     assert report.whole

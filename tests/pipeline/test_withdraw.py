@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from pipeline.cli import run_command
 from pipeline.errors import UserError
+from pipeline.store.layout import ARRAYS, slot_object
 from pipeline.store.lease import Lease, LeaseHeld
-from pipeline.store.store import ARRAYS, Store
+from pipeline.store.store import Store
 from pipeline.store.tables import Table
 from pipeline.withdraw.command import withdraw
 from pipeline.withdraw.files import Files
@@ -155,7 +156,7 @@ class TestForget:
 
     def test_while_another_run_writes_it_is_noted_and_what_that_run_commits_goes_later(self, store: Store) -> None:
         """Fay's first day is committed after her note: that run asked who had withdrawn when it began."""
-        with Lease(store.folder.folder("lease"), beat_s=0.1) as lease:
+        with Lease(store.folder, beat_s=0.1) as lease:
             for table in (store.plan, store.person_days, store.recordings):
                 table.fence(lease.epoch)
             with pytest.raises(LeaseHeld, match=r"another run is writing[^$]*2 participants is noted[^$]*same command"):
@@ -179,7 +180,7 @@ class TestForget:
         for table in (late.plan, late.person_days, late.recordings):
             table.fence(1)
         store = again(store)
-        with Lease(store.folder.folder("lease")):
+        with Lease(store.folder):
             pass
         forget(store, [ANN], TODAY)
         with pytest.raises(UserError):
@@ -196,7 +197,7 @@ def test_what_a_late_worker_writes_while_the_tables_forget_goes_too(
     store: Store, monkeypatch: pytest.MonkeyPatch, array: str
 ) -> None:
     """A worker of an ingest that lost its lease knows nothing of it: Ann's objects are written behind the deletion."""
-    late = Path(store.folder.path) / array / "c" / "5" / ("0/0" if array == "signal" else "0")
+    late = Path(store.folder.path) / slot_object(array, 5)
     data = late.read_bytes()
 
     def delete_past_and_write(table: Table, files: Files) -> None:
@@ -303,7 +304,7 @@ class TestProve:
 
     def test_while_another_run_writes_nothing_is_proven(self, forgotten: Store) -> None:
         with (
-            Lease(forgotten.folder.folder("lease"), beat_s=0.1),
+            Lease(forgotten.folder, beat_s=0.1),
             pytest.raises(UserError, match="another run is writing"),
         ):
             prove(forgotten)
@@ -527,7 +528,7 @@ class TestCommand:
     ) -> None:
         (tmp_path / "who").write_text("Ann\n")
         line = [*flags, "--participants", tmp_path / "who"]
-        with Lease(store.folder.folder("lease"), beat_s=0.1):
+        with Lease(store.folder, beat_s=0.1):
             status, out, err = command(capsys, monkeypatch, *line)
         assert (status, "forgotten" in out) == (1, False)
         assert "Nothing of them is deleted yet. Run the same command again" in err

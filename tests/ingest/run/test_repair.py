@@ -123,7 +123,7 @@ def test_repair_needs_flags_and_a_store_at_rest(copies: tuple[Path, Path]) -> No
     report = look(opened, everything)
     with pytest.raises(UserError, match="after two dashes"):
         repair(opened, report, [])
-    with Lease(opened.folder.folder("lease")):
+    with Lease(opened.folder):
         busy = look(opened, everything)
         with pytest.raises(UserError, match="Wait for it to end"):
             repair(opened, busy, ["--recordings", str(recordings)])

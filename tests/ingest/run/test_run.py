@@ -286,7 +286,7 @@ def test_a_store_that_cannot_be_written_stops_the_run_and_rejects_nobody(cohort_
 def test_a_second_driver_is_refused(copies: tuple[Path, Path]) -> None:
     recordings, store = copies
     (recordings / BEN).touch()
-    with Lease(Folder(str(store / "lease"))), pytest.raises(UserError, match="another run is writing this store"):
+    with Lease(Folder(str(store))), pytest.raises(UserError, match="another run is writing this store"):
         run_ingest(cohort.settings(recordings, store))
     assert run_ingest(cohort.settings(recordings, store)).done == 1
 

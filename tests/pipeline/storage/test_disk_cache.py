@@ -17,43 +17,39 @@ from pipeline.storage.disk_cache import DiskCache
 ROOT = Path(__file__).parents[3]
 
 
-def name(slot: int) -> str:
-    return f"signal/c/{slot}/0/0"
-
-
 def test_what_was_put_comes_back_and_nothing_else(tmp_path: Path) -> None:
     cache, other = DiskCache(tmp_path, 1e6, "s3://one"), DiskCache(tmp_path, 1e6, "s3://another")
-    cache.put(name(1), b"first")
-    cache.put("state/c/1/0", b"state")
-    assert (cache.get(name(1)), cache.get("state/c/1/0"), cache.get(name(2))) == (b"first", b"state", None)
-    assert other.get(name(1)) is None
-    cache.drop(name(1))
-    assert cache.get(name(1)) is None
+    cache.put("signal", 1, b"first")
+    cache.put("state", 1, b"state")
+    assert (cache.get("signal", 1), cache.get("state", 1), cache.get("signal", 2)) == (b"first", b"state", None)
+    assert other.get("signal", 1) is None
+    cache.drop("signal", 1)
+    assert cache.get("signal", 1) is None
 
 
 def test_a_damaged_file_is_not_given(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 1e6, "s3://one")
-    cache.put(name(1), b"x" * 1000)
+    cache.put("signal", 1, b"x" * 1000)
     (file,) = (path for path in tmp_path.rglob("1") if path.is_file())
     file.write_bytes(b"y" + file.read_bytes()[1:])
-    assert cache.get(name(1)) is None
+    assert cache.get("signal", 1) is None
     assert not file.exists()
 
 
 def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 1e6, "s3://one")
     for slot in range(80):
-        cache.put(name(slot), bytes(10_000))
+        cache.put("signal", slot, bytes(10_000))
         old = time.time() - 1000 + slot
-        os.utime(cache._path(name(slot)), (old, old))
-    cache.get(name(0))
+        os.utime(cache._path("signal", slot), (old, old))
+    cache.get("signal", 0)
     for slot in range(80, 100):
-        cache.put(name(slot), bytes(10_000))
+        cache.put("signal", slot, bytes(10_000))
     held = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert held <= 1e6
-    assert cache.get(name(0)) is not None, "it was used last"
-    assert cache.get(name(1)) is None
-    assert all(cache.get(name(slot)) is not None for slot in range(80, 100))
+    assert cache.get("signal", 0) is not None, "it was used last"
+    assert cache.get("signal", 1) is None
+    assert all(cache.get("signal", slot) is not None for slot in range(80, 100))
 
 
 def test_writers_for_whom_there_is_hardly_room_keep_on(tmp_path: Path) -> None:
@@ -62,27 +58,27 @@ def test_writers_for_whom_there_is_hardly_room_keep_on(tmp_path: Path) -> None:
 
     def fill(cache: DiskCache) -> None:
         for slot in range(40):
-            cache.put(name(slot), bytes(500_000))
+            cache.put("signal", slot, bytes(500_000))
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(fill, caches))
     for cache in caches:
-        cache.put(name(99), b"new")
-        assert cache.get(name(99)) == b"new"
+        cache.put("signal", 99, b"new")
+        assert cache.get("signal", 99) == b"new"
 
 
 def test_who_withdrew_is_purged(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 1e6, "s3://one")
     for slot in range(6):
-        cache.put(name(slot), b"day")
-        cache.put(f"motion/c/{slot}/0", b"day")
-    unfinished = cache._path(name(3)).with_name(".3.0a1b.partial")
+        cache.put("signal", slot, b"day")
+        cache.put("motion", slot, b"day")
+    unfinished = cache._path("signal", 3).with_name(".3.0a1b.partial")
     unfinished.write_bytes(b"da")
     cache.purge({3, 4})
     assert not unfinished.exists()
-    assert [slot for slot in range(6) if cache.get(name(slot)) or cache.get(f"motion/c/{slot}/0")] == [0, 1, 2, 5]
+    assert [slot for slot in range(6) if cache.get("signal", slot) or cache.get("motion", slot)] == [0, 1, 2, 5]
     cache.keep_only({1, 9})
-    assert [slot for slot in range(6) if cache.get(name(slot))] == [1]
+    assert [slot for slot in range(6) if cache.get("signal", slot)] == [1]
 
 
 def test_processes_share_it_within_the_limit_and_one_may_be_killed(tmp_path: Path) -> None:
@@ -95,8 +91,8 @@ def test_processes_share_it_within_the_limit_and_one_may_be_killed(tmp_path: Pat
         "for _ in range(int(sys.argv[2])):\n"
         "    slot = random.randrange(200)\n"
         "    data = slot.to_bytes(2, 'little') * 10_000\n"
-        "    assert cache.get(f'signal/c/{slot}/0/0') in (None, data)\n"
-        "    cache.put(f'signal/c/{slot}/0/0', data)\n"
+        "    assert cache.get('signal', slot) in (None, data)\n"
+        "    cache.put('signal', slot, data)\n"
     )
     counts = ["400", "400", "100000"]
     running = [
@@ -108,15 +104,15 @@ def test_processes_share_it_within_the_limit_and_one_may_be_killed(tmp_path: Pat
     held = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert held <= 2e6
     cache = DiskCache(tmp_path, 2e6, "s3://one")
-    cache.put(name(7), b"after")
-    assert cache.get(name(7)) == b"after"
+    cache.put("signal", 7, b"after")
+    assert cache.get("signal", 7) == b"after"
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("no folder")
     cache = DiskCache(tmp_path / "file", 1e6, "s3://one")
     for _ in range(3):
-        cache.put(name(1), b"day")
-        assert cache.get(name(1)) is None
+        cache.put("signal", 1, b"day")
+        assert cache.get("signal", 1) is None
     assert len(caplog.records) == 1
     assert "going on without" in caplog.text

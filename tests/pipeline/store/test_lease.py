@@ -43,7 +43,7 @@ def holder(folder: Folder) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Folder(str(tmp_path / "lease"))
+    return Folder(str(tmp_path / "store"))
 
 
 def test_a_second_holder_is_refused_while_the_first_lives(folder: Folder) -> None:
@@ -66,7 +66,7 @@ def test_a_killed_holder_on_this_machine_is_taken_over_at_once(folder: Folder) -
 
 def test_a_silent_holder_elsewhere_is_taken_over_and_may_not_commit(folder: Folder) -> None:
     process = holder(folder)
-    (record,) = (name for name in folder.names() if "." not in name)
+    (record,) = (name for name in folder.names("lease") if "." not in name)
     folder.write(record, b'{"owner": "x", "host": "another machine", "process": "1:1"}')
     os.kill(process.pid, signal.SIGSTOP)
     time.sleep(0.3)
