@@ -27,10 +27,10 @@ from pipeline.store.day_reader import DayReader
 from pipeline.store.layout import slot_objects
 from pipeline.store.states import BAD, MEASURED, NONWEAR
 from pipeline.store.store import Store
-from train.recipe import DataSettings
 from train.windows.lanes import per_step
 from train.windows.members import Members, select
 from train.windows.plan import Plan, make_plan
+from train.windows.settings import DataSettings
 from train.windows.stream import Stream
 
 ROOT = Path(__file__).resolve().parents[1]

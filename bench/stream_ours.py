@@ -22,8 +22,8 @@ from torch import Tensor
 
 from pipeline.storage.folder import Folder
 from pipeline.store.day_reader import Day, DayReader
-from train.recipe import DataSettings
 from train.windows.lanes import per_step
+from train.windows.settings import DataSettings
 from train.windows.stream import Stream
 
 

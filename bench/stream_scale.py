@@ -65,9 +65,9 @@ def make(folder: Path, people: int) -> None:
 
 def measured(url: str) -> dict[str, float]:
     """Seconds of each thing that a trainer does before it reads a sample, and megabytes at the most."""
-    from train.recipe import DataSettings
     from train.windows.members import held_out, select
     from train.windows.plan import make_plan
+    from train.windows.settings import DataSettings
 
     found = {"MB, with all that is imported": peak_mb()}
     began = time.perf_counter()

@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_SECOND
 from pipeline.store.states import MEASURED
-from train.recipe import DataSettings
 from train.windows.lanes import deal, lane_count, per_step, quotas
+from train.windows.settings import DataSettings
 from train.windows.stream import Stream
 
 COUNTS_PER_G = 1024.0

@@ -47,7 +47,7 @@ class Ours:
         self.run = SimpleNamespace(
             recipe=recipe, processes=processes, objective=objective, model=self.model, average=None, step=0, seen=0,
             counts_per_g=COUNTS_PER_G, feed=Feed(made_stream(recipe.data, cell.batch, cell.workers), processes.device),
-            engine=make_engine(recipe, self.model, optimizer, processes, cell.batch),
+            engine=make_engine(recipe.engine, recipe.step_settings(cell.batch), self.model, optimizer, processes),
         )  # fmt: skip
 
     def steps(self) -> Iterator[int]:

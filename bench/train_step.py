@@ -96,7 +96,7 @@ def begin(cell: Cell, device: Any) -> tuple[Iterator[int], dict[str, float]]:
         from train_data import COUNTS_PER_G, made_stream
         from train_plain import TICKS, steps
 
-        from train.recipe import DataSettings
+        from train.windows.settings import DataSettings
 
         data = DataSettings(seconds=TICKS[cell.network] // 30, lanes=16)
         with made_stream(data, WINDOWS, 2) as stream:

@@ -67,4 +67,6 @@ def bench_stream(
     from train.recipe import load_recipe
     from train.windows.measure import measure
 
-    typer.echo(measure(load_recipe(recipe, set_), store, seconds).text(gpu_windows_s))
+    settings = load_recipe(recipe, set_)
+    measured = measure(settings.data, settings.run.batch, settings.seed, store, seconds)
+    typer.echo(measured.text(gpu_windows_s))

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from train.checkpoint import format as ck
 from train.distributed.engine import LossOf, norm_and_clip, set_rate
 from train.distributed.processes import Processes
-from train.recipe import Recipe
+from train.distributed.settings import StepSettings
 from train.windows.pool import Windows
 
 
@@ -24,10 +24,10 @@ class Ddp:
     """The engine `ddp`."""
 
     def __init__(
-        self, recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes
+        self, settings: StepSettings, model: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes
     ) -> None:
         self.model, self.optimizer, self.processes = model, optimizer, processes
-        self.clip_norm = recipe.optimizer.clip_norm
+        self.clip_norm = settings.clip_norm
         self.active = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.network = model
         if processes.world_size > 1:
@@ -35,8 +35,8 @@ class Ddp:
             self.network = DistributedDataParallel(
                 model, device_ids=ids, forward_sync_buffers=False, gradient_as_bucket_view=True
             )
-            settle_buckets(self.network, recipe.data.ticks)
-        if recipe.run.compile:
+            settle_buckets(self.network, settings.ticks)
+        if settings.compile:
             self.network.compile()
 
     def step(self, pieces: Sequence[Windows], loss_of: LossOf, rate: float) -> Tensor:

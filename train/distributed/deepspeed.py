@@ -24,7 +24,7 @@ from pipeline.settings import merge
 from train.checkpoint import format as ck
 from train.distributed.engine import LossOf, norm_and_clip, set_rate
 from train.distributed.processes import Processes
-from train.recipe import Recipe
+from train.distributed.settings import EngineSettings, StepSettings
 from train.windows.pool import Windows
 
 DECIDED_BY_THE_RECIPE = (
@@ -34,28 +34,28 @@ DECIDED_BY_THE_RECIPE = (
 """What a user's own file may not say."""
 
 
-def configuration(recipe: Recipe, share: int) -> dict[str, Any]:
+def configuration(settings: EngineSettings, step: StepSettings) -> dict[str, Any]:
     """DeepSpeed's configuration for a recipe and a process's windows a step, the user's own file merged over it.
 
     Raises UserError for a file that cannot be read or decides what the recipe does.
     """
     ours = {
-        "train_micro_batch_size_per_gpu": share // recipe.run.accumulate,
-        "gradient_accumulation_steps": recipe.run.accumulate,
-        "gradient_clipping": (recipe.optimizer.clip_norm or 0.0) if recipe.engine.zero_stage else 0.0,
-        "zero_optimization": {"stage": recipe.engine.zero_stage},
+        "train_micro_batch_size_per_gpu": step.windows // step.accumulate,
+        "gradient_accumulation_steps": step.accumulate,
+        "gradient_clipping": (step.clip_norm or 0.0) if settings.zero_stage else 0.0,
+        "zero_optimization": {"stage": settings.zero_stage},
         "zero_allow_untested_optimizer": True,
         "torch_autocast": {
-            "enabled": recipe.run.precision == "bfloat16",
+            "enabled": step.precision == "bfloat16",
             "dtype": "bfloat16",
             "lower_precision_safe_modules": [],
         },
         "steps_per_print": 1 << 62,
     }
-    return ours if recipe.engine.deepspeed is None else merge(ours, _read(recipe.engine.deepspeed, recipe))
+    return ours if settings.deepspeed is None else merge(ours, _read(settings.deepspeed, settings.zero_stage))
 
 
-def _read(path: Path, recipe: Recipe) -> dict[str, Any]:
+def _read(path: Path, zero_stage: int) -> dict[str, Any]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(table, dict):
@@ -70,10 +70,10 @@ def _read(path: Path, recipe: Recipe) -> dict[str, Any]:
     zero = table.get("zero_optimization", {})
     if not isinstance(zero, dict):
         raise UserError(f"engine.deepspeed: {path}: zero_optimization: expected an object, found {zero!r}.")
-    stage = zero.get("stage", recipe.engine.zero_stage)
-    if stage != recipe.engine.zero_stage:
+    stage = zero.get("stage", zero_stage)
+    if stage != zero_stage:
         raise UserError(
-            f"engine.deepspeed: {path} sets ZeRO stage {stage}, engine.zero_stage is {recipe.engine.zero_stage}: "
+            f"engine.deepspeed: {path} sets ZeRO stage {stage}, engine.zero_stage is {zero_stage}: "
             "set the stage there (0, 1 or 2)."
         )
     return table
@@ -83,27 +83,32 @@ class DeepSpeed:
     """The engine `deepspeed`."""
 
     def __init__(
-        self, recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes, share: int
+        self,
+        settings: EngineSettings,
+        step: StepSettings,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        processes: Processes,
     ) -> None:
         with processes.together():
-            if recipe.run.precision == "float64":
+            if step.precision == "float64":
                 raise UserError("run.precision: DeepSpeed does not train in float64. Use --engine ddp.")
-            settings = configuration(recipe, share)
+            config = configuration(settings, step)
             deepspeed = _import(processes)
         processes.join_alone()
         self.model, self.optimizer, self.processes = model, optimizer, processes
-        self.zero = recipe.engine.zero_stage > 0
-        self.clip_norm = recipe.optimizer.clip_norm
+        self.zero = settings.zero_stage > 0
+        self.clip_norm = step.clip_norm
         self.active = {name: value for name, value in model.named_parameters() if value.requires_grad}
         try:
             self.engine, *_ = deepspeed.initialize(
-                model=model, optimizer=optimizer, config=settings, dist_init_required=False
+                model=model, optimizer=optimizer, config=config, dist_init_required=False
             )
         except Exception as error:  # of many kinds, as the file has it
-            if recipe.engine.deepspeed is None:
+            if settings.deepspeed is None:
                 raise
-            raise UserError(f"engine.deepspeed: DeepSpeed refuses {recipe.engine.deepspeed}: {error}") from None
-        if recipe.run.compile:
+            raise UserError(f"engine.deepspeed: DeepSpeed refuses {settings.deepspeed}: {error}") from None
+        if step.compile:
             self.engine.compile()
 
     def step(self, pieces: Sequence[Windows], loss_of: LossOf, rate: float) -> Tensor:

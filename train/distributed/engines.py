@@ -7,22 +7,26 @@ from torch import nn
 
 from train.distributed.engine import Engine, LossOf
 from train.distributed.processes import Processes
-from train.recipe import Recipe
+from train.distributed.settings import EngineSettings, StepSettings
 
 __all__ = ["Engine", "LossOf", "make_engine"]
 
 
 def make_engine(
-    recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes, share: int
+    settings: EngineSettings,
+    step: StepSettings,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    processes: Processes,
 ) -> Engine:
-    """The engine that the recipe names, over a model with the weights to begin with; `share`: a process's windows.
+    """Return the engine that the settings name, around a model that has its initial weights.
 
     Raises UserError for settings that the engine cannot follow.
     """
-    if recipe.engine.name == "deepspeed":
+    if settings.name == "deepspeed":
         from train.distributed.deepspeed import DeepSpeed
 
-        return DeepSpeed(recipe, model, optimizer, processes, share)
+        return DeepSpeed(settings, step, model, optimizer, processes)
     from train.distributed.ddp import Ddp
 
-    return Ddp(recipe, model, optimizer, processes)
+    return Ddp(step, model, optimizer, processes)

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from train.recipe import RunSettings
+from train.loop.settings import RunSettings
 
 
 def set_numerics(settings: RunSettings, device: torch.device) -> None:

@@ -22,12 +22,13 @@ from train.networks.model import Model
 from train.objectives import Objective, make_objective
 from train.optim.averaging import Average, without_average
 from train.optim.optimizer import make_optimizer
-from train.recipe import DataSettings, Recipe
+from train.recipe import Recipe
 from train.windows.feed import Feed
 from train.windows.lanes import nearest, owned, per_step
 from train.windows.members import WITHDRAWN_SLOTS, HeldOut, held_out, select
 from train.windows.plan import make_plan
 from train.windows.pool import Windows
+from train.windows.settings import DataSettings
 from train.windows.stream import Stream
 from train.windows.validation import draw_validation
 from train.windows.withdrawn import Substitutes, version_message
@@ -99,7 +100,8 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
         run = _prepare(recipe, store, start, processes)
     if processes.first:
         _tell(run)
-    run.engine = make_engine(recipe, run.model, run.optimizer, processes, recipe.run.batch // processes.world_size)
+    step = recipe.step_settings(recipe.run.batch // processes.world_size)
+    run.engine = make_engine(recipe.engine, step, run.model, run.optimizer, processes)
     if recipe.optimizer.average_windows is not None:
         run.average = Average(run.model, recipe.optimizer.average_windows)
     if start is not None:

@@ -91,7 +91,7 @@ class Trainer:
         first = run.processes.first
         self.run, self.folder, self.logs, self.meter = run, folder, logs, Meter()
         self.saver = Saver(folder, run.recipe.run.keep, start.damaged) if first else None
-        tracker = make_tracker(track, run.recipe, folder.url) if first and track else None
+        tracker = make_tracker(track, run.recipe.name, plain(run.recipe), folder.url) if first and track else None
         self.log = Log(logs, run.step, folder.url, tracker) if first else None
         self.progress: Progress | None = None
         if first and (advice := hang_warning()):

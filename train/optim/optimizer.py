@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from train.recipe import OptimizerSettings
+from train.optim.settings import OptimizerSettings
 
 
 def make_optimizer(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Optimizer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from train.recipe import OptimizerSettings
+from train.optim.settings import OptimizerSettings
 
 REFERENCE_BATCH = 512
 

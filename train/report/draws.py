@@ -20,12 +20,12 @@ from pipeline.settings import build
 from pipeline.store.person_day import PersonDay
 from pipeline.store.store import Store
 from train.random import round_key
-from train.recipe import DataSettings
 from train.report.history import History
 from train.tracking.log import Z_99
 from train.windows.draw import draw, weights
 from train.windows.members import WITHDRAWN_SLOTS, select
 from train.windows.plan import make_plan
+from train.windows.settings import DataSettings
 
 Float = NDArray[np.float64]
 

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pipeline.errors import UserError
-from pipeline.settings import plain
-from train.recipe import Recipe
 
 PROJECT = "persondays"
 KEY = "persondays.checkpoints"
@@ -54,15 +52,15 @@ class Tensorboard:
 class Mlflow:
     """A run of MLflow in the experiment `persondays`."""
 
-    def __init__(self, recipe: Recipe, key: str) -> None:
+    def __init__(self, name: str, settings: dict[str, Any], key: str) -> None:
         import mlflow
 
         self.mlflow = mlflow
         experiment = mlflow.set_experiment(PROJECT).experiment_id
         found = mlflow.MlflowClient().search_runs([experiment], f"tags.`{KEY}` = '{key}'")
         known = found[0].info.run_id if found else None
-        mlflow.start_run(run_id=known, run_name=recipe.name, tags=None if known else {KEY: key})
-        mlflow.log_dict(plain(recipe), "settings.json")
+        mlflow.start_run(run_id=known, run_name=name, tags=None if known else {KEY: key})
+        mlflow.log_dict(settings, "settings.json")
 
     def write(self, numbers: dict[str, float], step: int) -> None:
         """See `Board`; sent in the background."""
@@ -77,10 +75,10 @@ class Mlflow:
 class Wandb:
     """A run of Weights & Biases in the project `persondays`; it sends in the background by itself."""
 
-    def __init__(self, recipe: Recipe, key: str) -> None:
+    def __init__(self, name: str, settings: dict[str, Any], key: str) -> None:
         import wandb
 
-        self.run: Any = wandb.init(project=PROJECT, name=recipe.name, id=key, resume="allow", config=plain(recipe))
+        self.run: Any = wandb.init(project=PROJECT, name=name, id=key, resume="allow", config=settings)
 
     def write(self, numbers: dict[str, float], step: int) -> None:
         """See `Board`."""
@@ -116,14 +114,14 @@ class BestEffort:
             self.board = None
 
 
-_TRACKERS: dict[Tracked, Callable[[Recipe, str], Board]] = {"mlflow": Mlflow, "wandb": Wandb}
+_TRACKERS: dict[Tracked, Callable[[str, dict[str, Any], str], Board]] = {"mlflow": Mlflow, "wandb": Wandb}
 
 
-def make_tracker(name: Tracked, recipe: Recipe, checkpoints_url: str) -> Board:
+def make_tracker(name: Tracked, run_name: str, settings: dict[str, Any], checkpoints_url: str) -> Board:
     """The tracker asked for; raises UserError where it is not installed or cannot be reached."""
     key = sha256(checkpoints_url.encode()).hexdigest()[:16]
     try:
-        return BestEffort(_TRACKERS[name](recipe, key), name)
+        return BestEffort(_TRACKERS[name](run_name, settings, key), name)
     except ImportError as error:
         raise UserError(
             f"--track {name}: {name} cannot be imported here ({error}). pip install {name}, or leave it out."

@@ -20,8 +20,6 @@ from pipeline.grid import SECONDS_PER_DAY
 from train.random import Purpose, round_key
 from train.windows.draw import Int, own_numbers
 
-DEFAULT_WINDOWS_PER_DAY = {5: 3000, 10: 1500, 30: 500}
-
 
 def quotas(eligible_starts: Int, windows_per_day: int, spacing: int = 1) -> Int:
     """Windows that each day gives to a round: its share of `windows_per_day` by eligible starts, at least 1.

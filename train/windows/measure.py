@@ -10,10 +10,10 @@ import torch
 from pipeline.progress import Progress
 from pipeline.store.day_reader import DayReader, Spent
 from pipeline.store.store import Store
-from train.recipe import Recipe
 from train.windows.lanes import owned, per_step
 from train.windows.members import held_out, select
 from train.windows.plan import make_plan
+from train.windows.settings import DataSettings
 from train.windows.stream import Stream
 
 
@@ -61,13 +61,13 @@ class Measured:
         return "\n".join(lines)
 
 
-def measure(recipe: Recipe, store_url: str, seconds: float) -> Measured:
+def measure(data: DataSettings, batch: int, seed: int, store_url: str, seconds: float) -> Measured:
     """Stream as a training run of one process does, for some seconds, without training."""
     opened = time.perf_counter()
-    store, data = Store.open(store_url), recipe.data
+    store = Store.open(store_url)
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
-    plan = make_plan(everyone.of(store.withdrawals.people(), kept=False), held_out(everyone), data, recipe.seed)
-    share = per_step(recipe.run.batch, len(plan.lanes), 1)
+    plan = make_plan(everyone.of(store.withdrawals.people(), kept=False), held_out(everyone), data, seed)
+    share = per_step(batch, len(plan.lanes), 1)
     days, threads = DayReader(store.folder), data.threads or (2 if store.folder.is_local else 8)
     torch.set_num_threads(1)
     stream = Stream(days, owned(plan.lanes, 0, 1), share, data.seconds, 0, threads, data.min_spacing_s)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from train.windows.lanes import Lane, deal, lane_count, quotas
 from train.windows.members import Members
-
-if TYPE_CHECKING:
-    from train.recipe import DataSettings
+from train.windows.settings import DataSettings
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
 CUT_OFF = """
 import os, sys, torch
 from pipeline.storage.folder import Folder
-from train import checkpoint as ck
+from train.checkpoint import format as ck
 folder, step = Folder(sys.argv[1]), int(sys.argv[2])
 """
 SAVING = """

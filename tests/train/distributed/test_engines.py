@@ -19,10 +19,10 @@ from tests.train.runs import alone, command, overrides, run
 from train.checkpoint import format as ck
 from train.distributed.deepspeed import configuration
 from train.distributed.engine import Network
-from train.distributed.engines import make_engine
+from train.distributed.engines import Engine, make_engine
 from train.distributed.processes import Processes
 from train.loop.step import in_pieces
-from train.recipe import load_recipe
+from train.recipe import Recipe, load_recipe
 from train.tracking.log import read_lines
 from train.windows.pool import Windows
 
@@ -49,11 +49,15 @@ def loss_of(network: Network, piece: Windows) -> Tensor:
     return (network(piece.signal_BCT / 1024)["head"] - 1).square().mean()
 
 
+def engine_of(recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, windows: int) -> Engine:
+    return make_engine(recipe.engine, recipe.step_settings(windows), model, optimizer, Processes(1))
+
+
 def stepped(pieces: int, clip: float | None, steps: int = 3) -> tuple[nn.Module, list[float]]:
     torch.manual_seed(1)
     model = Small()
     recipe = load_recipe("demo", [f"run.accumulate={pieces}", *([f"optimizer.clip_norm={clip}"] if clip else [])])
-    engine = make_engine(recipe, model, torch.optim.Adam(model.parameters()), Processes(1), 24)
+    engine = engine_of(recipe, model, torch.optim.Adam(model.parameters()), 24)
     norms = [float(engine.step(in_pieces(windows(24, seed), pieces), loss_of, 0.01)) for seed in range(steps)]
     return model, norms
 
@@ -77,7 +81,7 @@ def test_a_long_gradient_is_shortened_and_a_short_one_is_not() -> None:
         gradient = [value.grad.numpy().copy() for value in model.parameters()]
         model.zero_grad()
         recipe = load_recipe("demo", [f"optimizer.clip_norm={most}"])
-        engine = make_engine(recipe, model, torch.optim.SGD(model.parameters(), lr=1.0), Processes(1), 8)
+        engine = engine_of(recipe, model, torch.optim.SGD(model.parameters(), lr=1.0), 8)
         norm = float(engine.step([windows(8)], loss_of, 0.5))
         expected = np.sqrt(sum((part.astype(np.float64) ** 2).sum() for part in gradient))
         assert norm == pytest.approx(expected, rel=1e-5)
@@ -122,26 +126,27 @@ def test_deterministic_mode_trains(store: str, tmp_path: Path) -> None:
         torch.use_deterministic_algorithms(False)
 
 
-def recipe_of(**settings: Any) -> Any:
-    return load_recipe("demo", overrides(settings))
+def configured(**settings: Any) -> dict[str, Any]:
+    recipe = load_recipe("demo", overrides(settings))
+    return configuration(recipe.engine, recipe.step_settings(16))
 
 
 def test_deepspeeds_configuration_follows_the_recipe() -> None:
     settings = {"run__accumulate": 2, "optimizer__clip_norm": 0.5, "run__precision": "bfloat16"}
-    made = configuration(recipe_of(engine__zero_stage=2, **settings), share=16)
+    made = configured(engine__zero_stage=2, **settings)
     assert made["train_micro_batch_size_per_gpu"] == 8
     assert made["gradient_accumulation_steps"] == 2
     assert made["gradient_clipping"] == 0.5
     assert made["zero_optimization"] == {"stage": 2}
     assert made["torch_autocast"]["enabled"] is True
     assert "bf16" not in made
-    assert configuration(recipe_of(engine__zero_stage=0, **settings), 16)["gradient_clipping"] == 0.0  # ours, there
+    assert configured(engine__zero_stage=0, **settings)["gradient_clipping"] == 0.0  # ours, there
 
 
 def test_a_file_in_deepspeeds_words_is_merged_over_it(tmp_path: Path) -> None:
     path = tmp_path / "own.json"
     path.write_text(json.dumps({"zero_optimization": {"reduce_bucket_size": 5000}, "wall_clock_breakdown": True}))
-    made = configuration(recipe_of(engine__deepspeed=str(path)), 16)
+    made = configured(engine__deepspeed=str(path))
     assert made["zero_optimization"] == {"stage": 1, "reduce_bucket_size": 5000}
     assert made["wall_clock_breakdown"] is True
 
@@ -161,7 +166,7 @@ def test_what_such_a_file_may_not_say(tmp_path: Path, text: str, told: str) -> N
     path = tmp_path / "own.json"
     path.write_text(text)
     with pytest.raises(UserError, match=told):
-        configuration(recipe_of(engine__deepspeed=str(path)), 16)
+        configured(engine__deepspeed=str(path))
 
 
 def test_deepspeed_does_not_train_in_float64(store: str, tmp_path: Path) -> None:

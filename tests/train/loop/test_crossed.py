@@ -96,8 +96,9 @@ def test_tensorboard_shows_every_validation_of_a_run_that_went_on(store: str, tm
 
 STUCK = """
 import sys, time
-from train import checkpoint, trainer
-checkpoint.save = lambda *_: time.sleep(1000)
+from train.checkpoint import format
+from train.loop import trainer
+format.save = lambda *_: time.sleep(1000)
 step = trainer.take_step
 trainer.take_step = lambda run: (time.sleep(0.5), step(run))[1]
 from pipeline.cli import run_command
@@ -113,6 +114,7 @@ def test_a_second_ctrl_c_waits_for_no_save(store: str, tmp_path: Path) -> None:
     try:
         log, deadline = tmp_path / "logs" / "log.jsonl", time.monotonic() + 100
         while not (log.exists() and any(line["kind"] == "save" for line in read_lines(log))):
+            assert process.poll() is None, "the run ended early"
             assert time.monotonic() < deadline, "no save began"
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)

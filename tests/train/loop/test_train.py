@@ -17,7 +17,8 @@ from pipeline.storage.folder import Folder
 from tests.train.runs import alone, command, run, same_checkpoint, wait_for
 from train.checkpoint import format as ck
 from train.optim.schedule import rate_at
-from train.recipe import OptimizerSettings, load_recipe
+from train.optim.settings import OptimizerSettings
+from train.recipe import load_recipe
 from train.tracking.log import read_lines, wilson
 
 

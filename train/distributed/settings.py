@@ -1,0 +1,35 @@
+"""Settings of the engine, and what it needs to know of a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What carries a step out over all processes. Decides speed and memory, not what is learned."""
+
+    name: Literal["ddp", "deepspeed"] = "ddp"
+    zero_stage: Literal[0, 1, 2] = 1
+    """DeepSpeed: what is shared out over processes. 1: the optimizer's state; 2: gradients too; 0: nothing."""
+    deepspeed: Path | None = None
+    """A JSON file in DeepSpeed's own words, merged over the configuration that is made of these settings."""
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """The part of a recipe that an engine needs for a step."""
+
+    windows: int
+    """Windows that this process trains on in each step."""
+    ticks: int
+    """Ticks of a window."""
+    accumulate: int
+    """Equal pieces that these windows go through the network in."""
+    precision: Precision
+    compile: bool
+    clip_norm: float | None

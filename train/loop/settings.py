@@ -1,0 +1,53 @@
+"""Settings of the run itself: its length, its batch, how often it validates and saves; and of the linear probe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.distributed.settings import Precision
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How long, in what portions, and how often to look and to save; in windows seen."""
+
+    windows: int = 100_000_000
+    batch: int = 512
+    validate_every: int = 1_000_000
+    save_every: int = 1_000_000
+    keep: int = 3
+    patience: int | None = None
+    """Stop when the validation loss has not improved over so many windows."""
+    precision: Precision = "float32"
+    """tf32: of a GPU's convolutions and matrix products; bfloat16: by autocast, weights stay float32."""
+    accumulate: int = 1
+    """Pieces that a process's share of a batch goes through the network in, one after the other, to spare memory."""
+    compile: bool = False
+    deterministic: bool = False
+    """On a GPU: only algorithms that give the same bits each time."""
+    threads: int | None = None
+    """Threads of torch a process; None: the cores shared evenly."""
+    timeout_s: float = 1800.0
+    """A process that takes no step for so long says where it stands and ends."""
+
+    def __post_init__(self) -> None:
+        for name in ("windows", "batch", "validate_every", "save_every", "keep", "patience", "accumulate", "threads"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if not 0 < self.timeout_s < float("inf"):
+            raise ValueError(f"timeout_s: expected seconds above 0, found {self.timeout_s}")
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """A linear probe beside training: what the features are worth so far (`train.loop.probe`)."""
+
+    data: Path | None = None
+    """A labelled set, as `persondays labelled` makes them; None: no probe."""
+    every: int | None = None
+    """Windows from one to the next; None: with every validation."""
+
+    def __post_init__(self) -> None:
+        if self.every is not None and self.every < 1:
+            raise ValueError(f"every: expected at least 1, found {self.every}")
