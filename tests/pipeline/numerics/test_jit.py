@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +23,8 @@ print(found.size, len(_spread.stats.cache_hits), len(_spread.stats.cache_misses)
 
 
 def clone(to: Path) -> Path:
-    """Some files of the project at another place."""
-    (to / "pipeline").mkdir(parents=True)
-    for path in ROOT.glob("pipeline/*.py"):
-        (to / "pipeline" / path.name).write_bytes(path.read_bytes())
+    """A copy of the package that both halves share."""
+    shutil.copytree(ROOT / "pipeline", to / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     return to
 
 
