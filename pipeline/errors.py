@@ -11,7 +11,7 @@ class UserError(Exception):
     """
 
 
-class BadDay(UserError):
+class UnreadableDay(UserError):
     """A slot whose objects cannot be read, though its row is there."""
 
     def __init__(self, slot: int, message: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.errors import UserError
 
 ENVIRONMENT_VARIABLE = "PERSONDAYS_KEY"
-SHORT = 12
+SHORT_ID = 12
 """Hex digits by which logs, reports and errors name a recording."""
 
 

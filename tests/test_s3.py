@@ -18,7 +18,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.identity import Key
-from pipeline.storage.fetch import Quick, fetcher
+from pipeline.storage.fetch import ObstoreFetch, fetcher
 from pipeline.storage.folder import Folder, StorageError, StorageUnavailable
 from pipeline.storage.retry import PATIENCE_S
 from pipeline.store.day_reader import DayReader, MissingDay
@@ -71,7 +71,7 @@ def test_either_client_fetches_the_same_and_tells_the_same(store: Store, monkeyp
     import s3fs
 
     quick = fetcher(store.folder)
-    assert isinstance(quick, Quick)
+    assert isinstance(quick, ObstoreFetch)
     for name in ("signal/c/0/0/0", "state/c/2/0", "zarr.json"):
         assert bytes(quick(name)) == store.folder.read(name)
     assert quick.gave
@@ -80,7 +80,7 @@ def test_either_client_fetches_the_same_and_tells_the_same(store: Store, monkeyp
     assert not quick.off
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3fs.S3FileSystem.clear_instance_cache()
-    refused = Quick(Folder(store.folder.url))
+    refused = ObstoreFetch(Folder(store.folder.url))
     with pytest.raises(StorageError, match=r"not permitted|refuses"):
         refused("zarr.json")
     assert refused.off

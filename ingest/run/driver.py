@@ -21,13 +21,13 @@ from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, file_state
 from ingest.run.summary import Summary, count
 from pipeline.errors import UserError
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.settings import plain
 from pipeline.storage.folder import Folder, StorageUnavailable
 from pipeline.store.duplicates import find_duplicates
 from pipeline.store.layout import METADATA
 from pipeline.store.lease import Lease
-from pipeline.store.store import People, Store, refuse_foreign
+from pipeline.store.store import People, Store, require_creatable
 
 if TYPE_CHECKING:
     from ingest.run.dry_run import DryRun
@@ -44,12 +44,12 @@ def run_ingest(settings: IngestSettings) -> Summary:
     folder = Folder(settings.store)
     if folder.exists(METADATA):
         store = open_store(settings, inputs)
-        inputs = inputs.without(store.withdrawals.people())
+        inputs = inputs.without(store.withdrawals.participants())
         found = look(store, inputs)
         if not left_to_do(settings, inputs, found) and store.length >= found.end_of_plan:
             return summarise(store.folder.url, inputs, found, [])
     else:
-        refuse_foreign(folder)
+        require_creatable(folder)
     with Lease(folder) as lease:
         if not folder.exists(METADATA):
             codec = settings.codec or "lz4"
@@ -67,10 +67,10 @@ def plan_ingest(settings: IngestSettings) -> Summary | DryRun:
     found = Standing({}, frozenset())
     if folder.exists(METADATA):
         store = open_store(settings, inputs)
-        inputs = inputs.without(store.withdrawals.people())
+        inputs = inputs.without(store.withdrawals.participants())
         found = look(store, inputs)
     else:
-        refuse_foreign(folder)
+        require_creatable(folder)
     todo = left_to_do(settings, inputs, found)
     before = summarise(folder.url, inputs, found, todo)
     return dry_run(settings, inputs, found, todo, before) if todo else before
@@ -85,7 +85,7 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
     started = time.monotonic()
     for table in (store.plan, store.person_days, store.recordings):
         table.fence(lease.epoch)
-    inputs = inputs.without(store.withdrawals.people())
+    inputs = inputs.without(store.withdrawals.participants())
     found = look(store, inputs)
     todo = left_to_do(settings, inputs, found)
     summary = summarise(store.folder.url, inputs, found, todo)
@@ -165,13 +165,13 @@ def look(store: Store, inputs: Inputs) -> Standing:
     ]
     if told_otherwise:
         raise UserError(
-            f"{store.folder.url}: {count(len(told_otherwise), 'table')} in it ({told_otherwise[0][:SHORT]}, ...) "
+            f"{store.folder.url}: {count(len(told_otherwise), 'table')} in it ({told_otherwise[0][:SHORT_ID]}, ...) "
             "would now be read with other --columns, --unit or --rate than before. Give those that they were read "
             "with, or name the tables in --again to read them anew."
         )
     if moved:
         raise UserError(
-            f"{store.folder.url}: {count(len(moved), 'recording')} in it ({moved[0][:SHORT]}, ...) would now belong to "
+            f"{store.folder.url}: {count(len(moved), 'recording')} in it ({moved[0][:SHORT_ID]}, ...) would now belong to "
             "another participant. Give --participants or --id-regex as the store was made, or name another store."
         )
     return found

@@ -20,7 +20,7 @@ from ingest.settings import SignalSettings
 from ingest.signal.calibrate import Calibration
 from ingest.signal.quality import judged
 from pipeline.errors import UserError
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.storage.folder import Folder, StorageUnavailable
 from pipeline.storage.retry import with_retry
 from pipeline.store.lease import TTL_S, LeaseLost, require_epoch
@@ -69,7 +69,7 @@ class IngestTask:
     def name(self) -> str:
         """By what the log knows it."""
         more = f" (and {len(self.parts) - 1} more)" if len(self.parts) > 1 else ""
-        return f"recording {self.parts[0].source.id[:SHORT]}{more}"
+        return f"recording {self.parts[0].source.id[:SHORT_ID]}{more}"
 
     @property
     def sources(self) -> list[Source]:
@@ -172,7 +172,7 @@ def write_day(store: Store, slot: int, day: PersonDay) -> None:
     """Put a person-day into its slot; raises RunFault when the store does not take it, whatever the cause."""
     try:
         with store.folder.translate_errors():
-            store.sweep(slot)
+            store.remove_leftovers(slot)
             store.write_day(slot, day)
     except StorageUnavailable:
         raise

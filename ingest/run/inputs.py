@@ -17,7 +17,7 @@ from ingest.run.summary import count
 from ingest.signal.calibrate import Calibration
 from ingest.signal.calibration_file import read_calibrations
 from pipeline.errors import UserError
-from pipeline.identity import SHORT, Key, load_key
+from pipeline.identity import SHORT_ID, Key, load_key
 from pipeline.storage.folder import Folder
 
 log = logging.getLogger(__name__)
@@ -87,15 +87,15 @@ def named(path: Path, sources: list[Source]) -> list[Source]:
         lines = path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read --again {path}: {error}.") from None
-    wrong = [number for number, line in enumerate(lines, 1) if not re.fullmatch(rf"[0-9a-f]{{{SHORT},64}}", line)]
+    wrong = [number for number, line in enumerate(lines, 1) if not re.fullmatch(rf"[0-9a-f]{{{SHORT_ID},64}}", line)]
     if wrong or not lines:
         raise UserError(
-            f"--again {path}: expected ids of recordings, one a line ({SHORT} to 64 hex digits), found "
+            f"--again {path}: expected ids of recordings, one a line ({SHORT_ID} to 64 hex digits), found "
             + (f"another text in place {wrong[0]}." if wrong else "nothing.")
         )
-    asked = {line[:SHORT] for line in lines}
-    found = [source for source in sources if source.id[:SHORT] in asked]
-    missing = sorted(asked - {source.id[:SHORT] for source in found})
+    asked = {line[:SHORT_ID] for line in lines}
+    found = [source for source in sources if source.id[:SHORT_ID] in asked]
+    missing = sorted(asked - {source.id[:SHORT_ID] for source in found})
     if not found:
         raise UserError(f"none of the recordings that --again {path} names is in --recordings: {missing[0]}, ...")
     if missing:

@@ -22,7 +22,7 @@ from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source
 from ingest.run.summary import Summary
 from ingest.signal.calibrate import Calibration
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Phases:
         if found and found.fault and found.fault not in self._faults:
             self._faults.add(found.fault)
             told = "recording %s cannot be ingested by a fault of the program, shown once:\n%s"
-            log.error(told, outcome.id[:SHORT], found.fault)
+            log.error(told, outcome.id[:SHORT_ID], found.fault)
         stood = self.committer.standing.has_days(outcome.id)
         if stood and not outcome.is_done and (self.inputs.again or (found and found.passing)):
             self.summary.kept.append((outcome.id, outcome.recording["reason"]))

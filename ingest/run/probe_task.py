@@ -14,7 +14,7 @@ from ingest.run.worker import place, time_limit, told
 from ingest.settings import SignalSettings
 from ingest.signal.zone import local_days
 from pipeline.errors import UserError
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.storage.folder import Folder, StorageUnavailable
 from pipeline.storage.retry import with_retry
 
@@ -38,7 +38,7 @@ class ProbeTask:
     def name(self) -> str:
         """By what the log knows it."""
         more = f" (and {len(self.sources) - 1} more)" if len(self.sources) > 1 else ""
-        return f"the probe of recording {self.sources[0].id[:SHORT]}{more}"
+        return f"the probe of recording {self.sources[0].id[:SHORT_ID]}{more}"
 
     @property
     def memory(self) -> float:

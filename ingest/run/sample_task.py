@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from ingest.run.ingest_task import IngestTask, Part
 from ingest.settings import SignalSettings
-from pipeline.identity import SHORT, Key
+from pipeline.identity import SHORT_ID, Key
 from pipeline.storage.folder import Folder
 from pipeline.store.layout import is_in_array
 from pipeline.store.store import Codec, Store
@@ -28,7 +28,7 @@ class SampleTask:
     @property
     def name(self) -> str:
         """By what the log knows it."""
-        return f"the trial of recording {self.part.source.id[:SHORT]}"
+        return f"the trial of recording {self.part.source.id[:SHORT_ID]}"
 
     @property
     def memory(self) -> float:

@@ -21,7 +21,7 @@ from ingest.devices.io.wrapped import ZIP_SUFFIX
 from ingest.devices.registry import NOTHING_TOLD, TABLE, WRAPPINGS, devices, is_recording, kinds, suffixes
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
-from pipeline.identity import SHORT, Key
+from pipeline.identity import SHORT_ID, Key
 from pipeline.settings import fingerprint, plain
 from pipeline.storage.folder import Folder, StorageError, StorageUnavailable
 from pipeline.storage.retry import with_retry
@@ -80,7 +80,7 @@ class Source:
     @property
     def alias(self) -> str:
         """A file name that tells the kind of file and nobody's identity."""
-        return self.id[:SHORT] + self.suffix
+        return self.id[:SHORT_ID] + self.suffix
 
     def scrub(self, text: str) -> str:
         """`text` without the name, its parts and its words, as they are or quoted for a URL."""
@@ -188,13 +188,13 @@ def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
         raise Unread("the file was there when the run began, and is gone now: put it back") from None
     except StorageUnavailable as error:
         raise StorageUnavailable(
-            f"{source.scrub(str(error))} It failed while recording {source.id[:SHORT]} was read. Nobody is rejected "
+            f"{source.scrub(str(error))} It failed while recording {source.id[:SHORT_ID]} was read. Nobody is rejected "
             "for it: run the same command again."
         ) from None
     except StorageError as error:
         if folder.is_local:
             raise Unread("the file may not be read: check its owner and permissions") from None
-        raise Refused(f"recording {source.id[:SHORT]} cannot be read: {source.scrub(str(error))}") from None
+        raise Refused(f"recording {source.id[:SHORT_ID]} cannot be read: {source.scrub(str(error))}") from None
     except UserError:
         raise
     except Exception as error:
@@ -204,7 +204,7 @@ def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
         if folder.is_local and not (isinstance(error, OSError) and error.errno in MACHINE_ERRORS):
             raise Unread(f"the file cannot be read ({cause})") from None
         raise RunFault(
-            f"{folder.url}: the storage failed while recording {source.id[:SHORT]} was read ({cause}). Nobody is "
+            f"{folder.url}: the storage failed while recording {source.id[:SHORT_ID]} was read ({cause}). Nobody is "
             "rejected for it: run the same command again."
         ) from None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ingest.run.plan import DONE, Row
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.progress import duration
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Summary:
             )
         if self.kept:
             lines.append("not brought in again, the store is as it was:")
-            lines += [f"  {recording[:SHORT]}  {reason}" for recording, reason in sorted(self.kept)]
+            lines += [f"  {recording[:SHORT_ID]}  {reason}" for recording, reason in sorted(self.kept)]
         if self.copies:
             groups = "; ".join(_some(group) for group in self.copies[:IDS_SHOWN])
             more = f"; and {len(self.copies) - IDS_SHOWN:,} more groups" if len(self.copies) > IDS_SHOWN else ""
@@ -153,4 +153,4 @@ def reasons(rejected: list[tuple[str, str]], title: str) -> list[str]:
 def _some(recordings: list[str]) -> str:
     """The first few ids, short."""
     more = f" and {len(recordings) - IDS_SHOWN:,} more" if len(recordings) > IDS_SHOWN else ""
-    return " ".join(recording[:SHORT] for recording in sorted(recordings)[:IDS_SHOWN]) + more
+    return " ".join(recording[:SHORT_ID] for recording in sorted(recordings)[:IDS_SHOWN]) + more

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ingest.participants import read_map, rule_of
 from ingest.run.inputs import read_name_map
 from pipeline.errors import UserError
-from pipeline.identity import SHORT, Key
+from pipeline.identity import SHORT_ID, Key
 
 if TYPE_CHECKING:
     from pipeline.store.store import Store
@@ -118,7 +118,7 @@ def _take_in(names: Names, store: Store) -> None:
     names.links = list(links.values())
     for at, kind in enumerate((RECORDING, PARTICIPANT, DEVICE)):
         names.known[kind] = {link[at]: "" for link in names.links if link[at]} | names.known[kind]
-    names.known[PARTICIPANT] = dict.fromkeys(store.withdrawals.people(), "") | names.known[PARTICIPANT]
+    names.known[PARTICIPANT] = dict.fromkeys(store.withdrawals.participants(), "") | names.known[PARTICIPANT]
 
 
 def whois(hashes: Iterable[str], names: Names) -> tuple[list[Someone], list[str]]:
@@ -144,7 +144,7 @@ def whois(hashes: Iterable[str], names: Names) -> tuple[list[Someone], list[str]
     return found, untold
 
 
-def text(someone: Someone, digits: int = SHORT) -> str:
+def text(someone: Someone, digits: int = SHORT_ID) -> str:
     """A few lines for a person."""
     lines = [f"{someone.kind} {someone.id[:digits]}  {someone.name or '(no name known)'}"]
     lines += [f"  {other.kind} {other.id[:digits]}  {other.name or '(no name known)'}" for other in someone.others]

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.store.duplicates import find_duplicates
 from pipeline.store.layout import ARRAYS, TABLES_FOLDER
 from pipeline.store.states import NAMES
@@ -60,7 +60,7 @@ def totals(store: Store) -> dict[str, Any]:
         "devices": _counts(done["device"]),
         "locations": _by_recording(days, "location"),
         "calibration": _by_recording(days, "calibration"),
-        "copies": [[recording[:SHORT] for recording in group] for group in find_duplicates(store)],
+        "copies": [[recording[:SHORT_ID] for recording in group] for group in find_duplicates(store)],
         "bytes": _bytes(Path(store.folder.path)) if store.folder.is_local else None,
     }
 
@@ -95,8 +95,8 @@ def describe_day(row: dict[str, Any]) -> dict[str, Any]:
     """A person-day's figures, JSON-ready, under short ids and without its date."""
     return {
         "slot": row["slot"],
-        "participant": row["participant"][:SHORT],
-        "recording": row["recording"][:SHORT],
+        "participant": row["participant"][:SHORT_ID],
+        "recording": row["recording"][:SHORT_ID],
         "day_index": row["day_index"],
         "device": row["device"],
         "location": row["location"],

@@ -23,10 +23,10 @@ PATIENCE = {"timeout": "120 seconds", "connect_timeout": "10 seconds"}
 def fetcher(folder: Folder) -> Fetch:
     """What fetches a folder's objects. Threads may share it."""
     by_obstore = folder.url.startswith(("s3://", "s3a://")) and find_spec("obstore") is not None
-    return Quick(folder) if by_obstore else folder.read
+    return ObstoreFetch(folder) if by_obstore else folder.read
 
 
-class Quick:
+class ObstoreFetch:
     """Fetches by obstore, and by s3fs what that fails to give; by s3fs alone if obstore never gave anything."""
 
     def __init__(self, folder: Folder) -> None:

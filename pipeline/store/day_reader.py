@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import BadDay
+from pipeline.errors import UnreadableDay
 from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
 from pipeline.storage.disk_cache import DiskCache
 from pipeline.storage.fetch import fetcher
 from pipeline.storage.folder import Folder
 from pipeline.storage.retry import with_retry
 from pipeline.store.layout import ARRAYS, slot_object
-from pipeline.store.shard import EMPTY, HOUR_BYTES, INDEX_BYTES, Damaged, decode, decode_shuffled, read_index
+from pipeline.store.shard import EMPTY, HOUR_BYTES, INDEX_BYTES, DamagedData, decode, decode_shuffled, read_index
 from pipeline.store.unshuffle import put_plain, put_shuffled
 
 AT_ONCE = 16
@@ -36,15 +36,15 @@ Part = Callable[[int, int | None], Any]
 """Gives bytes of an object: from a place (below zero: from its end) on, and how many; None: all that follow."""
 
 
-class MissingDay(BadDay):
+class MissingDay(UnreadableDay):
     """An object of the slot is not there."""
 
 
-class DamagedDay(BadDay):
+class DamagedDay(UnreadableDay):
     """An object of the slot is not what was written."""
 
 
-class Spent:
+class ReadCost:
     """What reading has cost so far: bytes, seconds waiting for them, seconds checking and decompressing."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class DayReader:
     """The person-days of a store. Threads may share it. Close it, or use it as a context manager."""
 
     def __init__(self, folder: Folder, cache: DiskCache | None = None) -> None:
-        self.folder, self.cache, self.spent = folder, cache, Spent()
+        self.folder, self.cache, self.cost = folder, cache, ReadCost()
         self._of_thread, self._closed = threading.local(), threading.Event()
         self._fetching = None if folder.is_local else ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
         self._get = fetcher(folder)
@@ -77,7 +77,7 @@ class DayReader:
         return day
 
     def read_state(self, slot: int) -> NDArray[np.uint8]:
-        """The states of a day alone, (86400,); raises BadDay."""
+        """The states of a day alone, (86400,); raises UnreadableDay."""
         return Day(slot, self).state()
 
     def held(self) -> NDArray[np.uint8]:
@@ -140,7 +140,7 @@ def _file(path: str) -> Part:
 
 
 class Day:
-    """One person-day: the objects of its slot, opened when they are first asked for. All it gives may raise BadDay."""
+    """One person-day: the objects of its slot, opened when they are first asked for. All it gives may raise UnreadableDay."""
 
     def __init__(self, slot: int, reader: DayReader) -> None:
         self.slot, self.reader = slot, reader
@@ -191,7 +191,7 @@ class Day:
                 first, end = first_H[hour], end_H[hour]
                 if first < end:
                     if start == EMPTY:
-                        raise Damaged(f"hour {hour} holds eligible seconds and no signal")
+                        raise DamagedData(f"hour {hour} holds eligible seconds and no signal")
                     block = self._decoded("signal", start, length, held, decode_shuffled)
                     begin, places = hour * TICKS_PER_HOUR, place_N[first:end]
                     if block:
@@ -211,12 +211,12 @@ class Day:
         data = self.part(name)(start, length)
         read = time.perf_counter()
         found = way(data, out)
-        self.reader.spent.add(len(data), read - began, time.perf_counter() - read)
+        self.reader.cost.add(len(data), read - began, time.perf_counter() - read)
         return found
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn what is missing or damaged into a BadDay, and refusals of the storage into its errors."""
+        """Turn what is missing or damaged into a UnreadableDay, and refusals of the storage into its errors."""
         mend = "`persondays verify --repair` brings its recording in again."
         try:
             with self.reader.folder.translate_errors():
@@ -224,6 +224,6 @@ class Day:
         except FileNotFoundError:
             what = f"objects of slot {self.slot} are missing, though its row is there"
             raise MissingDay(self.slot, f"{self.reader.folder.url}: {what}. {mend}") from None
-        except Damaged as error:
+        except DamagedData as error:
             what = f"slot {self.slot} is damaged ({error})"
             raise DamagedDay(self.slot, f"{self.reader.folder.url}: {what}. {mend}") from None

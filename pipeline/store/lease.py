@@ -26,7 +26,7 @@ from pipeline.storage.retry import with_retry
 from pipeline.store.layout import HEARTBEAT, LEASE_FOLDER, RELEASED, epoch_file
 
 TTL_S = 30.0
-BEAT_S = 5.0
+HEARTBEAT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ def require_epoch(store: Folder, epoch: int) -> None:
 class Lease:
     """The right to write a store, kept alive by a background thread while the context is open."""
 
-    def __init__(self, store: Folder, ttl_s: float = TTL_S, beat_s: float = BEAT_S) -> None:
-        self.store, self.folder, self.ttl_s, self.beat_s = store, store.folder(LEASE_FOLDER), ttl_s, beat_s
+    def __init__(self, store: Folder, ttl_s: float = TTL_S, heartbeat_s: float = HEARTBEAT_S) -> None:
+        self.store, self.folder, self.ttl_s, self.heartbeat_s = store, store.folder(LEASE_FOLDER), ttl_s, heartbeat_s
         self.epoch = 0
         self._stop = threading.Event()
 
@@ -101,7 +101,7 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(self.beat_s)
+        self._thread.join(self.heartbeat_s)
         with suppress(OSError, UserError):  # a lease that cannot be released is taken over as a dead holder's
             self.folder.write(epoch_file(self.epoch, RELEASED), b"")
 
@@ -119,7 +119,7 @@ class Lease:
 
     def _keep_beating(self) -> None:
         answers = True
-        while not self._stop.wait(self.beat_s):
+        while not self._stop.wait(self.heartbeat_s):
             try:
                 self._beat()
                 answers = True
@@ -141,7 +141,7 @@ class Lease:
         while not self.folder.exists(epoch_file(epoch, RELEASED)):
             if time.monotonic() - started >= self.ttl_s:
                 return True
-            time.sleep(min(self.beat_s, self.ttl_s) / 2)
+            time.sleep(min(self.heartbeat_s, self.ttl_s) / 2)
             if self._seen(epoch) != first or latest_epoch(self.store) != epoch:
                 return False
         return True

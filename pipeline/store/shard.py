@@ -23,7 +23,7 @@ EMPTY = np.uint64(2**64 - 1)
 """Offset and length, in a shard's index, of a chunk that is not there because it holds nothing but fill."""
 HOUR_BYTES = AXES * TICKS_PER_HOUR * 2
 BLOSC_HEADER = 16
-MOST_BYTES = HOUR_BYTES + BLOSC_HEADER + 4
+MAX_CHUNK_BYTES = HOUR_BYTES + BLOSC_HEADER + 4
 """Of a chunk: what does not become smaller is stored as it is."""
 _FLAGS, _STORED, _BIT_SHUFFLED = 2, 0x2, 0x4
 _BLOSC = struct.Struct("<2xBxII4x")
@@ -65,22 +65,22 @@ def _with_checksum(data: bytes) -> bytes:
     return data + int(google_crc32c.value(data)).to_bytes(4, "little")
 
 
-class Damaged(ValueError):
+class DamagedData(ValueError):
     """Bytes that are not what was written."""
 
 
 def read_index(tail: bytes) -> NDArray[np.uint64]:
-    """Offset and length of each hour's chunk, (24, 2), from a shard's last INDEX_BYTES bytes. Raises Damaged."""
+    """Offset and length of each hour's chunk, (24, 2), from a shard's last INDEX_BYTES bytes. Raises DamagedData."""
     if len(tail) != INDEX_BYTES:
-        raise Damaged(f"a shard ends with an index of {INDEX_BYTES} bytes, found {len(tail)}")
+        raise DamagedData(f"a shard ends with an index of {INDEX_BYTES} bytes, found {len(tail)}")
     index = _checked(tail).view("<u8").reshape(HOURS, 2)
-    if (index[:, 1] > MOST_BYTES)[index[:, 0] != EMPTY].any():
-        raise Damaged(f"the index tells of a chunk of more than {MOST_BYTES} bytes")
+    if (index[:, 1] > MAX_CHUNK_BYTES)[index[:, 0] != EMPTY].any():
+        raise DamagedData(f"the index tells of a chunk of more than {MAX_CHUNK_BYTES} bytes")
     return index
 
 
 def decode(chunk: Bytes, out: NDArray[Any]) -> None:
-    """Put a chunk's values into an array of their type and shape. Raises Damaged."""
+    """Put a chunk's values into an array of their type and shape. Raises DamagedData."""
     data = _checked(chunk)
     _header(data, out.nbytes)
     _decompress(data, out)
@@ -91,7 +91,7 @@ def decode_shuffled(chunk: Bytes, out: NDArray[np.uint8]) -> int:
 
     0 where they were not shuffled at all. numcodecs' blosc undoes the shuffle with the oldest instructions of a
     processor, and of all values, which costs more than the decompression (`pipeline.store.unshuffle` does better):
-    so the header, its checksum having been checked, is made to say that there is no shuffle. Raises Damaged.
+    so the header, its checksum having been checked, is made to say that there is no shuffle. Raises DamagedData.
     """
     data = _checked(chunk)
     flags, block_bytes = _header(data, out.nbytes)
@@ -110,19 +110,19 @@ def _header(data: NDArray[np.uint8], expected: int) -> tuple[int, int]:
         flags, found, block_bytes = _BLOSC.unpack_from(data.data)
         if found == expected:
             return flags, block_bytes
-    raise Damaged(f"expected a chunk of {expected} bytes")
+    raise DamagedData(f"expected a chunk of {expected} bytes")
 
 
 def _decompress(data: NDArray[np.uint8], out: NDArray[Any]) -> None:
     try:
         numcodecs.blosc.decompress(data, out)
     except RuntimeError as error:
-        raise Damaged(str(error)) from None
+        raise DamagedData(str(error)) from None
 
 
 def _checked(data: Bytes) -> NDArray[np.uint8]:
     """The bytes before the checksum that ends them, if it agrees."""
     held = np.frombuffer(data, np.uint8)
     if held.size < 4 or google_crc32c.value(held[:-4]) != _CHECKSUM.unpack_from(held.data, held.size - 4)[0]:
-        raise Damaged("a checksum (crc32c) does not agree")
+        raise DamagedData("a checksum (crc32c) does not agree")
     return held[:-4]

@@ -107,7 +107,7 @@ class Store:
         than the beginnings of a store.
         """
         folder = Folder(url)
-        refuse_foreign(folder)
+        require_creatable(folder)
         for name in TABLES:
             Table(folder, name).create()
         for name in ARRAYS:
@@ -194,7 +194,7 @@ class Store:
         ):
             with_retry(partial(self.folder.write, slot_object(array, slot), data, flushed=False))
 
-    def sweep(self, slot: int) -> None:
+    def remove_leftovers(self, slot: int) -> None:
         """Remove what a killed writer left unfinished in a slot; object storage leaves nothing."""
         if self.folder.is_local:
             for array in ARRAYS:
@@ -217,7 +217,7 @@ class Store:
         return DayReader(self.folder)
 
     def read_day(self, slot: int) -> PersonDay:
-        """The person-day of a slot; raises BadDay where an object of it is not there, or not what was written."""
+        """The person-day of a slot; raises UnreadableDay where an object of it is not there, or not what was written."""
         day = self.days.open_day(slot)
         motion_S, state_S = day.states()
         signal_CT = np.full((AXES, TICKS_PER_DAY), FILL, np.int16)
@@ -226,7 +226,7 @@ class Store:
         return PersonDay(signal_CT, motion_S, state_S)
 
 
-def refuse_foreign(folder: Folder) -> None:
+def require_creatable(folder: Folder) -> None:
     """Raise UserError where a folder holds anything but a store, or one half made."""
     names = folder.names()
     foreign = sorted({name.split("/")[0] for name in names} - TOP_NAMES)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.storage.folder import Folder, StorageError, StorageUnavailable
 from pipeline.storage.retry import with_retry
 from pipeline.store.layout import table_folder
@@ -31,7 +31,7 @@ TRIED_AGAIN = "retries, max_retries"
 """In messages of Delta Lake's object storage, which tries again what may pass and nothing else."""
 
 
-def of_people(people: Collection[str]) -> str:
+def of_participants(people: Collection[str]) -> str:
     """The SQL condition that a row is one of these people's; unknown where it has no participant."""
     return f"participant in ({', '.join(repr(person) for person in sorted(people))})" if people else "false"
 
@@ -126,9 +126,9 @@ class Table:
         with self._explained("read"):
             return self._select(f"select {', '.join(columns or self.schema.names)} from {self.name}")
 
-    def rows_of(self, people: Collection[str], columns: list[str]) -> pa.Table:
+    def rows_of_participants(self, people: Collection[str], columns: list[str]) -> pa.Table:
         """The rows of these people."""
-        return self.rows_where(of_people(people), columns)
+        return self.rows_where(of_participants(people), columns)
 
     def rows_where(self, condition: str, columns: list[str]) -> pa.Table:
         """The rows that an SQL condition of our own selects; no error quotes it, as it may list people."""
@@ -187,15 +187,15 @@ class Table:
             where = f"recording in ({listed})"
             self._write(lambda: pa.Table.from_pylist(rows, self.schema), mode="overwrite", predicate=where)
 
-    def forget(self, people: Collection[str]) -> None:
+    def delete_participants(self, people: Collection[str]) -> None:
         """Commit all rows of these people away; older versions still hold them.
 
         The rows of all others are written anew, which takes no predicate: the log would keep it, ids and all.
         """
         from deltalake import QueryBuilder
 
-        if self.rows_of(people, ["participant"]).num_rows:
-            others = f"select * from {self.name} where participant is null or not {of_people(people)}"
+        if self.rows_of_participants(people, ["participant"]).num_rows:
+            others = f"select * from {self.name} where participant is null or not {of_participants(people)}"
             self._write(lambda: QueryBuilder().register(self.name, self.delta).execute(others), mode="overwrite")
 
     def drop_history(self) -> frozenset[str]:
@@ -296,4 +296,4 @@ def _is_fault(error: Exception) -> bool:
 def _line(error: Exception) -> str:
     """A message of Delta Lake in one line, without colours, ids by their first digits."""
     text = re.sub(r"\s*\x1b\[\d+m↳?|\s*\n\s*", " ", str(error)).strip()
-    return WHOLE_ID.sub(lambda found: found[0][:SHORT], text)
+    return WHOLE_ID.sub(lambda found: found[0][:SHORT_ID], text)

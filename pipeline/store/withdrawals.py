@@ -24,7 +24,7 @@ class Withdrawals:
     def __init__(self, store: Folder) -> None:
         self.folder = store.folder(WITHDRAWN_FOLDER)
 
-    def people(self) -> frozenset[str]:
+    def participants(self) -> frozenset[str]:
         """Keyed ids of all who have withdrawn, whether their data are purged already or not."""
         return frozenset(name.removesuffix(PURGED) for name in self.folder.names())
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.errors import BadDay
+from pipeline.errors import UnreadableDay
 from pipeline.progress import Progress
 from pipeline.store.day_figures import day_figures
 from pipeline.store.store import Store
@@ -28,7 +28,7 @@ def check_day(store: Store, slot: int, row: dict[str, Any]) -> str:
     """What is wrong with a day, or nothing; raises StorageError when it is the storage that fails."""
     try:
         day = store.read_day(slot)
-    except BadDay:
+    except UnreadableDay:
         return UNREADABLE
     except OSError:
         if not store.folder.is_local:

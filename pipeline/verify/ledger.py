@@ -42,7 +42,7 @@ class Ledger:
             days=store.person_days.read().sort_by("slot"),
             recordings=store.recordings.read(["recording", "participant", "source", "status", "person_days"]),
             plan=store.plan.read().sort_by("first_slot"),
-            withdrawn=store.withdrawals.people(),
+            withdrawn=store.withdrawals.participants(),
             unfinished=store.withdrawals.unfinished(),
             length=store.length,
             versions=tuple(table.version for table in tables),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 
 KIND, VERSION = "persondays-verify", 1
 SHOWN = 6
@@ -40,7 +40,7 @@ class Finding:
 
 def by_id(kind: str, text: str, ids: Sequence[str], wrong: bool = True) -> Finding:
     """A finding about recordings or people, under short ids."""
-    return Finding(kind, text, names=[name[:SHORT] for name in ids], wrong=wrong)
+    return Finding(kind, text, names=[name[:SHORT_ID] for name in ids], wrong=wrong)
 
 
 @dataclass

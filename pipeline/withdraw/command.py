@@ -72,7 +72,7 @@ def withdraw(
             require_known(standing, participants, opened)
         typer.echo(f"{standing.told()}.")
     if people or not prove:
-        if not people and not opened.withdrawals.people():
+        if not people and not opened.withdrawals.participants():
             raise UserError("--participants is missing: a file of those who withdrew, one a line.")
         found = forget(opened, [person.id for person in people], datetime.now(UTC).date(), versions_purged)
         typer.echo(_told(found))
@@ -97,14 +97,14 @@ def _count(number: int, what: str) -> str:
 
 def _twins(found: Forgotten) -> str:
     """That somebody else's days are the same to the bit."""
-    from pipeline.identity import SHORT
+    from pipeline.identity import SHORT_ID
 
     recordings = sorted({recording for _, recording in found.twins})
     more = f" and {len(recordings) - SHOWN:,} more" if len(recordings) > SHOWN else ""
     return (
         f"{len(found.twins):,} person-days of other participants hold the very values of days that are deleted: a "
         f"recording that stands under two names? They are of the recordings "
-        f"{', '.join(recording[:SHORT] for recording in recordings[:SHOWN])}{more}. Find out whose they are, and "
+        f"{', '.join(recording[:SHORT_ID] for recording in recordings[:SHOWN])}{more}. Find out whose they are, and "
         "withdraw those participants too if they are the same people."
     )
 

@@ -27,7 +27,7 @@ from pipeline.progress import Progress
 from pipeline.store.layout import table_folder
 from pipeline.store.lease import Lease, LeaseHeld
 from pipeline.store.store import Store
-from pipeline.store.tables import Table, of_people
+from pipeline.store.tables import Table, of_participants
 from pipeline.withdraw.files import Files, files_of
 from pipeline.withdraw.slots import named_slots
 
@@ -76,15 +76,15 @@ def forget_noted(store: Store, lease: Lease, people: Collection[str], today: dat
         table.fence(lease.epoch)
     files = files_of(store)
     begun = store.withdrawals.unfinished()  # asked first: who is noted meanwhile goes, and is not called done
-    everyone = store.withdrawals.people()
+    everyone = store.withdrawals.participants()
     found = look(store, everyone, len(begun | set(people)))
     for table in (store.person_days, store.recordings):
         lease.check()
-        table.forget(everyone)
+        table.delete_participants(everyone)
     lease.check()
     empty_slots(store, files, everyone)
     lease.check()
-    store.plan.forget(everyone)
+    store.plan.delete_participants(everyone)
     for table in tables:
         lease.check()
         delete_past(table, files)
@@ -100,10 +100,11 @@ def forget_noted(store: Store, lease: Lease, people: Collection[str], today: dat
 def look(store: Store, everyone: Collection[str], asked: int) -> Forgotten:
     """What there is of the people who are to go, so many of them now."""
     days, *others = (
-        table.rows_of(everyone, ["recording"]) for table in (store.person_days, store.recordings, store.plan)
+        table.rows_of_participants(everyone, ["recording"])
+        for table in (store.person_days, store.recordings, store.plan)
     )
     rows = pa.concat_tables([days, *others])
-    theirs = of_people(everyone)
+    theirs = of_participants(everyone)
     twins = store.person_days.rows_where(
         f"not {theirs} and measured_seconds > 0 and checksum in (select checksum from person_days where {theirs})",
         ["slot", "recording"],

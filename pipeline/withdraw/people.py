@@ -56,7 +56,7 @@ class Standing:
 
 def stand(people: Sequence[Person], store: Store) -> Standing:
     """How people stand to a store now."""
-    withdrawn = store.withdrawals.people()
+    withdrawn = store.withdrawals.participants()
     columns = (getattr(store, name).read([COLUMN])[COLUMN].unique() for name in TABLES)
     known = {person for column in columns for person in column.to_pylist()}
     others = [person for person in people if person.id not in withdrawn]

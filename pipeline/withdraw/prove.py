@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.progress import Progress
 from pipeline.store.layout import TOP_NAMES, WITHDRAWN_FOLDER, slot_of, table_folder
 from pipeline.store.lease import Lease
@@ -60,7 +60,9 @@ class Known:
         columns = [table.read([name])[name].unique() for table in tables for name in OWN_IDS]
         serials = [table.read(["serial"])["serial"].unique() for table in tables[1:]]
         ids = (value for column in [*columns, *serials] for value in column.to_pylist() if value)
-        return Known(store.withdrawals.people(), frozenset([*ids, store.attributes.key_check]), named_slots(store))
+        return Known(
+            store.withdrawals.participants(), frozenset([*ids, store.attributes.key_check]), named_slots(store)
+        )
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ class Finding:
 
     def told(self) -> str:
         """In one line; an id by its first digits."""
-        where = IN_A_NAME.sub(lambda id_: id_[0][:SHORT], self.where)
-        return f"{where}: {self.what}" + (f" ({self.id[:SHORT]})" if self.id else "")
+        where = IN_A_NAME.sub(lambda id_: id_[0][:SHORT_ID], self.where)
+        return f"{where}: {self.what}" + (f" ({self.id[:SHORT_ID]})" if self.id else "")
 
 
 @dataclass

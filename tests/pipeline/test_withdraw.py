@@ -97,7 +97,7 @@ class TestForget:
         after = again(store)
         assert people.rows_of(after, PEOPLE) == rows
         assert people.days_of(after, others) == days
-        assert after.withdrawals.people() == set(who)
+        assert after.withdrawals.participants() == set(who)
         assert after.withdrawals.unfinished() == set()
         assert prove(after).people == len(who)
 
@@ -156,7 +156,7 @@ class TestForget:
 
     def test_while_another_run_writes_it_is_noted_and_what_that_run_commits_goes_later(self, store: Store) -> None:
         """Fay's first day is committed after her note: that run asked who had withdrawn when it began."""
-        with Lease(store.folder, beat_s=0.1) as lease:
+        with Lease(store.folder, heartbeat_s=0.1) as lease:
             for table in (store.plan, store.person_days, store.recordings):
                 table.fence(lease.epoch)
             with pytest.raises(LeaseHeld, match=r"another run is writing[^$]*2 participants is noted[^$]*same command"):
@@ -304,7 +304,7 @@ class TestProve:
 
     def test_while_another_run_writes_nothing_is_proven(self, forgotten: Store) -> None:
         with (
-            Lease(forgotten.folder, beat_s=0.1),
+            Lease(forgotten.folder, heartbeat_s=0.1),
             pytest.raises(UserError, match="another run is writing"),
         ):
             prove(forgotten)
@@ -429,7 +429,7 @@ class TestCommand:
         assert all(word in out for word in ("backups", "checkpoints and logs of training", "logs of ingest, of Ray"))
         assert "proven: every byte" in out
         assert not any(name in out + err for name in ("Ann", "Zoe", ANN))
-        assert store.withdrawals.people() == {ANN, KEY.participant("Zoe Unknown")}
+        assert store.withdrawals.participants() == {ANN, KEY.participant("Zoe Unknown")}
 
     @pytest.mark.parametrize(
         ("text", "told"),
@@ -490,7 +490,7 @@ class TestCommand:
         status, _, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who")
         assert status == 1
         assert "another key" in err
-        assert store.withdrawals.people() == set()
+        assert store.withdrawals.participants() == set()
 
     def test_without_participants_it_finishes_what_was_begun(
         self, flags: list[object], store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -528,7 +528,7 @@ class TestCommand:
     ) -> None:
         (tmp_path / "who").write_text("Ann\n")
         line = [*flags, "--participants", tmp_path / "who"]
-        with Lease(store.folder, beat_s=0.1):
+        with Lease(store.folder, heartbeat_s=0.1):
             status, out, err = command(capsys, monkeypatch, *line)
         assert (status, "forgotten" in out) == (1, False)
         assert "Nothing of them is deleted yet. Run the same command again" in err
@@ -612,7 +612,7 @@ def test_killed_at_a_step_it_is_finished_by_the_next_run(made: Path, tmp_path: P
         time.sleep(0.0002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert {ANN, DORA, CLARA} & Store.open(str(folder)).withdrawals.people()
+    assert {ANN, DORA, CLARA} & Store.open(str(folder)).withdrawals.participants()
     _ends_well(folder, [ANN, DORA, CLARA])
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_SECOND
-from pipeline.identity import SHORT, Key
+from pipeline.identity import SHORT_ID, Key
 from pipeline.store.states import eligible
 from pipeline.store.store import Store
 
@@ -165,7 +165,7 @@ def label_store(
         for activity, window_TC in cut_person(store, days[person], people[person], seconds, per_activity):
             x.append(window_TC)
             y_N.append(activity)
-            pid_N.append(person[:SHORT])
+            pid_N.append(person[:SHORT_ID])
         progress(done)
     x_NTC = np.stack(x) if x else np.empty((0, seconds * TICKS_PER_SECOND, AXES), np.float32)
     return Windows(x_NTC, y_N, pid_N, people_absent=len(people) - len(known))

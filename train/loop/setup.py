@@ -114,7 +114,9 @@ def prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes
 def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processes: Processes) -> Run:
     around = environment(recipe, processes)
     before = start.state["stream"] if start else None
-    table_version, gone = processes.from_first(lambda: (choose_version(store, before), store.withdrawals.people()))
+    table_version, gone = processes.from_first(
+        lambda: (choose_version(store, before), store.withdrawals.participants())
+    )
     known: dict[str, Any] = {
         "store": {"fingerprint": store.attributes.fingerprint, "key_check": store.attributes.key_check}
     }
@@ -153,7 +155,7 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
             f"{recipe.run.accumulate} pieces asks another question. Make it 1; use a smaller batch or more processes."
         )
     spaced = everyone.spaced(data.min_spacing_s)
-    substitutes = Substitutes(spaced, lanes, store.withdrawals.people, data.skip_damaged, cache)
+    substitutes = Substitutes(spaced, lanes, store.withdrawals.participants, data.skip_damaged, cache)
     days, threads = DayReader(store.folder, cache), data.threads or (2 if store.folder.is_local else 8)
     validation = draw_validation(
         days, others, data.seconds, seed, processes.rank, processes.world_size, threads, substitutes.is_gone
@@ -165,7 +167,7 @@ def _prepare(recipe: Recipe, store: Store, start: ck.Checkpoint | None, processe
     stream = Stream(days, mine, share, data.seconds, step, threads, data.min_spacing_s, substitutes=substitutes)
     run = Run(
         recipe, processes, store.attributes.counts_per_g, objective, model, optimizer, days, stream, substitutes,
-        validation, HeldOut(people, parted, everyone, store.withdrawals.people), known, plan.epoch_windows, step,
+        validation, HeldOut(people, parted, everyone, store.withdrawals.participants), known, plan.epoch_windows, step,
     )  # fmt: skip
     if start is not None:
         ck.load_model(model, start.model)
@@ -208,7 +210,7 @@ def choose_version(store: Store, before: dict[str, Any] | None) -> int:
     try:
         return store.person_days.at(before["table_version"]).version
     except UserError:
-        if not store.withdrawals.people():
+        if not store.withdrawals.participants():
             raise
         return newest
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.settings import build
 from pipeline.store.person_day import PersonDay
 from pipeline.store.store import Store
@@ -68,7 +68,7 @@ def draws_of(run: History, store: Store) -> Draws:
     everyone = everyone.but(run.start.get(WITHDRAWN_SLOTS, []))
     plan = make_plan(everyone, run.start["validation_participants"], data, seed, facts["lanes"])
     members, quota = plan.members, plan.quotas
-    there = np.isin(members.slots, members.of(store.withdrawals.people(), kept=False).slots)
+    there = np.isin(members.slots, members.of(store.withdrawals.participants(), kept=False).slots)
     chosen = int(np.argmax(np.where(there, members.starts, -1)))
     slot = int(members.slots[chosen])
     lane = next(lane.number for lane in plan.lanes if slot in lane.slots)
@@ -80,7 +80,7 @@ def draws_of(run: History, store: Store) -> Draws:
     weight_N = weight_S[start_N]
     row = store.person_days.query(f"slot = {slot}", ["recording", "participant", "day_index"]).to_pylist()[0]
     return Draws(
-        slot, row["participant"][:SHORT], row["recording"][:SHORT], row["day_index"], data.seconds, lane, day,
+        slot, row["participant"][:SHORT_ID], row["recording"][:SHORT_ID], row["day_index"], data.seconds, lane, day,
         start_N, weight_N, inclusion(weight_N, drawn.size), np.isin(start_N, drawn),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.progress import Progress
-from pipeline.store.day_reader import DayReader, Spent
+from pipeline.store.day_reader import DayReader, ReadCost
 from pipeline.store.store import Store
 from train.windows.lanes import owned, per_step
 from train.windows.members import held_out, select
@@ -66,7 +66,7 @@ def measure(data: DataSettings, batch: int, seed: int, store_url: str, seconds: 
     opened = time.perf_counter()
     store = Store.open(store_url)
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
-    plan = make_plan(everyone.of(store.withdrawals.people(), kept=False), held_out(everyone), data, seed)
+    plan = make_plan(everyone.of(store.withdrawals.participants(), kept=False), held_out(everyone), data, seed)
     share = per_step(batch, len(plan.lanes), 1)
     days, threads = DayReader(store.folder), data.threads or (2 if store.folder.is_local else 8)
     torch.set_num_threads(1)
@@ -74,12 +74,12 @@ def measure(data: DataSettings, batch: int, seed: int, store_url: str, seconds: 
     with stream, days:  # first the reader ends, lest the stream wait for storage that is away
         next(stream)
         begin_s = time.perf_counter() - opened
-        days.spent = Spent()
+        days.cost = ReadCost()
         stream.waited_s, windows, began = 0.0, 0, time.perf_counter()
         with Progress("stream", round(seconds), "seconds") as progress:
             while (passed := time.perf_counter() - began) < seconds:
                 windows += len(next(stream))
                 progress.update(int(passed), f"{windows / passed:,.0f} windows/s" if passed > 1 else "")
-        spent = days.spent
-        read = (spent.bytes, threads, stream.waited_s, spent.read_s, spent.decode_s)
+        cost = days.cost
+        read = (cost.bytes, threads, stream.waited_s, cost.read_s, cost.decode_s)
         return Measured(windows, passed, *read, stream.coverage, begin_s)

@@ -119,7 +119,7 @@ def draw_pool(
     """Draw windows from days and shuffle them together, an order that each window's own number decides.
 
     They lie at the beginning of `memory_NCT` (int16, room for at least as many windows), where some is given. Raises
-    BadDay for a day that cannot be read, UserError where the table promised more windows than a day has.
+    UnreadableDay for a day that cannot be read, UserError where the table promised more windows than a day has.
     """
     key = tuple(int(word) for word in round_key(seed, lane, round_))
     opened = [days.open_day(part.slot) for part in parts]

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.errors import BadDay
+from pipeline.errors import UnreadableDay
 from pipeline.grid import AXES, TICKS_PER_SECOND
 from train.windows.lanes import Lane, Pool
 from train.windows.pool import Days, Part, Windows, distinct_seconds, draw_pool
@@ -163,7 +163,7 @@ class Stream:
                 return draw_pool(
                     self.days, parts, self.seconds, lane.seed, lane.number, pool.round, self.spacing, memory_NCT
                 )
-            except BadDay as error:
+            except UnreadableDay as error:
                 if self.substitutes is None or not self.substitutes.is_gone(error.slot):
                     raise
 

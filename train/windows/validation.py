@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pipeline.errors import BadDay
+from pipeline.errors import UnreadableDay
 from train.windows.members import Members
 from train.windows.pool import Days, Part, Windows, draw_pool
 
@@ -31,13 +31,13 @@ def draw_validation(
     """This rank's share of the validation windows: up to 100 a day, 131,072 in all.
 
     Each rank takes every `world_size`-th day; the windows together are the same at every world size. A day that is
-    not there is left out where `withdrew` says so of its slot, else it raises BadDay.
+    not there is left out where `withdrew` says so of its slot, else it raises UnreadableDay.
     """
 
     def draw_one(slot: int, count: int) -> Windows:
         try:
             return draw_pool(days, [Part(slot, count)], seconds, seed, LANE, 0)
-        except BadDay as error:
+        except UnreadableDay as error:
             if not withdrew(error.slot):
                 raise
             return Windows.none(seconds)

@@ -98,7 +98,7 @@ class Cohort:
     @staticmethod
     def read(store: Store) -> Cohort:
         """The cohort of a store; raises UserError when nothing was ever ingested into it."""
-        withdrawn = Withdrawals(store.folder).people()
+        withdrawn = Withdrawals(store.folder).participants()
         accepted, figures, rejected = _recordings(_without(withdrawn, store.recordings.read(OF_A_RECORDING)))
         days = _without(withdrawn, store.person_days.read(["recording", "participant", "checksum", *OF_A_DAY]))
         if not accepted.num_rows + rejected.num_rows + days.num_rows:

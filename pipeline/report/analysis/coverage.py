@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import BadDay
+from pipeline.errors import UnreadableDay
 from pipeline.progress import Progress
 from pipeline.store.states import GAP, NONWEAR, worn
 from pipeline.store.store import Store
@@ -71,7 +71,7 @@ def read_coverage(store: Store, slot_D: NDArray[np.int64], most: int = SAMPLE) -
     def read(slot: int) -> NDArray[np.int64] | None:
         try:
             return by_hour(store.days.read_state(slot))
-        except BadDay:
+        except UnreadableDay:
             return None
 
     with (

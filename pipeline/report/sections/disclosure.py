@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 
 LEAST = 5
 """Fewer people or recordings than this are few."""
@@ -74,7 +74,7 @@ class Disclosure:
         if self.for_release or not listed:
             return ""
         more = f" and {len(listed) - NAMED:,} more" if len(listed) > NAMED else ""
-        return " ".join(name[:SHORT] for name in listed[:NAMED]) + more
+        return " ".join(name[:SHORT_ID] for name in listed[:NAMED]) + more
 
     def typical(self, values: NDArray[np.float64], form: str = ",.1f") -> str:
         """The median, with where nine of ten lie, for a cell of a table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.identity import SHORT
+from pipeline.identity import SHORT_ID
 from pipeline.pages import html
 from pipeline.report.analysis.checks import Check, check_all
 from pipeline.report.sections.data import Findings
@@ -53,7 +53,7 @@ def _names(found: Findings, check: Check) -> list[str]:
     worst = check.failed[:NAMED]
     ids = found.cohort.named(worst)
     values = [check.form.format(value) if check.form else "" for value in check.value_N[worst]]
-    pairs = (f"{name[:SHORT]} {value}".strip() for name, value in zip(ids, values, strict=True))
+    pairs = (f"{name[:SHORT_ID]} {value}".strip() for name, value in zip(ids, values, strict=True))
     return [", ".join(pair.replace(" ", "\N{NO-BREAK SPACE}") for pair in pairs)]
 
 
@@ -66,7 +66,7 @@ def _worst(found: Findings, checks: list[Check], failed_N: np.ndarray[tuple[int]
         return [html.paragraph(f"Recordings that fail several checks: {found.tell.count(several.size)}.")]
     worst = several[np.argsort(-failed_N[several], kind="stable")][:WORST]
     rows = [
-        [name[:SHORT], "; ".join(check.title for check in checks if index in check.failed)]
+        [name[:SHORT_ID], "; ".join(check.title for check in checks if index in check.failed)]
         for name, index in zip(found.cohort.named(worst), worst, strict=True)
     ]
     return [

@@ -89,7 +89,7 @@ def test_requests_by_hand() -> None:
 
 def test_it_reckons_with_the_programs_own_intervals() -> None:
     assert (arithmetic.COMMIT_S, arithmetic.COMMIT_ROWS) == (commit.COMMIT_S, commit.COMMIT_ROWS)
-    assert arithmetic.BEAT_S == lease.BEAT_S
+    assert arithmetic.BEAT_S == lease.HEARTBEAT_S
 
 
 def test_an_impossible_workload_is_refused() -> None:

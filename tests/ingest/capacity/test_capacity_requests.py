@@ -70,7 +70,7 @@ def _run(meter: Meter) -> dict[str, list[Requests]]:
         folder, sources = list_sources(RAW, KEY)
     with meter.of("run"):
         store = Store.create(STORE, KEY, {})
-        lease = Lease(Folder(STORE), beat_s=3600)
+        lease = Lease(Folder(STORE), heartbeat_s=3600)
         lease.__enter__()
         store = Store.open(STORE)
         for table in (store.plan, store.person_days, store.recordings):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline import grid
 from pipeline.store.day_reader import DamagedDay, DayReader, MissingDay
 from pipeline.store.person_day import PersonDay, motion
-from pipeline.store.shard import Damaged, blosc, decode, encode_plain
+from pipeline.store.shard import DamagedData, blosc, decode, encode_plain
 from pipeline.store.states import MEASURED
 from pipeline.store.store import Store
 from tests.pipeline.store.test_store import KEY, PROCESSING, a_day
@@ -109,9 +109,9 @@ def test_no_changed_byte_goes_unseen(data: st.DataObject) -> None:
     chunk = bytearray(encode_plain(values, blosc("lz4")))
     place = data.draw(st.integers(0, len(chunk) - 1))
     chunk[place] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedData):
         decode(bytes(chunk), np.empty_like(values))
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedData):
         decode(bytes(chunk)[:place], np.empty_like(values))
 
 
@@ -128,5 +128,5 @@ def test_a_shard_that_is_cut_off_is_damaged(cut: int, tmp_path: Path) -> None:
 
 
 def test_a_chunk_of_another_size_is_damaged() -> None:
-    with pytest.raises(Damaged, match="expected a chunk of 800 bytes"):
+    with pytest.raises(DamagedData, match="expected a chunk of 800 bytes"):
         decode(encode_plain(np.zeros(101), blosc("lz4")), np.empty(100))

@@ -20,7 +20,7 @@ HOLD = """
 import sys, time
 from pipeline.store.lease import Lease
 from pipeline.storage.folder import Folder
-with Lease(Folder(sys.argv[1]), ttl_s=1.0, beat_s=0.1) as lease:
+with Lease(Folder(sys.argv[1]), ttl_s=1.0, heartbeat_s=0.1) as lease:
     print("held", flush=True)
     sys.stdin.readline()
     lease.check()
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Folder:
 
 def test_a_second_holder_is_refused_while_the_first_lives(folder: Folder) -> None:
     process = holder(folder)
-    with pytest.raises(UserError, match="another run"), Lease(folder, ttl_s=1.0, beat_s=0.1):
+    with pytest.raises(UserError, match="another run"), Lease(folder, ttl_s=1.0, heartbeat_s=0.1):
         pass
     assert process.communicate("go\n") == ("", "")
     with Lease(folder) as lease:
@@ -70,7 +70,7 @@ def test_a_silent_holder_elsewhere_is_taken_over_and_may_not_commit(folder: Fold
     folder.write(record, b'{"owner": "x", "host": "another machine", "process": "1:1"}')
     os.kill(process.pid, signal.SIGSTOP)
     time.sleep(0.3)
-    with Lease(folder, ttl_s=0.8, beat_s=0.1):
+    with Lease(folder, ttl_s=0.8, heartbeat_s=0.1):
         os.kill(process.pid, signal.SIGCONT)
         _, errors = process.communicate("go\n")
         assert process.returncode != 0

@@ -26,7 +26,7 @@ from pipeline.store.day_reader import MissingDay
 from pipeline.store.person_day import PersonDay, motion
 from pipeline.store.states import BAD, MEASURED
 from pipeline.store.store import Store
-from pipeline.store.tables import of_people
+from pipeline.store.tables import of_participants
 
 KEY = Key(bytes(range(32)))
 PROCESSING = {"resampling": "bandlimited", "counts_per_g": 1024}
@@ -233,8 +233,8 @@ def test_storage_that_fails_is_told_as_such_and_no_id_with_it(store: Store) -> N
     ids = [f"{number:064x}" for number in range(100)]
     for read in (
         lambda: store.person_days.read(["slot"]),
-        lambda: store.person_days.rows_of(ids, ["slot"]),
-        lambda: store.person_days.query(of_people(ids), ["slot"]),
+        lambda: store.person_days.rows_of_participants(ids, ["slot"]),
+        lambda: store.person_days.query(of_participants(ids), ["slot"]),
     ):
         with pytest.raises(StorageError, match="the table cannot be read") as raised:
             read()

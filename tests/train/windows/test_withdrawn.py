@@ -126,7 +126,7 @@ def store(tmp_path: Path) -> str:
 
 
 def batches(store: Store, members: Members, dealt: list[Lane], rank: int, world: int, steps: int) -> list[Windows]:
-    substitutes = Substitutes(members, dealt, store.withdrawals.people)
+    substitutes = Substitutes(members, dealt, store.withdrawals.participants)
     days = DayReader(store.folder)
     with Stream(days, owned(dealt, rank, world), 4, SECONDS, ahead=3, substitutes=substitutes) as stream:
         return [next(stream) for _ in range(steps)]
@@ -202,7 +202,7 @@ def test_a_damaged_day_is_passed_over_only_where_that_is_allowed(store: str) -> 
     shard.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
     with pytest.raises(DamagedDay, match=r"slot 7 is damaged \(a checksum .*--repair"):
         batches(opened, members, dealt, 0, 1, 30)
-    substitutes = Substitutes(members, dealt, opened.withdrawals.people, skip_damaged=True)
+    substitutes = Substitutes(members, dealt, opened.withdrawals.participants, skip_damaged=True)
     with Stream(DayReader(opened.folder), dealt, 4, SECONDS, substitutes=substitutes) as stream:
         drawn = Windows.join([next(stream) for _ in range(30)])
     assert 7 not in drawn.slot_B
@@ -221,7 +221,7 @@ def test_a_damaged_day_of_a_person_held_out_is_left_out_and_told(store: str) -> 
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(DamagedDay):
         draw_validation(DayReader(opened.folder), others, SECONDS, 0, 0, 1)
-    substitutes = Substitutes(members, dealt, opened.withdrawals.people, skip_damaged=True)
+    substitutes = Substitutes(members, dealt, opened.withdrawals.participants, skip_damaged=True)
     drawn = draw_validation(DayReader(opened.folder), others, SECONDS, 0, 0, 1, withdrew=substitutes.is_gone)
     assert set(drawn.slot_B.tolist()) == set(others.slots.tolist()) - {gone}
     assert substitutes.news() == [(gone, True)]
