@@ -171,8 +171,8 @@ def look(store: Store, inputs: Inputs) -> Standing:
         )
     if moved:
         raise UserError(
-            f"{store.folder.url}: {count(len(moved), 'recording')} in it ({moved[0][:SHORT_ID]}, ...) would now belong to "
-            "another participant. Give --participants or --id-regex as the store was made, or name another store."
+            f"{store.folder.url}: {count(len(moved), 'recording')} in it ({moved[0][:SHORT_ID]}, ...) would now belong "
+            "to another participant. Give --participants or --id-regex as the store was made, or name another store."
         )
     return found
 

@@ -140,7 +140,7 @@ def _file(path: str) -> Part:
 
 
 class Day:
-    """One person-day: the objects of its slot, opened when they are first asked for. All it gives may raise UnreadableDay."""
+    """One person-day: the objects of its slot, opened when first needed. All methods may raise UnreadableDay."""
 
     def __init__(self, slot: int, reader: DayReader) -> None:
         self.slot, self.reader = slot, reader

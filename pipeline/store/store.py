@@ -217,7 +217,7 @@ class Store:
         return DayReader(self.folder)
 
     def read_day(self, slot: int) -> PersonDay:
-        """The person-day of a slot; raises UnreadableDay where an object of it is not there, or not what was written."""
+        """The person-day of a slot; raises UnreadableDay where an object of it is missing or damaged."""
         day = self.days.open_day(slot)
         motion_S, state_S = day.states()
         signal_CT = np.full((AXES, TICKS_PER_DAY), FILL, np.int16)
