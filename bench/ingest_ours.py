@@ -76,7 +76,7 @@ def store_ready(path: Path) -> Iterator[Call]:
                 assert not found.reason, found.reason
                 committer.add(done(found, participant, NOBODYS_KEY, False))
                 committer.commit()
-                figures = {"samples": found.figures["samples"], "calibration": found.figures["calibration"]}
+                figures = {"samples": found.figures.samples, "calibration": found.figures.calibration}
                 return {**figures, "days": store.person_days.read(["recording"]).num_rows}
 
             yield call

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from ingest.recording import Recording
 from ingest.settings import SignalSettings
 from ingest.signal.calibrate import Calibration, calibrate
 from ingest.signal.nonwear import nonwear
-from ingest.signal.quality import Figures, recording_figures
+from ingest.signal.quality import recording_figures
 from ingest.signal.quantise import quantise
 from ingest.signal.seconds import summarise
 from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
@@ -30,19 +31,22 @@ from pipeline.errors import UserError
 from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
 from pipeline.numerics.resample import UNITY, Bank, Course, design, resample
 from pipeline.store.day_figures import day_figures
+from pipeline.store.figures import RecordingFigures
 from pipeline.store.person_day import PersonDay, motion
 from pipeline.store.states import IDLE, MEASURED
+
+Row = dict[str, Any]
+"""Columns of the table `person_days`, by name."""
 
 
 @dataclass(frozen=True)
 class Processed:
     """A recording whose days are ready to be made.
 
-    figures: quality figures of the recording, scalars by name with the unit in it. `start` and `end` are calendar
-        times, `serial` is the device's own.
+    figures: quality figures of the recording, those of its days excepted; `serial` is the device's own.
     """
 
-    figures: Figures
+    figures: RecordingFigures
     recording: Recording
     settings: SignalSettings
     timeline: Timeline
@@ -52,7 +56,7 @@ class Processed:
     celsius_S: NDArray[np.float64]
     state_S: NDArray[np.uint8]
 
-    def days(self) -> Iterator[tuple[np.datetime64, PersonDay, Figures]]:
+    def days(self) -> Iterator[tuple[np.datetime64, PersonDay, Row]]:
         """Every calendar day with a measured second: the day, its person-day and its figures."""
         for index in range(self.timeline.days):
             state_S = self.state_S[_day(index)].copy()

@@ -66,7 +66,7 @@ def _recording(
         from ingest.inspect.picture import draw_recording
         from pipeline.pages.figures import save
 
-        save(draw_recording(found, f"{name}: {found.figures['device']}, {found.figures['verdict']}"), picture)
+        save(draw_recording(found, f"{name}: {found.figures.device}, {found.figures.verdict}"), picture)
     text = json.dumps(found.plain(), indent=2, allow_nan=False)
     if json_ == Path("-"):
         typer.echo(text)

@@ -53,7 +53,7 @@ def draw_recording(found: Inspected, title: str) -> Figure:
         bottom.set_xlim(first / 3600, last / 3600)
         ticks = range(first, last + 1, ticks_s)
         bottom.set_xticks([tick / 3600 for tick in ticks], [f"{tick // 3600}:{tick // 60 % 60:02d}" for tick in ticks])
-        clock = "clock of the device" if found.figures["shift_hours"] is None else "local time"
+        clock = "clock of the device" if found.figures.shift_hours is None else "local time"
         bottom.set_xlabel(f"{clock}; motion is the mean of {'a minute' if step == 60 else f'{step} s'}")
         figure.supylabel("motion (mg)", fontsize=10)
         _draw_legend(figure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.devices.registry import decode
-from ingest.process import process
+from ingest.process import Row, process
 from ingest.settings import SignalSettings, TableSettings
-from ingest.signal.quality import Figures, judged
+from ingest.signal.quality import judged
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
+from pipeline.store.figures import RecordingFigures
 
 KIND = "persondays-recording"
 VERSION = 1
@@ -27,7 +27,7 @@ class Day:
     """A day of a recording, as the picture shows it: motion in g (NaN: not measured) and state of every second."""
 
     date: np.datetime64
-    figures: Figures
+    figures: Row
     motion_S: NDArray[np.float32]
     state_S: NDArray[np.uint8]
 
@@ -36,7 +36,7 @@ class Day:
 class Inspected:
     """What is found in a recording."""
 
-    figures: Figures
+    figures: RecordingFigures
     days: list[Day]
 
     def plain(self) -> dict[str, Any]:
@@ -46,7 +46,8 @@ class Inspected:
             | {f"{name}_hours": day.figures[f"{name}_seconds"] / 3600 for name in OF_A_DAY}
             for day in self.days
         ]
-        figures = {name: _plain(value) for name, value in self.figures.items() if name != "enmo_mg_of_days"}
+        figures = self.figures.plain()
+        del figures["enmo_mg_of_days"]
         return {"format": KIND, "version": VERSION, "figures": figures, "days": days}
 
 
@@ -75,7 +76,3 @@ def _mapped(path: str) -> Any:
         return np.memmap(path, mode="r")
     except ValueError:  # an empty file cannot be mapped
         return b""
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(None if isinstance(value, float) and not np.isfinite(value) else value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ingest.inspect.recording import Inspected
-from ingest.signal.quality import Figures
+from pipeline.store.figures import RecordingFigures
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -30,36 +30,36 @@ def shown(found: Inspected, name: str) -> Group:
     return Group(of_all, of_days)
 
 
-def lines(figures: Figures) -> list[tuple[str, str]]:
+def lines(figures: RecordingFigures) -> list[tuple[str, str]]:
     """The recording, line by line: a word and what it says."""
     f = figures
-    device = [f["device"], f["firmware"] and f"firmware {f['firmware']}", f["serial"] and f"serial {f['serial']}"]
+    device = [f.device, f.firmware and f"firmware {f.firmware}", f.serial and f"serial {f.serial}"]
     return [
-        ("device", ", ".join(filter(None, [*device, f["location"]]))),
-        ("from", f["start"] + _COUNTED[f["origin"]]),
-        ("to", f["end"]),
+        ("device", ", ".join(filter(None, [*device, f.location]))),
+        ("from", f.start + _COUNTED[f.origin]),
+        ("to", f.end),
         ("clock", _clock(f)),
-        ("rate", f"{f['nominal_rate_hz']:g} Hz nominal, {f['rate_hz']:.3f} Hz by its clock, drift of "
-                 f"{f['rate_drift_ppm']:,.0f} ppm, stamps within {f['clock_residual_ms']:.1f} ms"),
-        ("samples", f"{f['samples']:,}, {f['clipped_share']:.1%} of the seconds clipped, {f['impossible_samples']:,} "
+        ("rate", f"{f.nominal_rate_hz:g} Hz nominal, {f.rate_hz:.3f} Hz by its clock, drift of "
+                 f"{f.rate_drift_ppm:,.0f} ppm, stamps within {f.clock_residual_ms:.1f} ms"),
+        ("samples", f"{f.samples:,}, {f.clipped_share:.1%} of the seconds clipped, {f.impossible_samples:,} "
                     "samples beyond the device's range"),
-        ("blocks", ", ".join(f"{f[figure]:,} {what}" for what, figure in _BLOCKS.items())),
-        ("gaps", f"{f['gaps']:,}, {f['gap_total_s']:,.1f} s in all"),
-        *((name, f"{f[f'{figure}_hours']:,.2f} h") for name, figure in _HOURS.items()),
-        ("calibration", f"{f['calibration']}, windows at rest: {f['still_windows']:,}, {_mg(f['error_before_mg'])} off "
-                        f"one g before and {_mg(f['error_after_mg'])} after"),
-        ("noise", f"{_mg(f['noise_mg'])} at rest"),
-        ("ENMO", f"{_mg(f['enmo_mg'])} on average"),
-        ("verdict", f["verdict"] + (f": {f['verdict_reason']}" if f["verdict_reason"] else "")),
+        ("blocks", ", ".join(f"{getattr(f, figure):,} {what}" for what, figure in _BLOCKS.items())),
+        ("gaps", f"{f.gaps:,}, {f.gap_total_s:,.1f} s in all"),
+        *((name, f"{getattr(f, f'{figure}_hours'):,.2f} h") for name, figure in _HOURS.items()),
+        ("calibration", f"{f.calibration}, windows at rest: {f.still_windows:,}, {_mg(f.error_before_mg)} off "
+                        f"one g before and {_mg(f.error_after_mg)} after"),
+        ("noise", f"{_mg(f.noise_mg)} at rest"),
+        ("ENMO", f"{_mg(f.enmo_mg)} on average"),
+        ("verdict", f"{f.verdict}" + (f": {f.verdict_reason}" if f.verdict_reason else "")),
     ]  # fmt: skip
 
 
-def _clock(f: Figures) -> str:
+def _clock(f: RecordingFigures) -> str:
     said = {"utc": "UTC, as the device says", "local": "local time, as the device says", None: "the device's own"}
-    shift = f["shift_hours"]
+    shift = f.shift_hours
     moved = "" if shift is None else f"; shown in local time, {shift:+g} h"
-    changed = f["clock_change"] and f"; local clocks were changed at {f['clock_change']}, which is not applied"
-    return f"{said[f['clock']]}{moved}{changed or ''}"
+    changed = f.clock_change and f"; local clocks were changed at {f.clock_change}, which is not applied"
+    return f"{said[f.clock]}{moved}{changed or ''}"
 
 
 _BLOCKS = {

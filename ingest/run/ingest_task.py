@@ -23,6 +23,7 @@ from pipeline.errors import UserError
 from pipeline.identity import SHORT_ID
 from pipeline.storage.folder import Folder, StorageUnavailable
 from pipeline.storage.retry import with_retry
+from pipeline.store.figures import RecordingFigures
 from pipeline.store.lease import TTL_S, LeaseLost, require_epoch
 from pipeline.store.person_day import PersonDay
 from pipeline.store.store import Store
@@ -102,7 +103,7 @@ class Ingested:
 
     source: Source
     first_slot: int = 0
-    figures: Row = field(default_factory=dict)
+    figures: RecordingFigures | None = None
     days: list[Row] = field(default_factory=list)
     reason: str = ""
     fault: str = ""

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass, field, replace
 
 from ingest.run.ingest_task import Ingested
 from ingest.run.plan import DONE, REJECTED, Row
 from ingest.run.sources import Source
 from pipeline.identity import Key
+from pipeline.store.figures import RecordingFigures, json_value
 from pipeline.store.schemas import PERSON_DAYS
-
-WITH_DATES = ("start", "end", "clock_change")
-"""Figures that hold a date."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +43,14 @@ def done(found: Ingested, participant: str, key: Key, relative_dates: bool) -> O
     A column of `person_days` is filled from the figures of the day, else from those of the recording. With
     `relative_dates`, times keep their hour and lose their date.
     """
-    serial = found.figures["serial"]
-    figures = found.figures | {"serial": key.device(serial) if serial else None}
+    assert found.figures is not None
+    serial = found.figures.serial
+    figures = replace(found.figures, serial=key.device(serial) if serial else None)
     if relative_dates:
-        figures |= {name: figures[name].split("T")[1] for name in WITH_DATES if figures[name]}
+        figures = without_dates(figures)
+    plain = figures.plain()
     days = [
-        {name: _plain(day.get(name, figures.get(name))) for name in PERSON_DAYS.names}
+        {name: json_value(day.get(name, plain.get(name))) for name in PERSON_DAYS.names}
         | {"recording": found.source.id, "participant": participant, "day": None if relative_dates else day["day"]}
         for day in found.days
     ]
@@ -64,22 +59,23 @@ def done(found: Ingested, participant: str, key: Key, relative_dates: bool) -> O
         "status": DONE,
         "reason": None,
         "person_days": len(days),
-        **{name: figures.get(name) for name in ("device", "serial", "location")},
-        "figures": json.dumps({name: _plain(value) for name, value in figures.items()}, sort_keys=True),
+        "device": figures.device,
+        "serial": figures.serial,
+        "location": figures.location,
+        "figures": figures.to_json(),
     }
     return Outcome(recording, days, found.first_slot)
 
 
+def without_dates(figures: RecordingFigures) -> RecordingFigures:
+    """The figures with times of day instead of calendar times."""
+    changed = figures.clock_change and _time_of_day(figures.clock_change)
+    return replace(figures, start=_time_of_day(figures.start), end=_time_of_day(figures.end), clock_change=changed)
+
+
+def _time_of_day(instant: str) -> str:
+    return instant.split("T")[1]
+
+
 def _common(source: Source, participant: str) -> Row:
     return {"recording": source.id, "participant": participant, "source": source.fingerprint, "size": source.size}
-
-
-def _plain(value: Any) -> Any:
-    """A figure as JSON and Arrow know it; no number is null."""
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ingest.devices.registry import decode
-from ingest.process import Figures, process
+from ingest.process import Row, process
 from ingest.run.settings import IngestSettings
 from ingest.settings import SignalSettings
 from ingest.simulate.recording import simulate_recording
@@ -82,7 +82,7 @@ class Expected:
 
     day: np.datetime64
     person_day: PersonDay
-    figures: Figures
+    figures: Row
 
 
 def expected(path: Path, signal: SignalSettings | None = None) -> list[Expected]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import Counter
@@ -21,7 +20,7 @@ from pipeline.cli import run_command
 from pipeline.errors import UserError
 from pipeline.pages import html
 from pipeline.report.analysis.checks import check_all
-from pipeline.report.analysis.cohort import FIGURES, Cohort, read_figures
+from pipeline.report.analysis.cohort import Cohort
 from pipeline.report.analysis.coverage import SAMPLE, by_hour, read_coverage, sample
 from pipeline.report.analysis.reasons import group
 from pipeline.report.command import report
@@ -159,21 +158,6 @@ def test_the_sample_of_days_is_bounded_and_always_the_same(size: int) -> None:
     assert chosen.size == min(size, SAMPLE) == np.unique(chosen).size
     assert np.isin(chosen, slots).all()
     assert sample(np.random.default_rng(size).permutation(slots)).tolist() == chosen.tolist()
-
-
-def test_figures_are_read_as_json_reads_them(made: Made) -> None:
-    lines = made.store.recordings.read(["figures"])["figures"].drop_null().to_pylist()[:500]
-    odd = [None, "{}", '{"gaps": null, "rate_hz": 1e2, "new": {"deep": [1, "x"]}, "calibration": "own"}']
-    table = read_figures(pa.chunked_array([lines, odd], pa.string()))
-    for index, line in enumerate([*lines, *odd]):
-        expected = json.loads(line or "{}")
-        assert {name: table[name][index].as_py() for name in (*FIGURES, "calibration")} == {
-            name: expected.get(name) for name in (*FIGURES, "calibration")
-        }
-    assert read_figures(pa.chunked_array([], pa.string())).num_rows == 0
-    for broken in ('{"gaps": "many"}', "[]", "{", '{"gaps": 1}\n{"gaps": 2}'):
-        with pytest.raises(UserError, match="persondays verify"):
-            read_figures(pa.chunked_array([["{}", broken]], pa.string()))
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -344,7 +328,7 @@ def test_outliers_are_found_worst_first(page: tuple[str, Page, Path], made: Made
     assert f"{shortly[5]} 2.5 h" in text
     assert re.search(f"{shortly[5]} (over .*; )?gaps of over 1 h in all; over 100 damaged blocks", text)
     assert ", ".join(sorted(shortly[1:3])) in text, "one signal under two ids"
-    assert "No recording fails: ENMO under 5 mg; worn under 24 h;" in text
+    assert re.search("No recording fails: .*ENMO under 5 mg; worn under 24 h;", text)
 
 
 def test_checks_leave_recordings_alone_whose_figures_are_not_known(tmp_path: Path) -> None:

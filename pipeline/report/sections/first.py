@@ -52,7 +52,7 @@ def _names(found: Findings, check: Check) -> list[str]:
         return []
     worst = check.failed[:NAMED]
     ids = found.cohort.named(worst)
-    values = [check.form.format(value) if check.form else "" for value in check.value_N[worst]]
+    values = [check.shown(index) for index in worst]
     pairs = (f"{name[:SHORT_ID]} {value}".strip() for name, value in zip(ids, values, strict=True))
     return [", ".join(pair.replace(" ", "\N{NO-BREAK SPACE}") for pair in pairs)]
 

@@ -253,7 +253,7 @@ def check(name: str, data: bytes, whole: bool) -> str:
         recording = decode(data, name)
         fits_together(recording)
         processed = process(recording, SignalSettings(any_location=True))
-        assert processed.figures["samples"] == recording.samples
+        assert processed.figures.samples == recording.samples
         days = list(processed.days()) if whole else []
         assert len(days) <= processed.timeline.days
     except UserError:

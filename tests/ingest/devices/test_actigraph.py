@@ -171,7 +171,7 @@ def test_idle_sleep_becomes_spans_and_no_samples():
     assert spans == [[10, 60], [70, 100], [110, 120], [180, 190], [200, 260]]
     assert made.samples == 60 * 30
     assert made.damaged_blocks == 0
-    figures = process(made, SignalSettings()).figures
+    figures = process(made, SignalSettings()).figures.plain()
     assert (figures["gaps"], round(figures["gap_total_s"], 6)) == (2, 40)
     assert figures["wear_hours"] == (60 + 160) / 3600
 
@@ -260,8 +260,8 @@ def test_only_wrists_are_taken_unless_told_otherwise():
     waist, unknown = (decode(recording(still(60), Limb=limb), NAME) for limb in ("Waist", None))
     with pytest.raises(UserError, match="worn on the left waist: only wrists are taken"):
         process(waist, SignalSettings())
-    assert process(waist, SignalSettings(any_location=True)).figures["location"] == "left waist"
-    assert process(unknown, SignalSettings()).figures["location"] is None
+    assert process(waist, SignalSettings(any_location=True)).figures.location == "left waist"
+    assert process(unknown, SignalSettings()).figures.location is None
 
 
 def test_probe_reads_the_directory_and_info_txt_wherever_it_stands():
@@ -462,7 +462,7 @@ def test_values_times_and_idle_sleep_are_the_vendors(real_data):
 
 def test_a_night_of_idle_sleep_was_worn(real_data):
     made = real(real_data, "small")
-    figures = process(made, SignalSettings()).figures
+    figures = process(made, SignalSettings()).figures.plain()
     idle_hours = np.diff(made.idle_spans_us, axis=1).sum() / 3.6e9
     assert idle_hours / 13.59 == pytest.approx(0.448, abs=0.001)
     assert figures["wear_hours"] == pytest.approx(13.59, abs=0.01)

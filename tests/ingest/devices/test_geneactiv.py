@@ -267,7 +267,7 @@ def test_real_recordings(real_data: Path, name, samples, damaged, rate_hz, devic
 
 def test_the_factory_calibrated_well(real_data: Path):
     data = (real_data / "recordings" / "geneactiv" / "example_geneactiv.bin").read_bytes()
-    figures = process(decode(data, NAME), SignalSettings()).figures
+    figures = process(decode(data, NAME), SignalSettings()).figures.plain()
     assert (figures["still_windows"], figures["button_presses"]) == (40, 0)
     assert figures["error_before_mg"] < 1
     assert figures["light_mean_lux"] == pytest.approx(432.7, abs=0.1)

@@ -83,7 +83,7 @@ def test_slow_devices(rate):
     made, _ = recording(120, rate, nominal_rate_hz=rate, signal=swing, block=30)
     made = replace(made, stamp_sample_K=made.first_K, stamp_us_K=np.rint(made.first_K / rate * 1e6).astype(np.int64))
     processed = process(made, SignalSettings())
-    assert processed.figures["upsampled"] == (rate < 30)
+    assert processed.figures.upsampled == (rate < 30)
     ((_, day, _),) = processed.days()
     good_T = np.repeat((day.state_S & (MEASURED | BAD)) == MEASURED, 30)
     assert np.abs(day.signal_CT / 1024 - swing(np.arange(TICKS_PER_DAY) / 30))[:, good_T].max() < 0.012
@@ -112,7 +112,7 @@ def test_figures_of_a_day_are_those_of_its_arrays():
 
 def test_figures_of_a_recording_are_scalars_with_plain_names():
     made, second_N = recording(400, missing=((100, 130),))
-    figures = process(made, SignalSettings()).figures
+    figures = process(made, SignalSettings()).figures.plain()
     json.dumps(figures)
     assert (figures["gaps"], figures["damaged_blocks"], figures["calibration"]) == (1, 0, "none")
     assert figures["gap_total_s"] == pytest.approx(np.diff(second_N).max() - 1 / 98.7, abs=1e-3)
@@ -167,7 +167,7 @@ def test_calibration_is_applied_with_offset_gain_and_temperature():
     made = replace(made, offset_g_C=np.array([0.5, 0.0, 0.0]), g_per_count_C=np.array([1 / 256, 1 / 128, 1 / 256]))
     ((_, day, _),) = process(made, SignalSettings(), given).days()
     ((_, raw, _),) = process(made, SignalSettings()).days()
-    assert process(made, SignalSettings(), given).figures["calibration"] == "given"
+    assert process(made, SignalSettings(), given).figures.calibration == "given"
     measured_T = np.repeat((day.state_S & MEASURED) != 0, 30)
     second_T = tick_seconds(0, np.datetime64("2024-03-04T10:00:00", "us"))[measured_T]
     x_CT = raw.signal_CT[:, measured_T] / 1024
@@ -176,7 +176,7 @@ def test_calibration_is_applied_with_offset_gain_and_temperature():
     assert np.abs(day.signal_CT[:, measured_T] / 1024 - expected).max() < 0.0015
     with pytest.raises(UserError, match="cannot be calibrated"):
         process(made, SignalSettings(require_calibration=True))
-    assert process(made, SignalSettings(require_calibration=True), given).figures["calibration"] == "given"
+    assert process(made, SignalSettings(require_calibration=True), given).figures.calibration == "given"
 
 
 def test_settings_are_checked_and_leave_a_fingerprint():
@@ -231,7 +231,7 @@ def test_real_damage_costs_its_blocks_and_nothing_else(real_data):
         decode((folder / name).read_bytes(), name)
         for name in ("ax3_testfile.cwa", "ax3_testfile_corrupt_blocks_0_13_14_142_143_144.cwa")
     )
-    figures = process(damaged, SignalSettings()).figures
+    figures = process(damaged, SignalSettings()).figures.plain()
     assert (figures["damaged_blocks"], figures["gaps"]) == (6, 1)
     assert figures["gap_total_s"] == pytest.approx(240 / figures["rate_hz"], abs=0.005)
     (_, one, _), (_, two, _) = only_day(whole), only_day(damaged)
@@ -264,7 +264,7 @@ def test_a_simulated_recording_comes_back(simulated):
     truth, data, script = simulated
     made = decode(data, "P0001.cwa")
     processed = process(made, SignalSettings())
-    figures, days = processed.figures, list(processed.days())
+    figures, days = processed.figures.plain(), list(processed.days())
     assert (figures["damaged_blocks"], figures["gaps"]) == (1, 2)
     assert figures["rate_hz"] == pytest.approx(truth.device.rate_hz, rel=3e-4)
     assert figures["gap_total_s"] == pytest.approx(60 + 120 / truth.device.rate_hz, abs=2)
@@ -288,9 +288,9 @@ def test_the_probe_bounds_what_is_found(simulated):
     found = probe(io.BytesIO(data), "P0001.cwa", len(data))
     processed = process(decode(data, "P0001.cwa"), SignalSettings())
     assert {day for day, _, _ in processed.days()} <= set(found.days)
-    assert abs(found.start - np.datetime64(processed.figures["start"])) < np.timedelta64(50, "ms")
-    assert abs(found.end - np.datetime64(processed.figures["end"])) < np.timedelta64(100, "ms")
-    assert found.samples >= processed.figures["samples"]
+    assert abs(found.start - np.datetime64(processed.figures.start)) < np.timedelta64(50, "ms")
+    assert abs(found.end - np.datetime64(processed.figures.end)) < np.timedelta64(100, "ms")
+    assert found.samples >= processed.figures.samples
 
 
 @pytest.mark.parametrize("participant", [2, 3])

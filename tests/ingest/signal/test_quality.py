@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from ingest.process import process
 from ingest.settings import SignalSettings
 from ingest.signal.quality import content, judged
+from pipeline.store.figures import RecordingFigures
+from pipeline.store.quality import RULES
 from pipeline.store.states import CLIPPED, IDLE, MEASURED, NONWEAR, eligible, worn
 from tests.ingest.made import recording
 
@@ -41,10 +43,10 @@ def test_noise_is_that_of_the_sensor_at_rest() -> None:
         return still + (second_N > 300) * np.sin(9 * second_N)
 
     made, _ = recording(600, signal=lying, per_g=2048)
-    figures = process(replace(made, rail_counts=32_768, limit_counts=32_768), SignalSettings()).figures
+    figures = process(replace(made, rail_counts=32_768, limit_counts=32_768), SignalSettings()).figures.plain()
     assert figures["noise_mg"] == pytest.approx(4.0, rel=0.02)
     moving, _ = recording(60, signal=lambda second_N: np.sin(9 * second_N) + np.zeros((3, 1)))
-    assert np.isnan(process(moving, SignalSettings()).figures["noise_mg"])
+    assert np.isnan(process(moving, SignalSettings()).figures.noise_mg)
 
 
 def test_hours_and_shares_are_those_of_the_states() -> None:
@@ -52,7 +54,7 @@ def test_hours_and_shares_are_those_of_the_states() -> None:
     made.counts_CN[0, 20_000:20_080] = 2047
     made = replace(made, idle_spans_us=made.stamp_us_K[-1:] + np.array([[2_000_000, 602_000_000]]))
     found = process(made, SignalSettings())
-    state_S, figures = found.state_S, found.figures
+    state_S, figures = found.state_S, found.figures.plain()
     hours = {
         "measured_hours": (state_S & MEASURED) != 0,
         "idle_hours": (state_S & IDLE) != 0,
@@ -66,14 +68,19 @@ def test_hours_and_shares_are_those_of_the_states() -> None:
     assert figures["clipped_share"] == clipped_S.sum() / ((state_S & MEASURED) != 0).sum() == 2 / 899
 
 
-GOOD = {
-    "clock": None,
-    "shift_hours": None,
-    "origin": "calendar", "eligible_hours": 150.0, "wear_hours": 160.0, "calibration": "own", "still_windows": 900,
-    "error_after_mg": 2.5, "noise_mg": 3.0, "impossible_samples": 0, "clipped_share": 0.0001, "rate_hz": 98.9,
-    "nominal_rate_hz": 100.0, "clock_residual_ms": 1.0, "duplicate_blocks": 0, "backward_blocks": 0, "mended_stamps": 0,
-    "damaged_blocks": 2, "gap_total_s": 12.0,
-}  # fmt: skip
+GOOD = RecordingFigures(
+    **dict.fromkeys(("serial", "firmware", "location", "clock", "shift_hours", "clock_change")),
+    **dict.fromkeys(
+        (*(f"gain_{axis}" for axis in "xyz"), *(f"offset_{axis}_g" for axis in "xyz"), "reference_celsius",
+         *(f"drift_{axis}_g_per_celsius" for axis in "xyz"), "rate_drift_ppm", "error_before_mg", "nonwear_hours"),
+        0.0,
+    ),
+    device="AX3", origin="calendar", start="2024-03-04T10:00:00", end="2024-03-11T10:00:00", samples=60_000_000,
+    content="1-0", nominal_rate_hz=100.0, rate_hz=98.9, upsampled=False, clock_residual_ms=1.0, damaged_blocks=2,
+    duplicate_blocks=0, backward_blocks=0, mended_stamps=0, gaps=1, gap_total_s=12.0, clipped_ticks=9,
+    clipped_share=0.0001, impossible_samples=0, noise_mg=3.0, calibration="own", still_windows=900, error_after_mg=2.5,
+    measured_hours=168.0, idle_hours=0.0, wear_hours=160.0, eligible_hours=150.0,
+)  # fmt: skip
 DAYS = [
     {"enmo_mg": 30.0, "wear_seconds": 80_000},
     {"enmo_mg": 20.0, "wear_seconds": 40_000},
@@ -82,11 +89,11 @@ DAYS = [
 DOUBTS = {
     "no calendar clock": {"origin": "boot"},
     "its clock shows UTC": {"clock": "utc"},
-    "not calibrated (windows at rest: 12)": {"calibration": "none", "still_windows": 12},
+    "not calibrated (still windows: 12)": {"calibration": "none", "still_windows": 12},
     "14 mg off one g at rest": {"error_after_mg": 14.0},
     "25 mg of noise": {"noise_mg": 25.0},
     "3 samples beyond the device's range": {"impossible_samples": 3},
-    "2.0% of the seconds clipped": {"clipped_share": 0.02},
+    "2.0% of the measured seconds clipped": {"clipped_share": 0.02},
     "its rate is -5.0% off": {"rate_hz": 95.0},
     "scatter by 80 ms": {"clock_residual_ms": 80.0},
     "120 blocks that repeat or contradict": {"duplicate_blocks": 60, "backward_blocks": 30, "mended_stamps": 30},
@@ -98,28 +105,36 @@ DOUBTS = {
 
 def test_a_good_recording_has_no_reason() -> None:
     found = judged(GOOD, DAYS)
-    assert (found["verdict"], found["verdict_reason"]) == ("good", None)
-    assert found["enmo_mg"] == pytest.approx((30 * 80_000 + 20 * 40_000) / 120_000)
-    assert found["enmo_mg_of_days"] == [30.0, 20.0, None]
-    quiet = judged({**GOOD, "noise_mg": float("nan"), "error_after_mg": float("nan")}, DAYS)
-    assert quiet["verdict"] == "good"
+    assert (found.verdict, found.verdict_reason) == ("good", None)
+    assert found.enmo_mg == pytest.approx((30 * 80_000 + 20 * 40_000) / 120_000)
+    assert found.enmo_mg_of_days == [30.0, 20.0, None]
+    quiet = judged(replace(GOOD, noise_mg=float("nan"), error_after_mg=float("nan")), DAYS)
+    assert quiet.verdict == "good"
 
 
 @pytest.mark.parametrize("reason", DOUBTS)
-def test_every_doubt_is_told(reason: str) -> None:
-    found = judged(GOOD | DOUBTS[reason], DAYS)
-    assert found["verdict"] == "doubtful"
-    assert reason in found["verdict_reason"]
-    assert ";" not in found["verdict_reason"]
+def test_every_doubt_is_named(reason: str) -> None:
+    found = judged(replace(GOOD, **DOUBTS[reason]), DAYS)
+    assert found.verdict == "doubtful"
+    assert reason in found.verdict_reason
+    assert ";" not in found.verdict_reason
 
 
-def test_a_person_moves_neither_too_little_nor_too_much() -> None:
-    for enmo_mg in (2.0, 300.0):
-        found = judged(GOOD, [{"enmo_mg": enmo_mg, "wear_seconds": 80_000}])
-        assert f"mean ENMO of {enmo_mg} mg, a person's is 5 to 100" == found["verdict_reason"]
+def test_every_rule_on_a_number_has_a_doubt_and_holds_at_its_limit() -> None:
+    for rule in RULES:
+        assert not rule.is_broken(rule.limit)
+        assert rule.is_broken(rule.limit + (-1e-6 if rule.breaks == "below" else 1e-6))
+        assert not rule.is_broken(float("nan"))
+        assert "{" not in rule.doubt_of(rule.limit) + rule.heading
 
 
-def test_what_cannot_be_drawn_is_useless() -> None:
-    found = judged(GOOD | {"eligible_hours": 0.5, "gap_total_s": 7200.0}, [])
-    assert (found["verdict"], found["enmo_mg"]) == ("useless", None)
-    assert found["verdict_reason"].startswith("30 min may be drawn, under 1 h; gaps of 2.0 h")
+@pytest.mark.parametrize(("enmo_mg", "limit"), [(2.5, "over 5 mg"), (300.0, "under 100 mg")])
+def test_a_person_moves_neither_too_little_nor_too_much(enmo_mg: float, limit: str) -> None:
+    found = judged(GOOD, [{"enmo_mg": enmo_mg, "wear_seconds": 80_000}])
+    assert f"mean ENMO of {enmo_mg:g} mg, a person's is {limit}" == found.verdict_reason
+
+
+def test_a_recording_without_eligible_seconds_is_useless() -> None:
+    found = judged(replace(GOOD, eligible_hours=0.5, gap_total_s=7200.0), [])
+    assert (found.verdict, found.enmo_mg) == ("useless", None)
+    assert found.verdict_reason.startswith("30 min eligible, under 1 h; gaps of 2.0 h")

@@ -95,8 +95,8 @@ def test_a_clock_that_shows_utc_is_worth_a_look_until_the_zone_is_told():
     for chosen, is_told in ((SignalSettings(), True), (SignalSettings(local_timezone="Europe/London"), False)):
         processed = process(made, chosen)
         found = judged(processed.figures, [figures for _, _, figures in processed.days()])
-        assert ("--local-timezone" in found["verdict_reason"]) == is_told
-        assert (found["shift_hours"], found["clock_change"]) == (None if is_told else 0, None)
+        assert ("--local-timezone" in found.verdict_reason) == is_told
+        assert (found.shift_hours, found.clock_change) == (None if is_told else 0, None)
 
 
 def test_stamps_in_utc_say_so():
@@ -118,6 +118,6 @@ def test_a_real_device_set_to_utc(real_data):
     chosen = SignalSettings(local_timezone="America/Chicago")
     with path.open("rb") as file:
         assert probe(file, path.name, path.stat().st_size).clock == "utc"
-    figures = process(decode(path.read_bytes(), path.name), chosen).figures
+    figures = process(decode(path.read_bytes(), path.name), chosen).figures.plain()
     assert (figures["clock"], figures["shift_hours"]) == ("utc", -5.0)
     assert figures["start"] == "2019-05-06T06:38:38.000000"
