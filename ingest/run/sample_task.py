@@ -9,8 +9,8 @@ from ingest.run.ingest_task import IngestTask, Part
 from ingest.settings import SignalSettings
 from pipeline.identity import SHORT_ID, Key
 from pipeline.storage.folder import Folder
-from pipeline.store.layout import is_in_array
-from pipeline.store.store import Codec, Store
+from pipeline.store.layout import Codec, is_in_array
+from pipeline.store.store import Store
 
 LONG_S = 60.0
 """What takes longer than this is tried once: its start weighs little."""

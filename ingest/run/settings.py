@@ -1,50 +1,62 @@
-"""What an ingest run is told: one typed page, filled from a TOML file and from flags."""
+"""The settings of an ingest run, from a TOML file and from flags."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from ingest.settings import SignalSettings, TableSettings
-from pipeline.store.store import Codec
+from pipeline.flags import Flag
+from pipeline.store.layout import Codec
 
 
 @dataclass(frozen=True)
 class IngestSettings:
     """The settings of `persondays ingest`; `signal` and `table` are tables of their own in a TOML file."""
 
-    recordings: str
-    """A folder of recordings or one recording: a path or any fsspec URL."""
-    store: str
-    """The window store: a path or any fsspec URL; made where there is none."""
-    key_file: Path | None = None
-    participants: Path | None = None
-    """A CSV file with the columns name (a pattern) and participant."""
-    id_regex: str | None = None
-    """A regular expression, or `ukb`, whose first group in a recording's path is the participant."""
-    name_map: Path | None = None
-    """Where to write, for the user alone, which file every id stands for."""
-    calibration: Path | None = None
-    """Coefficients by device, for recordings that cannot be calibrated by themselves."""
-    relative_dates: bool = False
-    """Keep no calendar dates in the tables."""
-    codec: Codec | None = None
-    """Compression of a new store; lz4 unless told."""
-    max_days: int = 60
-    """A recording that spans more calendar days is rejected."""
-    retry_rejected: bool = False
-    again: Path | None = None
-    """A file of recordings, an id a line: those alone are brought in, into new slots, though they are done."""
-    workers: int | None = None
-    """Recordings at a time; unless told, as many as Ray has CPUs."""
-    ray_address: str | None = None
+    recordings: Annotated[str, Flag("A folder of recordings, or one recording: a path or URL (s3://, gs://).")]
+    store: Annotated[str, Flag("The window store: a path or URL. Created where there is none.")]
+    key_file: Annotated[
+        Path | None, Flag("The store's key. Default: PERSONDAYS_KEY. `persondays new-key` makes one.")
+    ] = None
+    participants: Annotated[
+        Path | None,
+        Flag("A CSV file with the columns name and participant: who wore what. A name may contain wildcards."),
+    ] = None
+    id_regex: Annotated[
+        str | None,
+        Flag("The participant is the first group of this regular expression in a recording's path, or `ukb`."),
+    ] = None
+    name_map: Annotated[
+        Path | None, Flag("Write the file name behind every id to this file. Private: keep it out of the store.")
+    ] = None
+    relative_dates: Annotated[bool, Flag("Store no calendar dates, only the number of each day in its recording.")] = (
+        False
+    )
+    calibration: Annotated[
+        Path | None,
+        Flag(
+            "Coefficients by device, for recordings that do not determine their own: from `persondays inspect STORE "
+            "--calibration FILE`."
+        ),
+    ] = None
     signal: SignalSettings = field(default_factory=SignalSettings)
     table: TableSettings = field(default_factory=TableSettings)
+    codec: Annotated[Codec | None, Flag("Compression of a new store: lz4 (default) or zstd.")] = None
+    max_days: Annotated[int, Flag("Reject recordings that span more days (default 60).")] = 60
+    retry_rejected: Annotated[bool, Flag("Try rejected recordings again.")] = False
+    again: Annotated[
+        Path | None,
+        Flag("A file of recording ids, one a line: ingest these again, and only these, into new slots."),
+    ] = None
+    workers: Annotated[int | None, Flag("Recordings at a time. Default: one a CPU of Ray.")] = None
+    ray_address: Annotated[str | None, Flag("A running Ray cluster. Default: RAY_ADDRESS, else this machine.")] = None
 
     def __post_init__(self) -> None:
         if self.participants is not None and self.id_regex is not None:
             raise ValueError("--participants and --id-regex both name the participants: give one.")
         if self.max_days < 1:
-            raise ValueError(f"max_days is at least 1, not {self.max_days}")
+            raise ValueError(f"max_days: expected at least 1, found {self.max_days}")
         if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers is at least 1, not {self.workers}")
+            raise ValueError(f"workers: expected at least 1, found {self.workers}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from pipeline.command_output import JSON_FLAG, write_json
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -17,14 +19,12 @@ def inspect(
     store: str = typer.Argument(..., help="The window store; any fsspec URL."),
     slot: int | None = typer.Option(None, min=0, help="The person-day to show. Default: one with much to see."),
     picture: Path | None = typer.Option(None, help="Draw one person-day into this PNG file."),
-    json_: Path | None = typer.Option(None, "--json", help="Write the figures to this file as JSON; - prints them."),
+    json_: Path | None = JSON_FLAG,
     calibration: Path | None = typer.Option(
         None, help="Write the coefficients that devices have found into this file."
     ),
 ) -> None:
     """Say what is in a window store, and draw one of its person-days. Nobody is named in full."""
-    import json
-
     from rich.console import Console
 
     from pipeline.inspect.totals import choose_day, describe_day, totals
@@ -44,24 +44,14 @@ def inspect(
         from pipeline.inspect.calibration import coefficients
 
         known = coefficients(opened)
-        _write(calibration, json.dumps(known, indent=2, allow_nan=False))
-    text = json.dumps(found, indent=2, allow_nan=False)
-    if json_ == Path("-"):
-        typer.echo(text)
+        write_json(known, calibration)
+    if write_json(found, json_):
         return
-    if json_ is not None:
-        _write(json_, text)
     Console().print(_table(found))
     if picture is not None:
         typer.echo(f"picture: {picture}")
     if calibration is not None:
         typer.echo(f"devices with coefficients: {len(known['devices']):,}, in {calibration}")
-
-
-def _write(path: Path, text: str) -> None:
-    from pipeline.storage.folder import Folder
-
-    Folder(str(path.absolute().parent)).write(path.name, (text + "\n").encode())
 
 
 def _table(found: dict[str, Any]) -> Table:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
+
+Codec = Literal["lz4", "zstd"]
+"""Compression of the objects of an array."""
 
 METADATA = "zarr.json"
 ARRAYS = ("signal", "motion", "state")

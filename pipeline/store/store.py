@@ -26,6 +26,7 @@ from pipeline.store.layout import (
     METADATA,
     TABLES,
     TOP_NAMES,
+    Codec,
     array_metadata,
     is_in_array,
     slot_folder,
@@ -40,7 +41,6 @@ from pipeline.store.withdrawals import Withdrawals
 FORMAT = "persondays-store"
 VERSION = 1
 
-Codec = Literal["lz4", "zstd"]
 People = Literal["named", "alone", ""]
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.command_output import JSON_FLAG, write_json
+
 if TYPE_CHECKING:
     from pipeline.verify.report import Report
 
@@ -21,7 +23,7 @@ def verify(
     repair: bool = typer.Option(
         False, "--repair", help="Ingest damaged recordings again, into new slots; delete objects of no row."
     ),
-    json_: Path | None = typer.Option(None, "--json", help="Write what was found to this file; - prints it."),
+    json_: Path | None = JSON_FLAG,
 ) -> int:
     """Say whether rows and objects of a window store agree, and repair what does not. Exit status 1 when not whole.
 
@@ -29,12 +31,9 @@ def verify(
 
     persondays verify STORE --repair -- --recordings s3://raw --key-file KEY --id-regex ukb
     """
-    import json
-
     from rich.console import Console
 
     from pipeline.errors import UserError
-    from pipeline.storage.folder import Folder
     from pipeline.store.store import Store
     from pipeline.verify.choice import everything, nothing, some
     from pipeline.verify.look import look
@@ -53,11 +52,7 @@ def verify(
         report = mend(opened, report, ingest_flags or [])
         console.print("\nafter the repair:")
         _show(report, console)
-    text = json.dumps(report.plain(), indent=2)
-    if json_ == Path("-"):
-        typer.echo(text)
-    elif json_ is not None:
-        Folder(str(json_.absolute().parent)).write(json_.name, (text + "\n").encode())
+    write_json(report.plain(), json_)
     return 0 if report.whole else 1
 
 

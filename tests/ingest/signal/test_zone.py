@@ -109,7 +109,7 @@ def test_stamps_in_utc_say_so():
 def test_a_zone_that_is_none_is_refused(zone):
     with pytest.raises(ValueError, match="expected a time zone"):
         SignalSettings(local_timezone=zone)
-    with pytest.raises(ValueError, match="nothing without local_timezone"):
+    with pytest.raises(ValueError, match="no effect without local_timezone"):
         SignalSettings(device_timezone="UTC")
 
 

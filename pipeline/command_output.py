@@ -1,0 +1,28 @@
+"""What commands write for programs: their results as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+JSON_FLAG = typer.Option(None, "--json", help="Write the result as JSON to this file; - prints it instead of text.")
+
+
+def write_json(value: Any, file: Path | None) -> bool:
+    """Write a value as JSON to a file, or to standard output where the file is `-`; None writes nothing.
+
+    Returns whether it was printed: a command then prints nothing else to standard output.
+    """
+    if file is None:
+        return False
+    text = json.dumps(value, indent=2, allow_nan=False)
+    if file == Path("-"):
+        typer.echo(text)
+        return True
+    from pipeline.storage.folder import Folder
+
+    Folder(str(file.absolute().parent)).write(file.name, (text + "\n").encode())
+    return False
