@@ -219,7 +219,7 @@ def _build(recipe: Recipe, device: torch.device) -> tuple[Objective, Model, torc
     """Objective, model and optimizer, the same on every process: initial weights follow from the seed."""
     torch.manual_seed(recipe.seed)
     objective = make_objective(recipe.objective)
-    network = make_network(recipe.network)
+    network = make_network(recipe.network, device)
     model = Model(network, objective.heads(network.features)).to(device, weights_dtype(recipe.run))
     return objective, model, make_optimizer(recipe.optimizer, model)
 

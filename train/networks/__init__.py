@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+import torch
 from torch import nn
 
 from train.networks import harnet, transformer
@@ -17,6 +18,9 @@ from train.networks.batch_norm import synchronise
 from train.networks.encoder import Encoder
 
 __all__ = ["NETWORKS", "Encoder", "Network", "NetworkSettings", "make_network"]
+
+
+CPU = torch.device("cpu")
 
 
 class Network(NamedTuple):
@@ -39,7 +43,7 @@ class NetworkSettings:
     preset: str = "harnet10"
     width: float = 1.0
     sync_batch_norm: bool = False
-    """BatchNorm over the windows of all processes, and not of each by itself."""
+    """Take BatchNorm statistics over the windows of all processes instead of each process's own."""
 
     def __post_init__(self) -> None:
         if self.preset not in NETWORKS:
@@ -48,9 +52,12 @@ class NetworkSettings:
             raise ValueError(f"the width of a network is above 0 and at most 4, not {self.width}")
 
 
-def make_network(settings: NetworkSettings) -> Encoder:
-    """The feature extractor that the settings name, freshly initialised from torch's generator."""
+def make_network(settings: NetworkSettings, device: torch.device = CPU) -> Encoder:
+    """Return the feature extractor that the settings name, initialised from torch's generator.
+
+    `device` is where it will train: synchronised BatchNorm is another layer on CUDA. Nothing is moved there.
+    """
     network = NETWORKS[settings.preset].kind(settings.preset, settings.width)
     if settings.sync_batch_norm:
-        synchronise(network)
+        synchronise(network, device)
     return cast(Encoder, network)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from train.distributed import collectives
-from train.networks.batch_norm import SyncBatchNorm1d, synchronise
+from train.networks.batch_norm import CpuSyncBatchNorm
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -27,17 +27,7 @@ def test_alone_nothing_is_exchanged() -> None:
     x = torch.randn(5, 4, requires_grad=True)
     assert collectives.gather(x) is x
     assert (collectives.world_size(), collectives.rank()) == (1, 0)
-    plain, synchronised = nn.BatchNorm1d(4), SyncBatchNorm1d(4)
+    plain, synchronised = nn.BatchNorm1d(4), CpuSyncBatchNorm(4)
     windows = torch.randn(3, 4, 9)
     assert torch.equal(synchronised(windows), plain(windows))
     assert torch.equal(synchronised.running_var, plain.running_var)
-
-
-def test_synchronising_changes_no_name_and_shares_the_weights() -> None:
-    inner = nn.BatchNorm1d(3)
-    network = nn.Sequential(nn.Conv1d(3, 3, 1), nn.Sequential(inner), nn.LayerNorm(3))
-    names, weight = list(network.state_dict()), inner.weight
-    synchronise(network)
-    assert list(network.state_dict()) == names
-    assert network[1][0].weight is weight
-    assert [type(layer) is SyncBatchNorm1d for layer in network.modules()] == [False, False, False, True, False]

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from train.distributed import collectives
 from train.distributed.processes import Processes
 from train.networks import NetworkSettings, make_network
-from train.networks.batch_norm import SyncBatchNorm1d, synchronise
+from train.networks.batch_norm import CpuSyncBatchNorm, synchronise
 from train.networks.model import Model
 from train.objectives.simclr import Simclr, SimclrSettings
 
@@ -90,9 +90,9 @@ def check_batch_norm(dtype: torch.dtype, world: int, rank: int) -> None:
             layer.weight.copy_(torch.linspace(0.5, 2, 6))
             layer.bias.copy_(torch.linspace(-1, 1, 6))
     names = list(own.state_dict())
-    synchronise(holder := nn.Sequential(own))
+    synchronise(holder := nn.Sequential(own), torch.device("cpu"))
     synchronised = holder[0]
-    assert isinstance(synchronised, SyncBatchNorm1d)
+    assert isinstance(synchronised, CpuSyncBatchNorm)
     assert list(synchronised.state_dict()) == names
 
     x_whole, x_own = x.clone().requires_grad_(), x.split(sizes)[rank].clone().requires_grad_()
@@ -117,7 +117,7 @@ def check_batch_norm(dtype: torch.dtype, world: int, rank: int) -> None:
 
 def check_bfloat16(world: int) -> None:
     x = torch.randn(4 * world, 6, 20, generator=torch.Generator().manual_seed(9)).bfloat16()
-    plain, synchronised = nn.BatchNorm1d(6), SyncBatchNorm1d(6)
+    plain, synchronised = nn.BatchNorm1d(6), CpuSyncBatchNorm(6)
     part, whole = synchronised(mine(x)), plain(x.float())
     assert part.dtype == torch.bfloat16
     torch.testing.assert_close(part.float(), mine(whole), rtol=0.01, atol=0.01)
