@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any
 
 import typer
 
 from pipeline.errors import UserError
+from pipeline.extras import missing_extra
 
 GROUP = "persondays.commands"
 CLICK_EXCEPTION: Any = typer.BadParameter.__mro__[2]
@@ -34,7 +35,7 @@ def application() -> typer.Typer:
     @app.callback(invoke_without_command=True)
     def top(show_version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
         if show_version:
-            typer.echo(version("persondays"))
+            typer.echo(package_version())
             raise typer.Exit
 
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
@@ -44,6 +45,14 @@ def application() -> typer.Typer:
         else:
             app.command(point.name)(command)
     return app
+
+
+def package_version() -> str:
+    """The version of the installed package; "not installed" in a bare checkout, such as a Ray job's working folder."""
+    try:
+        return version("persondays")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def run(app: typer.Typer, name: str | None = None) -> int:
@@ -57,6 +66,11 @@ def run(app: typer.Typer, name: str | None = None) -> int:
         return _interrupted() if status == INTERRUPTED else status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        print(f"error: {missing}", file=sys.stderr)
     except CLICK_EXCEPTION as error:
         error.show()
         return int(error.exit_code)

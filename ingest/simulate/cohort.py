@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
@@ -30,6 +29,10 @@ TRUTH = "_truth.parquet"
 """Begins with an underscore, so that ingest does not take it for a recording."""
 
 
+SIMULATOR = "0.1.0"
+"""Raise it when the same arguments give other recordings: a folder is only completed by the simulator that began it."""
+
+
 @dataclass(frozen=True)
 class Cohort:
     """What a folder is filled with."""
@@ -38,7 +41,7 @@ class Cohort:
     days: float
     seed: int
     device: Kind = "axivity"
-    version: str = version("persondays")
+    version: str = SIMULATOR
 
     def __post_init__(self) -> None:
         if self.participants < 1 or not 0 < self.days <= 60 or self.seed < 0:

@@ -1,7 +1,7 @@
 """Whole objects from object storage, by the client that takes least of a processor.
 
 s3fs takes 16 ms of a core for a shard of 7 MB, obstore (Apache's object_store behind Python) 5: more than it takes to
-decompress one. obstore is an extra (`pip install persondays[fast-s3]`): what it cannot do, s3fs does, and
+decompress one. obstore is an extra (`pip install 'persondays[s3]'`): what it cannot do, s3fs does, and
 s3fs tells what is wrong, so that errors read alike with and without it.
 """
 

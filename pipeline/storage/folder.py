@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.extras import missing_extra
 
 
 class StorageError(UserError):
@@ -79,7 +80,7 @@ class Folder:
         try:
             self.fs, self.path = fsspec.core.url_to_fs(self.url)
         except (ValueError, ImportError) as error:
-            raise UserError(f"cannot use {self.url!r} as storage: {error}.") from None
+            raise missing_extra(error) or UserError(f"cannot use {self.url!r} as storage: {error}.") from None
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
         if self.is_local:
             self.url = self.path

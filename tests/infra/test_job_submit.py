@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.commands import ROOT
+from tests.infra.commands import copy_checkout
 from tests.ingest.cohort import HOUR, KEY
 
 pytestmark = pytest.mark.slow
@@ -147,14 +147,7 @@ def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this checkout, with files that git ignores beside it."""
     folder = tmp_path_factory.mktemp("checkout")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    copy_checkout(folder)
     for name in (*SECRETS, ".venv/pyvenv.cfg", "ingest/__pycache__/old.pyc", ".pytest_cache/v/cache/lastfailed"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("nobody else's business")

@@ -17,7 +17,7 @@ import pytest
 import typer
 import yaml
 
-from tests.infra.commands import ROOT
+from tests.infra.commands import ROOT, installed_extras, packages_of
 from tests.train.days import write_store
 from tests.train.runs import overrides, wait_for
 from train.command import train
@@ -129,6 +129,7 @@ def test_the_image_copies_what_is_there_and_is_the_one_that_the_job_wants(docume
         for name in copied.split():
             assert (ROOT / name).exists()
             assert f"!{name}" in ignored
+    assert {"torch", "deepspeed", "safetensors", "s3fs", "obstore"} <= packages_of(installed_extras(text))
     (container,) = documents["Job"]["spec"]["template"]["spec"]["containers"]
     assert f"-t {container['image']} ." in text
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
+from pipeline.extras import missing_extra
 from pipeline.settings import merge
 from train.checkpoint import format as ck
 from train.distributed.engine import LossOf, norm_and_clip, set_rate
@@ -169,8 +170,8 @@ def _import(processes: Processes) -> Any:
     try:
         import deepspeed
     except ImportError as error:
-        raise UserError(
-            f"--engine deepspeed: DeepSpeed cannot be imported ({error}). Install it, or use ddp."
+        raise missing_extra(error) or UserError(
+            f"--engine deepspeed: DeepSpeed cannot be imported ({error}). Fix its installation, or use ddp."
         ) from None
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     # A collective of inference on CPUs, which would be compiled now: a minute and a compiler for what is not used.

@@ -25,7 +25,7 @@ def code_version() -> str:
     """
     commit = _git("rev-parse", "HEAD") if (ROOT / ".git").exists() else ""
     if not commit:
-        return f"persondays {version('persondays')}"
+        return f"persondays {_version('persondays')}"
     return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
 
 
