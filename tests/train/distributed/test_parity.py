@@ -40,13 +40,17 @@ OTHERS = [("ddp", 2, {}), ("ddp", 4, {}), *((name, 2, settings) for name, settin
 
 
 def test_losses_are_those_of_a_known_day(store: str) -> None:
-    """Fifty steps. Rounding grows: two orders of summation, and float64, stay within a third of this bound (measured).
+    """Fifty steps of float32, each within what rounding alone can change on another processor.
+
+    Runs that differ only in the order of their sums part by 1e-6 at once, 1e-5 after 8 steps, and 1e-3 after 40, where
+    the difference stops growing. Kernels for SSE4.1, AVX2 and AVX-512, one thread and two, and float64 weights stay
+    within a third of this bound. Float64 would not make it tighter: the views of a window are float32 in any case.
 
     `python -m tests.train.distributed.test_parity` writes the file anew, where a change is meant to change them.
     """
     golden = json.loads(GOLDEN.read_text())
     for step, (known, found) in enumerate(zip(golden, losses(store), strict=True)):
-        assert found == pytest.approx(known, abs=1e-6 * 1.2**step), f"step {step}"
+        assert found == pytest.approx(known, abs=min(1e-5 * 1.2**step, 5e-3)), f"step {step}"
 
 
 def losses(store: str) -> list[float]:
