@@ -213,7 +213,6 @@ def test_the_backbone_of_simclr_on_a_transformer_is_exported_loaded_by_the_hub_a
     torch.manual_seed(0)
     expected = network(torch.randn(2, 3, 300))[..., 0]
     assert (shape, ours) == ([2, 7], False)
-    print("MAXDIFF", (torch.tensor(features)-expected).abs().max(), expected.abs().max())
     torch.testing.assert_close(torch.tensor(features), expected, rtol=0, atol=1e-5 * expected.abs().max().item())
     assert len(predict(load_model(tmp_path / "model"), labelled(300), 2, 0).predicted_RN["pretrained"][0]) == 48
     with pytest.raises(ValueError, match="holds the weights of transformer10"):
