@@ -1,1 +1,1 @@
-"""The whole road on one machine: the demo runs every command as its users would."""
+"""`persondays demo`: every step of the pipeline on simulated recordings, on one machine."""

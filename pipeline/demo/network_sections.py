@@ -1,53 +1,60 @@
-"""The page's sections about the network: how training went, what its backbone is worth, and where to go on."""
+"""The page's sections about the network: its training, its evaluation, and what to do next."""
 
 from __future__ import annotations
 
 import math
 
-from pipeline.demo.data_sections import report_command
-from pipeline.demo.results import Found, Results
+from pipeline.demo.data_sections import training_report_command
+from pipeline.demo.results import Json, Results
 from pipeline.demo.verdicts import CONTROLS, judge_backbone, judge_task, reasons_not_better
 from pipeline.pages import html
 from pipeline.progress import duration
 
 QUESTIONS = {
     "reversal": "is it played backwards?",
-    "permutation": "are its pieces shuffled?",
-    "warp": "is time stretched and squeezed in it?",
-    "scaling": "are its axes made stronger or weaker?",
+    "permutation": "are its segments shuffled?",
+    "warp": "is its time stretched and squeezed?",
+    "scaling": "is its amplitude changed?",
 }
 METRICS = {"macro_f1": "macro F1", "kappa": "Cohen's kappa"}
+VERDICTS = {
+    "better": "is better than random weights",
+    "worse": "is worse than random weights",
+    "no difference shown": "shows no clear difference from random weights",
+    "undecided": "cannot be compared with random weights, because there is no interval",
+}
 
 
 def training_section(results: Results) -> list[str]:
     run, found = results.name, results.training
-    made = html.commands([*_train_commands(run, found), report_command(run)])
-    curves = results.picture("report/curves.png", "Validation accuracy of each pretext task beside its controls")
+    made_by = html.commands([*_training_commands(run, found), training_report_command(run)])
+    curves = results.picture("report/curves.png", "Validation accuracy of each pretext task and its controls")
     if found is None:
-        return [results.missing("report/training.json"), curves, made]
+        return [results.missing("report/training.json"), curves, made_by]
     return [
-        html.seen(
-            "each pretext task's accuracy on people whom training never sees, with its 99% interval, beside windows "
-            "without movement; below it, how the run went."
+        html.shows(
+            "The accuracy of each pretext task on held-out participants during training, with its 99% interval, and "
+            "the accuracy on controls without human movement. The table gives the final accuracies."
         ),
         curves,
         html.paragraph(_how_it_went(found)),
         html.table(*_task_table(found)),
         html.explained(
-            "The network answers questions to which the answer is known without labels. But changing a window leaves "
-            "traces (joins, smoothed stretches) that give the answer away without any movement. So it is asked the "
-            "same about noise and about windows that kept only their spectrum, and a second network is trained on "
-            "noise alone. Only what lies above all of these shows that movement was learned.",
-            f"Only {found['participants_held_out']} people are held out. The interval takes their "
-            f"{found['validation_windows']:,} windows for independent, which windows of one person are not: from "
-            "person to person, accuracies vary more than it says.",
+            "The network learns to tell whether a window was changed, which needs no labels. But a change also leaves "
+            "traces, such as joins and smoothed segments, that reveal it without any knowledge of movement. Three "
+            "controls measure this: windows of noise, real windows with randomised phases (which keep only the "
+            "spectrum), and a second network trained on noise alone. Only an accuracy above all controls shows that "
+            "the network learned something about movement.",
+            f"Only {found['participants_held_out']} participants are held out. The interval treats their "
+            f"{found['validation_windows']:,} windows as independent, which windows of one participant are not, so "
+            "the true uncertainty is larger.",
         ),
-        made,
+        made_by,
     ]
 
 
-def _train_commands(run: str, found: Found | None) -> list[str]:
-    """The commands that trained the network and its control, with the run's own numbers where they are known."""
+def _training_commands(run: str, found: Json | None) -> list[str]:
+    """Return the commands that trained the network and its control, with the numbers of windows if known."""
     start = f"torchrun --standalone --nproc-per-node {found['processes'] if found else 2} -m train demo"
     windows, control_windows = "", ""
     if found is not None:
@@ -59,22 +66,29 @@ def _train_commands(run: str, found: Found | None) -> list[str]:
     ]
 
 
-def _how_it_went(found: Found) -> str:
-    control = found["control"]
-    speed, wait = found["windows_per_s"], found["data_wait"]
-    pace = f", at {speed:,.0f} windows a second with {wait:.0%} of the time spent waiting for data" if speed else ""
-    return (
-        f"{found['network']['preset']} at width {found['network']['width']:g} saw {found['windows_seen']:,} windows of "
-        f"{found['participants']:,} people ({found['person_days']:,} person-days; {found['epoch_windows']:,} windows "
-        f"are once through) in {duration(found['training_seconds'])} of training steps, {found['processes']} "
-        f"process(es) on {found['device']}{pace}. The loss on people held out ended at {found['validation_loss']:.3f}; "
-        f"guessing gives {-math.log(found['guessing']):.3f}."
-        + (f" The network trained on noise saw {control['windows_seen']:,} windows of it." if control else "")
-    )
+def _how_it_went(found: Json) -> str:
+    control, speed = found["control"], found["windows_per_s"]
+    epochs = found["windows_seen"] / found["epoch_windows"]
+    sentences = [
+        f"{found['network']['preset']} at width {found['network']['width']:g} saw {found['windows_seen']:,} windows "
+        f"({epochs:.1f} epochs) from {found['person_days']:,} person-days of {found['participants']:,} participants.",
+        f"The training steps took {duration(found['training_seconds'])} in {found['processes']} process(es) on "
+        f"{found['device']}"
+        + (
+            f": {speed:,.0f} windows/s, with {found['data_wait']:.0%} of the time spent waiting for data."
+            if speed
+            else "."
+        ),
+        f"The final loss on held-out participants is {found['validation_loss']:.3f}; chance is "
+        f"{-math.log(found['guessing']):.3f}.",
+    ]
+    if control:
+        sentences.append(f"The network trained on noise saw {control['windows_seen']:,} windows.")
+    return " ".join(sentences)
 
 
-def _task_table(found: Found) -> tuple[list[list[str]], list[str]]:
-    """A row a task: accuracies with intervals, and what they allow one to say."""
+def _task_table(found: Json) -> tuple[list[list[str]], list[str]]:
+    """Return rows and head of the table of pretext tasks: accuracies with intervals, and the verdict."""
     controls = [name for name in CONTROLS if any(scores.get(name) for scores in found["tasks"].values())]
     rows = [
         [
@@ -84,12 +98,12 @@ def _task_table(found: Found) -> tuple[list[list[str]], list[str]]:
         ]
         for task, scores in found["tasks"].items()
     ]
-    return rows, ["accuracy [99% interval]", "real windows", *(CONTROLS[name] for name in controls), "real windows are"]
+    return rows, ["task", "real windows", *(CONTROLS[name] for name in controls), "verdict"]
 
 
 def evaluation_section(results: Results) -> list[str]:
     run, found = results.name, results.evaluation
-    made = html.commands(
+    made_by = html.commands(
         [
             f"persondays export --checkpoint {run}/checkpoints --out {run}/model",
             f"persondays labelled truth --store {run}/store --truth {run}/recordings/_truth.parquet "
@@ -97,48 +111,41 @@ def evaluation_section(results: Results) -> list[str]:
             f"persondays evaluate --model {run}/model --labelled {run}/labelled --out {run}/evaluation",
         ]
     )
-    image = results.picture("evaluation/evaluation.png", "Scores by person of the backbone and of random weights")
+    image = results.picture("evaluation/evaluation.png", "Scores of the backbone and of random weights by participant")
     if found is None:
-        return [results.missing("evaluation/results.json"), image, made]
-    data = found["data"]
+        return [results.missing("evaluation/results.json"), image, made_by]
     return [
         html.box("verdict", _answers(results.training, found)),
-        html.seen(
-            f"two frozen networks of the same shape, one with the pretrained weights and one with random weights, each "
-            f"under a linear head that learns {data['classes']} activities from the labels of other people. A line in "
-            "the picture is a person."
+        html.shows(
+            "The scores of two frozen networks of the same shape, one with the pretrained weights and one with random "
+            f"weights. On top of each, a linear classifier learns {found['data']['classes']} activities from the "
+            "labels of the other participants. Each line of the picture is a participant."
         ),
         image,
         html.table(*_score_table(found)),
         html.explained(
-            "Macro F1 is the mean over activities of how well each is found (1 is perfect); kappa is agreement beyond "
-            "chance. The difference is taken person by person and comes with its 95% interval over people: it tells "
-            "better from worse only where the interval leaves out 0.",
-            "The labels are the simulator's own diary, and its activities are cleaner than life. These people's "
-            "recordings may also have been in pretraining (never their labels). Random weights are a strong opponent, "
-            "because many activities differ by strength and rhythm alone.",
+            "Macro F1 is the mean over activities of the F1 score (1 is perfect); Cohen's kappa is the agreement "
+            "beyond chance. The difference is computed for each participant and given with its 95% interval over "
+            "participants. Only an interval that excludes 0 shows which network is better.",
+            "The labels are the simulator's own diary, and its activities are more distinct than real ones. "
+            "Pretraining may have used recordings of the same participants, though never their labels. Random weights "
+            "are hard to beat, because many activities differ in intensity and rhythm alone.",
         ),
-        html.table(list(found["protocol"].items()), ["how it was done", ""]),
+        html.table(list(found["protocol"].items()), ["protocol", ""]),
         *(html.paragraph(f"Note: {note}.") for note in found["notes"]),
-        made,
+        made_by,
     ]
 
 
-def _answers(training: Found | None, found: Found) -> list[str]:
-    """The verdict of each metric in words, from the intervals alone, and what may be why where it is not better."""
-    words = {
-        "better": "better than random weights",
-        "worse": "worse than random weights",
-        "no difference shown": "not shown to differ from random weights",
-        "cannot be said": "neither better nor worse as far as can be said",
-    }
+def _answers(training: Json | None, found: Json) -> list[str]:
+    """Return the verdict of each metric in words, and possible reasons if the backbone is not better."""
     answers = []
     for metric, title in METRICS.items():
         summary = found["summary"][metric]
         answers.append(
-            f"By {title} the pretrained backbone is {words[judge_backbone(summary)]}: "
-            f"{_difference(summary['difference'])} over {summary['people']} people, with the 95% interval in brackets; "
-            f"{summary['beaten']} of {len(summary['random_networks'])} random networks are beaten."
+            f"By {title}, the pretrained backbone {VERDICTS[judge_backbone(summary)]}. Mean difference over "
+            f"{summary['people']} participants, with its 95% interval: {_difference(summary['difference'])}. It beats "
+            f"{summary['beaten']} of {len(summary['random_networks'])} random networks."
         )
     summary = found["summary"]["macro_f1"]
     if judge_backbone(summary) != "better":
@@ -146,18 +153,20 @@ def _answers(training: Found | None, found: Found) -> list[str]:
     return [answer for answer in answers if answer]
 
 
-def _score_table(found: Found) -> tuple[list[list[str]], list[str]]:
+def _score_table(found: Json) -> tuple[list[list[str]], list[str]]:
     rows = []
     for metric, title in METRICS.items():
         summary = found["summary"][metric]
         both = (summary[name] for name in ("pretrained", "random"))
-        scores = (f"{_figure(score['mean'])} [{_figure(score['sd'])}]" for score in both)
+        scores = (f"{_figure(score['mean'])} [SD {_figure(score['sd'])}]" for score in both)
         rows.append([title, *scores, _difference(summary["difference"]), f"{summary['people']}"])
-    return rows, ["mean [SD over people]", "pretrained", "random weights", "difference [95% interval]", "people"]
+    return rows, ["mean over participants", "pretrained", "random weights", "difference (95% interval)", "participants"]
 
 
 def next_section(results: Results) -> list[str]:
     run = results.name
+    preset = results.training["network"]["preset"] if results.training else "harnet10"
+    load = f'torch.hub.load("{run}/model", "{preset}", source="local", pretrained=True, class_num=5)'
     return [
         html.table(
             [
@@ -166,27 +175,22 @@ def next_section(results: Results) -> list[str]:
                 ("checkpoints and logs", f"{run}/checkpoints"),
                 ("exported backbone", f"{run}/model"),
                 ("labelled windows", f"{run}/labelled"),
-                ("scores by person", f"{run}/evaluation/results.json"),
+                ("scores by participant", f"{run}/evaluation/results.json"),
             ]
         ),
         html.commands(
             [
                 f"persondays inspect {run}/store --slot 0 --picture day.png",
                 f"tensorboard --logdir {run}/checkpoints/logs",
-                f'python -c \'import torch; print(torch.hub.load("{run}/model", "{_preset(results)}", '
-                'source="local", pretrained=True, class_num=5))\'',
+                f"python -c 'import torch; print({load})'",
             ],
-            "Go on from here",
+            "Commands to try next",
         ),
         html.paragraph(
-            "With your own recordings, ingest and training take the same commands, with a folder or a bucket in place "
-            "of the simulated ones. The demo goes on from what is there; `make clean-demo` starts over."
+            "To use your own recordings, give the same commands your folder or bucket instead of the simulated "
+            "recordings. Running the demo again resumes it; `make clean-demo` removes its results."
         ),
     ]
-
-
-def _preset(results: Results) -> str:
-    return str(results.training["network"]["preset"]) if results.training else "harnet10"
 
 
 def _score(score: dict[str, float] | None) -> str:
@@ -198,9 +202,10 @@ def _figure(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
+    """Format a difference with its sign; `-` if it is unknown."""
     return "-" if value is None else f"{value:+.3f}"
 
 
 def _difference(difference: dict[str, float | None]) -> str:
     low, high = difference["low"], difference["high"]
-    return f"{signed(difference['mean'])} [{signed(low)} to {signed(high)}]"
+    return f"{signed(difference['mean'])} ({signed(low)} to {signed(high)})"

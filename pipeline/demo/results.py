@@ -1,4 +1,4 @@
-"""What a run's folder holds, read without trust: a file that is absent, cut short or of another kind is None."""
+"""The result files in a demo's folder; a file that is absent, incomplete or of another format is None."""
 
 from __future__ import annotations
 
@@ -10,57 +10,57 @@ from typing import Any
 
 from pipeline.pages import html
 
-Found = dict[str, Any]
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a run's folder holds; None where a step left nothing that can be read.
+    """The results of a demo; None where a step has not left a readable file.
 
-    name: the run's folder as one types it.
+    name: the folder `run` as a user would type it.
     """
 
     run: Path
     name: str
-    simulation: Found | None
-    inspect: Found | None
-    training: Found | None
-    evaluation: Found | None
+    simulation: Json | None
+    inspect: Json | None
+    training: Json | None
+    evaluation: Json | None
 
     @staticmethod
     def read(run: Path) -> Results:
-        """Read the files of a run."""
+        """Read the results in a demo's folder."""
         return Results(
             run,
-            _typed(run),
+            _as_typed(run),
             _read(run / "recordings" / "simulation.json"),
             _read(run / "report" / "inspect.json", "persondays-inspect"),
             _read(run / "report" / "training.json", "persondays-training"),
             _read(run / "evaluation" / "results.json", "persondays-evaluation"),
         )
 
-    def picture(self, path: str, what: str) -> str:
-        """A picture of the run, or that it is not there."""
+    def picture(self, path: str, description: str) -> str:
+        """Return a picture as a piece of HTML, or a box that says that it is missing."""
         try:
             png = (self.run / path).read_bytes()
         except OSError:
             png = b""
         if not png.startswith(b"\x89PNG") or len(png) < 24:
             return self.missing(path)
-        return html.picture(png, what)
+        return html.picture(png, description)
 
     def missing(self, path: str) -> str:
-        """That a file is not there."""
+        """Return a box that says that a file is missing."""
         return html.box(
             "missing",
             [
-                f"{self.name}/{path} is not there, or cannot be read: its step has not run to its end. Run the command "
-                "below, or the demo again."
+                f"`{self.name}/{path}` does not exist or cannot be read, because its step has not finished. Run the "
+                "command below, or run the demo again."
             ],
         )
 
 
-def _read(path: Path, kind: str | None = None) -> Found | None:
+def _read(path: Path, kind: str | None = None) -> Json | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -70,7 +70,7 @@ def _read(path: Path, kind: str | None = None) -> Found | None:
     return found
 
 
-def _typed(run: Path) -> str:
-    """The folder as one would type it here; its own name where that would lead through other folders."""
-    near = os.path.relpath(run)
-    return run.absolute().name if near.startswith("..") else near
+def _as_typed(run: Path) -> str:
+    """Return the path relative to the working folder; only the folder's name if that would start with `..`."""
+    relative = os.path.relpath(run)
+    return run.absolute().name if relative.startswith("..") else relative

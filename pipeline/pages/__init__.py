@@ -1,1 +1,1 @@
-"""What HTML pages and figures share."""
+"""What HTML pages and pictures share."""

@@ -1,8 +1,8 @@
-"""One look for every picture: the colours keep their meaning from picture to picture, and a file is there whole.
+"""The style of every picture: a colour means the same thing everywhere, and PNG files are written atomically.
 
-Figures are made without pyplot, so nothing needs a display, nothing is global, and matplotlib is only loaded
-by who draws. Colours are told apart with the common kinds of colour blindness (after Okabe and Ito 2008, and
-Tol's muted scheme); every picture names what it shows in words too.
+Figures are made without pyplot, so they need no display and no global state; matplotlib is imported only where
+something is drawn. The colours are distinguishable with the common kinds of colour blindness (after Okabe and Ito
+2008, and Tol's muted scheme), and every picture also has labels in words.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 150
 WIDTH_IN = 9.0
-"""A picture's width; with text of 10 points it can be read from a telephone's half of it up."""
+"""Width of a picture. Its 10-point text is still readable at half size, on a telephone."""
 
 STATE_COLOURS = {
     MEASURED: "#009e73",
@@ -34,7 +34,7 @@ STATE_COLOURS = {
 }
 AXIS_COLOURS = {"x": "#332288", "y": "#44aa99", "z": "#aa4499"}
 OURS, CONTROL, SECOND_CONTROL, THIRD_CONTROL = "#1f6f8b", "#8a8a8a", "#c98a1b", "#7a3b69"
-"""What is claimed, and what it is held against."""
+"""Colours of our results, and of the controls they are compared with."""
 INK, FAINT = "#222222", "#d9d9d9"
 
 STYLE: dict[Any, Any] = {
@@ -68,38 +68,38 @@ STYLE: dict[Any, Any] = {
 
 
 def style() -> AbstractContextManager[None]:
-    """The project's look, for as long as the block lasts: make and draw a figure inside."""
+    """Apply the style inside a `with` block: create figures and draw on them there."""
     import matplotlib
 
     return matplotlib.rc_context(STYLE)
 
 
 def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:
-    """An empty figure; call it, and draw on it, inside `style()`."""
+    """Return an empty figure. Call this inside `style()`."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all.
+    """Write a figure as a PNG file, atomically.
 
-    Raises UserError for another kind of file, or a folder that cannot be written to.
+    Raises UserError when the name does not end in .png or the folder is not writable.
     """
     if path.suffix.lower() != ".png":
-        raise UserError(f"{path}: pictures are PNG files, expected a name that ends in .png.")
+        raise UserError(f"{path}: expected a name that ends in .png, because pictures are PNG files.")
     Folder(str(path.absolute().parent)).write(path.name, png(figure))
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file; the same figure gives the same bytes."""
+    """Return a figure as the bytes of a PNG file; the same figure gives the same bytes."""
     data = io.BytesIO()
     figure.savefig(data, dpi=DOTS_PER_INCH, format="png", metadata={"Software": "persondays"})
     return data.getvalue()
 
 
 def thousands(axes: Axes) -> None:
-    """Count the horizontal axis in thousands and millions: 50k, 1.5M."""
+    """Label the horizontal axis in thousands and millions: 50k, 1.5M."""
     from matplotlib.ticker import EngFormatter
 
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

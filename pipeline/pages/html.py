@@ -1,7 +1,7 @@
-"""A page in one file: no script, no network, pictures inside, light or dark as the reader's machine is.
+"""Pieces of a page that is one HTML file: no script, no network, embedded pictures, a light and a dark theme.
 
-Every function gives a piece of HTML; text that comes in is escaped, pieces that come in are not. What stands in
-`backticks` in a text is shown as typed, its words unbroken.
+Every function returns a piece of HTML. Functions escape the texts they take, but not the pieces. Text in `backticks`
+is shown as code, and no line breaks inside its words.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from html import escape
 from typing import Literal
 
 READABLE = 0.5
-"""A picture is shown at least at this share of its own width; a narrower screen scrolls it sideways."""
+"""Pictures shrink to this share of their own width; narrower screens scroll them sideways."""
 
 CSS = """
 :root { color-scheme: light dark; --ink: #1d2529; --soft: #55626a; --line: #d5dbde; --back: #ffffff; --card: #f3f6f7;
@@ -62,7 +62,7 @@ code span { white-space: nowrap; }
 
 
 def document(title: str, body: Iterable[str]) -> str:
-    """A whole page."""
+    """Return a complete page."""
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
@@ -71,32 +71,33 @@ def document(title: str, body: Iterable[str]) -> str:
 
 
 def paragraph(text: str) -> str:
-    """A paragraph of plain text."""
+    """Return a paragraph."""
     return f"<p>{_text(text)}</p>"
 
 
 def _text(text: str) -> str:
-    """Escaped text; what stands in `backticks` is code."""
-    return re.sub("`([^`]+)`", lambda code: f"<code>{_words(code[1])}</code>", escape(text))
+    """Escape a text and show its `backticks` as code."""
+    return re.sub("`([^`]+)`", lambda code: f"<code>{_unbroken(code[1])}</code>", escape(text))
 
 
-def _words(escaped: str) -> str:
+def _unbroken(escaped: str) -> str:
+    """Keep each word on one line."""
     return " ".join(f"<span>{word}</span>" for word in escaped.split())
 
 
-def box(kind: Literal["verdict", "missing"], lines: Iterable[str]) -> str:
-    """Paragraphs that stand out."""
-    return f'<div class="{kind}">{"".join(map(paragraph, lines))}</div>'
+def box(kind: Literal["verdict", "missing"], paragraphs: Iterable[str]) -> str:
+    """Return a highlighted box of paragraphs."""
+    return f'<div class="{kind}">{"".join(map(paragraph, paragraphs))}</div>'
 
 
 def tiles(pairs: Iterable[tuple[str, str]]) -> str:
-    """Figures that catch the eye, each with what it is."""
-    cells = (f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for value, name in pairs)
+    """Return a row of large figures; the pairs are (figure, label)."""
+    cells = (f'<div class="tile"><b>{escape(value)}</b><span>{escape(label)}</span></div>' for value, label in pairs)
     return f'<div class="tiles">{"".join(cells)}</div>'
 
 
 def table(rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
-    """Rows of text under a head; the first cell names its row. What stands in [brackets] at a cell's end is small."""
+    """Return a table. The first cell of a row is its heading; a cell "text [note]" shows the note in small print."""
     top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{_cell(name)}</th>{"".join(f"<td>{_cell(cell)}</td>" for cell in cells)}</tr>'
@@ -111,34 +112,34 @@ def _cell(text: str) -> str:
     return f"{escape(main)} <small>{escape(small.removesuffix(']'))}</small>" if bracket else escape(text)
 
 
-def picture(png: bytes, what: str) -> str:
-    """A PNG picture inside the page; `what` tells those who cannot see it what it shows."""
+def picture(png: bytes, description: str) -> str:
+    """Return an embedded PNG; screen readers read the description."""
     width, height = struct.unpack(">II", png[16:24])
     return (
-        f'<div class="scroll picture" tabindex="0"><img alt="{escape(what)}" width="{width}" height="{height}" '
+        f'<div class="scroll picture" tabindex="0"><img alt="{escape(description)}" width="{width}" height="{height}" '
         f'style="min-width: {READABLE * width:.0f}px; max-width: {width}px" '
         f'src="data:image/png;base64,{b64encode(png).decode()}"></div>'
     )
 
 
-def seen(text: str) -> str:
-    """What there is to see in a section; stands before it."""
-    return f"<p><strong>What you see:</strong> {_text(text)}</p>"
+def shows(text: str) -> str:
+    """Return the first paragraph of a section: what its pictures and tables show."""
+    return f"<p><strong>What it shows.</strong> {_text(text)}</p>"
 
 
-def explained(means: str, distrust: str) -> str:
-    """What a section's pictures and numbers mean, and what to distrust in them; stands after them."""
-    parts = (("What it means", means), ("What to distrust", distrust))
+def explained(meaning: str, limitations: str) -> str:
+    """Return the end of a section: what its pictures and tables mean, and what they cannot say."""
+    parts = (("What it means", meaning), ("Limitations", limitations))
     pairs = (f"<div><dt>{name}</dt><dd>{_text(text)}</dd></div>" for name, text in parts)
     return f'<dl class="pair">{"".join(pairs)}</dl>'
 
 
 def commands(lines: Iterable[str], lead: str = "Made by") -> str:
-    """Commands to type."""
-    typed = "".join(f"<code>{_words(escape(line))}</code>" for line in lines)
+    """Return commands as the reader would type them, under a lead."""
+    typed = "".join(f"<code>{_unbroken(escape(line))}</code>" for line in lines)
     return f'<p class="made">{escape(lead)}</p><div class="commands">{typed}</div>'
 
 
-def section(name: str, title: str, parts: Iterable[str]) -> str:
-    """A section that links can point to."""
-    return f'<section id="{escape(name)}">\n<h2>{escape(title)}</h2>\n{chr(10).join(parts)}\n</section>'
+def section(anchor: str, title: str, pieces: Iterable[str]) -> str:
+    """Return a section that links can point to."""
+    return f'<section id="{escape(anchor)}">\n<h2>{escape(title)}</h2>\n{chr(10).join(pieces)}\n</section>'

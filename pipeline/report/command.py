@@ -9,25 +9,28 @@ import typer
 
 def report(
     store: str = typer.Option(..., help="The window store; any fsspec URL."),
-    out: Path = typer.Option(..., help="The page to write; a name that ends in .html."),
+    out: Path = typer.Option(..., help="The page to write; its name ends in .html."),
     check_ukb: Path | None = typer.Option(
-        None, help="A table (CSV) of eid and UK Biobank's fields 90012, 90051, 90016, 90015, to be set beside ours."
+        None,
+        help="A table (CSV) of UK Biobank's published values to compare with: eid and any of the fields 90012, 90051, "
+        "90016 and 90015.",
     ),
     key_file: Path | None = typer.Option(
-        None, help="The store's key, for --check-ukb; otherwise the environment variable PERSONDAYS_KEY."
+        None, help="The store's key, for --check-ukb. Default: the environment variable PERSONDAYS_KEY."
     ),
     for_release: bool = typer.Option(
-        False, "--for-release", help="A page that may be given away: it names no recording and hides counts under 5."
+        False, "--for-release", help="Make a page for others: without ids of recordings and without counts under 5."
     ),
 ) -> None:
-    """Make one HTML page about an ingested cohort: what came in, how good it is, what to look at first."""
+    """Make an HTML page about an ingested cohort: what was ingested, how good it is, and what to check first."""
     from pipeline.identity import load_key
+    from pipeline.pages.page import write_file
     from pipeline.report.analysis.cohort import Cohort
     from pipeline.report.analysis.comparison import compare, require_key
     from pipeline.report.analysis.coverage import read_coverage
     from pipeline.report.analysis.published import read_published
-    from pipeline.report.page import require_page, require_people, write_page
-    from pipeline.report.sections.data import Findings
+    from pipeline.report.page import report_page, require_page, require_participants
+    from pipeline.report.sections.data import ReportData
     from pipeline.report.sections.disclosure import Disclosure
     from pipeline.store.store import Store
 
@@ -41,10 +44,11 @@ def report(
     cohort = Cohort.read(opened)
     if check_ukb is not None:
         comparison = compare(cohort, published, key)
-    tell = Disclosure(for_release)
-    require_people(cohort, tell)
+    disclosure = Disclosure(for_release)
+    require_participants(cohort, disclosure)
     coverage = read_coverage(opened, cohort.slot_D)
-    write_page(Findings(cohort, coverage, tell, comparison, opened.attributes.processing), out)
+    data = ReportData(cohort, coverage, disclosure, comparison, opened.attributes.processing)
+    write_file(out, report_page(data))
     typer.echo(
         f"{len(cohort.ids):,} recordings accepted, {cohort.rejected.num_rows:,} rejected, "
         f"{cohort.person_days:,} person-days\npage: {out}"

@@ -1,4 +1,4 @@
-"""A cohort as columns: the store's tables read once, as numpy, so that 700,000 person-days take seconds."""
+"""A cohort as columns: the store's tables, read once into numpy arrays, so that 700,000 person-days take seconds."""
 
 from __future__ import annotations
 
@@ -25,63 +25,65 @@ FIGURES = (
     "error_before_mg", "error_after_mg", "noise_mg", "measured_hours", "wear_hours", "eligible_hours",
     *(f"gain_{axis}" for axis in AXES), *(f"offset_{axis}_g" for axis in AXES),
 )  # fmt: skip
-"""The quality figures that the page shows; a recording that does not have one has NaN."""
-OF_A_DAY = (
+"""The quality figures that the report uses; NaN where a recording does not have one."""
+DAY_COLUMNS = (
     "slot", "day_index", "measured_seconds", "idle_seconds", "gap_seconds", "clipped_seconds", "nonwear_seconds",
     "bad_seconds", "wear_seconds", "eligible_seconds", "motion_sum_g", "enmo_mg",
 )  # fmt: skip
-OF_A_RECORDING = ["recording", "participant", "status", "reason", "device", "serial", "location", "figures"]
+RECORDING_COLUMNS = ["recording", "participant", "status", "reason", "device", "serial", "location", "figures"]
 NOT_GIVEN = "not given"
 NO_RECORDING = -1
 
 
 @dataclass(frozen=True)
-class Category:
-    """A property with few values: `names[code_N[n]]` is that of member n."""
+class Categorical:
+    """A column of few distinct values: the value of member n is `names[code_N[n]]`."""
 
     names: list[str]
     code_N: Int
 
     @staticmethod
-    def of(column: pa.ChunkedArray) -> Category:
-        """The values of a column of strings; null and empty count as `not given`."""
+    def of(column: pa.ChunkedArray) -> Categorical:
+        """Encode a column of strings; null and empty strings become `not given`."""
         filled = pc.fill_null(column, NOT_GIVEN)
         coded = pc.if_else(pc.equal(filled, ""), NOT_GIVEN, filled).combine_chunks().dictionary_encode()
-        return Category(coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
+        return Categorical(coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
 
     def where(self, name: str) -> NDArray[np.bool_]:
-        """Which members have a value."""
+        """Return which members have a value, (N,)."""
         return self.code_N == self.names.index(name) if name in self.names else np.zeros(self.code_N.size, bool)
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many have each value, the most frequent first."""
+        """The number of members with each value, the most frequent value first."""
         counts = np.bincount(self.code_N, minlength=len(self.names)).tolist()
         return dict(sorted(zip(self.names, counts, strict=True), key=lambda pair: (-pair[1], pair[0])))
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Accepted recordings (N), their person-days (D) and rejected recordings, nobody in it who has withdrawn.
+    """Accepted recordings (N), their person-days (D), and rejected recordings, without withdrawn participants.
 
-    ids: keyed ids of the accepted recordings, sorted, in full: shown only by their first digits.
-    person_N: index into `people`, the keyed ids of those who wore them.
+    ids: full keyed ids of the accepted recordings, sorted; pages only show their first digits.
+    participant_ids: keyed ids of the participants with an accepted recording.
+    participant_N: index of each recording's participant in `participant_ids`.
     serial_N: a number for each device.
-    figure: by name, (N,), of FIGURES.
-    day: by name, (D,), of OF_A_DAY.
-    recording_D: index of the recording of each person-day, -1 where its row is not written yet.
-    copied_N: whether a person-day of the recording holds the same signal as one of another recording.
+    figure: the FIGURES by name, each (N,).
+    day: the DAY_COLUMNS by name, each (D,).
+    recording_D: index of each person-day's recording, -1 while the recording is in progress.
+    copied_N: whether a person-day of the recording has the same signal as one of another recording.
     rejected: the columns recording and reason.
-    versions: of the tables that were read.
+    participants: the number of participants with a person-day or an accepted recording.
+    versions: the versions of the tables that were read.
     """
 
     ids: pa.Array
-    people: pa.Array
-    person_N: Int
+    participant_ids: pa.Array
+    participant_N: Int
     serial_N: Int
-    device: Category
-    location: Category
-    outcome: Category
+    device: Categorical
+    location: Categorical
+    calibration: Categorical
     figure: dict[str, Float]
     day: dict[str, Float]
     recording_D: Int
@@ -92,28 +94,28 @@ class Cohort:
 
     @staticmethod
     def read(store: Store) -> Cohort:
-        """The cohort of a store; raises UserError when nothing was ever ingested into it."""
+        """Read the cohort of a store. Raises UserError when the store is empty."""
         withdrawn = Withdrawals(store.folder).participants()
-        accepted, figures, rejected = _recordings(_without(withdrawn, store.recordings.read(OF_A_RECORDING)))
-        days = _without(withdrawn, store.person_days.read(["recording", "participant", "checksum", *OF_A_DAY]))
+        accepted, figures, rejected = _recordings(_without(withdrawn, store.recordings.read(RECORDING_COLUMNS)))
+        days = _without(withdrawn, store.person_days.read(["recording", "participant", "checksum", *DAY_COLUMNS]))
         if not accepted.num_rows + rejected.num_rows + days.num_rows:
             raise UserError(
-                f"{store.folder.url}: the store holds no recording yet, so there is nothing to report. Run "
+                f"{store.folder.url}: the store holds no recordings yet, so there is nothing to report. Run "
                 "`persondays ingest` first."
             )
         ids = accepted["recording"].combine_chunks()
         recording_D = _indices(days["recording"], ids)
-        people = accepted["participant"].combine_chunks().dictionary_encode()
+        participant = accepted["participant"].combine_chunks().dictionary_encode()
         return Cohort(
             ids=ids,
-            people=people.dictionary,
-            person_N=people.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-            serial_N=Category.of(accepted["serial"]).code_N,
-            device=Category.of(accepted["device"]),
-            location=Category.of(accepted["location"]),
-            outcome=Category.of(figures["calibration"]),
+            participant_ids=participant.dictionary,
+            participant_N=participant.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+            serial_N=Categorical.of(accepted["serial"]).code_N,
+            device=Categorical.of(accepted["device"]),
+            location=Categorical.of(accepted["location"]),
+            calibration=Categorical.of(figures["calibration"]),
             figure={name: _floats(figures[name]) for name in FIGURES},
-            day={name: _floats(days[name]) for name in OF_A_DAY},
+            day={name: _floats(days[name]) for name in DAY_COLUMNS},
             recording_D=recording_D,
             copied_N=_copied(days["checksum"], recording_D, len(ids)),
             rejected=rejected,
@@ -125,7 +127,7 @@ class Cohort:
 
     @property
     def person_days(self) -> int:
-        """How many person-days there are."""
+        """The number of person-days."""
         return self.recording_D.size
 
     @property
@@ -133,29 +135,28 @@ class Cohort:
         """The slot of each person-day."""
         return self.day["slot"].astype(np.int64)
 
-    def sum_of(self, value_D: Float) -> Float:
-        """The sum over each recording's days, (N,); days without a value add nothing."""
+    def sum_by_recording(self, value_D: Float) -> Float:
+        """Return the sum over the days of each recording, (N,); days without a value count as 0."""
         known = (self.recording_D != NO_RECORDING) & np.isfinite(value_D)
         sums_N: Float = np.bincount(self.recording_D[known], value_D[known], minlength=len(self.ids)).astype(np.float64)
         return sums_N
 
     @property
     def wear_days_N(self) -> Float:
-        """Days worn of each recording: its worn seconds over 86,400."""
-        return self.sum_of(self.day["wear_seconds"]) / 86_400
+        """Days worn of each recording: its worn seconds divided by 86,400."""
+        return self.sum_by_recording(self.day["wear_seconds"]) / 86_400
 
     @property
     def enmo_mg_N(self) -> Float:
-        """Mean ENMO of each recording over its worn time: its days' means, weighted by worn seconds; NaN without "
-        "any."""
+        """Mean ENMO of each recording: the mean of its days weighted by worn seconds; NaN if it was not worn."""
         wear_D, enmo_D = self.day["wear_seconds"], self.day["enmo_mg"]
-        weight_N = self.sum_of(np.where(np.isfinite(enmo_D), wear_D, 0))
+        weight_N = self.sum_by_recording(np.where(np.isfinite(enmo_D), wear_D, 0))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(weight_N > 0, self.sum_of(enmo_D * wear_D) / weight_N, np.nan)
+            return np.where(weight_N > 0, self.sum_by_recording(enmo_D * wear_D) / weight_N, np.nan)
 
     @property
     def inner_D(self) -> NDArray[np.bool_]:
-        """Person-days between the first and the last of their recording: only these can be whole."""
+        """Person-days between the first and the last of their recording; only these can be complete."""
         index_D, known_D = self.day["day_index"], self.recording_D != NO_RECORDING
         last_N = np.full(len(self.ids), -1.0)
         np.maximum.at(last_N, self.recording_D[known_D], index_D[known_D])
@@ -163,13 +164,13 @@ class Cohort:
         inner_D[known_D] = (index_D[known_D] > 0) & (index_D[known_D] < last_N[self.recording_D[known_D]])
         return inner_D
 
-    def named(self, index_K: Int) -> list[str]:
-        """Keyed ids of some recordings, in the order given."""
+    def ids_of(self, index_K: Int) -> list[str]:
+        """Return the keyed ids of some recordings, in the order given."""
         return list(self.ids.take(pa.array(index_K)).to_pylist())
 
 
 def _recordings(recordings: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Accepted recordings in the order of their ids, their figures, and rejected ones."""
+    """Return the accepted recordings in the order of their ids, their figures, and the rejected recordings."""
     rejected = recordings.filter(pc.equal(recordings["status"], "rejected")).select(["recording", "reason"])
     accepted = recordings.filter(pc.equal(recordings["status"], "done"))
     order = pc.sort_indices(accepted["recording"])
@@ -178,26 +179,26 @@ def _recordings(recordings: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
 
 
 def _without(withdrawn: frozenset[str], table: pa.Table) -> pa.Table:
-    """The rows of those who have not withdrawn: their deletion may still be under way."""
+    """Leave out the rows of withdrawn participants, which may not be deleted yet."""
     if not withdrawn:
         return table
     return table.filter(pc.invert(pc.is_in(table["participant"], pa.array(sorted(withdrawn), pa.string()))))
 
 
 def _floats(column: pa.ChunkedArray) -> Float:
-    """A column of numbers as float64, NaN where it is null."""
+    """Return a column of numbers as float64, NaN where it is null."""
     floats: Any = pc.fill_null(pc.cast(column, pa.float64()), float("nan"))
     return floats.to_numpy()
 
 
 def _indices(column: pa.ChunkedArray, among: pa.Array) -> Int:
-    """Where each value of a column stands among others, -1 where it does not."""
+    """Return the index of each value of a column in an array, -1 where it is absent."""
     found: Any = pc.fill_null(pc.index_in(column, value_set=among), NO_RECORDING)
     return found.to_numpy().astype(np.int64)
 
 
 def _copied(checksum: pa.ChunkedArray, recording_D: Int, recordings: int) -> NDArray[np.bool_]:
-    """Which recordings hold a person-day that another one holds as well."""
+    """Return which recordings share the signal of a person-day with another recording."""
     coded = pc.fill_null(checksum, "").combine_chunks().dictionary_encode()
     code_D = coded.indices.to_numpy(zero_copy_only=False)
     known_D = (recording_D != NO_RECORDING) & (np.asarray(pc.fill_null(pc.utf8_length(checksum), 0)) > 0)

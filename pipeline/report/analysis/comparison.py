@@ -1,7 +1,7 @@
-"""Our values of a cohort beside published ones: who is in both, and how well two measures of one thing agree.
+"""Comparison of the store's values with published ones: who is in both, and how well the two measures agree.
 
-Agreement after Bland and Altman 1986 (doi:10.1016/S0140-6736(86)90837-8): the mean difference, and the limits
-within which 95% of the differences of normally distributed ones lie. Correlation alone would praise a constant error.
+Agreement follows Bland and Altman 1986 (doi:10.1016/S0140-6736(86)90837-8): the mean difference, and the limits
+between which 95% of normally distributed differences lie. A correlation alone would not show a constant error.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pipeline.report.analysis.published import Published
 from pipeline.store.store import Store
 
 GOOD_WEAR_DAYS = 3.0
-"""UK Biobank asks for 72 hours of wear and for some in every hour of the day (Doherty 2017)."""
-FEWEST = 3
+"""UK Biobank requires 72 hours of wear, and some wear in every hour of the day (Doherty 2017)."""
+MIN_PAIRS = 3
 LIMITS_SD = 1.96
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """n pairs (ours, theirs), Pearson's r, mean and SD of ours - theirs, and the 95% limits of agreement."""
+    """Agreement of n pairs (ours, theirs): Pearson's r, and the mean and SD of ours - theirs."""
 
     n: int
     r: float
@@ -37,15 +37,15 @@ class Agreement:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Lower and upper limit of agreement."""
+        """The lower and upper 95% limit of agreement."""
         return self.bias - LIMITS_SD * self.sd, self.bias + LIMITS_SD * self.sd
 
     @staticmethod
     def of(ours_N: Float, theirs_N: Float) -> Agreement | None:
-        """The agreement of the pairs of which both are known; None of fewer than three."""
+        """Return the agreement of the pairs in which both are known; None for fewer than three pairs."""
         both_N = np.isfinite(ours_N) & np.isfinite(theirs_N)
         ours_N, theirs_N = ours_N[both_N], theirs_N[both_N]
-        if ours_N.size < FEWEST:
+        if ours_N.size < MIN_PAIRS:
             return None
         difference_N = ours_N - theirs_N
         varied = bool(np.ptp(ours_N) > 0 and np.ptp(theirs_N) > 0)
@@ -55,11 +55,12 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Published values beside ours, of the M people who are in both and have one accepted recording.
+    """Our values and the published values of the M participants in both, with one accepted recording each.
 
-    theirs_M and ours_M: by name of `pipeline.report.analysis.published.FIELDS`; flags as 0 and 1, NaN for unknown.
-    only_published, only_stored: people of one side. repeated: people in both with several recordings: which of
-        them a published value is about, keyed ids do not tell.
+    ours, theirs: by name of `pipeline.report.analysis.published.FIELDS`; flags are 0 or 1, unknown values NaN.
+    only_published, only_stored: participants in one of the two.
+    repeated: participants in both with several recordings, left out because keyed ids do not show which one a
+        published value describes.
     """
 
     ours: dict[str, Float]
@@ -69,8 +70,8 @@ class Comparison:
     repeated: int
 
     @property
-    def people(self) -> int:
-        """Those who are compared."""
+    def participants(self) -> int:
+        """The number of participants compared."""
         return next(iter(self.theirs.values())).size
 
 
@@ -78,31 +79,31 @@ def require_key(store: Store, key: Key) -> None:
     """Raise UserError unless the store was made with this key."""
     if key.check != store.attributes.key_check:
         raise UserError(
-            f"{store.folder.url}: the store was made with another key, under which the people of the table have other "
-            "ids. Give the key that ingest was given."
+            f"{store.folder.url}: the store was made with another key, so its ids cannot be matched with the table. "
+            "Use the key that ingest was run with."
         )
 
 
 def compare(cohort: Cohort, published: Published, key: Key) -> Comparison:
-    """Set a cohort beside published values; raises UserError when they have nobody in common."""
+    """Match a cohort with published values. Raises UserError when they have no participant in common."""
     ids = pa.array([key.participant(eid) for eid in published.eids], pa.string())
-    person_Q = np.asarray(pc.fill_null(pc.index_in(ids, value_set=cohort.people), -1))
-    recordings_P = np.bincount(cohort.person_N, minlength=len(cohort.people))
-    known_Q = person_Q >= 0
+    participant_Q = np.asarray(pc.fill_null(pc.index_in(ids, value_set=cohort.participant_ids), -1))
+    recordings_P = np.bincount(cohort.participant_N, minlength=len(cohort.participant_ids))
+    known_Q = participant_Q >= 0
     if not known_Q.any():
         raise UserError(
-            f"none of the {len(published.eids):,} people in the table of published values is among the "
-            f"{len(cohort.people):,} people with an accepted recording. People are joined by the name that ingest gave "
-            "them: with --id-regex ukb that is the eid. Is the table of another application, or did --participants "
-            "give other names?"
+            f"none of the {len(published.eids):,} participants in the table of published values is among the "
+            f"{len(cohort.participant_ids):,} participants with an accepted recording. They are matched by the name "
+            "that ingest gave each participant, which is the eid with --id-regex ukb. Check that the table belongs to "
+            "the same UK Biobank application, and that --participants did not use other names."
         )
     single_Q = known_Q.copy()
-    single_Q[known_Q] = recordings_P[person_Q[known_Q]] == 1
-    recording_P = np.zeros(len(cohort.people), np.int64)
-    recording_P[cohort.person_N] = np.arange(cohort.person_N.size)
-    chosen_M = recording_P[person_Q[single_Q]]
+    single_Q[known_Q] = recordings_P[participant_Q[known_Q]] == 1
+    recording_P = np.zeros(len(cohort.participant_ids), np.int64)
+    recording_P[cohort.participant_N] = np.arange(cohort.participant_N.size)
+    chosen_M = recording_P[participant_Q[single_Q]]
     wear_N = cohort.wear_days_N
-    calibrated_N = cohort.outcome.where("own") | cohort.outcome.where("given")
+    calibrated_N = cohort.calibration.where("own") | cohort.calibration.where("given")
     ours = {
         "enmo_mg": cohort.enmo_mg_N,
         "wear_days": wear_N,
@@ -113,12 +114,12 @@ def compare(cohort: Cohort, published: Published, key: Key) -> Comparison:
         ours={name: ours[name][chosen_M] for name in published.values},
         theirs={name: value[single_Q] for name, value in published.values.items()},
         only_published=int((~known_Q).sum()),
-        only_stored=len(cohort.people) - int(known_Q.sum()),
+        only_stored=len(cohort.participant_ids) - int(known_Q.sum()),
         repeated=int((known_Q & ~single_Q).sum()),
     )
 
 
-def crossed(ours_M: Float, theirs_M: Float) -> NDArray[np.int64]:
-    """How often two flags go together: rows ours (yes, no), columns theirs (yes, no)."""
+def cross_table(ours_M: Float, theirs_M: Float) -> NDArray[np.int64]:
+    """Count the combinations of two flags: rows are ours (yes, no), columns theirs (yes, no)."""
     values: Sequence[int] = (1, 0)
     return np.array([[int(((ours_M == us) & (theirs_M == them)).sum()) for them in values] for us in values])

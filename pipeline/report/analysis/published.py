@@ -1,8 +1,8 @@
-"""A table of a cohort's published values, a row a person: UK Biobank's accelerometer fields as its tools write them.
+"""A table of published values with a row for each participant: UK Biobank's accelerometer fields.
 
 Fields (biobank.ndph.ox.ac.uk/ukb/field.cgi?id=...): 90012 overall acceleration average (mg), 90051 wear duration
-overall (days), 90016 good calibration, 90015 good wear time. Nothing that stands in the table is ever shown or
-told in an error, its first line neither: a table without a head has a person there.
+overall (days), 90016 good calibration, 90015 good wear time. Errors quote no cell of the table, not even of its
+first line, which describes a participant if the table has no header.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ BLOCK_BYTES = 1 << 25
 
 @dataclass(frozen=True)
 class Published:
-    """Values of P people who have any: `eids`, and by name of FIELDS float64 (P,), flags as 0 and 1, NaN for none."""
+    """The eids of P participants who have any value, and the values by name of FIELDS, each float64 (P,).
+
+    Flags are 0 or 1; absent values are NaN.
+    """
 
     eids: list[str]
     values: dict[str, Float]
 
 
 def read_published(path: Path) -> Published:
-    """The table in a file separated by commas, tabs or semicolons.
+    """Read a table separated by commas, tabs or semicolons.
 
-    Raises UserError when it cannot be read, has no column of people or none of the fields, has a person twice, or
-    text where numbers are expected.
+    Raises UserError when the table cannot be read, has no eid column or none of the fields, lists a participant
+    twice, or has text where numbers are expected.
     """
     delimiter, head = _head(path)
     columns = {name: column for name, field in FIELDS.items() if (column := _column(head, field)) is not None}
@@ -49,7 +52,7 @@ def read_published(path: Path) -> Published:
         raise UserError(
             f"{path}: expected a column eid and at least one of the fields {', '.join(map(str, FIELDS.values()))}, "
             f"written like 90012-0.0, p90012 or 90012_0_0; among its {len(head):,} columns there is "
-            f"{'no eid' if eid is None else 'none of the fields'}. Export them, with their names in the first line."
+            f"{'no eid' if eid is None else 'none of the fields'}. Export them with a header line."
         )
     table = _read(path, delimiter, [eid, *columns.values()])
     values = {name: _numbers(path, table[column], column, name in FLAGS) for name, column in columns.items()}
@@ -57,18 +60,18 @@ def read_published(path: Path) -> Published:
     eids = [name.strip() for name in table[eid].filter(pa.array(has_any)).to_pylist()]
     twice = len(eids) - len(set(eids))
     if twice:
-        raise UserError(f"{path}: expected one row a person, found {twice:,} rows of people who have one already.")
+        raise UserError(f"{path}: expected one row for each participant, found {twice:,} repeated rows.")
     return Published(eids, {name: value[has_any] for name, value in values.items()})
 
 
 def _column(head: list[str], field: int) -> str | None:
-    """The column of a field at its first instance, in the spellings of UK Biobank's tools, R and Stata."""
+    """Find the column of a field's first instance, as UK Biobank's tools, R and Stata spell it."""
     spelling = rf"(participant\.)?([pxfn][._]?)?{field}([-._]i?0([._]a?0)?)?"
     return next((name for name in head if re.fullmatch(spelling, name, re.IGNORECASE)), None)
 
 
 def _head(path: Path) -> tuple[str, list[str]]:
-    """The delimiter and the names in the first line."""
+    """Return the delimiter and the column names in the first line."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             line = file.readline()
@@ -81,7 +84,7 @@ def _head(path: Path) -> tuple[str, list[str]]:
 
 
 def _read(path: Path, delimiter: str, columns: list[str]) -> pa.Table:
-    """Some columns as text; the others are passed over."""
+    """Read some columns as text."""
     import pyarrow.csv
 
     try:
@@ -98,20 +101,20 @@ def _read(path: Path, delimiter: str, columns: list[str]) -> pa.Table:
         )
     except (pa.ArrowInvalid, KeyError):
         raise UserError(
-            f"{path}: its lines cannot be read as a table: expected as many cells in each as the first line has names, "
-            "in UTF-8. Export it anew."
+            f"{path}: cannot be read as a table. Expected UTF-8, and as many cells in each line as there are names in "
+            "the first. Export it again."
         ) from None
 
 
 def _numbers(path: Path, column: pa.ChunkedArray, name: str, flag: bool) -> Float:
-    """A column of numbers, or of yes and no, as float64; NaN where it is empty."""
+    """Convert a column of numbers, or of yes and no for a flag, to float64; empty cells become NaN."""
     text = pc.utf8_lower(pc.utf8_trim_whitespace(column))
     if flag:
         yes, no = (pc.is_in(text, value_set=pa.array(words)) for words in (YES, NO))
         known = pc.or_(pc.or_(yes, no), pc.is_null(text))
         numbers = pc.if_else(pc.is_null(text), float("nan"), pc.cast(yes, pa.float64()))
         if not pc.all(known).as_py():
-            raise UserError(f"{path}: expected 1 and 0, or yes and no, in the column {name}; found something else.")
+            raise UserError(f"{path}: expected 1 and 0, or yes and no, in the column {name}; found other values.")
     else:
         try:
             numbers = pc.fill_null(pc.cast(text, pa.float64()), float("nan"))

@@ -1,4 +1,4 @@
-"""Calibration: its outcome, and the error at rest before and after."""
+"""How recordings were calibrated, and the error at rest before and after."""
 
 from __future__ import annotations
 
@@ -9,66 +9,61 @@ import numpy as np
 from pipeline.pages import html
 from pipeline.pages.figures import CONTROL, OURS
 from pipeline.report.analysis.cohort import AXES
-from pipeline.report.sections.data import Findings
-from pipeline.report.sections.drawing import Part, histogram, picture
+from pipeline.report.sections.data import ReportData
+from pipeline.report.sections.drawing import Distribution, histogram, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OUTCOMES = {
-    "own": "own [from its own still moments]",
-    "given": "given [coefficients of the device from elsewhere]",
-    "none": "none [kept as it is]",
+    "own": "own [from the recording's own still moments]",
+    "given": "given [from a file of coefficients by device]",
+    "none": "none [values kept as recorded]",
 }
 
 
-def calibration_section(found: Findings) -> list[str]:
-    cohort, tell, figure = found.cohort, found.tell, found.cohort.figure
-    before_N, after_N = figure["error_before_mg"], figure["error_after_mg"]
-    own_N = cohort.outcome.where("own")
-    calibrated_N = own_N | cohort.outcome.where("given")
-    gain_N = 100 * np.stack([figure[f"gain_{axis}"] - 1 for axis in AXES])
-    offset_N = 1000 * np.stack([figure[f"offset_{axis}_g"] for axis in AXES])
+def calibration_section(data: ReportData) -> list[str]:
+    cohort, disclosure, figures = data.cohort, data.disclosure, data.cohort.figure
+    before_N, after_N = figures["error_before_mg"], figures["error_after_mg"]
+    own_N = cohort.calibration.where("own")
+    calibrated_N = own_N | cohort.calibration.where("given")
+    gain_N = 100 * np.stack([figures[f"gain_{axis}"] - 1 for axis in AXES])
+    offset_N = 1000 * np.stack([figures[f"offset_{axis}_g"] for axis in AXES])
 
-    def draw(drawn: Figure) -> None:
-        errors, gains, offsets = drawn.subplots(1, 3, width_ratios=(1.5, 1, 1))
-        histogram(
-            errors,
-            [
-                Part(after_N[calibrated_N], "after", OURS),
-                Part(before_N[calibrated_N], "before", CONTROL, filled=False),
-            ],
-            tell, "mean distance from one g at rest (mg)", title="Error of those calibrated", log=True,
-        )  # fmt: skip
-        histogram(gains, [Part(gain_N[:, own_N].ravel())], tell, "gain off 1 (%)", title="Gains found", counted="axes")
-        histogram(
-            offsets, [Part(offset_N[:, own_N].ravel())], tell, "offset (mg)", title="Offsets found", counted="axes"
-        )
+    def draw(figure: Figure) -> None:
+        errors, gains, offsets = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+        after = Distribution(after_N[calibrated_N], "after", OURS)
+        before = Distribution(before_N[calibrated_N], "before", CONTROL, filled=False)
+        histogram(errors, [after, before], disclosure, "error at rest (mg)", title="Calibrated recordings", log=True)
+        gain, offset = (Distribution(values_N[:, own_N].ravel()) for values_N in (gain_N, offset_N))
+        histogram(gains, [gain], disclosure, "gain error (%)", title="Gains", counted="axes")
+        histogram(offsets, [offset], disclosure, "offset (mg)", title="Offsets", counted="axes")
 
     rows = []
-    for name, count in cohort.outcome.counts.items():
-        of_it = cohort.outcome.where(name)
+    for name, count in cohort.calibration.counts.items():
+        members_N = cohort.calibration.where(name)
         rows.append(
             [
                 OUTCOMES.get(name, name),
-                tell.of(count, len(cohort.ids)),
-                *(tell.typical(values[of_it]) for values in (before_N, after_N)),
-                tell.typical(figure["still_windows"][of_it], ",.0f"),
+                disclosure.count_and_share(count, len(cohort.ids)),
+                *(disclosure.median_and_range(values_N[members_N]) for values_N in (before_N, after_N)),
+                disclosure.median_and_range(figures["still_windows"][members_N], ",.0f"),
             ]
         )
-    head = ["outcome", "recordings", "error before (mg)", "error after (mg)", "still windows"]
     return [
-        html.seen(
-            "how many recordings were calibrated and from what, and how far from one g the device reads at rest. "
-            "Brackets hold shares, and where nine of ten recordings lie."
+        html.shows(
+            "The error at rest, which is the mean distance of the measured acceleration from 1 g, before and after "
+            "calibration (left), and the gains and offsets of each axis found by calibration (middle, right). The "
+            "table gives medians, with the 5th and 95th percentiles below."
         ),
         picture(draw, 3.3, "Histograms of the error at rest before and after calibration, of gains and of offsets"),
-        html.table(rows, head),
+        html.table(rows, ["calibration", "recordings", "error before (mg)", "error after (mg)", "still windows"]),
         html.explained(
-            "At rest a device should read one g whichever way it lies. From still moments in many orientations follow "
-            "each axis's gain and offset (after van Hees 2014); below some 10 mg the rest is noise. Without "
-            "calibration an error of 20 mg is as large as most people's mean ENMO.",
-            "Outcome none is a flag, not a fault: short recordings and quiet people give too few orientations, so it "
-            "leans towards certain people. The error after is measured on the moments the fit was made from.",
+            "At rest a sensor should measure 1 g in every orientation. Still moments in many orientations therefore "
+            "give the gain and offset of each axis (van Hees 2014). A remaining error below about 10 mg is noise. "
+            "Without calibration, an error of 20 mg is as large as the mean ENMO of most people.",
+            "Calibration none is not a fault: short recordings and still participants provide too few orientations, so "
+            "it is not evenly spread over participants. The error after calibration is measured on the same still "
+            "moments that the calibration was fitted to.",
         ),
     ]

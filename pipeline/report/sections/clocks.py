@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.pages import html
-from pipeline.report.sections.data import Findings
-from pipeline.report.sections.drawing import Part, histogram, picture
+from pipeline.report.sections.data import ReportData
+from pipeline.report.sections.drawing import Distribution, histogram, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,40 +16,39 @@ if TYPE_CHECKING:
 RATES_SHOWN = 12
 
 
-def clocks_section(found: Findings) -> list[str]:
-    cohort, tell, figure = found.cohort, found.tell, found.cohort.figure
-    nominal_N, rate_N = figure["nominal_rate_hz"], figure["rate_hz"]
+def clocks_section(data: ReportData) -> list[str]:
+    cohort, disclosure, figures = data.cohort, data.disclosure, data.cohort.figure
+    nominal_N, rate_N = figures["nominal_rate_hz"], figures["rate_hz"]
     with np.errstate(invalid="ignore", divide="ignore"):
         off_N = 100 * (rate_N / nominal_N - 1)
 
-    def draw(drawn: Figure) -> None:
-        rate, drift, residual = drawn.subplots(1, 3)
-        histogram(rate, [Part(off_N)], tell, "true rate off nominal (%)", title="Sample rate")
-        histogram(
-            drift, [Part(figure["rate_drift_ppm"])], tell, "spread of the rate (ppm)", title="Drift within", log=True
-        )
-        histogram(
-            residual, [Part(figure["clock_residual_ms"])], tell, "scatter of the stamps (ms)", title="Clock", log=True
-        )
+    def draw(figure: Figure) -> None:
+        left, middle, right = figure.subplots(1, 3)
+        rate, drift = Distribution(off_N), Distribution(figures["rate_drift_ppm"])
+        scatter = Distribution(figures["clock_residual_ms"])
+        histogram(left, [rate], disclosure, "deviation from nominal (%)", title="Sample rate")
+        histogram(middle, [drift], disclosure, "range of the rate (ppm)", title="Drift", log=True)
+        histogram(right, [scatter], disclosure, "scatter of time stamps (ms)", title="Time stamps", log=True)
 
     nominal, count = np.unique(nominal_N[np.isfinite(nominal_N)], return_counts=True)
     rows = []
     for hz in nominal[np.argsort(-count, kind="stable")][:RATES_SHOWN]:
-        of_it = nominal_N == hz
-        rows.append([f"{hz:g} Hz", tell.of(int(of_it.sum()), len(cohort.ids)), tell.typical(rate_N[of_it], ",.2f")])
+        members_N = nominal_N == hz
+        share = disclosure.count_and_share(int(members_N.sum()), len(cohort.ids))
+        rows.append([f"{hz:g} Hz", share, disclosure.median_and_range(rate_N[members_N], ",.2f")])
     return [
-        html.seen(
-            "how far the true sample rate lies from the one in the header, how much it wanders within a recording, and "
-            "how the device's time stamps scatter about the line fitted to them. Brackets hold where nine of ten lie."
+        html.shows(
+            "How far the measured sample rate of each recording is from the nominal rate in its header (left), how "
+            "much the rate varies within a recording (middle), and how far the device's time stamps scatter around the "
+            "line fitted to them (right). The table gives medians, with the 5th and 95th percentiles below."
         ),
-        picture(draw, 3.1, "Histograms of sample rate against nominal, drift of the rate, and scatter of time stamps"),
-        html.table(rows, ["rate in the header", "recordings", "true rate (Hz)"]),
+        picture(draw, 3.1, "Histograms of the sample rate, its drift, and the scatter of time stamps"),
+        html.table(rows, ["nominal rate", "recordings", "measured rate (Hz)"]),
         html.explained(
-            "Devices sample a few percent off their nominal rate, and the rate follows temperature. The true one is "
-            "used to come to 30 Hz, so the store's seconds are the device's seconds. Two humps in the rate are two "
-            "makes or two batches of devices.",
-            "All times are the device's own: whether its clock was set right nobody can tell from the signal. Old "
-            "firmware stamps whole seconds, which scatter by some 20 ms without any fault, and most of such a "
-            "recording's drift is that scatter.",
+            "Devices sample a few percent faster or slower than their nominal rate, depending on temperature. Ingest "
+            "resamples to 30 Hz from the measured rate. Two peaks in the sample rate usually mean two makes or batches "
+            "of devices.",
+            "Nothing in a signal shows whether the device's clock was set correctly. Old firmware rounds time stamps "
+            "to whole seconds, which alone causes about 20 ms of scatter and most of the drift of such a recording.",
         ),
     ]

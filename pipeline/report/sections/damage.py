@@ -1,4 +1,4 @@
-"""What is missing or damaged: states of all seconds, gaps, clipping, blocks."""
+"""What is missing or damaged: the states of all seconds, gaps, clipping and damaged blocks."""
 
 from __future__ import annotations
 
@@ -7,73 +7,80 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.pages import html
-from pipeline.report.sections.data import Findings
-from pipeline.report.sections.drawing import Part, histogram, picture
+from pipeline.report.analysis.cohort import Float
+from pipeline.report.sections.data import ReportData
+from pipeline.report.sections.drawing import Distribution, histogram, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STATES = {
     "measured": "measured_seconds",
-    "idle sleep [the device stored nothing because nothing moved]": "idle_seconds",
-    "gap [inside a recording, and neither]": "gap_seconds",
-    "clipped [a sample on the device's rail]": "clipped_seconds",
-    "non-wear [still for over 90 minutes]": "nonwear_seconds",
+    "idle sleep [not stored, because the device saw no movement]": "idle_seconds",
+    "gap [inside a recording, neither measured nor idle]": "gap_seconds",
+    "clipped [a sample at the limit of the device's range]": "clipped_seconds",
+    "non-wear [part of more than 90 still minutes]": "nonwear_seconds",
     "bad [never drawn for training]": "bad_seconds",
-    "worn [measured or idle, not non-wear]": "wear_seconds",
-    "may be drawn [measured, worn, not bad]": "eligible_seconds",
+    "worn [measured or idle, and not non-wear]": "wear_seconds",
+    "eligible for training [measured, worn and not bad]": "eligible_seconds",
 }
+RECORDED = ("measured_seconds", "idle_seconds", "gap_seconds")
 FAULTS = {
     "gaps": ("gaps", ",.0f"),
     "time lost in gaps (s)": ("gap_total_s", ",.1f"),
-    "samples on the rail [clipped]": ("clipped_ticks", ",.0f"),
+    "clipped samples": ("clipped_ticks", ",.0f"),
     "impossible values": ("impossible_samples", ",.0f"),
-    "damaged blocks [left out]": ("damaged_blocks", ",.0f"),
-    "blocks told twice [left out]": ("duplicate_blocks", ",.0f"),
-    "blocks that run backwards [left out]": ("backward_blocks", ",.0f"),
-    "stamps that the others contradict [not used]": ("mended_stamps", ",.0f"),
+    "damaged blocks [dropped]": ("damaged_blocks", ",.0f"),
+    "duplicate blocks [dropped]": ("duplicate_blocks", ",.0f"),
+    "blocks out of order [dropped]": ("backward_blocks", ",.0f"),
+    "time stamps that contradict the others [ignored]": ("mended_stamps", ",.0f"),
 }
 
 
-def damage_section(found: Findings) -> list[str]:
-    cohort, tell, figure = found.cohort, found.tell, found.cohort.figure
-    hours = {state: float(np.nansum(cohort.day[column])) / 3600 for state, column in STATES.items()}
-    recorded = hours["measured"] + sum(hours[state] for state in list(STATES)[1:3])
+def damage_section(data: ReportData) -> list[str]:
+    cohort, disclosure, figures = data.cohort, data.disclosure, data.cohort.figure
+    hours = {column: float(np.nansum(cohort.day[column])) / 3600 for column in STATES.values()}
+    recorded = sum(hours[column] for column in RECORDED)
     states = [
-        [state, f"{value:,.1f}", f"{value / recorded:.2%}" if recorded else "-"] for state, value in hours.items()
+        [state, f"{hours[column]:,.1f}", f"{hours[column] / recorded:.2%}" if recorded else "-"]
+        for state, column in STATES.items()
     ]
     faults = []
-    for what, (name, form) in FAULTS.items():
-        any_of_it = figure[name] > 0
-        faults.append(
-            [what, tell.of(int(any_of_it.sum()), len(cohort.ids)), tell.typical(figure[name][any_of_it], form)]
-        )
+    for fault, (name, form) in FAULTS.items():
+        affected = _positive(figures[name])
+        share = disclosure.count_and_share(affected.size, len(cohort.ids))
+        faults.append([fault, share, disclosure.median_and_range(affected, form)])
 
-    def draw(drawn: Figure) -> None:
-        gap, clipped, damaged = drawn.subplots(1, 3)
-        clipped_N = cohort.sum_of(cohort.day["clipped_seconds"])
-        histogram(gap, [Part(_some(figure["gap_total_s"]))], tell, "lost in gaps (s)", title="Gaps", log=True)
-        histogram(clipped, [Part(_some(clipped_N))], tell, "clipped seconds", title="Clipping", log=True)
-        histogram(damaged, [Part(_some(figure["damaged_blocks"]))], tell, "damaged blocks", title="Damage", log=True)
+    def draw(figure: Figure) -> None:
+        left, middle, right = figure.subplots(1, 3)
+        values = (
+            figures["gap_total_s"],
+            cohort.sum_by_recording(cohort.day["clipped_seconds"]),
+            figures["damaged_blocks"],
+        )
+        gaps, clipped, damaged = (Distribution(_positive(value_N)) for value_N in values)
+        histogram(left, [gaps], disclosure, "time lost in gaps (s)", title="Gaps", log=True)
+        histogram(middle, [clipped], disclosure, "clipped seconds", title="Clipping", log=True)
+        histogram(right, [damaged], disclosure, "damaged blocks", title="Damage", log=True)
 
     return [
-        html.seen(
-            "how much time is in each state over all person-days, and how often each kind of damage occurs; the "
-            "pictures show the recordings that have any of it."
+        html.shows(
+            "The time lost in gaps, the clipped seconds and the damaged blocks of the recordings that have any. The "
+            "first table adds up the hours in each state over all person-days. The second counts the recordings with "
+            "each fault; its last column gives the median of these, with the 5th and 95th percentiles below."
         ),
-        picture(draw, 3.1, "Histograms of time lost in gaps, clipped seconds and damaged blocks"),
-        html.table(states, ["seconds that are", "hours", "of recorded time"]),
-        html.table(faults, ["damage", "recordings with any", "median of those"]),
+        picture(draw, 3.1, "Histograms of time lost in gaps, clipped seconds and damaged blocks per recording"),
+        html.table(states, ["state of a second", "hours", "of recorded time"]),
+        html.table(faults, ["fault", "recordings affected", "amount in these"]),
         html.explained(
-            "Nothing is mended by guessing: damaged blocks are left out, gaps stay gaps, and seconds at their edges "
-            "are bad, so no window that is drawn crosses them. Clipped seconds are kept and flagged; only half a "
-            "second on the rail makes a second bad.",
-            "A state's hours may overlap (a clipped second is also measured). A device that recorded nothing for hours "
-            "and noted it as idle sleep shows no gap. Recordings that were damaged as a whole are not here: they are "
-            "among the rejected.",
+            "Ingest does not fill in anything: damaged blocks are dropped and gaps stay gaps. Seconds next to a gap "
+            "are bad, so no window for training spans a gap. Clipped seconds are kept and flagged; a second is bad "
+            "when half of it or more is clipped.",
+            "States overlap: a clipped second is also measured. A device that loses data and records it as idle "
+            "sleep shows no gap. Recordings that cannot be read at all are among the rejected ones.",
         ),
     ]
 
 
-def _some(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _positive(values: Float) -> Float:
     return values[values > 0]

@@ -1,4 +1,4 @@
-"""What the page's sections are made from."""
+"""The data that the sections are made from."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pipeline.report.sections.disclosure import Disclosure
 
 
 @dataclass(frozen=True)
-class Findings:
-    """A cohort, how its days cover the clock, how it compares with published values, and what may be told."""
+class ReportData:
+    """A cohort, its coverage of the hours of the day, the rules of disclosure, and the comparison if there is one.
+
+    processing: the settings of the signal steps, as stored in the store's attributes.
+    """
 
     cohort: Cohort
     coverage: Coverage
-    tell: Disclosure
+    disclosure: Disclosure
     comparison: Comparison | None
     processing: dict[str, object]
-    """Settings of the signal steps, as the store has them."""

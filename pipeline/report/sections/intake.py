@@ -1,74 +1,66 @@
-"""Accepted and rejected, and why."""
+"""How many recordings were accepted, how many were rejected, and why."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from pipeline.pages import html
-from pipeline.report.analysis import reasons
-from pipeline.report.sections.data import Findings
-from pipeline.report.sections.disclosure import LEAST
+from pipeline.report.analysis.reasons import group_reasons
+from pipeline.report.sections.data import ReportData
+from pipeline.report.sections.disclosure import MIN_GROUP
 
 REASONS_SHOWN = 30
 
 
-def intake_section(found: Findings) -> list[str]:
-    cohort, tell = found.cohort, found.tell
+def intake_section(data: ReportData) -> list[str]:
+    cohort, disclosure = data.cohort, data.disclosure
     accepted, rejected = len(cohort.ids), cohort.rejected.num_rows
-    all_of_them = accepted + rejected
-    rows = [
-        ("accepted", tell.of(accepted, all_of_them)),
-        ("rejected", tell.of(rejected, all_of_them)),
-        ("people in the store", tell.count(cohort.participants)),
-        *_recordings_a_person(found),
-        ("person-days", tell.count(cohort.person_days)),
-    ]
+    per_participant_P = np.bincount(cohort.participant_N, minlength=len(cohort.participant_ids))
+    several = int((per_participant_P > 1).sum())
     unfinished = int((cohort.recording_D < 0).sum())
-    if unfinished:
-        rows.append(("of these from recordings not finished yet", tell.count(unfinished)))
+    rows = [
+        ("recordings accepted", disclosure.count_and_share(accepted, accepted + rejected)),
+        ("recordings rejected", disclosure.count_and_share(rejected, accepted + rejected)),
+        ("participants", disclosure.count(cohort.participants)),
+        *([("participants with several recordings", disclosure.count(several))] if several else []),
+        ("person-days", disclosure.count(cohort.person_days)),
+        *([("person-days of recordings in progress", disclosure.count(unfinished))] if unfinished else []),
+    ]
     return [
-        html.seen("how many recordings came in, whose they are, and why the others did not."),
+        html.shows(
+            "The number of recordings that ingest accepted and rejected, the participants they belong to, and the "
+            "reasons for rejection."
+        ),
         html.table(rows),
-        *_reasons(found),
+        *_reasons(data),
         html.explained(
-            "An accepted recording has its days in the store. A rejected one has none of them there, and is not tried "
-            "again until its file changes or ingest is told to (`--retry-rejected`). Single damaged blocks reject "
-            "nobody: they are left out, and counted below.",
-            "Rejection is rarely by chance: batteries, clocks and copies fail by site and by device, and with them "
-            "certain people go missing. Compare who is left with who was asked. A person with several recordings is "
-            "one person only where ingest was told so (`--participants`, `--id-regex`).",
+            "The store holds person-days of accepted recordings only. Ingest does not retry a rejected recording until "
+            "its file changes or you ask for it (`--retry-rejected`). A few damaged blocks do not reject a recording: "
+            "they are dropped, and counted under gaps, clipping and damage.",
+            "Recordings are rarely rejected at random: batteries fail, clocks are wrong and copies break at particular "
+            "sites and on particular devices. Compare the participants in the store with the participants invited. "
+            "Recordings of one participant are joined only if ingest was given `--participants` or `--id-regex`.",
         ),
     ]
 
 
-def _recordings_a_person(found: Findings) -> list[tuple[str, str]]:
-    """How many people gave one recording, and how many gave more."""
-    each_P = np.bincount(found.cohort.person_N, minlength=len(found.cohort.people))
-    several = int((each_P > 1).sum())
-    return [("people with several recordings", found.tell.count(several))] if several else []
-
-
-def _reasons(found: Findings) -> list[str]:
-    tell, rejected = found.tell, found.cohort.rejected
+def _reasons(data: ReportData) -> list[str]:
+    """The table of reasons; a page for release shows no recordings, and no numbers of reasons that few share."""
+    disclosure, rejected = data.disclosure, data.cohort.rejected
     if not rejected.num_rows:
-        return [html.paragraph("Nothing was rejected.")]
+        return [html.paragraph("No recording was rejected.")]
     pairs = zip(rejected["recording"].to_pylist(), rejected["reason"].to_pylist(), strict=True)
-    grouped = reasons.group(pairs, keep_numbers_from=LEAST if tell.for_release else 1)
+    groups = group_reasons(pairs, keep_numbers_from=MIN_GROUP if disclosure.for_release else 1)
     rows = [
         [
-            reason.text,
-            tell.count(len(reason.recordings)),
-            *([] if tell.for_release else [tell.names(reason.recordings)]),
+            group.text,
+            disclosure.count(len(group.recordings)),
+            *([] if disclosure.for_release else [disclosure.short_ids(group.recordings)]),
         ]
-        for reason in grouped[:REASONS_SHOWN]
+        for group in groups[:REASONS_SHOWN]
     ]
-    head = ["rejected because", "recordings", *([] if tell.for_release else ["for example"])]
-    more = len(grouped) - REASONS_SHOWN
-    return [
-        html.table(rows, head),
-        *(
-            [html.paragraph(f"{more:,} rarer reasons are not shown; the table recordings has them.")]
-            if more > 0
-            else []
-        ),
-    ]
+    table = html.table(rows, ["reason", "recordings", *([] if disclosure.for_release else ["for example"])])
+    hidden = len(groups) - REASONS_SHOWN
+    if hidden <= 0:
+        return [table]
+    return [table, html.paragraph(f"{hidden:,} rarer reasons are not listed; see the store's table `recordings`.")]
