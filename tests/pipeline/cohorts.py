@@ -1,4 +1,4 @@
-"""Cohorts made as tables: any number of recordings of seven days, written into a store's tables at once."""
+"""Made cohorts: any number of recordings of seven days, written directly into the tables of a store."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from pipeline.store.store import Store
 KEY = Key(bytes(range(32)))
 DAYS = 7
 HOUR = 3600
-NOT_BLOCKED = "a .cwa recording begins with the bytes 'MD' and the length 1020; found {}. This is no recording."
+BAD_START = "a .cwa recording begins with the bytes 'MD' and the length 1020; found {}. This is no recording."
 TOO_LONG = "it spans {} days by its own clock, more than --max-days 60: the clock was set meanwhile"
 
 
 @dataclass(frozen=True)
-class Made:
-    """A store and what was put into it: columns by name, of accepted recordings (N) and of their person-days (N, 7)."""
+class MadeCohort:
+    """A store, and the columns written into it: of accepted recordings (N,) and their person-days (N, 7)."""
 
     store: Store
     names: list[str]
@@ -38,17 +38,17 @@ class Made:
     rejected: int
 
     def id(self, index: int) -> str:
-        """The keyed id of a recording."""
+        """Return the keyed id of a recording."""
         return KEY.recording(self.names[index])
 
 
 def eid(index: int) -> str:
-    """The name of the person of a recording; every fiftieth recording is of the person before."""
+    """Return the participant of a recording; every fiftieth belongs to the participant before."""
     return str(1_000_000 + index - (index % 50 == 49))
 
 
-def write_cohort(url: str, recordings: int, seed: int = 0, *, states: bool = False, dates: bool = True) -> Made:
-    """A cohort of so many accepted recordings and 3% as many rejected ones; with `states`, those the page reads."""
+def write_cohort(url: str, recordings: int, seed: int = 0, *, states: bool = False, dates: bool = True) -> MadeCohort:
+    """Write a cohort of accepted recordings and 3% as many rejected ones; `states` adds those that the page reads."""
     random = np.random.default_rng(seed)
     count = recordings
     names = [f"{eid(index)}_90001_{index % 50 // 49}_0.cwa" for index in range(count)]
@@ -63,11 +63,11 @@ def write_cohort(url: str, recordings: int, seed: int = 0, *, states: bool = Fal
     if states:
         for slot in sample(day["slot"].ravel()).tolist():
             store.folder.write(slot_object("state", slot), encode_plain(state(slot), blosc("lz4")))
-    return Made(store, names, recording, day, max(3, count * 3 // 100))
+    return MadeCohort(store, names, recording, day, max(3, count * 3 // 100))
 
 
 def state(slot: int) -> NDArray[np.uint8]:
-    """The states of a made day: measured, not worn in some night hours, a gap at noon; first days from ten o'clock."""
+    """Return the states of a day: measured, with non-wear at night and a gap at noon; first days start at ten."""
     state_S = np.full(SECONDS_PER_DAY, MEASURED, np.uint8)
     state_S[: slot % 5 * HOUR] |= NONWEAR
     state_S[12 * HOUR : 12 * HOUR + 600 * (slot % 3)] = GAP
@@ -199,7 +199,7 @@ def _write_recordings(
         for index in range(ids.size)
     ]
     for index in range(rejected):
-        reason = NOT_BLOCKED.format("6e 6f 74 20") if index == 0 else TOO_LONG.format(60 + index)
+        reason = BAD_START.format("6e 6f 74 20") if index == 0 else TOO_LONG.format(60 + index)
         common = {"status": "rejected", "person_days": 0, "size": 10, "source": "0" * 16}
         person = KEY.participant(f"rejected {index}")
         rows.append({"recording": KEY.recording(f"bad{index}"), "participant": person, "reason": reason, **common})

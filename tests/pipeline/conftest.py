@@ -1,4 +1,4 @@
-"""What several tests of pages share."""
+"""Fixtures shared by the tests of pages."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """A Chromium to open pages in; skips where there is none."""
+    """A Chromium to open pages in; skips the test if there is none."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
-        pytest.skip("no Chromium on this machine: the page is not opened (apt-get install chromium)")
+        pytest.skip("there is no Chromium to open the page in (apt-get install chromium)")
     return found

@@ -1,4 +1,4 @@
-"""What tests of pages share: reading one without a browser, and opening it in one."""
+"""Helpers for tests of pages: reading a page, and opening it in a browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):
-    """Reads a page, checks that its tags match, and keeps its text by section and its outward links."""
+    """Parses a page, checks that its tags match, and keeps its text by section and its links."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Page(HTMLParser):
 
 
 def browse(chromium: str, profile: Path, *arguments: str) -> str:
-    """What a headless Chromium prints."""
+    """Return what a headless Chromium prints."""
     flags = ("--headless", "--no-sandbox", "--disable-background-networking", "--hide-scrollbars")
     run = subprocess.run(
         [chromium, *flags, f"--user-data-dir={profile}", *arguments],
@@ -46,7 +46,7 @@ def browse(chromium: str, profile: Path, *arguments: str) -> str:
 
 
 def width_needed(chromium: str, profile: Path, page: Path, width: int) -> int:
-    """How wide a page gets on a screen of some width: more than that where it has to be scrolled sideways."""
+    """Return the width of a page on a screen; it is larger than the screen if the page scrolls sideways."""
     frame = page.with_name("frame.html")
     frame.write_text(
         f'<iframe id="page" src="{page.name}" style="width:{width}px; height:900px; border:0"></iframe>'

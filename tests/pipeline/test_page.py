@@ -1,4 +1,4 @@
-"""The demo's page: it says what the files say, judges by intervals, and opens in a browser."""
+"""The demo's page: it shows the numbers in the files, judges by intervals, and opens in a browser."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def png(colour: tuple[float, float, float], width: int = 1200, height: int = 300
 
 
 def write_run(run: Path, results: dict[str, Any]) -> Path:
-    """A run's folder with everything that the steps leave for the page."""
+    """Write everything that the page reads into a demo's folder."""
     for name in ("recordings", "report", "evaluation"):
         (run / name).mkdir(parents=True, exist_ok=True)
     (run / "recordings" / "simulation.json").write_text('{"participants": 12, "days": 2.0, "seed": 0}')
@@ -127,15 +127,15 @@ def read_page(run: Path) -> tuple[str, Page]:
     return source, Page(source)
 
 
-# judgements
+# verdicts
 
 
 @pytest.mark.parametrize(
     ("real", "others", "verdict"),
     [
-        ((0.48, 0.55), [(0.45, 0.52)], "at guessing"),
-        ((0.50, 0.58), [], "at guessing"),
-        ((0.40, 0.45), [], "at guessing"),
+        ((0.48, 0.55), [(0.45, 0.52)], "at chance"),
+        ((0.50, 0.58), [], "at chance"),
+        ((0.40, 0.45), [], "at chance"),
         ((0.62, 0.68), [(0.45, 0.52), (0.51, 0.60)], "above its controls"),
         ((0.62, 0.68), [(0.45, 0.52), (0.55, 0.62)], "not above its controls"),
         ((0.62, 0.68), [(0.90, 0.95)], "not above its controls"),
@@ -150,7 +150,7 @@ def test_a_task_is_judged_by_intervals(
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.integers(0, 3))
-def test_a_backbone_is_better_or_worse_only_where_0_is_left_out(one: float, other: float, beaten: int) -> None:
+def test_a_backbone_is_better_or_worse_only_if_the_interval_excludes_0(one: float, other: float, beaten: int) -> None:
     low, high = sorted((one, other))
     summary = {"difference": {"low": low, "high": high}, "beaten": beaten, "random_networks": [0.1, 0.2, 0.3]}
     verdict = judge_backbone(summary)
@@ -158,29 +158,29 @@ def test_a_backbone_is_better_or_worse_only_where_0_is_left_out(one: float, othe
     assert (verdict == "better") == (low > 0 and beaten == 3)
 
 
-def test_without_an_interval_nothing_is_said() -> None:
+def test_without_an_interval_the_verdict_is_undecided() -> None:
     summary = {"difference": {"low": None, "high": None}, "beaten": 3, "random_networks": [0.1, 0.2, 0.3]}
-    assert judge_backbone(summary) == "cannot be said"
+    assert judge_backbone(summary) == "undecided"
 
 
-def test_reasons_come_from_the_numbers() -> None:
+def test_reasons_follow_from_the_numbers() -> None:
     reasons = reasons_not_better(TRAINING, {"mean": 0.0, "low": -0.04, "high": 0.04}, 12)
-    assert "1 did not get above the controls (warp)" in reasons
-    assert "0.040 to either side" in reasons
+    assert "1 of 2 pretext tasks did not exceed their controls (warp)" in reasons
+    assert "uncertain by ±0.040" in reasons
     assert reasons_not_better(None, {"mean": None, "low": None, "high": None}, 1) == ""
 
 
 # the page
 
 
-def test_the_page_is_whole_and_stands_alone(tmp_path: Path) -> None:
+def test_the_page_is_complete_and_loads_nothing_else(tmp_path: Path) -> None:
     source, page = read_page(write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08)))
     assert list(SECTIONS) == [name for name in page.text if name != "top"]
     assert sum(link.startswith("data:image/png;base64,") for link in page.sources) == 4
     assert all(link.startswith(("data:", "#")) for link in page.sources)
     for outward in ("http:", "https:", "<script", "@import", "url("):
         assert outward not in source
-    assert "is not there" not in source
+    assert "does not exist" not in source
     assert str(tmp_path) not in source, "a path of this machine"
     assert [path.name for path in (tmp_path / "run" / "report").iterdir() if path.suffix == ".html"] == ["index.html"]
 
@@ -188,13 +188,16 @@ def test_the_page_is_whole_and_stands_alone(tmp_path: Path) -> None:
 def test_numbers_come_from_the_files(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08))
     _, page = read_page(run)
-    assert "12 simulated people who wear a wrist device for 2 days" in page.text["top"]
+    assert "12 simulated participants with a wrist-worn device for 2 days" in page.text["top"]
     assert "11 done" not in page.text["store"]
-    assert "no block is <whole> & read" in page.text["store"], "escaped, and so told as it is"
-    assert "4.8 MB a person-day" in page.text["store"]
+    assert "no block is <whole> & read" in page.text["store"], "escaped, and so shown as it is"
+    assert "4.8 MB per person-day" in page.text["store"]
     assert "In 9 of 10 tenths" in page.text["draws"]
     assert "50.4%" in page.text["draws"]
-    assert "2:31 of training steps, 2 process(es) on cpu, at 812 windows a second" in page.text["training"]
+    assert (
+        "took 2:31 in 2 process(es) on cpu: 812 windows/s, with 1% of the time spent waiting for data"
+        in page.text["training"]
+    )
     assert "0.860 0.840 to 0.880" in page.text["training"]
     changed = copy.deepcopy(INSPECT)
     changed["recordings"]["done"], changed["participants"] = 11, 10
@@ -203,7 +206,7 @@ def test_numbers_come_from_the_files(tmp_path: Path) -> None:
     assert "11 done" in page.text["store"]
 
 
-def test_tasks_are_told_from_their_controls(tmp_path: Path) -> None:
+def test_tasks_are_compared_with_their_controls(tmp_path: Path) -> None:
     _, page = read_page(write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08)))
     rows = re.search(r"reversal: .*? warp: .*? not above its controls", page.text["training"])
     assert rows
@@ -212,25 +215,25 @@ def test_tasks_are_told_from_their_controls(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "said", "reasons"),
+    ("numbers", "verdict", "reasons"),
     [
-        ((0.05, 0.02, 0.08), "is better than random weights: +0.050 [+0.020 to +0.080]", False),
-        ((0.05, -0.01, 0.11), "is not shown to differ from random weights: +0.050 [-0.010 to +0.110]", True),
+        ((0.05, 0.02, 0.08), "with its 95% interval: +0.050 (+0.020 to +0.080)", False),
+        ((0.05, -0.01, 0.11), "shows no clear difference from random weights", True),
         ((-0.05, -0.08, -0.02), "is worse than random weights", True),
-        ((None, None, None), "is neither better nor worse as far as can be said: - [- to -]", True),
+        ((None, None, None), "cannot be compared with random weights", True),
     ],
 )
-def test_the_backbone_is_called_better_only_where_the_interval_says_so(
-    tmp_path: Path, numbers: tuple[float | None, ...], said: str, reasons: bool
+def test_the_backbone_is_called_better_only_if_the_interval_shows_it(
+    tmp_path: Path, numbers: tuple[float | None, ...], verdict: str, reasons: bool
 ) -> None:
     _, page = read_page(write_run(tmp_path / "run", evaluation(*numbers)))
     text = page.text["evaluation"]
-    assert said in text
+    assert verdict in text
     assert ("is better than" in text) == (not reasons)
-    assert ("What may be why" in text) == reasons
+    assert ("Possible reasons" in text) == reasons
 
 
-def test_what_is_missing_is_said_in_its_place(tmp_path: Path) -> None:
+def test_missing_results_are_named_in_their_place(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     _, page = read_page(run)
@@ -243,27 +246,25 @@ def test_what_is_missing_is_said_in_its_place(tmp_path: Path) -> None:
     }
     for name, paths in missing.items():
         for path in paths:
-            assert f"{path} is not there" in page.text[name]
-    assert "is not there" not in page.text["next"]
+            assert f"{path} does not exist or cannot be read" in page.text[name]
+    assert "does not exist" not in page.text["next"]
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", '{"format": "persondays-evaluation", "version": 2}'])
-def test_files_cut_short_or_of_another_kind_count_as_missing(tmp_path: Path, broken: str) -> None:
+def test_incomplete_files_and_other_formats_count_as_missing(tmp_path: Path, broken: str) -> None:
     run = write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08))
     (run / "evaluation" / "results.json").write_text(broken)
     (run / "report" / "day.png").write_bytes(b"\x89PNG")
     _, page = read_page(run)
-    assert "evaluation/results.json is not there" in page.text["evaluation"]
-    assert "report/day.png is not there" in page.text["day"]
+    assert "evaluation/results.json does not exist or cannot be read" in page.text["evaluation"]
+    assert "report/day.png does not exist or cannot be read" in page.text["day"]
 
 
 # in a browser
 
 
 @pytest.mark.parametrize("width", [390, 1200])
-def test_a_browser_shows_all_pictures_and_needs_no_scrolling_sideways(
-    tmp_path: Path, chromium: str, width: int
-) -> None:
+def test_a_browser_shows_all_pictures_without_sideways_scrolling(tmp_path: Path, chromium: str, width: int) -> None:
     from matplotlib.image import imread
 
     run = write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08))

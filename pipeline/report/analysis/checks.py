@@ -33,7 +33,9 @@ class Check:
 def check_all(cohort: Cohort) -> list[Check]:
     """Every check, in the order of the page."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        clipped_N = cohort.sum_by_recording(cohort.day["clipped_seconds"]) / cohort.sum_by_recording(cohort.day["measured_seconds"])
+        clipped_N = cohort.sum_by_recording(cohort.day["clipped_seconds"]) / cohort.sum_by_recording(
+            cohort.day["measured_seconds"]
+        )
         figures = cohort.figure | {"enmo_mg": cohort.enmo_mg_N, "clipped_share": clipped_N}
         checks = [_check(rule, rule.value(figures)) for rule in RULES]
     same = Check(

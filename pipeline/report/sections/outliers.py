@@ -59,7 +59,9 @@ def _worst_of_check(data: ReportData, check: Check) -> str:
     """The worst recordings of a check and their values."""
     worst = check.failed[:IDS_SHOWN]
     values = [check.shown(index) for index in worst]
-    pairs = (f"{name[:SHORT_ID]} {value}".strip() for name, value in zip(data.cohort.ids_of(worst), values, strict=True))
+    pairs = (
+        f"{name[:SHORT_ID]} {value}".strip() for name, value in zip(data.cohort.ids_of(worst), values, strict=True)
+    )
     return ", ".join(pair.replace(" ", "\N{NO-BREAK SPACE}") for pair in pairs)
 
 
