@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.store.store import Store
-from pipeline.withdraw.bucket import BucketFiles
-from pipeline.withdraw.forget import Unfinished, forget
+from pipeline.withdraw.files import BucketFiles
+from pipeline.withdraw.forget import WithdrawalIncomplete, forget
 from pipeline.withdraw.prove import prove
 from tests.pipeline import people
 from tests.pipeline.people import ANN, BOB, CLARA, DORA, EMIL, FAY, traces
@@ -102,10 +102,10 @@ def test_a_version_that_a_late_writer_hid_is_found_and_goes(s3: Any) -> None:
     store.write_day(8, people.a_day(8))
     store.delete_days([8])
     assert not [name for name in store.folder.names() if "/c/8/" in name]
-    with pytest.raises(UserError, match="signal/c/8/0/0: deleted only by a mark"):
+    with pytest.raises(UserError, match="signal/c/8/0/0: a delete marker"):
         prove(store)
     forget(Store.open(store.folder.url), [], TODAY)
-    assert prove(Store.open(store.folder.url)).people == 4
+    assert prove(Store.open(store.folder.url)).participants == 4
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_versions_that_are_held_are_told_and_the_next_run_finishes(s3: Any) -> N
     )
     s3.call_s3("put_object_legal_hold", **key, VersionId=version, LegalHold={"Status": "ON"})
     for _ in range(2):
-        with pytest.raises(Unfinished, match=r"refused to delete 1 files .*signal/c/2/0/0 \(AccessDenied\)"):
+        with pytest.raises(WithdrawalIncomplete, match=r"refused to delete 1 files .*signal/c/2/0/0 \(AccessDenied\)"):
             forget(Store.open(store.folder.url), GONE, TODAY)
         assert store.withdrawals.unfinished() == set(GONE)
         assert not store.folder.exists("signal/c/2/0/0"), "what cannot be deleted is hidden at least"
@@ -136,7 +136,7 @@ def test_versions_that_are_held_are_told_and_the_next_run_finishes(s3: Any) -> N
     s3.call_s3("put_object_legal_hold", **key, VersionId=version, LegalHold={"Status": "OFF"})
     forget(Store.open(store.folder.url), [], TODAY)
     assert traces(everything(s3, "held"), GONE) == []
-    assert prove(Store.open(store.folder.url)).people == 4
+    assert prove(Store.open(store.folder.url)).participants == 4
 
 
 @pytest.mark.parametrize(
@@ -151,15 +151,15 @@ def test_what_may_not_be_asked_is_no_claim(s3: Any, action: str) -> None:
     bucket = action.lower()
     store = make(s3, bucket, "Enabled" if action == "ListBucketVersions" else "")
     deny(s3, bucket, action)
-    with pytest.raises(Unfinished, match=f"s3:{action}: not permitted.*--versions-purged"):
+    with pytest.raises(WithdrawalIncomplete, match=f"s3:{action}: not permitted.*--versions-purged"):
         forget(store, GONE, TODAY)
     assert store.withdrawals.unfinished() == set(GONE)
     assert people.rows_of(Store.open(store.folder.url), GONE) == []
-    forget(Store.open(store.folder.url), GONE, TODAY, vouched=True)
+    forget(Store.open(store.folder.url), GONE, TODAY, versions_purged=True)
     assert store.withdrawals.unfinished() == set()
     with pytest.raises(UserError, match=f"s3:{action}"):
         prove(Store.open(store.folder.url))
-    assert prove(Store.open(store.folder.url), vouched=True).people == 4
+    assert prove(Store.open(store.folder.url), versions_purged=True).participants == 4
 
 
 def test_uploads_that_nobody_finished_go(s3: Any) -> None:
@@ -169,13 +169,13 @@ def test_uploads_that_nobody_finished_go(s3: Any) -> None:
     upload = s3.call_s3("create_multipart_upload", **key)["UploadId"]
     s3.call_s3("upload_part", **key, UploadId=upload, PartNumber=1, Body=ANN.encode())
     elsewhere = s3.call_s3("create_multipart_upload", Bucket="parts", Key="another/thing")["UploadId"]
-    assert BucketFiles(store.folder).unfinished() == ["tables/recordings/part-1.parquet"]
+    assert BucketFiles(store.folder).unfinished_uploads() == ["tables/recordings/part-1.parquet"]
     store.withdrawals.begin(GONE, TODAY)
     store.withdrawals.complete(GONE, TODAY)
     forget(Store.open(store.folder.url), GONE, TODAY)
     uploads = s3.call_s3("list_multipart_uploads", Bucket="parts")["Uploads"]
     assert [entry["UploadId"] for entry in uploads] == [elsewhere]
-    assert prove(Store.open(store.folder.url)).people == 4
+    assert prove(Store.open(store.folder.url)).participants == 4
 
 
 def test_the_command_says_what_it_could_not_do(s3: Any, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_the_command_says_what_it_could_not_do(s3: Any, tmp_path: Path) -> None:
     line += ["--participants", str(tmp_path / "who"), "--key-file", str(tmp_path / "key")]
     refused = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
-    assert "the bucket keeps versions, which may not be listed" in refused.stderr
+    assert "the bucket keeps versions that cannot be listed" in refused.stderr
     assert not any(word in refused.stdout + refused.stderr for word in ("Traceback", "Ann", "proven"))
     deny(s3, "command")
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -65,8 +65,8 @@ def is_transient(error: Exception) -> bool:
     )
 
 
-A_REQUEST = 1000
-"""Objects that one request deletes."""
+KEYS_PER_DELETE = 1000
+"""Objects that one S3 request may delete."""
 
 
 class Folder:
@@ -184,8 +184,8 @@ class Folder:
     def _delete_many(self, names: list[str]) -> None:
         bucket, _, root = self.path.partition("/")
         keys = [f"{root}/{name}" if root else name for name in names]
-        for first in range(0, len(keys), A_REQUEST):
-            objects = [{"Key": key} for key in keys[first : first + A_REQUEST]]
+        for first in range(0, len(keys), KEYS_PER_DELETE):
+            objects = [{"Key": key} for key in keys[first : first + KEYS_PER_DELETE]]
             reply = self.fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
             for error in reply.get("Errors") or ():
                 raise PermissionError(f"deleting {len(objects)} objects: {error.get('Code')}")

@@ -6,9 +6,7 @@ the three arrays at a time; only other storage goes by fsspec's own listing.
 
 from __future__ import annotations
 
-import os
 from array import array
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -17,7 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.progress import Progress
 from pipeline.storage.folder import Folder
-from pipeline.storage.s3 import Upload, is_s3, pages, unfinished_uploads
+from pipeline.storage.listing import list_files
+from pipeline.storage.s3 import S3Client, Upload, is_s3
 from pipeline.store.layout import (
     ARRAYS,
     LEASE_FOLDER,
@@ -74,10 +73,10 @@ def list_objects(folder: Folder, expected: int) -> Objects:
             future.result()
         progress.update(expected)
     beside = [
-        name for place in (TABLES_FOLDER, LEASE_FOLDER, WITHDRAWN_FOLDER) for name, _ in names_below(folder, place)
+        name for place in (TABLES_FOLDER, LEASE_FOLDER, WITHDRAWN_FOLDER) for name, _ in list_files(folder, place)
     ]
     others = [name for part in seen.values() for name in part.others] + beside + _top(folder)
-    uploads, unlisted = unfinished_uploads(folder)
+    uploads, unlisted = S3Client(folder).unfinished_uploads() if is_s3(folder) else ([], "")
     return Objects(
         slots={name: np.unique(np.frombuffer(part.slots, np.int64)) for name, part in seen.items()},
         empty=np.unique(np.concatenate([np.frombuffer(part.empty, np.int64) for part in seen.values()])),
@@ -89,7 +88,7 @@ def list_objects(folder: Folder, expected: int) -> Objects:
 
 
 def _list_array(folder: Folder, name: str, seen: _Seen) -> None:
-    for path, size in names_below(folder, name):
+    for path, size in list_files(folder, name):
         if (slot := slot_of_object(path)) is not None:
             (seen.slots if size else seen.empty).append(slot)
         else:
@@ -102,30 +101,3 @@ def _top(folder: Folder) -> list[str]:
         folder.fs.invalidate_cache()
         names = (path.rstrip("/").rpartition("/")[2] for path in folder.fs.ls(folder.path, detail=False))
         return sorted({name for name in names if name and name not in TOP_NAMES})
-
-
-def names_below(folder: Folder, below: str) -> Iterator[tuple[str, int]]:
-    """All files below a folder with their bytes, one after the other, in no order; nothing where it is not there."""
-    with folder.translate_errors():
-        if folder.is_local:
-            yield from _walk(folder.at(below), below)
-        elif is_s3(folder):
-            yield from pages(folder, below)
-        else:
-            found = folder.fs.find(folder.at(below), detail=True)
-            yield from ((path[len(folder.path) :].lstrip("/"), int(info["size"])) for path, info in found.items())
-
-
-def _walk(path: str, name: str) -> Iterator[tuple[str, int]]:
-    try:
-        entries = list(os.scandir(path))
-    except FileNotFoundError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, f"{name}/{entry.name}")
-        else:
-            try:
-                yield f"{name}/{entry.name}", entry.stat().st_size
-            except FileNotFoundError:  # a file in the making, finished or given up meanwhile
-                continue

@@ -12,13 +12,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.compute as pc
 
+from pipeline.storage.listing import list_files
 from pipeline.store.layout import TABLES, TABLES_FOLDER, table_folder
 from pipeline.store.lease import Lease
 from pipeline.store.store import Store
 from pipeline.verify import tables
 from pipeline.verify.days import FIGURES, UNREADABLE, VALUES, check_days
 from pipeline.verify.ledger import Ledger
-from pipeline.verify.listing import Int, Objects, list_objects, names_below
+from pipeline.verify.listing import Int, Objects, list_objects
 from pipeline.verify.report import Finding, Report, by_id
 
 MISSING, ORPHANS, LEFTOVERS = "missing", "orphans", "leftovers"
@@ -58,7 +59,7 @@ def _passing(finding: Finding) -> Finding:
 
 def lost_table_files(store: Store) -> list[str]:
     """Files that a table's newest version names and that are not there."""
-    there = {name for name, _ in names_below(store.folder, TABLES_FOLDER)}
+    there = {name for name, _ in list_files(store.folder, TABLES_FOLDER)}
     lost = []
     for name in TABLES:
         table = getattr(store, name)

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.storage.folder import StorageError
-from pipeline.storage.s3 import abort_uploads
+from pipeline.storage.s3 import S3Client
 from pipeline.store.layout import LEASE_FOLDER, TABLES, epoch_file
 from pipeline.store.lease import Lease
 from pipeline.store.store import Store
@@ -85,5 +85,5 @@ def tidy(store: Store) -> None:
         lease.check()
         ours = f"{LEASE_FOLDER}/.{epoch_file(lease.epoch)}"  # a heartbeat in the making
         store.folder.delete([name for name in objects.leftovers if not name.startswith(ours)])
-        if refused := abort_uploads(store.folder, objects.uploads):
+        if objects.uploads and (refused := S3Client(store.folder).abort_uploads(objects.uploads)):
             raise StorageError(f"{store.folder.url}: {len(refused):,} unfinished uploads stay ({refused[0][1]}).")

@@ -1,1 +1,1 @@
-"""`persondays withdraw`: forgetting people, and proving it."""
+"""`persondays withdraw`: delete participants, and prove that nothing of them is left."""

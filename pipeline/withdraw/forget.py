@@ -1,15 +1,15 @@
-"""Forgetting people, in an order in which a kill at any moment loses nothing and is made good by the next run.
+"""Delete everything a store holds of participants who withdrew. A run killed at any moment is completed by the next.
 
-    noted        withdrawn/<id>: from now on no run that begins takes the person in, and none draws the days
-    the lease    one run writes at a time; an ingest that began before the note may still bring the person in
-    rows         of person_days, then of recordings: the days are nobody's
-    objects      of every slot that no row names but theirs: also of ingests that died, and of late writers
-    plan         their rows, by which those slots were known
-    the past     of every table: older versions, the log, what killed writers left
-    objects      once more: a worker of an ingest that lost its lease may have gone on writing meanwhile
-    done         withdrawn/<id>.purged, only when nothing is left
+    register       withdrawn/<id>: later ingests leave the participant out, and training draws none of the days
+    lease          one run writes at a time; an ingest that began before may still add the participant
+    rows           of person_days, then of recordings: the days belong to nobody
+    objects        of every slot that only rows of these participants name, or none: also of killed ingests
+    plan           their rows, by which those slots were known
+    old versions   of every table: older files, the log, what killed writers left
+    objects        again: a worker of an ingest that lost its lease may have written in the meantime
+    complete       withdrawn/<id>.purged, only when nothing is left
 
-No step depends on what an earlier run has done: each finds by itself what is still there.
+Every step finds for itself what still exists, so none depends on what an earlier run has done.
 """
 
 from __future__ import annotations
@@ -28,99 +28,100 @@ from pipeline.store.layout import table_folder
 from pipeline.store.lease import Lease, LeaseHeld
 from pipeline.store.store import Store
 from pipeline.store.tables import Table, of_participants
-from pipeline.withdraw.files import Files, files_of
+from pipeline.withdraw.files import StoreFiles, open_files
 from pipeline.withdraw.slots import named_slots
 
-SHOWN = 10
+MAX_SHOWN = 10
 SLOTS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class Forgotten:
-    """What a run found in the store of the people that had to go."""
+class WithdrawalResult:
+    """What a run found of the participants whose withdrawal it completed."""
 
-    people: int
-    """Those it was given, and those whom an earlier run did not finish."""
+    participants: int
+    """Those it was given, and those an earlier run did not complete."""
     recordings: int
     person_days: int
-    twins: tuple[tuple[int, str], ...]
-    """Slots and recordings of others that hold the very values of a day that is gone."""
+    duplicates: tuple[tuple[int, str], ...]
+    """Slots and recordings of other participants that hold the same values as a deleted day."""
 
 
-class Unfinished(UserError):
-    """Something of withdrawn people may be left."""
+class WithdrawalIncomplete(UserError):
+    """Data of withdrawn participants may be left."""
 
 
-def forget(store: Store, people: Collection[str], today: date, vouched: bool = False) -> Forgotten:
-    """Forget these people, and whomever an earlier run did not finish.
+def forget(store: Store, participants: Collection[str], today: date, versions_purged: bool = False) -> WithdrawalResult:
+    """Delete these participants, and all whose withdrawal an earlier run did not complete.
 
-    `vouched`: the user answers for older versions where the storage does not tell. Raises LeaseHeld when they are
-    noted and another run writes the store, Unfinished when something could not be deleted or may be left.
+    `versions_purged`: the user confirms that the storage keeps no older versions, where it cannot say so itself.
+    Raises LeaseHeld when they are registered and another run writes the store, WithdrawalIncomplete when something
+    could not be deleted or may be left.
     """
-    store.withdrawals.begin(people, today)
+    store.withdrawals.begin(participants, today)
     try:
         with Lease(store.folder) as lease:
-            return forget_noted(store, lease, people, today, vouched)
+            return delete_registered(store, lease, participants, today, versions_purged)
     except LeaseHeld as error:
         raise LeaseHeld(
-            f"{error}\nThe withdrawal of {len(store.withdrawals.unfinished()):,} participants is noted: ingests that "
-            "begin from now on leave them out, and their days are not drawn for training any more. Nothing of them is "
+            f"{error}\nThe withdrawal of {len(store.withdrawals.unfinished()):,} participants is registered: ingests "
+            "that begin from now on leave them out, and training no longer draws their days. Nothing of them is "
             "deleted yet. Run the same command again when the other run has ended."
         ) from None
 
 
-def forget_noted(store: Store, lease: Lease, people: Collection[str], today: date, vouched: bool) -> Forgotten:
-    """Forget everybody who is noted, these people among them, under the lease."""
+def delete_registered(
+    store: Store, lease: Lease, participants: Collection[str], today: date, versions_purged: bool
+) -> WithdrawalResult:
+    """Delete all registered participants, the given ones among them, under the lease."""
     tables = (store.person_days, store.recordings, store.plan)
     for table in tables:
         table.fence(lease.epoch)
-    files = files_of(store)
-    begun = store.withdrawals.unfinished()  # asked first: who is noted meanwhile goes, and is not called done
+    files = open_files(store)
+    unfinished = store.withdrawals.unfinished()  # read first: one registered later is deleted, but not marked complete
     everyone = store.withdrawals.participants()
-    found = look(store, everyone, len(begun | set(people)))
+    result = count_rows(store, everyone, len(unfinished | set(participants)))
     for table in (store.person_days, store.recordings):
         lease.check()
         table.delete_participants(everyone)
     lease.check()
-    empty_slots(store, files, everyone)
+    delete_unnamed_slots(store, files, everyone)
     lease.check()
     store.plan.delete_participants(everyone)
     for table in tables:
         lease.check()
-        delete_past(table, files)
-    files.end_unfinished()
-    if not files.left:
+        delete_old_versions(table, files)
+    files.abort_uploads()
+    if not files.refused:
         lease.check()
-        empty_slots(store, files, everyone)
-    require_nothing_left(store, files, vouched or not begun)
-    store.withdrawals.complete(begun, today)
-    return found
+        delete_unnamed_slots(store, files, everyone)
+    require_nothing_left(store, files, versions_purged or not unfinished)
+    store.withdrawals.complete(unfinished, today)
+    return result
 
 
-def look(store: Store, everyone: Collection[str], asked: int) -> Forgotten:
-    """What there is of the people who are to go, so many of them now."""
-    days, *others = (
-        table.rows_of_participants(everyone, ["recording"])
-        for table in (store.person_days, store.recordings, store.plan)
-    )
+def count_rows(store: Store, everyone: Collection[str], participants: int) -> WithdrawalResult:
+    """What the tables hold of all registered participants; `participants` is the number this run completes."""
+    tables = (store.person_days, store.recordings, store.plan)
+    days, *others = (table.rows_of_participants(everyone, ["recording"]) for table in tables)
     rows = pa.concat_tables([days, *others])
     theirs = of_participants(everyone)
-    twins = store.person_days.rows_where(
+    duplicates = store.person_days.rows_where(
         f"not {theirs} and measured_seconds > 0 and checksum in (select checksum from person_days where {theirs})",
         ["slot", "recording"],
     )
-    return Forgotten(
-        people=asked,
+    return WithdrawalResult(
+        participants=participants,
         recordings=len(pc.unique(rows["recording"])),
         person_days=days.num_rows,
-        twins=tuple((row["slot"], row["recording"]) for row in twins.sort_by("slot").to_pylist()),
+        duplicates=tuple((row["slot"], row["recording"]) for row in duplicates.sort_by("slot").to_pylist()),
     )
 
 
-def empty_slots(store: Store, files: Files, people: Collection[str]) -> None:
-    """Delete what stands in slots that no row names but those of these people."""
-    named = named_slots(store, but=people)
-    store.grow(named.size)  # where the plan reaches further: when it forgets, these slots must not be given again
+def delete_unnamed_slots(store: Store, files: StoreFiles, participants: Collection[str]) -> None:
+    """Delete all objects in slots that no row names, apart from rows of these participants in the plan."""
+    named = named_slots(store, without=participants)
+    store.grow(named.size)  # slots that leave the plan must not be given again: the arrays have to reach beyond them
     slots = np.flatnonzero(~named)
     with Progress("delete", slots.size, "slots") as progress:
         for start in range(0, slots.size, SLOTS_AT_ONCE):
@@ -128,28 +129,29 @@ def empty_slots(store: Store, files: Files, people: Collection[str]) -> None:
             progress.update(min(start + SLOTS_AT_ONCE, slots.size))
 
 
-def delete_past(table: Table, files: Files) -> None:
+def delete_old_versions(table: Table, files: StoreFiles) -> None:
     """Delete every file of a table that its newest version does not need, the log first."""
-    place = table_folder(table.name)
-    needed = {f"{place}/{name}" for name in table.drop_history()}
-    past = [file for file in files.below(place) if file.name not in needed or not file.is_newest]
-    files.delete(file for file in past if "/_delta_log/" in file.name)
-    files.delete(file for file in past if "/_delta_log/" not in file.name)
+    folder = table_folder(table.name)
+    needed = {f"{folder}/{name}" for name in table.drop_history()}
+    old = [file for file in files.versions(folder) if file.name not in needed or not file.is_newest]
+    files.delete(file for file in old if "/_delta_log/" in file.name)
+    files.delete(file for file in old if "/_delta_log/" not in file.name)
 
 
-def require_nothing_left(store: Store, files: Files, vouched: bool) -> None:
-    """Raise Unfinished when something was not deleted, or may be left and nobody vouches for it."""
-    if files.left:
-        more = f" and {len(files.left) - SHOWN:,} more" if len(files.left) > SHOWN else ""
-        raise Unfinished(
-            f"{store.folder.url}: the storage refused to delete {len(files.left):,} files or versions of files that "
-            f"may hold withdrawn people: {', '.join(files.left[:SHOWN])}{more}. The withdrawal stays unfinished. Lift "
-            "what protects them (no permission to delete versions, object lock, legal hold) and run the same command "
-            "again."
+def require_nothing_left(store: Store, files: StoreFiles, versions_purged: bool) -> None:
+    """Raise WithdrawalIncomplete when a deletion was refused, or when older versions may remain unseen."""
+    if files.refused:
+        more = f" and {len(files.refused) - MAX_SHOWN:,} more" if len(files.refused) > MAX_SHOWN else ""
+        raise WithdrawalIncomplete(
+            f"{store.folder.url}: the storage refused to delete {len(files.refused):,} files or versions of files that "
+            f"may hold withdrawn participants: {', '.join(files.refused[:MAX_SHOWN])}{more}. The withdrawal stays "
+            "unfinished. Remove what protects them (missing permission to delete versions, object lock, legal hold) "
+            "and run the same command again."
         )
-    if files.doubt and not vouched:
-        raise Unfinished(
-            f"{store.folder.url}: what can be seen of withdrawn people is deleted, but {files.doubt}: older versions "
-            "of the deleted files may still hold them. The withdrawal stays unfinished. Give that permission, or "
-            "delete older versions by the storage's own means; then run this command again, with --versions-purged."
+    if files.doubt and not versions_purged:
+        raise WithdrawalIncomplete(
+            f"{store.folder.url}: all visible data of the withdrawn participants are deleted, but {files.doubt}: older "
+            "versions of the deleted files may still hold them. The withdrawal stays unfinished. Grant that "
+            "permission, or delete older versions with the storage's own tools; then run this command again with "
+            "--versions-purged."
         )

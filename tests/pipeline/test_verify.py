@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pipeline import grid
 from pipeline.identity import Key
 from pipeline.storage.folder import Folder, StorageError
-from pipeline.storage.s3 import abort_uploads, unfinished_uploads
+from pipeline.storage.s3 import S3Client
 from pipeline.store.day_figures import day_figures
 from pipeline.store.layout import slot_object
 from pipeline.store.lease import Lease
@@ -441,7 +441,7 @@ def test_on_object_storage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert found(report) == {
         "missing": [0], "unreadable": [3], "orphans": [8], "leftovers": ["store/signal/c/0/0/0 (upload)"]
     }  # fmt: skip
-    assert abort_uploads(store.folder, [("store/signal/c/0/0/0", upload)] * 2) == []
+    assert S3Client(store.folder).abort_uploads([("store/signal/c/0/0/0", upload)] * 2) == []
     assert "leftovers" not in found(look(store, nothing))
 
 
@@ -455,10 +455,10 @@ def test_uploads_are_listed_to_the_last_page(bucket: str, monkeypatch: pytest.Mo
     call: Callable[..., Any] = fs.call_s3
     small = {"list_multipart_uploads": {"MaxUploads": 2}}
     monkeypatch.setattr(fs, "call_s3", lambda method, **more: call(method, **more | small.get(method, {})))
-    uploads, unlisted = unfinished_uploads(store.folder)
+    uploads, unlisted = S3Client(store.folder).unfinished_uploads()
     assert (sorted(uploads), unlisted) == (sorted(made), "")
-    assert abort_uploads(store.folder, uploads) == []
-    assert unfinished_uploads(store.folder) == ([], "")
+    assert S3Client(store.folder).abort_uploads(uploads) == []
+    assert S3Client(store.folder).unfinished_uploads() == ([], "")
 
 
 def test_who_may_not_list_uploads_is_told_so_and_learns_the_rest(bucket: str) -> None:
@@ -488,7 +488,7 @@ def test_an_upload_that_may_not_be_ended_is_told(bucket: str) -> None:
             repair(store, look(store, nothing), [])
     finally:
         store.folder.fs.call_s3("delete_bucket_policy", Bucket="ours")
-    assert abort_uploads(store.folder, [("kept/signal/c/0/0/0", upload)]) == []
+    assert S3Client(store.folder).abort_uploads([("kept/signal/c/0/0/0", upload)]) == []
 
 
 def deny(store: Store, action: str) -> None:

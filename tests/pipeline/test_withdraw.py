@@ -28,12 +28,12 @@ from pipeline.store.lease import Lease, LeaseHeld
 from pipeline.store.store import Store
 from pipeline.store.tables import Table
 from pipeline.withdraw.command import withdraw
-from pipeline.withdraw.files import Files
-from pipeline.withdraw.forget import delete_past, forget
-from pipeline.withdraw.people import read_people
+from pipeline.withdraw.files import StoreFiles
+from pipeline.withdraw.forget import delete_old_versions, forget
+from pipeline.withdraw.participants import read_participants
 from pipeline.withdraw.prove import prove
-from pipeline.withdraw.scan import ids_in, may_hold_ids, runs
-from pipeline.withdraw.slots import covered
+from pipeline.withdraw.scan import hex_runs, ids_in, may_hold_ids
+from pipeline.withdraw.slots import covered_slots
 from tests.pipeline import people
 from tests.pipeline.people import ANN, BOB, CLARA, DORA, EMIL, FAY, KEY, PEOPLE, files_in, traces
 
@@ -99,14 +99,14 @@ class TestForget:
         assert people.days_of(after, others) == days
         assert after.withdrawals.participants() == set(who)
         assert after.withdrawals.unfinished() == set()
-        assert prove(after).people == len(who)
+        assert prove(after).participants == len(who)
 
     def test_what_was_found_is_counted(self, store: Store) -> None:
         found = forget(store, [ANN, CLARA, FAY], TODAY)
-        assert (found.people, found.recordings, found.person_days) == (3, 3, 3)
-        assert found.twins == ()
+        assert (found.participants, found.recordings, found.person_days) == (3, 3, 3)
+        assert found.duplicates == ()
         again_ = forget(again(store), [ANN, CLARA, FAY], TODAY)
-        assert (again_.people, again_.recordings, again_.person_days) == (3, 0, 0)
+        assert (again_.participants, again_.recordings, again_.person_days) == (3, 0, 0)
 
     def test_older_versions_cannot_be_read_any_more(self, store: Store) -> None:
         tables = (store.plan, store.person_days, store.recordings)
@@ -152,14 +152,16 @@ class TestForget:
         """Bob's recording was also ingested as Emil's."""
         checksum = store.read_day(3).checksum()
         store.person_days.append([people.day_row(EMIL, 0, 11, 1, checksum)])
-        assert forget(store, [BOB], TODAY).twins == ((11, people.recordings_of(EMIL)[0]),)
+        assert forget(store, [BOB], TODAY).duplicates == ((11, people.recordings_of(EMIL)[0]),)
 
     def test_while_another_run_writes_it_is_noted_and_what_that_run_commits_goes_later(self, store: Store) -> None:
         """Fay's first day is committed after her note: that run asked who had withdrawn when it began."""
         with Lease(store.folder, heartbeat_s=0.1) as lease:
             for table in (store.plan, store.person_days, store.recordings):
                 table.fence(lease.epoch)
-            with pytest.raises(LeaseHeld, match=r"another run is writing[^$]*2 participants is noted[^$]*same command"):
+            with pytest.raises(
+                LeaseHeld, match=r"another run is writing[^$]*2 participants is registered[^$]*same command"
+            ):
                 forget(again(store), [ANN, FAY], TODAY)
             assert again(store).withdrawals.unfinished() == {ANN, FAY}
             assert people.rows_of(again(store), [ANN])
@@ -169,11 +171,11 @@ class TestForget:
             row = people.day_row(EMIL, 0, 12, 0, people.a_day(12).checksum())
             store.person_days.append([row | {"participant": FAY, "recording": KEY.recording("f")}])
         found = forget(again(store), [ANN, FAY], TODAY)
-        assert (found.people, found.recordings, found.person_days) == (2, 3, 4)
+        assert (found.participants, found.recordings, found.person_days) == (2, 3, 4)
         left = files_in(store.folder.path)
         assert traces(left, [ANN, FAY]) == []
         assert not [name for name in left if "/c/12/" in name]
-        assert prove(again(store)).people == 2
+        assert prove(again(store)).participants == 2
 
     def test_a_driver_that_was_stopped_commits_nothing_afterwards(self, store: Store) -> None:
         late = again(store)
@@ -200,15 +202,15 @@ def test_what_a_late_worker_writes_while_the_tables_forget_goes_too(
     late = Path(store.folder.path) / slot_object(array, 5)
     data = late.read_bytes()
 
-    def delete_past_and_write(table: Table, files: Files) -> None:
-        delete_past(table, files)
+    def delete_and_write(table: Table, files: StoreFiles) -> None:
+        delete_old_versions(table, files)
         late.parent.mkdir(parents=True, exist_ok=True)
         late.write_bytes(data)
 
-    monkeypatch.setattr("pipeline.withdraw.forget.delete_past", delete_past_and_write)
+    monkeypatch.setattr("pipeline.withdraw.forget.delete_old_versions", delete_and_write)
     forget(store, [ANN], TODAY)
     assert traces(files_in(store.folder.path), [ANN]) == []
-    assert prove(again(store)).people == 1
+    assert prove(again(store)).participants == 1
 
 
 class TestLeftovers:
@@ -219,7 +221,7 @@ class TestLeftovers:
             prove(store)
         assert not re.search("[0-9a-f]{64}", str(raised.value))
         forget(again(store), [], TODAY)
-        assert prove(again(store)).people == 2
+        assert prove(again(store)).participants == 2
         assert people.days_of(again(store), [BOB, EMIL]).keys() == {3, 4, 10}
 
     @pytest.mark.parametrize("array", ARRAYS)
@@ -290,7 +292,7 @@ class TestProve:
 
     def test_rows_of_a_withdrawn_person_are_a_finding(self, forgotten: Store) -> None:
         forgotten.recordings.append([people.recording_row(ANN, 0, 1)])
-        with pytest.raises(UserError, match=f"tables/recordings: rows of a person .{ANN[:12]}"):
+        with pytest.raises(UserError, match=f"tables/recordings: rows of a participant .{ANN[:12]}"):
             prove(forgotten)
 
     def test_a_withdrawal_that_is_not_finished_is_not_proven(self, forgotten: Store) -> None:
@@ -330,7 +332,7 @@ class TestScan:
             else:
                 found += [run] if len(run) >= 64 else []
                 run = ""
-        assert list(runs(data)) == found
+        assert list(hex_runs(data)) == found
         assert may_hold_ids(data) or not found
 
     def test_random_bytes_are_passed_by_without_a_closer_look(self) -> None:
@@ -344,14 +346,14 @@ class TestScan:
 def test_covered_slots(spans: list[tuple[int, int]], single: set[int]) -> None:
     first, sizes = np.array(spans, np.int64).reshape(-1, 2).T
     expected = single.union(*(range(start, start + size) for start, size in spans))
-    found = covered(50, first, first + sizes, np.array(sorted(single), np.int64))
+    found = covered_slots(50, first, first + sizes, np.array(sorted(single), np.int64))
     assert set(np.flatnonzero(found)) == expected
 
 
 class TestParticipants:
     def _read(self, path: Path, text: str) -> list[tuple[str, int]]:
         path.write_text(text, encoding="utf-8-sig")
-        return [(person.id, person.line) for person in read_people(path, lambda: KEY)]
+        return [(person.id, person.line) for person in read_participants(path, lambda: KEY)]
 
     @pytest.mark.parametrize(
         "text",
@@ -373,19 +375,19 @@ class TestParticipants:
 
     def test_keyed_ids_need_no_key(self, tmp_path: Path) -> None:
         (tmp_path / "who").write_text(f"{ANN}\n")
-        assert [person.id for person in read_people(tmp_path / "who", pytest.fail)] == [ANN]
+        assert [person.id for person in read_participants(tmp_path / "who", pytest.fail)] == [ANN]
 
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
             ("", "found none"),
             ("participant\n", "found none"),
-            ("name,participant\na.cwa,Ann\n", "how ingest is told about everybody"),
+            ("name,participant\na.cwa,Ann\n", "ingest's map of all participants"),
             ("participant,date\nAnn,1\n,2\n", "line 3: expected a participant"),
-            ("eid,date\nAnn,2026-01-01\n", "line 1: expected a name alone, found ','.*names the column participant"),
-            ("participant;date\nAnn;2026-01-01\n", "line 1: expected a name alone, found ';'"),
-            ('Bob\n"Ann"\n', "line 2: expected a name alone, found '\"'"),
-            ("Bob\nAnn\t1\n", "line 2: expected a name alone"),
+            ("eid,date\nAnn,2026-01-01\n", "line 1: expected only a name, found ','.*names the column participant"),
+            ("participant;date\nAnn;2026-01-01\n", "line 1: expected only a name, found ';'"),
+            ('Bob\n"Ann"\n', "line 2: expected only a name, found '\"'"),
+            ("Bob\nAnn\t1\n", "line 2: expected only a name"),
             ("participant\nSmith, Ann\n", "line 2: expected 1 fields as in the first line, found 2"),
             ('participant\n"Ann\n', "cannot read the participants.*unexpected end"),
         ],
@@ -401,7 +403,7 @@ class TestParticipants:
 
     def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="cannot read the participants"):
-            read_people(tmp_path / "nobody", lambda: KEY)
+            read_participants(tmp_path / "nobody", lambda: KEY)
 
 
 class TestCommand:
@@ -423,9 +425,9 @@ class TestCommand:
         who.write_text("Ann\nZoe Unknown\n")
         status, out, err = command(capsys, monkeypatch, *flags, "--participants", who, "--prove", "--also-unknown")
         assert status == 0, err
-        told = "2 participants in the file: 1 known to the store, 1 unknown (line 2), 0 withdrawn already."
+        told = "2 participants in the file: 1 known to the store, 1 unknown (line 2), 0 already withdrawn."
         assert out.startswith(told)
-        assert "forgotten: 2 participants, of whom the store still had 2 recordings and 3 person-days" in out
+        assert "withdrawn: 2 participants, of whom the store still held 2 recordings and 3 person-days" in out
         assert all(word in out for word in ("backups", "checkpoints and logs of training", "logs of ingest, of Ray"))
         assert "proven: every byte" in out
         assert not any(name in out + err for name in ("Ann", "Zoe", ANN))
@@ -434,12 +436,12 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("text", "told"),
         [
-            ("eid\nAnn\n", "1 known to the store, 1 unknown (line 1), 1 withdrawn already"),
-            ("Ann\nann\n'Ann'\n", "1 known to the store, 2 unknown (lines 2, 3), 1 withdrawn already"),
-            ("Ann\n" + "0" * 64, "1 known to the store, 1 unknown (line 2), 1 withdrawn already"),
+            ("eid\nAnn\n", "1 known to the store, 1 unknown (line 1), 1 already withdrawn"),
+            ("Ann\nann\n'Ann'\n", "1 known to the store, 2 unknown (lines 2, 3), 1 already withdrawn"),
+            ("Ann\n" + "0" * 64, "1 known to the store, 1 unknown (line 2), 1 already withdrawn"),
             (
                 "\n".join(f"Zoe {number}" for number in range(500)),
-                "0 known to the store, 500 unknown (lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 490 more), 1 withdrawn",
+                "0 known to the store, 500 unknown (lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 490 more), 1 already",
             ),
         ],
     )
@@ -475,7 +477,7 @@ class TestCommand:
         (tmp_path / "who").write_text("participant,date\nClara,2026-03-04\nDora,2026-03-04\n")
         status, out, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who")
         assert status == 0, err
-        assert "2 known to the store, 0 unknown, 0 withdrawn already" in out
+        assert "2 known to the store, 0 unknown, 0 already withdrawn" in out
 
     def test_another_key_is_refused_before_anything_is_noted(
         self,
@@ -498,7 +500,7 @@ class TestCommand:
         assert "--participants is missing" in command(capsys, monkeypatch, *flags)[2]
         store.withdrawals.begin([ANN], TODAY)
         assert "not finished" in command(capsys, monkeypatch, *flags, "--prove")[2]
-        assert "forgotten: 1 participant," in command(capsys, monkeypatch, *flags)[1]
+        assert "withdrawn: 1 participant," in command(capsys, monkeypatch, *flags)[1]
         assert command(capsys, monkeypatch, *flags, "--prove")[0] == 0
 
     def test_a_table_that_cannot_be_read_is_one_message_without_ids(
@@ -530,11 +532,11 @@ class TestCommand:
         line = [*flags, "--participants", tmp_path / "who"]
         with Lease(store.folder, heartbeat_s=0.1):
             status, out, err = command(capsys, monkeypatch, *line)
-        assert (status, "forgotten" in out) == (1, False)
+        assert (status, "withdrawn:" in out) == (1, False)
         assert "Nothing of them is deleted yet. Run the same command again" in err
         assert store.withdrawals.unfinished() == {ANN}
         status, out, _ = command(capsys, monkeypatch, *line)
-        assert (status, "1 withdrawn already" in out, "3 person-days" in out) == (0, True, True)
+        assert (status, "1 already withdrawn" in out, "3 person-days" in out) == (0, True, True)
 
     def test_the_same_days_under_another_name_are_an_error_that_tells_the_recording(
         self,
@@ -547,7 +549,7 @@ class TestCommand:
         store.person_days.append([people.day_row(EMIL, 0, 11, 1, store.read_day(3).checksum())])
         (tmp_path / "who").write_text("Bob")
         status, out, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who")
-        assert (status, "forgotten" in out) == (1, True)
+        assert (status, "withdrawn:" in out) == (1, True)
         assert people.recordings_of(EMIL)[0][:12] in err
 
 
@@ -592,7 +594,7 @@ def _ends_well(folder: Path, who: list[str]) -> None:
     _whole_for_others(folder)
     forget(Store.open(str(folder)), who, TODAY)
     assert traces(files_in(folder), who) == []
-    assert prove(Store.open(str(folder))).people == len(who)
+    assert prove(Store.open(str(folder))).participants == len(who)
     _whole_for_others(folder)
 
 

@@ -43,7 +43,7 @@ def test_who_withdrew_stays_out_and_new_slots_are_beyond_all_old_ones(copies: tu
     assert [row for row in days if row["recording"] != later] == rows
     assert all(row["slot"] >= length for row in days if row["recording"] == later)
     assert {row["recording"] for row in done} == {KEY.recording(BEN), KEY.recording(CLARA), later}
-    assert prove(Store.open(str(folder))).people == 2
+    assert prove(Store.open(str(folder))).participants == 2
 
 
 @pytest.mark.usefixtures("ray_here")
@@ -56,7 +56,7 @@ def test_who_is_noted_while_an_ingest_runs_is_brought_in_by_it_and_goes_with_the
 
     def ask_before_any_row_is_committed(self: Committer, *what: Any) -> None:
         give(self, *what)
-        with pytest.raises(LeaseHeld, match="is noted") as raised:
+        with pytest.raises(LeaseHeld, match="is registered") as raised:
             forget(Store.open(str(folder)), who, TODAY)
         refused.append(raised)
 
@@ -68,9 +68,9 @@ def test_who_is_noted_while_an_ingest_runs_is_brought_in_by_it_and_goes_with_the
     with pytest.raises(UserError, match="2 withdrawals are not finished"):
         prove(Store.open(str(folder)))
     found = forget(Store.open(str(folder)), who, TODAY)
-    assert (found.people, found.recordings) == (2, len(ANNA) + len(BAD))
+    assert (found.participants, found.recordings) == (2, len(ANNA) + len(BAD))
     assert {row["participant"] for row in cohort.rows(folder)[0]} == {PEOPLE["Ben"], PEOPLE["Clara"]}
-    assert prove(Store.open(str(folder))).people == 2
+    assert prove(Store.open(str(folder))).participants == 2
 
 
 def _versions(folder: Path) -> list[int]:
