@@ -1,1 +1,1 @@
-"""`persondays verify`: whether rows and objects of a store agree, and mending what does not."""
+"""`persondays verify`: check that rows and objects of a store agree, and repair what does not."""

@@ -1,4 +1,4 @@
-"""What the tables say, as arrays of numbers: recordings are known by their place in one sorted list of ids."""
+"""The tables as arrays of numbers: a recording is its index (its code) in one sorted list of ids."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from numpy.typing import NDArray
 
 from pipeline.store.layout import TABLES
 from pipeline.store.store import Store
-from pipeline.verify.listing import Int
 
+Int = NDArray[np.int64]
 DONE = "done"
 
 
 @dataclass(frozen=True, eq=False)
 class Ledger:
-    """The three tables at one moment, and who withdrew. Rows of `days` are in the order of their slots."""
+    """One version of the three tables, and the withdrawals. Rows of `days` are sorted by slot."""
 
     days: pa.Table
     recordings: pa.Table
     plan: pa.Table
+    """Sorted by first slot."""
     withdrawn: frozenset[str]
+    """Participants who withdrew."""
     unfinished: frozenset[str]
-    """People whose withdrawal was begun and not completed."""
+    """Participants whose withdrawal is not complete."""
     length: int
     """Slots that the arrays hold."""
     versions: tuple[int, ...]
 
     @staticmethod
     def read(store: Store) -> Ledger:
-        """The tables as they stand now, each of one version."""
+        """The newest version of the tables."""
         tables = [getattr(store, name) for name in TABLES]
         for table in tables:
             table.refresh()
@@ -48,8 +50,8 @@ class Ledger:
             versions=tuple(table.version for table in tables),
         )
 
-    def renewed(self, store: Store) -> Ledger:
-        """The tables as they stand now; this very ledger when nothing was committed meanwhile."""
+    def refreshed(self, store: Store) -> Ledger:
+        """The newest version of the tables; this same object when nothing was committed in the meantime."""
         tables = [getattr(store, name) for name in TABLES]
         for table in tables:
             table.refresh()
@@ -73,7 +75,7 @@ class Ledger:
 
     @cached_property
     def plan_codes(self) -> Int:
-        """The recording of each row of the plan."""
+        """The recording of each row of `plan`."""
         return self.codes(self.plan["recording"])
 
     @cached_property
@@ -82,11 +84,11 @@ class Ledger:
         return self.codes(self.recordings["recording"])
 
     def codes(self, ids: pa.ChunkedArray) -> Int:
-        """Places of recordings in `ids`."""
+        """The codes of recordings."""
         return _ints(pc.index_in(ids, self.ids))
 
     def names(self, codes: Int) -> list[str]:
-        """Ids of recordings, each once."""
+        """The ids of recordings, each once."""
         return [str(name) for name in self.ids.take(pa.array(np.unique(codes))).to_pylist()]
 
     @cached_property
@@ -97,41 +99,41 @@ class Ledger:
 
     @cached_property
     def fillable(self) -> Int:
-        """Slots that an unfinished ingest may still fill: the newest plan of recordings not done in that state."""
+        """Slots an unfinished ingest may still fill: the newest plan of each recording whose source is not done."""
         first, end = self.spans
         newest = np.zeros(len(self.ids), np.int64)
-        newest[self.plan_codes] = np.arange(first.size)  # rows are in the order of slots, so the last one stays
+        newest[self.plan_codes] = np.arange(first.size)  # rows are sorted by slot, so the last one wins
         done_as = np.full(len(self.ids), None, object)
         done_as[self.recording_codes] = self.recordings["source"].to_numpy()
         rows = np.unique(newest[self.plan_codes])
         waiting = self.plan["source"].to_numpy()[rows] != done_as[self.plan_codes[rows]]
         return span_slots(first[rows[waiting]], end[rows[waiting]])
 
-    def rows_of(self, slots: Int) -> Int:
+    def rows_in_slots(self, slots: Int) -> Int:
         """Indices of the rows of `days` in these slots."""
         return np.flatnonzero(np.isin(self.slots, slots))
 
-    def recordings_of(self, slots: Int) -> list[str]:
+    def recordings_in_slots(self, slots: Int) -> list[str]:
         """The recordings whose rows are in these slots."""
-        return self.names(self.day_codes[self.rows_of(slots)])
+        return self.names(self.day_codes[self.rows_in_slots(slots)])
 
-    def slots_of(self, recordings: list[str]) -> Int:
+    def slots_of_recordings(self, recordings: list[str]) -> Int:
         """The slots of these recordings' rows."""
         known = pc.is_in(self.days["recording"], pa.array(recordings, pa.string()))
         return self.slots[np.asarray(known.to_numpy(), bool)]
 
-    def recordings_of_people(self, people: frozenset[str]) -> set[str]:
-        """The recordings of these people, in whatever table."""
-        known = pa.array(sorted(people), pa.string())
+    def recordings_of_participants(self, participants: frozenset[str]) -> set[str]:
+        """The recordings of these participants in any table."""
+        known = pa.array(sorted(participants), pa.string())
         tables = (self.days, self.recordings, self.plan)
         found = [pc.unique(table["recording"].filter(pc.is_in(table["participant"], known))) for table in tables]
         return {str(name) for part in found for name in part.to_pylist()}
 
 
 def span_slots(first: Int, end: Int) -> Int:
-    """All slots of some spans, ascending, each once."""
+    """All slots of the spans, ascending, each once."""
     return np.unique(np.concatenate([np.zeros(0, np.int64), *map(np.arange, first, end)]))
 
 
-def _ints(column: pa.ChunkedArray | pa.Array) -> NDArray[np.int64]:
+def _ints(column: pa.ChunkedArray | pa.Array) -> Int:
     return np.asarray(pc.fill_null(column, 0).to_numpy(), np.int64)

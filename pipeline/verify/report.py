@@ -1,4 +1,4 @@
-"""What was found, for people and for programs. Recordings and people go by the first 12 digits of their ids."""
+"""What a check found, for people and for programs. Recordings and participants appear by their short ids."""
 
 from __future__ import annotations
 
@@ -9,70 +9,70 @@ from typing import Any
 from pipeline.identity import SHORT_ID
 
 KIND, VERSION = "persondays-verify", 1
-SHOWN = 6
-"""Slots or ids beside a finding; the JSON file has all."""
+MAX_SHOWN = 6
+"""Slots or ids shown beside a finding; the JSON file has all."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was found: slots, or names (ids of recordings or people, files)."""
+    """Something that was found: slots, or names (ids of recordings or participants, files)."""
 
     kind: str
     text: str
     slots: Sequence[int] = ()
     names: Sequence[str] = ()
     wrong: bool = True
-    """False for what is only told: it harms nothing, or the next ingest mends it."""
+    """False where it does no harm, or the next ingest removes it."""
 
     def __len__(self) -> int:
         return len(self.slots) or len(self.names)
 
-    def some(self) -> str:
-        """The first few."""
-        what = "slots " + " ".join(map(str, self.slots[:SHOWN])) if len(self.slots) else " ".join(self.names[:SHOWN])
-        return what + (" ..." if len(self) > SHOWN else "")
+    def examples(self) -> str:
+        """The first slots or names."""
+        first = ["slots", *self.slots[:MAX_SHOWN]] if len(self.slots) else self.names[:MAX_SHOWN]
+        return " ".join(map(str, first)) + (" ..." if len(self) > MAX_SHOWN else "")
 
     def plain(self) -> dict[str, Any]:
-        """As JSON knows it."""
+        """Values for JSON."""
         listed = {"slots": [int(slot) for slot in self.slots]} if len(self.slots) else {"names": list(self.names)}
         return {"what": self.kind, "wrong": self.wrong, "text": self.text, "count": len(self), **listed}
 
 
 def by_id(kind: str, text: str, ids: Sequence[str], wrong: bool = True) -> Finding:
-    """A finding about recordings or people, under short ids."""
+    """A finding about recordings or participants, by their short ids."""
     return Finding(kind, text, names=[name[:SHORT_ID] for name in ids], wrong=wrong)
 
 
 @dataclass
 class Report:
-    """The result of one look at a store."""
+    """The result of checking a store."""
 
     store: str
     person_days: int = 0
     recordings: int = 0
     read: int = 0
-    """Person-days that were read whole."""
+    """Person-days whose objects were read."""
     being_written: bool = False
     findings: list[Finding] = field(default_factory=list)
-    mend: list[str] = field(default_factory=list)
-    """Full ids of recordings that can be made whole by bringing them in again."""
+    repairable: list[str] = field(default_factory=list)
+    """Full ids of recordings whose faults another ingest removes."""
 
     @property
-    def whole(self) -> bool:
-        """Whether nothing is wrong."""
-        return not any(finding.wrong for finding in self.findings)
+    def has_faults(self) -> bool:
+        """Whether anything is wrong."""
+        return any(finding.wrong for finding in self.findings)
 
     def of(self, kind: str) -> Finding | None:
         """The finding of a kind, if there is one."""
         return next((finding for finding in self.findings if finding.kind == kind), None)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON knows it; all slots, and short ids."""
+        """Values for JSON: all slots, and short ids."""
         return {
             "format": KIND,
             "version": VERSION,
             "store": self.store,
-            "whole": self.whole,
+            "whole": not self.has_faults,
             "being_written": self.being_written,
             "person_days": self.person_days,
             "recordings": self.recordings,

@@ -1,4 +1,4 @@
-"""Whether the tables agree with each other: pure functions over one ledger, each gives slots or recordings at fault."""
+"""Whether the tables agree with each other: functions of one ledger that return the slots or recordings at fault."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.verify.ledger import DONE, Ledger
-from pipeline.verify.listing import Int
+from pipeline.verify.ledger import DONE, Int, Ledger
 
-BEYOND = 1 << 40
-"""More than any slot: recording and slot go into one number."""
+CODE_STEP = 1 << 40
+"""More than any slot, so that a recording's code and a slot fit into one number."""
 
 
 def doubled_slots(ledger: Ledger) -> Int:
-    """Slots in which two rows stand."""
+    """Slots with two rows."""
     return np.unique(ledger.slots[1:][np.diff(ledger.slots) == 0])
 
 
 def doubled_days(ledger: Ledger) -> list[str]:
     """Recordings with two rows of one day, or with two rows in `recordings`."""
     index = pc.fill_null(ledger.days["day_index"], 0).to_numpy().astype(np.int64)
-    keys = np.sort(ledger.day_codes * BEYOND + index)
-    days = keys[1:][np.diff(keys) == 0] // BEYOND
+    keys = np.sort(ledger.day_codes * CODE_STEP + index)
+    days = keys[1:][np.diff(keys) == 0] // CODE_STEP
     codes = np.sort(ledger.recording_codes)
     return ledger.names(np.concatenate((days, codes[1:][np.diff(codes) == 0])))
 
@@ -34,14 +33,15 @@ def unplanned_slots(ledger: Ledger) -> Int:
         return ledger.slots
     index = pc.fill_null(ledger.days["day_index"], 0).to_numpy().astype(np.int64)
     order = np.lexsort((first, ledger.plan_codes))
-    keys = ledger.plan_codes[order] * BEYOND + first[order]
-    at = order[np.maximum(np.searchsorted(keys, ledger.day_codes * BEYOND + ledger.slots, side="right") - 1, 0)]
+    keys = ledger.plan_codes[order] * CODE_STEP + first[order]
+    row = ledger.day_codes * CODE_STEP + ledger.slots
+    at = order[np.maximum(np.searchsorted(keys, row, side="right") - 1, 0)]
     given = (ledger.plan_codes[at] == ledger.day_codes) & (ledger.slots < end[at]) & (ledger.slots - index == first[at])
     return np.unique(ledger.slots[~given])
 
 
 def twice_given_slots(ledger: Ledger) -> Int:
-    """Slots that two rows of the plan gave and that a row uses or may still use; one that both gave up does no harm."""
+    """Slots that two rows of the plan gave, and that a row uses or may still use; others do no harm."""
     first, end = ledger.spans
     before = np.concatenate(([0], np.maximum.accumulate(end)))[:-1] if first.size else end
     overlap = first < before
@@ -51,41 +51,41 @@ def twice_given_slots(ledger: Ledger) -> Int:
 
 
 def beyond_slots(ledger: Ledger) -> Int:
-    """Slots of rows that the arrays are too short for."""
+    """Slots of rows beyond the end of the arrays."""
     return np.unique(ledger.slots[ledger.slots >= ledger.length])
 
 
 def unnoted_recordings(ledger: Ledger) -> list[str]:
-    """Recordings with rows of days that `recordings` does not call done: an ingest stopped between its two commits."""
+    """Recordings with rows of days that are not done in `recordings`: an ingest stopped between its two commits."""
     done = ledger.recording_codes[np.asarray(pc.equal(ledger.recordings["status"], DONE).to_numpy(), bool)]
     return ledger.names(np.setdiff1d(ledger.day_codes, done))
 
 
 def miscounted_recordings(ledger: Ledger) -> list[str]:
-    """Done recordings that have more or fewer rows of days than `recordings` says."""
+    """Done recordings with more or fewer rows of days than `recordings` says."""
     done = ledger.recordings.filter(pc.equal(ledger.recordings["status"], DONE))
     codes = ledger.codes(done["recording"])
-    noted = pc.fill_null(done["person_days"], 0).to_numpy()
-    return ledger.names(codes[np.bincount(ledger.day_codes, minlength=len(ledger.ids))[codes] != noted])
+    expected = pc.fill_null(done["person_days"], 0).to_numpy()
+    return ledger.names(codes[np.bincount(ledger.day_codes, minlength=len(ledger.ids))[codes] != expected])
 
 
-def two_peoples_recordings(ledger: Ledger) -> list[str]:
-    """Recordings that the tables give to two participants."""
+def recordings_of_two_participants(ledger: Ledger) -> list[str]:
+    """Recordings for which the tables name two participants."""
     pairs = pa.concat_tables(
         [table.select(["recording", "participant"]) for table in (ledger.days, ledger.recordings, ledger.plan)]
     )
-    people = pairs.group_by("recording").aggregate([("participant", "count_distinct")])
-    return sorted(people.filter(pc.greater(people["participant_count_distinct"], 1))["recording"].to_pylist())
+    counts = pairs.group_by("recording").aggregate([("participant", "count_distinct")])
+    return sorted(counts.filter(pc.greater(counts["participant_count_distinct"], 1))["recording"].to_pylist())
 
 
 def withdrawn_with_rows(ledger: Ledger) -> list[str]:
-    """People who withdrew and still stand in a table."""
+    """Participants who withdrew and are still in a table."""
     withdrawn = pa.array(sorted(ledger.withdrawn), pa.string())
     tables = (ledger.days, ledger.recordings, ledger.plan)
     found = [pc.unique(table["participant"].filter(pc.is_in(table["participant"], withdrawn))) for table in tables]
-    return sorted({person for part in found for person in part.to_pylist()})
+    return sorted({participant for part in found for participant in part.to_pylist()})
 
 
 def waiting_recordings(ledger: Ledger) -> list[str]:
-    """Recordings that have slots and no row in `recordings`: an ingest is not finished."""
+    """Recordings with slots in the plan and no row in `recordings`: an ingest is not finished."""
     return ledger.names(np.setdiff1d(ledger.plan_codes, ledger.recording_codes))

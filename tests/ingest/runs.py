@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.storage.folder import Folder
 from pipeline.store.store import Store
-from pipeline.verify.look import look
+from pipeline.verify.checks import check_store
 from tests.ingest import cohort
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ def assert_as_if_undisturbed(store: Path | str, undisturbed: Path | str, but: tu
         assert Folder(str(store)).read(name) == Folder(str(undisturbed)).read(name), name
     left = Folder(str(store))
     assert not [path for path in left.fs.find(left.path) if path.endswith((".partial", ".tmp")) or "#" in path]
-    report = look(found, lambda slots: slots)
+    report = check_store(found, lambda slots: slots)
     assert not report.findings, [finding.plain() for finding in report.findings]
 
 

@@ -30,9 +30,9 @@ from pipeline.store.schemas import RECORDINGS as RECORDINGS_SCHEMA
 from pipeline.store.states import MEASURED
 from pipeline.store.store import Store
 from pipeline.verify import tables
-from pipeline.verify.choice import everything, nothing, some
+from pipeline.verify.checks import check_store
+from pipeline.verify.choice import all_slots, no_slots, random_slots
 from pipeline.verify.ledger import Ledger, span_slots
-from pipeline.verify.look import look
 from pipeline.verify.repair import repair
 from pipeline.verify.report import Report
 from tests.s3_here import s3_here
@@ -125,17 +125,17 @@ def flip(path: Path, at: int) -> None:
 
 
 def test_a_whole_store_passes(made: Path) -> None:
-    report = look(Store.open(str(made)), everything)
+    report = check_store(Store.open(str(made)), all_slots)
     assert report.findings == []
-    assert report.whole
-    assert (report.person_days, report.recordings, report.read, report.mend) == (5, 3, 5, [])
-    assert look(Store.open(str(made)), nothing).read == 0
-    assert look(Store.open(str(made)), some(2)).read == 2
-    assert look(Store.open(str(made)), some(100)).read == 5
+    assert not report.has_faults
+    assert (report.person_days, report.recordings, report.read, report.repairable) == (5, 3, 5, [])
+    assert check_store(Store.open(str(made)), no_slots).read == 0
+    assert check_store(Store.open(str(made)), random_slots(2)).read == 2
+    assert check_store(Store.open(str(made)), random_slots(100)).read == 5
 
 
 def test_an_empty_store_passes(tmp_path: Path) -> None:
-    assert look(Store.create(str(tmp_path / "store"), KEY, {}), everything).findings == []
+    assert check_store(Store.create(str(tmp_path / "store"), KEY, {}), all_slots).findings == []
 
 
 @pytest.mark.parametrize("array", ["signal", "motion", "state"])
@@ -143,19 +143,19 @@ def test_an_empty_store_passes(tmp_path: Path) -> None:
 def test_a_missing_object(store: Store, array: str, how: str) -> None:
     path = object_of(store, array, SLOTS[2])
     path.unlink() if how == "deleted" else path.write_bytes(b"")
-    report = look(store, nothing)
+    report = check_store(store, no_slots)
     assert found(report) == {"missing": [SLOTS[2]]}
-    assert report.mend == [list(RECORDINGS)[1]]
+    assert report.repairable == [list(RECORDINGS)[1]]
 
 
 @pytest.mark.parametrize("array", ["signal", "motion", "state"])
 @pytest.mark.parametrize("at", [100, -30, -3])
 def test_a_byte_flipped_anywhere_in_an_object(store: Store, array: str, at: int) -> None:
     flip(object_of(store, array, SLOTS[0]), at)
-    assert look(store, nothing).whole
-    report = look(store, everything)
+    assert not check_store(store, no_slots).has_faults
+    report = check_store(store, all_slots)
     assert found(report) == {"unreadable": [SLOTS[0]]}
-    assert report.mend == [next(iter(RECORDINGS))]
+    assert report.repairable == [next(iter(RECORDINGS))]
     assert report.read == 5
 
 
@@ -170,7 +170,7 @@ def test_any_bit_matters(tmp_path_factory: pytest.TempPathFactory, made: Path, a
     data = bytearray(path.read_bytes())
     data[at % len(data)] ^= 1 << bit
     path.write_bytes(bytes(data))
-    report = look(store, lambda slots: slots[slots == SLOTS[1]])
+    report = check_store(store, lambda slots: slots[slots == SLOTS[1]])
     assert list(found(report).values()) == [[SLOTS[1]]]
     shutil.rmtree(copy)
 
@@ -178,13 +178,13 @@ def test_any_bit_matters(tmp_path_factory: pytest.TempPathFactory, made: Path, a
 def test_a_shard_cut_short(store: Store) -> None:
     path = object_of(store, "signal", SLOTS[0])
     path.write_bytes(path.read_bytes()[:-100])
-    assert found(look(store, everything)) == {"unreadable": [SLOTS[0]]}
+    assert found(check_store(store, all_slots)) == {"unreadable": [SLOTS[0]]}
 
 
 def test_another_days_signal(store: Store) -> None:
     """Nothing in the object itself is wrong: only the row tells."""
     shutil.copy(object_of(store, "signal", SLOTS[3]), object_of(store, "signal", SLOTS[0]))
-    assert found(look(store, everything)) == {"values": [SLOTS[0]]}
+    assert found(check_store(store, all_slots)) == {"values": [SLOTS[0]]}
 
 
 def test_another_days_motion_and_a_state_of_another_kind(store: Store) -> None:
@@ -193,15 +193,15 @@ def test_another_days_motion_and_a_state_of_another_kind(store: Store) -> None:
     state = day.state_S.copy()
     state[9 * 3600 + 5] |= 32
     store.write_day(SLOTS[1], PersonDay(day.signal_CT, day.motion_S, state))
-    assert found(look(store, everything)) == {"figures": [SLOTS[0], SLOTS[1]]}
+    assert found(check_store(store, all_slots)) == {"figures": [SLOTS[0], SLOTS[1]]}
 
 
 def test_rows_without_any_object(store: Store) -> None:
     store.delete_days([SLOTS[3], SLOTS[4]])
-    report = look(store, everything)
+    report = check_store(store, all_slots)
     assert found(report) == {"missing": SLOTS[3:]}
     assert report.read == 3
-    assert report.mend == [list(RECORDINGS)[2]]
+    assert report.repairable == [list(RECORDINGS)[2]]
 
 
 def test_objects_of_no_row_and_of_an_unfinished_ingest(store: Store) -> None:
@@ -211,7 +211,7 @@ def test_objects_of_no_row_and_of_an_unfinished_ingest(store: Store) -> None:
     store.grow(12)
     for slot in (2, 9, 11):
         store.write_day(slot, a_day(slot))
-    report = look(store, everything)
+    report = check_store(store, all_slots)
     assert found(report) == {"orphans": [2]}
     assert {each.kind: list(each.slots) or list(each.names) for each in report.findings if not each.wrong} == {
         "fillable": [9, 11],
@@ -225,7 +225,7 @@ def test_what_killed_writers_leave_and_what_is_not_ours(store: Store) -> None:
     for name in (*left, "signal/c/notes.txt", "mine.csv"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"half")
-    report = look(store, nothing)
+    report = check_store(store, no_slots)
     assert found(report) == {"leftovers": sorted(left)}
     foreign = report.of("foreign")
     assert foreign is not None
@@ -236,16 +236,16 @@ def test_rows_that_disagree_with_recordings(store: Store) -> None:
     """A count that is wrong, days of a recording that is not done, and of one that was rejected."""
     a, b, c = RECORDINGS
     store.recordings.replace([a, b, c], [done_row(a, ANN, 3), done_row(c, BOB, 2) | {"status": "rejected"}])
-    report = look(store, everything)
+    report = check_store(store, all_slots)
     assert found(report) == {"miscounted": [a[:12]], "unnoted": sorted([b[:12], c[:12]])}
-    assert report.mend == sorted(RECORDINGS)
+    assert report.repairable == sorted(RECORDINGS)
 
 
 def test_slots_and_days_in_two_rows(store: Store) -> None:
     a = next(iter(RECORDINGS))
     (row,) = (row for row in store.person_days.read().to_pylist() if row["slot"] == SLOTS[0])
     store.person_days.append([row])
-    assert found(look(store, everything)) == {
+    assert found(check_store(store, all_slots)) == {
         "doubled-slots": [SLOTS[0]], "doubled-days": [a[:12]], "miscounted": [a[:12]]
     }  # fmt: skip
 
@@ -253,9 +253,9 @@ def test_slots_and_days_in_two_rows(store: Store) -> None:
 def test_a_slot_given_twice_matters_where_it_is_used(store: Store) -> None:
     _, b, c = RECORDINGS
     store.plan.append([plan_row(b, ANN, FIRST[c] + 1, 5)])
-    report = look(store, nothing)
+    report = check_store(store, no_slots)
     assert found(report) == {"given-twice": [FIRST[c] + 1]}
-    assert report.mend == [c]
+    assert report.repairable == [c]
 
 
 def test_rows_beside_the_plan(store: Store) -> None:
@@ -272,7 +272,7 @@ def test_rows_beside_the_plan(store: Store) -> None:
             rows[7],
         ],
     )
-    assert found(look(store, nothing)) == {
+    assert found(check_store(store, no_slots)) == {
         "unplanned": [1, 6], "doubled-days": [b[:12]], "miscounted": sorted([b[:12], c[:12]])
     }  # fmt: skip
 
@@ -283,9 +283,9 @@ def test_arrays_that_were_cut(store: Store) -> None:
         text = json.loads(path.read_text())
         text["shape"][0] = 7
         path.write_text(json.dumps(text))
-    report = look(Store.open(store.folder.url), everything)
+    report = check_store(Store.open(store.folder.url), all_slots)
     assert found(report) == {"beyond": [7]}
-    assert report.mend == [list(RECORDINGS)[2]]
+    assert report.repairable == [list(RECORDINGS)[2]]
 
 
 def test_people(store: Store) -> None:
@@ -294,20 +294,20 @@ def test_people(store: Store) -> None:
     store.withdrawals.begin([BOB], date(2026, 3, 4))
     object_of(store, "signal", FIRST[a]).unlink()
     object_of(store, "signal", FIRST[b]).unlink()
-    report = look(store, nothing)
+    report = check_store(store, no_slots)
     assert found(report) == {
         "missing": [FIRST[a], FIRST[b]],
         "two-people": [b[:12]],
         "withdrawn": [BOB[:12]],
         "withdrawals": [BOB[:12]],
     }
-    assert report.mend == [a], "what belongs to somebody who withdrew is not brought in again"
+    assert report.repairable == [a], "what belongs to somebody who withdrew is not brought in again"
 
 
 def test_a_lost_file_of_a_table(store: Store) -> None:
     (uri,) = store.person_days.delta.file_uris()
     Path(uri).unlink()
-    report = look(Store.open(store.folder.url), everything)
+    report = check_store(Store.open(store.folder.url), all_slots)
     assert found(report) == {"tables": [f"tables/person_days/{Path(uri).name}"]}
 
 
@@ -316,19 +316,19 @@ def test_a_store_that_is_being_written_is_told_and_not_misjudged(store: Store) -
     store.recordings.replace([b], [])
     store.write_day(2, a_day(2))
     with Lease(store.folder):
-        report = look(store, everything)
+        report = check_store(store, all_slots)
     assert report.being_written
-    assert report.whole
+    assert not report.has_faults
     assert {each.kind for each in report.findings} == {"unnoted", "orphans", "waiting"}
-    assert set(found(look(store, everything))) == {"unnoted", "orphans"}
+    assert set(found(check_store(store, all_slots))) == {"unnoted", "orphans"}
 
 
 def test_rows_that_go_and_come_during_the_look_are_not_misjudged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A withdrawal between reading the tables and listing, and another while days are read."""
-    import pipeline.verify.look as module
+    import pipeline.verify.checks as module
 
     a, b, _ = RECORDINGS
-    listed, read = module.list_objects, module.check_days
+    listed, read = module.list_contents, module.check_days
 
     def list_late(folder: Folder, expected: int) -> Any:
         store.person_days.replace([a], [])
@@ -340,9 +340,9 @@ def test_rows_that_go_and_come_during_the_look_are_not_misjudged(store: Store, m
         store.delete_days(SLOTS[2:3])
         return read(which, rows)
 
-    monkeypatch.setattr(module, "list_objects", list_late)
+    monkeypatch.setattr(module, "list_contents", list_late)
     monkeypatch.setattr(module, "check_days", read_late)
-    report = look(Store.open(store.folder.url), everything)
+    report = check_store(Store.open(store.folder.url), all_slots)
     assert report.being_written
     assert found(report) == {}
     assert report.person_days == 2
@@ -400,7 +400,7 @@ def test_the_command_tells_and_its_exit_status_counts(store: Store, tmp_path: Pa
     done = run(store.folder.url)
     assert done.returncode == 0, done.stderr
     assert "5 of 5 person-days read" in done.stdout
-    assert done.stdout.endswith("whole\n")
+    assert done.stdout.endswith("no faults found\n")
     object_of(store, "motion", 0).unlink()
     done = run(store.folder.url, "--names-only", "--json", tmp_path / "found.json")
     assert done.returncode == 1
@@ -425,7 +425,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_on_object_storage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, with an unfinished upload, an orphan, a missing and a damaged object."""
     store = make(f"{bucket}/store")
-    assert look(store, everything).findings == []
+    assert check_store(store, all_slots).findings == []
     fs = store.folder.fs
     call: Callable[..., Any] = fs.call_s3
     monkeypatch.setattr(
@@ -437,12 +437,12 @@ def test_on_object_storage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None
     data[-10] ^= 1
     store.folder.write("state/c/3/0", bytes(data))
     store.write_day(8, a_day(8))
-    report = look(store, everything)
+    report = check_store(store, all_slots)
     assert found(report) == {
         "missing": [0], "unreadable": [3], "orphans": [8], "leftovers": ["store/signal/c/0/0/0 (upload)"]
     }  # fmt: skip
     assert S3Client(store.folder).abort_uploads([("store/signal/c/0/0/0", upload)] * 2) == []
-    assert "leftovers" not in found(look(store, nothing))
+    assert "leftovers" not in found(check_store(store, no_slots))
 
 
 def test_uploads_are_listed_to_the_last_page(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,14 +469,14 @@ def test_who_may_not_list_uploads_is_told_so_and_learns_the_rest(bucket: str) ->
         assert done.returncode == 0, done.stderr
         assert [(told["what"], told["wrong"]) for told in json.loads(done.stdout)["findings"]] == [("unlisted", False)]
         store.folder.delete(["motion/c/0/0"])
-        report = look(store, everything)
+        report = check_store(store, all_slots)
     finally:
         store.folder.fs.call_s3("delete_bucket_policy", Bucket="ours")
     assert found(report) == {"missing": [0]}
     unlisted = report.of("unlisted")
     assert unlisted is not None
     assert list(unlisted.names) == ["s3:ListBucketMultipartUploads: not permitted"]
-    assert look(store, nothing).of("unlisted") is None
+    assert check_store(store, no_slots).of("unlisted") is None
 
 
 def test_an_upload_that_may_not_be_ended_is_told(bucket: str) -> None:
@@ -484,8 +484,8 @@ def test_an_upload_that_may_not_be_ended_is_told(bucket: str) -> None:
     upload = store.folder.fs.call_s3("create_multipart_upload", Bucket="ours", Key="kept/signal/c/0/0/0")["UploadId"]
     deny(store, "AbortMultipartUpload")
     try:
-        with pytest.raises(StorageError, match=r"1 unfinished uploads stay .s3:AbortMultipartUpload: not permitted"):
-            repair(store, look(store, nothing), [])
+        with pytest.raises(StorageError, match=r"1 unfinished uploads remain .s3:AbortMultipartUpload: not permitted"):
+            repair(store, check_store(store, no_slots), [])
     finally:
         store.folder.fs.call_s3("delete_bucket_policy", Bucket="ours")
     assert S3Client(store.folder).abort_uploads([("kept/signal/c/0/0/0", upload)]) == []

@@ -14,8 +14,8 @@ from pipeline.errors import UserError
 from pipeline.store.lease import Lease
 from pipeline.store.person_day import PersonDay
 from pipeline.store.store import Store
-from pipeline.verify.choice import everything
-from pipeline.verify.look import look
+from pipeline.verify.checks import check_store
+from pipeline.verify.choice import all_slots
 from pipeline.verify.repair import repair
 from tests.ingest import cohort
 from tests.ingest.cohort import ANNA, BAD, BEN, CLARA, KEY
@@ -77,7 +77,7 @@ def test_every_kind_of_damage_is_mended(copies: tuple[Path, Path], undisturbed: 
     assert moved == {KEY.recording(name) for name in (ANNA[0], BEN, CLARA)}
     assert all(row["slot"] >= end for row in after[0] if row["recording"] in moved)
     assert after[1] == before[1]
-    assert look(Store.open(str(store)), everything).findings == []
+    assert check_store(Store.open(str(store)), all_slots).findings == []
     assert len(cohort.objects(store)) == 3 * len(after[0])
     assert not list(store.rglob("*.partial"))
     assert run_ingest(cohort.settings(recordings, store)).nothing_to_do
@@ -95,8 +95,8 @@ def test_what_has_no_source_any_more_stays_and_is_told(copies: tuple[Path, Path]
         flip(store / "signal" / "c" / f"{slot}" / "0" / "0")
     before = cohort.rows(store)
     opened = Store.open(str(store))
-    report = look(opened, everything)
-    assert report.mend == sorted(KEY.recording(name) for name in (ANNA[0], ANNA[1], BEN))
+    report = check_store(opened, all_slots)
+    assert report.repairable == sorted(KEY.recording(name) for name in (ANNA[0], ANNA[1], BEN))
     left = repair(opened, report, flags(recordings, store, ray_here))
     assert left.mend == sorted(KEY.recording(name) for name in (ANNA[0], BEN))
     assert {finding.kind for finding in left.findings} == {"unreadable"}
@@ -110,7 +110,7 @@ def test_a_run_that_was_killed_between_its_two_commits(copies: tuple[Path, Path]
     opened = Store.open(str(store))
     before = values(store)
     opened.recordings.replace([KEY.recording(BEN)], [])
-    report = look(opened, everything)
+    report = check_store(opened, all_slots)
     assert [finding.kind for finding in report.findings if finding.wrong] == ["unnoted"]
     assert repair(opened, report, flags(recordings, store, ray_here)).findings == []
     assert values(store) == before
@@ -120,11 +120,11 @@ def test_repair_needs_flags_and_a_store_at_rest(copies: tuple[Path, Path]) -> No
     recordings, store = copies
     opened = Store.open(str(store))
     (store / "state" / "c" / "0" / "0").unlink()
-    report = look(opened, everything)
+    report = check_store(opened, all_slots)
     with pytest.raises(UserError, match="after two dashes"):
         repair(opened, report, [])
     with Lease(opened.folder):
-        busy = look(opened, everything)
+        busy = check_store(opened, all_slots)
         with pytest.raises(UserError, match="Wait for it to end"):
             repair(opened, busy, ["--recordings", str(recordings)])
 

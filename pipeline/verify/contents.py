@@ -1,8 +1,4 @@
-"""What stands in a store's folder, as slot numbers: millions of names pass by, and only odd ones are kept.
-
-fsspec lists into dictionaries of a kilobyte a name. So folders are walked and S3 is listed page by page,
-the three arrays at a time; only other storage goes by fsspec's own listing.
-"""
+"""What a store's folder contains, as slot numbers: of millions of names, only unexpected ones are kept."""
 
 from __future__ import annotations
 
@@ -32,8 +28,8 @@ Int = NDArray[np.int64]
 
 
 @dataclass
-class Objects:
-    """What stands in a store's folder."""
+class Contents:
+    """What a store's folder contains."""
 
     slots: dict[str, Int]
     """By array: slots that have an object, ascending."""
@@ -43,60 +39,59 @@ class Objects:
     """Unfinished writes, by name."""
     uploads: list[Upload]
     """Unfinished multipart uploads of object storage."""
-    unlisted: str
-    """The permission without which those are not known; "" where they are."""
+    missing_permission: str
+    """The permission without which uploads cannot be listed; "" where they can."""
     foreign: list[str]
-    """Files that are none of a store's."""
+    """Files that do not belong to a store."""
 
     def slots_of_any(self) -> Int:
-        """Slots that have an object in one array at least."""
+        """Slots that have an object in at least one array."""
         return np.unique(np.concatenate([*self.slots.values(), self.empty]))
 
 
 @dataclass
-class _Seen:
-    """What has been listed so far below one folder."""
+class _ArrayContents:
+    """What has been listed of one array."""
 
     slots: array[int] = field(default_factory=lambda: array("q"))
     empty: array[int] = field(default_factory=lambda: array("q"))
     others: list[str] = field(default_factory=list)
 
 
-def list_objects(folder: Folder, expected: int) -> Objects:
-    """List a store; `expected` is about how many objects there are, for the progress line."""
-    seen = {name: _Seen() for name in ARRAYS}
+def list_contents(folder: Folder, expected: int) -> Contents:
+    """List a store, its arrays in parallel; `expected` is an estimate of the number of objects, for progress."""
+    found = {name: _ArrayContents() for name in ARRAYS}
     with Progress("list", expected, "objects") as progress, ThreadPoolExecutor(len(ARRAYS)) as pool:
-        running = [pool.submit(_list_array, folder, name, seen[name]) for name in ARRAYS]
+        running = [pool.submit(_list_array, folder, name, found[name]) for name in ARRAYS]
         while wait(running, timeout=1).not_done:
-            progress.update(sum(len(part.slots) for part in seen.values()))
+            progress.update(sum(len(part.slots) for part in found.values()))
         for future in running:
             future.result()
         progress.update(expected)
-    beside = [
-        name for place in (TABLES_FOLDER, LEASE_FOLDER, WITHDRAWN_FOLDER) for name, _ in list_files(folder, place)
-    ]
-    others = [name for part in seen.values() for name in part.others] + beside + _top(folder)
-    uploads, unlisted = S3Client(folder).unfinished_uploads() if is_s3(folder) else ([], "")
-    return Objects(
-        slots={name: np.unique(np.frombuffer(part.slots, np.int64)) for name, part in seen.items()},
-        empty=np.unique(np.concatenate([np.frombuffer(part.empty, np.int64) for part in seen.values()])),
-        leftovers=sorted(name for name in others if is_leftover(name)),
+    others = [name for part in found.values() for name in part.others] + _foreign_top_names(folder)
+    for place in (TABLES_FOLDER, LEASE_FOLDER, WITHDRAWN_FOLDER):
+        others += [name for name, _ in list_files(folder, place)]
+    uploads, missing_permission = S3Client(folder).unfinished_uploads() if is_s3(folder) else ([], "")
+    return Contents(
+        slots={name: np.unique(np.frombuffer(part.slots, np.int64)) for name, part in found.items()},
+        empty=np.unique(np.concatenate([np.frombuffer(part.empty, np.int64) for part in found.values()])),
+        leftovers=sorted(filter(is_leftover, others)),
         uploads=uploads,
-        unlisted=unlisted,
+        missing_permission=missing_permission,
         foreign=sorted(name for name in others if not (is_expected(name) or is_leftover(name))),
     )
 
 
-def _list_array(folder: Folder, name: str, seen: _Seen) -> None:
+def _list_array(folder: Folder, name: str, found: _ArrayContents) -> None:
     for path, size in list_files(folder, name):
         if (slot := slot_of_object(path)) is not None:
-            (seen.slots if size else seen.empty).append(slot)
+            (found.slots if size else found.empty).append(slot)
         else:
-            seen.others.append(path)
+            found.others.append(path)
 
 
-def _top(folder: Folder) -> list[str]:
-    """Names at the top of the folder that are none of a store's."""
+def _foreign_top_names(folder: Folder) -> list[str]:
+    """Names directly in the folder that do not belong to a store."""
     with folder.translate_errors():
         folder.fs.invalidate_cache()
         names = (path.rstrip("/").rpartition("/")[2] for path in folder.fs.ls(folder.path, detail=False))
