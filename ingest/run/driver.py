@@ -24,10 +24,11 @@ from pipeline.errors import UserError
 from pipeline.identity import SHORT_ID
 from pipeline.settings import plain
 from pipeline.storage.folder import Folder, StorageUnavailable
+from pipeline.store.attributes import People
 from pipeline.store.duplicates import find_duplicates
 from pipeline.store.layout import METADATA
 from pipeline.store.lease import Lease
-from pipeline.store.store import People, Store, require_creatable
+from pipeline.store.store import Store, require_creatable
 
 if TYPE_CHECKING:
     from ingest.run.dry_run import DryRun

@@ -1,1 +1,1 @@
-"""The window store: arrays, tables, the lease, and what may be read from them."""
+"""The window store: arrays, tables, the lease, and what can be computed from them."""

@@ -1,10 +1,10 @@
-"""One driver at a time: a lease made by create-if-absent, numbered so that every holder has its own epoch.
+"""One driver at a time: a lease created by create-if-absent and numbered, so that every holder has its own epoch.
 
-`lease/000000007` belongs to the holder of epoch 7; its heartbeat is rewritten beside it. The highest
-epoch rules. It is taken over when it was released, when its process is known to be dead (same
-machine), or when its heartbeat has not changed for the TTL on the observer's own clock, dead or alive:
-a stopped process is alive. Taking over also moves the epoch in the tables' metadata (`pipeline.store.tables`),
-so that a commit prepared by an older holder is refused by Delta Lake itself, however late it comes.
+`lease/000000007` belongs to the holder of epoch 7; its heartbeat is rewritten beside it. The highest epoch counts. It
+can be taken over when it was released, when its process is dead (same machine), or when its heartbeat has not changed
+for the TTL on the observer's own clock, even if its process still exists: it may be suspended. The new holder also
+writes its epoch into the metadata of the tables (`pipeline.store.tables`), so Delta Lake itself refuses a commit
+prepared by an older holder, however late it comes.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class LeaseLost(UserError):
 
 
 def _host() -> str:
-    """Where a process number means the same: a machine since its start, and in it one space of numbers."""
-    known = [os.uname().nodename]
+    """Identifies where a process number means the same: one boot of a machine, and one process namespace on it."""
+    parts = [os.uname().nodename]
     for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text(), lambda: os.readlink("/proc/self/ns/pid")):
         with suppress(OSError):
-            known.append(read())
-    return sha256("".join(known).encode()).hexdigest()[:16]
+            parts.append(read())
+    return sha256("".join(parts).encode()).hexdigest()[:16]
 
 
 def _process(pid: int) -> str:
-    """A process by its number and the time it started, or "" when there is none."""
+    """A process by its number and start time, or "" when it does not exist."""
     try:
         return f"{pid}:{Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[19]}"
     except (OSError, IndexError):
@@ -67,8 +67,8 @@ def require_epoch(store: Folder, epoch: int) -> None:
     latest = with_retry(lambda: latest_epoch(store))
     if latest != epoch:
         raise LeaseLost(
-            f"{store.url}: another run took this store over (epoch {latest}, ours was {epoch}). "
-            "This run stops; nothing it has not committed counts."
+            f"{store.url}: another run has taken over this store (epoch {latest}, ours was {epoch}). "
+            "This run stops; only what it has committed counts."
         )
 
 
@@ -82,18 +82,18 @@ class Lease:
 
     def __enter__(self) -> Lease:
         latest = latest_epoch(self.store)
-        if latest and not self._may_take(latest):
+        if latest and not self._can_take_over(latest):
             raise LeaseHeld(
                 f"{self.store.url}: another run is writing this store (its heartbeat changes). Wait for it to end, or "
-                f"stop it; a run that died is taken over after {self.ttl_s:.0f} s without a heartbeat."
+                f"stop it; if it died, the store is free after {self.ttl_s:.0f} s without a heartbeat."
             )
         self.epoch = latest + 1
         owner = {"owner": secrets.token_hex(8), "host": _host(), "process": _process(os.getpid())}
         if not self.folder.create(epoch_file(self.epoch), json.dumps(owner).encode()):
             raise LeaseHeld(f"{self.store.url}: another run took this store at the same moment. Try again later.")
         self.folder.delete([name for name in self.folder.names() if name < epoch_file(latest)])
-        self._beat()
-        self._thread = threading.Thread(target=self._keep_beating, daemon=True, name="lease")
+        self._write_heartbeat()
+        self._thread = threading.Thread(target=self._keep_alive, daemon=True, name="lease")
         self._thread.start()
         return self
 
@@ -102,51 +102,51 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._thread.join(self.heartbeat_s)
-        with suppress(OSError, UserError):  # a lease that cannot be released is taken over as a dead holder's
+        with suppress(OSError, UserError):  # a lease that cannot be released is taken over like a dead holder's
             self.folder.write(epoch_file(self.epoch, RELEASED), b"")
 
     def is_held(self) -> bool:
-        """Whether somebody writes the store now; where only a heartbeat can tell, it is watched for up to the TTL."""
+        """Whether a run is writing the store now. Watches the heartbeat for up to the TTL where nothing else tells."""
         latest = latest_epoch(self.store)
-        return bool(latest) and not self._may_take(latest)
+        return bool(latest) and not self._can_take_over(latest)
 
     def check(self) -> None:
-        """Raise LeaseLost unless this is still the ruling epoch. Call before every commit."""
+        """Raise LeaseLost unless this is still the newest epoch. Call before every commit."""
         require_epoch(self.store, self.epoch)
 
-    def _beat(self) -> None:
+    def _write_heartbeat(self) -> None:
         self.folder.write(epoch_file(self.epoch, HEARTBEAT), secrets.token_hex(8).encode())
 
-    def _keep_beating(self) -> None:
-        answers = True
+    def _keep_alive(self) -> None:
+        is_written = True
         while not self._stop.wait(self.heartbeat_s):
             try:
-                self._beat()
-                answers = True
-            except Exception as error:  # a missed beat is not a fault: check() decides
-                if answers:
-                    log.warning("the heartbeat of this run cannot be written, it is tried again: %s", error)
-                answers = False
+                self._write_heartbeat()
+                is_written = True
+            except Exception as error:  # a missed heartbeat is no failure: check() decides
+                if is_written:
+                    log.warning("cannot write the heartbeat of this run, will retry: %s", error)
+                is_written = False
 
-    def _may_take(self, epoch: int) -> bool:
+    def _can_take_over(self, epoch: int) -> bool:
         try:
             owner = json.loads(self.folder.read(epoch_file(epoch)))
-        except FileNotFoundError:  # a newer holder tidied up meanwhile
+        except FileNotFoundError:  # a newer holder has removed it
             return False
         if owner["host"] == _host() and owner["process"]:
             is_alive = _process(int(owner["process"].split(":")[0])) == owner["process"]
             if not is_alive:
                 return True
-        first, started = self._seen(epoch), time.monotonic()
+        first, started = self._read_heartbeat(epoch), time.monotonic()
         while not self.folder.exists(epoch_file(epoch, RELEASED)):
             if time.monotonic() - started >= self.ttl_s:
                 return True
             time.sleep(min(self.heartbeat_s, self.ttl_s) / 2)
-            if self._seen(epoch) != first or latest_epoch(self.store) != epoch:
+            if self._read_heartbeat(epoch) != first or latest_epoch(self.store) != epoch:
                 return False
         return True
 
-    def _seen(self, epoch: int) -> bytes:
+    def _read_heartbeat(self, epoch: int) -> bytes:
         try:
             return self.folder.read(epoch_file(epoch, HEARTBEAT))
         except FileNotFoundError:

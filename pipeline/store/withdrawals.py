@@ -1,9 +1,8 @@
-"""Who asked to be forgotten: a file a person, `withdrawn/<keyed hash>`, that holds the date and nothing else.
+"""Who withdrew: one file a participant, `withdrawn/<keyed id>`, that holds the date and nothing else.
 
-Written before anything else, without the lease, so that from this moment no ingest that begins takes the person
-in and no training run draws the person's days, however long the deletion takes or has to wait.
-`<keyed hash>.purged` beside it says that the deletion was completed. Plain files, because they outlive every
-table and need no history of their own.
+It is written first, without the lease: from then on every ingest that begins leaves the participant out, and no
+training run draws the days, however long the deletion takes or has to wait. `<keyed id>.purged` beside it says that
+the deletion is complete. These are plain files because they outlive every table and need no history.
 """
 
 from __future__ import annotations
@@ -15,32 +14,32 @@ from datetime import date
 from pipeline.storage.folder import Folder
 from pipeline.store.layout import PURGED, WITHDRAWN_FOLDER
 
-AT_ONCE = 16
+WRITES_AT_ONCE = 16
 
 
 class Withdrawals:
-    """The withdrawals of one store, as they stand now: every call looks anew."""
+    """The withdrawals of a store. Every call reads the current state."""
 
     def __init__(self, store: Folder) -> None:
         self.folder = store.folder(WITHDRAWN_FOLDER)
 
     def participants(self) -> frozenset[str]:
-        """Keyed ids of all who have withdrawn, whether their data are purged already or not."""
+        """Keyed ids of all who withdrew, whether or not their data are deleted yet."""
         return frozenset(name.removesuffix(PURGED) for name in self.folder.names())
 
     def unfinished(self) -> frozenset[str]:
-        """Those whose data may still be there: the deletion was begun and not completed."""
+        """Keyed ids of those whose deletion is not complete."""
         names = set(self.folder.names())
         return frozenset(name for name in names if not name.endswith(PURGED) and name + PURGED not in names)
 
     def begin(self, participants: Iterable[str], day: date) -> None:
-        """Note that these people withdrew; the date of an earlier note stays."""
+        """Register that these participants withdrew; the date of an earlier withdrawal stays."""
         self._write(participants, day)
 
     def complete(self, participants: Iterable[str], day: date) -> None:
-        """Note that nothing of these people is left."""
+        """Register that nothing of these participants is left."""
         self._write((participant + PURGED for participant in participants), day)
 
     def _write(self, names: Iterable[str], day: date) -> None:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(WRITES_AT_ONCE) as pool:
             list(pool.map(lambda name: self.folder.create(name, f"{day.isoformat()}\n".encode()), names))

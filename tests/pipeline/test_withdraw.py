@@ -114,7 +114,7 @@ class TestForget:
         forget(store, [ANN], TODAY)
         for table, newest in zip(tables, versions, strict=True):
             for version in range(newest + 1):
-                with pytest.raises(UserError, match="is not there any more"):
+                with pytest.raises(UserError, match="no longer exists"):
                     table.at(version)
             assert table.at(table.version).read().num_rows == table.read().num_rows
 

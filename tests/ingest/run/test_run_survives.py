@@ -164,6 +164,6 @@ def test_a_driver_stopped_past_its_lease_is_replaced_and_does_no_harm(
     finally:
         os.killpg(first.pid, signal.SIGCONT)
     versions = [commits(store, table) for table in ("plan", "person_days", "recordings")]
-    assert "another run took this store over (epoch 2, ours was 1)" in ended_with_one_message(first)
+    assert "another run has taken over this store (epoch 2, ours was 1)" in ended_with_one_message(first)
     assert [commits(store, table) for table in ("plan", "person_days", "recordings")] == versions
     assert_as_if_undisturbed(store, long_undisturbed)

@@ -294,11 +294,11 @@ def test_a_store_half_made_is_none(tmp_path: Path) -> None:
     code = (
         "import os, pipeline.store.store as s\n"
         "from pipeline.identity import Key\n"
-        "make = s._create_array\n"
+        "make = s.create_array\n"
         "def half(folder, name, *rest):\n"
         "    make(folder, name, *rest)\n"
         "    os.kill(os.getpid(), 9)\n"
-        "s._create_array = half\n"
+        "s.create_array = half\n"
         f"s.Store.create({url!r}, Key(bytes(32)), {{}})\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
@@ -325,12 +325,12 @@ def test_a_maker_that_wakes_late_changes_nothing(tmp_path: Path) -> None:
     code = (
         "import os, pipeline.store.store as s\n"
         "from pipeline.identity import Key\n"
-        "make = s._create_array\n"
+        "make = s.create_array\n"
         "def stopped(folder, name, *rest):\n"
         "    if name == 'motion':\n"
         "        os.kill(os.getpid(), 19)\n"
         "    make(folder, name, *rest)\n"
-        "s._create_array = stopped\n"
+        "s.create_array = stopped\n"
         f"s.Store.create({url!r}, Key(bytes(32)), {{}})\n"
     )
     late = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
@@ -340,7 +340,7 @@ def test_a_maker_that_wakes_late_changes_nothing(tmp_path: Path) -> None:
     made.write_day(2, a_day())
     before = {path: path.read_bytes() for path in Path(url).rglob("*") if path.is_file()}
     late.send_signal(signal.SIGCONT)
-    assert "another run has just made this store" in late.communicate()[1]
+    assert "another run has just created this store" in late.communicate()[1]
     assert {path: path.read_bytes() for path in Path(url).rglob("*") if path.is_file()} == before
 
 

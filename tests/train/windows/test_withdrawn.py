@@ -345,7 +345,7 @@ def test_what_cannot_go_on_says_so(store: str, tmp_path: Path) -> None:
     kept = opened.person_days.drop_history()
     folder = opened.person_days.folder
     folder.delete([name for name in folder.names() if name not in kept])
-    with pytest.raises(UserError, match="is not there any more"):  # nobody withdrew
+    with pytest.raises(UserError, match="no longer exists"):  # nobody withdrew
         alone(store, out, run__windows=960)
     withdraw(store, [number for number in range(6) if number not in trained(out)])
     with pytest.raises(UserError, match="all people that were held out"):
