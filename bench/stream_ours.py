@@ -21,7 +21,7 @@ from stream_data import Material
 from torch import Tensor
 
 from pipeline.storage.folder import Folder
-from pipeline.store.day_reader import Day, DayReader
+from pipeline.store.day_reader import DayReader, StoredDay
 from train.windows.lanes import per_step
 from train.windows.settings import DataSettings
 from train.windows.stream import Stream
@@ -51,7 +51,7 @@ class Counted:
     def __init__(self, days: DayReader, quotas: dict[int, int]) -> None:
         self.days, self.quotas, self.drawn = days, quotas, 0
 
-    def open_day(self, slot: int) -> Day:
+    def open_day(self, slot: int) -> StoredDay:
         """See DayReader."""
         self.drawn += self.quotas[slot]
         return self.days.open_day(slot)

@@ -1,4 +1,4 @@
-"""The figures of a person-day that follow from its values alone: ingest notes them, verify counts them again."""
+"""The columns of `person_days` that follow from a day's values: ingest stores them, verify computes them again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS_OF = {"measured": MEASURED, "idle": IDLE, "gap": GAP, "clipped": CLIPPED
 
 
 def day_figures(day: PersonDay, counts_per_g: float) -> dict[str, Any]:
-    """Whole seconds by state, eligible starts by window length, motion, ENMO, checksum: columns of `person_days`."""
+    """Seconds by state, eligible starts by window length, sum of motion (g), mean ENMO (mg), checksum."""
     state_S = day.state_S
     eligible_S, worn_S = eligible(state_S), worn(state_S)
     enmo_S = enmo(day.signal_CT, counts_per_g)[worn_S & ((state_S & MEASURED) != 0)]

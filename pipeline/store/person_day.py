@@ -1,4 +1,4 @@
-"""A person-day in memory: what ingest makes, the store keeps and training reads."""
+"""A person-day in memory: made by ingest, stored, and read by training."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def motion(
 ) -> NDArray[np.float32]:
     """Motion of each second in g: the root of the summed per-axis variance of its ticks.
 
-    Does not change when the device is turned. NaN where the second is not measured.
+    It does not change when the device is rotated. NaN where the second is not measured.
     """
     motion_S = _spread(np.ascontiguousarray(signal_CT)) / (TICKS_PER_SECOND * counts_per_g)
     return np.where(state_S & MEASURED, motion_S, np.nan).astype(np.float32)
@@ -53,9 +53,9 @@ def motion(
 
 @njit(cache=True, nogil=True)
 def _spread(signal_CT: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Root of the summed variance of each second's counts, times the ticks of a second; exact sums of integers.
+    """Root of the summed variance of each second's counts, times the ticks of a second; from exact integer sums.
 
-    Ticks are unsigned in the loop: numba makes vector code of such alone.
+    The loop counts ticks with unsigned integers: only then does numba vectorise it.
     """
     seconds = signal_CT.shape[1] // TICKS_PER_SECOND
     squares_S = np.zeros(seconds, dtype=np.int64)

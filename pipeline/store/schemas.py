@@ -1,6 +1,6 @@
-"""The columns of the store's tables (docs/store.md), and which of them may show their range.
+"""The columns of the store's tables (docs/store.md), and which of them have statistics.
 
-Minima and maxima of a text column would name people, in the log of a table and in the footers of its files.
+The minimum and maximum of a text column would name participants, in a table's log and in the footers of its files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pyarrow as pa
 PLAN = pa.schema(
     [
         ("recording", pa.string()),
-        ("participant", pa.string()),  # whose slots these are, before any row tells
+        ("participant", pa.string()),  # whose slots these are, before another table has a row
         ("source", pa.string()),  # fingerprint of size and etag: a changed file gets new slots
         ("first_slot", pa.int64()),
         ("slots", pa.int32()),
@@ -66,5 +66,5 @@ SCHEMAS = {"plan": PLAN, "person_days": PERSON_DAYS, "recordings": RECORDINGS}
 
 
 def with_statistics(schema: pa.Schema) -> list[str]:
-    """Columns whose minima and maxima are kept: numbers."""
+    """Columns with stored minima and maxima: those of numbers."""
     return [field.name for field in schema if not pa.types.is_string(field.type) and not pa.types.is_date(field.type)]

@@ -1,8 +1,8 @@
-"""The bytes of a person-day's objects, as Zarr v3 has them (docs/store.md), made and read without going through zarr.
+"""The bytes of a person-day's objects in Zarr v3 (docs/store.md), encoded and decoded without zarr.
 
-zarr hands 24 chunks of a shard one by one through an event loop and asks the storage before it writes; here a
-day is compressed in one pass on the caller's thread, and single hours are read. That zarr writes the same bytes
-and reads the same values is tested.
+zarr passes the 24 chunks of a shard one by one through an event loop, and queries the storage before it writes. Here
+a day is compressed in one pass on the caller's thread, and single hours are read. Tests show that zarr writes the
+same bytes and reads the same values.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from pipeline.grid import AXES, FILL, TICKS_PER_DAY, TICKS_PER_HOUR
 
 HOURS = TICKS_PER_DAY // TICKS_PER_HOUR
 INDEX_BYTES = HOURS * 16 + 4
-EMPTY = np.uint64(2**64 - 1)
-"""Offset and length, in a shard's index, of a chunk that is not there because it holds nothing but fill."""
+NO_CHUNK = np.uint64(2**64 - 1)
+"""Offset and length, in a shard's index, of a chunk that is not stored because it holds nothing but fill."""
 HOUR_BYTES = AXES * TICKS_PER_HOUR * 2
 BLOSC_HEADER = 16
 MAX_CHUNK_BYTES = HOUR_BYTES + BLOSC_HEADER + 4
-"""Of a chunk: what does not become smaller is stored as it is."""
+"""Blosc stores data that do not shrink as they are."""
 _FLAGS, _STORED, _BIT_SHUFFLED = 2, 0x2, 0x4
 _BLOSC = struct.Struct("<2xBxII4x")
 _CHECKSUM = struct.Struct("<I")
 
 Bytes = bytes | memoryview | NDArray[np.uint8]
 
-numcodecs.blosc.use_threads = False  # one task, one core: parallel are the tasks
+numcodecs.blosc.use_threads = False  # one task uses one core: tasks run in parallel
 
 
 def blosc(codec: str) -> numcodecs.Blosc:
-    """The compressor of a store of this codec (lz4 or zstd)."""
+    """The compressor for a store's codec (lz4 or zstd)."""
     return numcodecs.Blosc(codec, clevel=5 if codec == "lz4" else 1, shuffle=numcodecs.Blosc.BITSHUFFLE)
 
 
 def encode_signal(signal_CT: NDArray[np.int16], compressor: numcodecs.Blosc) -> bytes:
     """A shard: the compressed hours that hold a value, then the index of all 24 with its checksum.
 
-    Source: the sharding codec of the Zarr v3 specification, its index at the end.
+    Source: the sharding codec of the Zarr v3 specification, with its index at the end.
     """
-    chunks, index = [], np.full((HOURS, 2), EMPTY, "<u8")
+    chunks, index = [], np.full((HOURS, 2), NO_CHUNK, "<u8")
     end = 0
     for hour in range(HOURS):
         values_CT = signal_CT[:, hour * TICKS_PER_HOUR : (hour + 1) * TICKS_PER_HOUR]
@@ -57,7 +57,7 @@ def encode_signal(signal_CT: NDArray[np.int16], compressor: numcodecs.Blosc) -> 
 
 
 def encode_plain(values: NDArray[Any], compressor: numcodecs.Blosc) -> bytes:
-    """A chunk of its own: little-endian values in C order, compressed, and the checksum."""
+    """A single chunk: little-endian values in C order, compressed, and the checksum."""
     return _with_checksum(bytes(compressor.encode(np.ascontiguousarray(values, values.dtype.newbyteorder("<")))))
 
 
@@ -66,35 +66,38 @@ def _with_checksum(data: bytes) -> bytes:
 
 
 class DamagedData(ValueError):
-    """Bytes that are not what was written."""
+    """Bytes that differ from what was written."""
 
 
 def read_index(tail: bytes) -> NDArray[np.uint64]:
-    """Offset and length of each hour's chunk, (24, 2), from a shard's last INDEX_BYTES bytes. Raises DamagedData."""
+    """Offset and length of each hour's chunk, (24, 2), from the last INDEX_BYTES bytes of a shard.
+
+    Raises DamagedData.
+    """
     if len(tail) != INDEX_BYTES:
         raise DamagedData(f"a shard ends with an index of {INDEX_BYTES} bytes, found {len(tail)}")
     index = _checked(tail).view("<u8").reshape(HOURS, 2)
-    if (index[:, 1] > MAX_CHUNK_BYTES)[index[:, 0] != EMPTY].any():
-        raise DamagedData(f"the index tells of a chunk of more than {MAX_CHUNK_BYTES} bytes")
+    if (index[:, 1] > MAX_CHUNK_BYTES)[index[:, 0] != NO_CHUNK].any():
+        raise DamagedData(f"the index names a chunk of more than {MAX_CHUNK_BYTES} bytes")
     return index
 
 
 def decode(chunk: Bytes, out: NDArray[Any]) -> None:
-    """Put a chunk's values into an array of their type and shape. Raises DamagedData."""
+    """Decode a chunk's values into an array of their type and shape. Raises DamagedData."""
     data = _checked(chunk)
-    _header(data, out.nbytes)
+    _read_header(data, out.nbytes)
     _decompress(data, out)
 
 
 def decode_shuffled(chunk: Bytes, out: NDArray[np.uint8]) -> int:
-    """Put an hour's values into HOUR_BYTES bytes, still bit-shuffled; gives how many were shuffled together.
+    """Decode an hour's values into HOUR_BYTES bytes, still bit-shuffled; returns how many were shuffled together.
 
-    0 where they were not shuffled at all. numcodecs' blosc undoes the shuffle with the oldest instructions of a
-    processor, and of all values, which costs more than the decompression (`pipeline.store.unshuffle` does better):
-    so the header, its checksum having been checked, is made to say that there is no shuffle. Raises DamagedData.
+    Returns 0 where they were not shuffled. numcodecs' blosc undoes the shuffle with the oldest instructions of a
+    processor, and for all values, which costs more than the decompression (`pipeline.store.unshuffle` does better).
+    So, once its checksum has been checked, the header is changed to say that there is no shuffle. Raises DamagedData.
     """
     data = _checked(chunk)
-    flags, block_bytes = _header(data, out.nbytes)
+    flags, block_bytes = _read_header(data, out.nbytes)
     if flags & _STORED or not flags & _BIT_SHUFFLED:
         _decompress(data, out)
         return 0
@@ -104,8 +107,8 @@ def decode_shuffled(chunk: Bytes, out: NDArray[np.uint8]) -> int:
     return block_bytes // 2
 
 
-def _header(data: NDArray[np.uint8], expected: int) -> tuple[int, int]:
-    """Flags and bytes of a block, of a chunk that should hold so many bytes."""
+def _read_header(data: NDArray[np.uint8], expected: int) -> tuple[int, int]:
+    """Flags and bytes per block of a chunk that should hold `expected` bytes."""
     if data.size >= BLOSC_HEADER:
         flags, found, block_bytes = _BLOSC.unpack_from(data.data)
         if found == expected:
@@ -121,8 +124,8 @@ def _decompress(data: NDArray[np.uint8], out: NDArray[Any]) -> None:
 
 
 def _checked(data: Bytes) -> NDArray[np.uint8]:
-    """The bytes before the checksum that ends them, if it agrees."""
-    held = np.frombuffer(data, np.uint8)
-    if held.size < 4 or google_crc32c.value(held[:-4]) != _CHECKSUM.unpack_from(held.data, held.size - 4)[0]:
-        raise DamagedData("a checksum (crc32c) does not agree")
-    return held[:-4]
+    """The bytes before the checksum at their end, if it matches."""
+    found = np.frombuffer(data, np.uint8)
+    if found.size < 4 or google_crc32c.value(found[:-4]) != _CHECKSUM.unpack_from(found.data, found.size - 4)[0]:
+        raise DamagedData("a checksum (crc32c) does not match")
+    return found[:-4]

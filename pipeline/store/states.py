@@ -1,7 +1,6 @@
-"""The state of a second: bits, and what follows from them.
+"""The state of a second: bits, of which it may have several, and what is derived from them.
 
-A second may carry several bits. `worn` and `eligible` are derived, never stored, so that their
-definition stays in one place.
+`worn` and `eligible` are never stored, so they are defined here only.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from numpy.typing import NDArray
 MEASURED = 1
 """Every tick of the second comes from samples of the device."""
 IDLE = 2
-"""Idle sleep: the device says that it saw no movement and stored nothing."""
+"""Idle sleep: the device saw no movement and stored nothing."""
 GAP = 4
 """Inside the recording's span, but at least one tick is neither measured nor idle."""
 CLIPPED = 8
-"""At least one tick sits on the rail of the device."""
+"""At least one tick is on the rail of the device: the end of its range."""
 NONWEAR = 16
-"""Part of a stationary stretch of over 90 minutes."""
+"""Part of a stationary period of over 90 minutes."""
 BAD = 32
-"""Not to be drawn: half a second on the rail, impossible values, or the edge of a segment."""
+"""Never drawn: half a second on the rail, impossible values, or the edge of a segment."""
 
 NAMES = {
     MEASURED: "measured",
@@ -38,7 +37,7 @@ def worn(state: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def eligible(state: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Seconds that may be drawn: measured, worn and not bad."""
+    """Seconds that may be drawn for training: measured, worn and not bad."""
     return (state & (MEASURED | NONWEAR | BAD)) == MEASURED
 
 

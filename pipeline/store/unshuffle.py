@@ -1,9 +1,9 @@
-"""Windows taken straight from bit-shuffled values, so that the ticks between them are never put together.
+"""Copy windows straight from bit-shuffled values, so that the ticks between them are never unshuffled.
 
-Blosc's bit shuffle works on a block of values at a time and writes it as planes: the lowest bit of every value,
+Blosc's bit shuffle writes a block of values as planes: the lowest bit of every value,
 then the next bit of every value, and so on (https://github.com/Blosc/c-blosc, after Masui et al. 2015,
 doi:10.1016/j.ascom.2015.07.002). Eight neighbouring ticks are one byte of each of the 16 planes, so a window
-is 16 short runs of bytes a block; the 8 x 8 transposition of bits is the one of Hacker's Delight, 7-3.
+is 16 short runs of bytes a block. The 8 x 8 transposition of bits is that of Hacker's Delight, section 7-3.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Counts = NDArray[np.int16]
 
 @njit(cache=True, nogil=True)
 def put_shuffled(planes: Bytes, block: int, origin: int, tick_N: Int, place_N: Int, out_BCT: Counts) -> None:
-    """Copy what a chunk (3, T) of bit-shuffled int16 holds of windows that begin at these ticks.
+    """Copy the part of each window, beginning at `tick_N`, that is in a chunk (3, T) of bit-shuffled int16.
 
-    The chunk's first tick is `origin`. A window may begin before the chunk and end after it; `out_BCT[place]` gets the
-    ticks between. `block` is the number of values that were shuffled together.
+    The chunk's first tick is `origin`. A window may begin before the chunk and end after it; the ticks
+    inside go to `out_BCT[place]`. `block` is the number of values that were shuffled together.
     """
     channels, ticks = out_BCT.shape[1], out_BCT.shape[2]
     values = planes.size // 2
@@ -55,7 +55,7 @@ def put_shuffled(planes: Bytes, block: int, origin: int, tick_N: Int, place_N: I
 
 @njit(cache=True, nogil=True)
 def put_plain(values_CT: Counts, origin: int, tick_N: Int, place_N: Int, out_BCT: Counts) -> None:
-    """The same from values that stand as they are."""
+    """The same from values that are not shuffled."""
     ticks = out_BCT.shape[2]
     for n in range(tick_N.size):
         tick = tick_N[n] - origin
@@ -66,7 +66,7 @@ def put_plain(values_CT: Counts, origin: int, tick_N: Int, place_N: Int, out_BCT
 
 @njit(cache=True, nogil=True, inline="always")
 def _eight_planes(planes: Bytes, stride: int, count: int, out: NDArray[np.uint64]) -> None:
-    """Eight values of a byte each from the same byte of eight planes, `count` times."""
+    """Eight one-byte values from the same byte of eight planes, `count` times."""
     p0, p1, p2, p3 = planes[:count], planes[stride:], planes[2 * stride :], planes[3 * stride :]
     p4, p5, p6, p7 = planes[4 * stride :], planes[5 * stride :], planes[6 * stride :], planes[7 * stride :]
     for n in range(count):
@@ -77,7 +77,7 @@ def _eight_planes(planes: Bytes, stride: int, count: int, out: NDArray[np.uint64
 
 @njit(cache=True, nogil=True, inline="always")
 def _transposed(x: np.uint64) -> np.uint64:
-    """An 8 x 8 matrix of bits, a byte a row, turned over its diagonal."""
+    """The transpose of an 8 x 8 matrix of bits, one byte a row."""
     y = (x ^ (x >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
     x = x ^ y ^ (y << np.uint64(7))
     y = (x ^ (x >> np.uint64(14))) & np.uint64(0x0000CCCC0000CCCC)
