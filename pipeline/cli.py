@@ -1,7 +1,7 @@
-"""The `persondays` command: sub-commands come from entry points, so the halves need not know each other.
+"""The `persondays` command. Its sub-commands are entry points, so that ingest and train need not know each other.
 
-Each entry point of the group `persondays.commands` names a function with typer annotations in a
-module that is cheap to import (what is heavy is imported inside the function).
+Each entry point of the group `persondays.commands` names a function with typer annotations, in a module that is cheap
+to import: the function itself imports what is heavy.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pipeline.extras import missing_extra
 
 GROUP = "persondays.commands"
 CLICK_EXCEPTION: Any = typer.BadParameter.__mro__[2]
-"""ClickException of the click that typer uses: newer releases carry a copy of their own."""
+"""ClickException of the click that typer uses: newer releases of typer contain a copy of click."""
 INTERRUPTED = 130
 
 
 def application() -> typer.Typer:
-    """All sub-commands that are installed."""
+    """The command with all installed sub-commands."""
     app = typer.Typer(
         help="From raw wearable recordings of a population to a pretrained human-activity backbone.",
         no_args_is_help=True,
@@ -33,7 +33,7 @@ def application() -> typer.Typer:
     )
 
     @app.callback(invoke_without_command=True)
-    def top(show_version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+    def top(show_version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
         if show_version:
             typer.echo(package_version())
             raise typer.Exit
@@ -56,9 +56,9 @@ def package_version() -> str:
 
 
 def run(app: typer.Typer, name: str | None = None) -> int:
-    """Run a command line and give its exit status: 0, 1 (UserError), 2 (usage), 130 (Ctrl-C).
+    """Run a command line and return its exit status: 0, 1 (UserError), 2 (usage), 130 (Ctrl-C).
 
-    A user's mistake is one message on standard error; only a fault of the program shows a traceback.
+    An error that a user can fix is one message on standard error; only a bug shows a traceback.
     """
     try:
         result = typer.main.get_command(app).main(standalone_mode=False, prog_name=name)
@@ -80,20 +80,20 @@ def run(app: typer.Typer, name: str | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(
-            f"error: the disk is full ({error.filename or 'no space left on device'}). Nothing half-written is taken "
-            "for whole: free some space and run the same command again.",
+            f"error: the disk is full ({error.filename or 'no space left on device'}). Unfinished files do "
+            "not count: free some space and run the same command again.",
             file=sys.stderr,
         )
     return 1
 
 
 def _interrupted() -> int:
-    print("stopped. Run the same command again to go on where it stopped.", file=sys.stderr)
+    print("stopped. Run the same command again to resume.", file=sys.stderr)
     return INTERRUPTED
 
 
 def run_command(command: Callable[..., Any], name: str) -> int:
-    """Run one command by itself, as `python -m ROOM` does."""
+    """Run a single command, as `python -m ingest` and `python -m train` do."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     return run(app, name)

@@ -1,4 +1,4 @@
-"""Commands of the pipeline itself."""
+"""`persondays new-key`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import typer
 
 
-def new_key(file: Path = typer.Argument(..., help="Where to write it; an existing file is never overwritten.")) -> None:
-    """Write a new secret key for a store's ids, readable by you alone. Keep it outside the store, and keep it."""
+def new_key(file: Path = typer.Argument(..., help="File to write; an existing file is never overwritten.")) -> None:
+    """Write a new secret key for the ids of a store, readable only by you. Keep it safe, outside the store."""
     from pipeline.identity import write_new_key
 
     write_new_key(file)
-    typer.echo(f"A new key is in {file}. Keep it: without it the store cannot grow, and nobody can be found in it.")
+    typer.echo(f"Wrote a new key to {file}. Keep it safe: a store can neither grow nor be searched without its key.")

@@ -1,18 +1,18 @@
-"""The one error that a user is meant to read, and the kind of it that a person-day can raise."""
+"""The errors that users read."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake of the user's, or a fault of the input.
+    """An error that the user can fix: a wrong argument, or bad input.
 
-    The message says what was expected, what was found and what to do. The command line prints it
-    alone, without a traceback, and exits with 1.
+    The message says what was expected, what was found and what to do. The command line prints it without a traceback
+    and exits with status 1.
     """
 
 
 class UnreadableDay(UserError):
-    """A slot whose objects cannot be read, though its row is there."""
+    """A slot that a row names, but whose objects cannot be read."""
 
     def __init__(self, slot: int, message: str) -> None:
         super().__init__(message)

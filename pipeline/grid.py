@@ -1,4 +1,4 @@
-"""The grid of a person-day: every number here is part of the store's format (docs/store.md)."""
+"""The grid of a person-day. Every number here is part of the store's format (docs/store.md)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FILL = -32_768
 """The int16 value of a tick that was not measured."""
 
 COUNTS_PER_G = 1_024
-"""Counts of one g by default; a store's own value stands in its attributes."""
+"""Counts of one g by default; each store has its own value in its attributes."""
 
 COUNT_LIMIT = 32_767
 """Values clip at plus and minus this many counts."""
 
 WINDOW_SECONDS = (5, 10, 30)
-"""Window lengths whose numbers of eligible starts stand in the table of person-days."""
+"""Window lengths for which `person_days` stores the number of eligible starts."""

@@ -1,4 +1,4 @@
-"""Progress of long work: a live bar in a terminal, a plain line now and then in a log."""
+"""Progress of long work: a live bar in a terminal, a line every ten seconds in a log."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Shows how far a job is, how fast it goes and how long it will take.
+    """Shows how much of a job is done and how long the rest will take.
 
-    Use as a context manager; `update` may be called as often as one likes. Everything goes to
-    standard error, so that a command's result on standard output stays clean.
+    Use it as a context manager; `update` may be called often. Everything goes to standard error, so that standard
+    output holds only a command's result.
     """
 
     def __init__(self, title: str, total: float, unit: str) -> None:
@@ -49,7 +49,7 @@ class Progress:
         return self
 
     def update(self, done: float, note: str = "") -> None:
-        """`done` of the total so far; `note` is shown beside it (rates, losses, rejections)."""
+        """Show that `done` of the total is done; `note` is shown beside it (rates, losses, rejections)."""
         now = time.monotonic()
         if self._done_at_start is None:
             self._done_at_start, self.started = done, now

@@ -1,4 +1,4 @@
-"""Settings: typed dataclasses filled from TOML; flags override; unknown or ill-typed keys are refused."""
+"""Settings: typed dataclasses filled from TOML, and from flags, which override it. Unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Settings = TypeVar("Settings")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The table in a TOML file; raises UserError when it cannot be read or parsed."""
+    """The contents of a TOML file; raises UserError when it cannot be read or parsed."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -28,10 +28,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def build(kind: type[Settings], table: dict[str, Any], where: str) -> Settings:
-    """A `kind` (a dataclass, possibly of dataclasses) from a table; `where` names the table in errors.
+    """Build a `kind` (a dataclass, possibly nested) from a table; `where` names the table in errors.
 
-    Raises UserError for unknown keys, missing ones and values of the wrong type, and passes on the
-    dataclass's own checks (ValueError in `__post_init__`) as UserError.
+    Raises UserError for unknown and missing keys, for values of the wrong type, and for a ValueError of the
+    dataclass's own checks.
     """
     hints = typing.get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def merge(table: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """`table` with every override that is not None; nested tables are merged key by key."""
+    """`table` with all overrides that are not None; nested tables are merged key by key."""
     merged = dict(table)
     for name, value in overrides.items():
         if isinstance(value, dict):
@@ -92,10 +92,10 @@ def merge(table: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """A dataclass as JSON-ready values."""
+    """A dataclass as values for JSON."""
     return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(settings), default=str)))
 
 
 def fingerprint(values: Any) -> str:
-    """16 hex digits that change when any value does."""
+    """16 hex digits that change when any of the values changes."""
     return sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

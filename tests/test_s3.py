@@ -74,16 +74,16 @@ def test_either_client_fetches_the_same_and_tells_the_same(store: Store, monkeyp
     assert isinstance(quick, ObstoreFetch)
     for name in ("signal/c/0/0/0", "state/c/2/0", "zarr.json"):
         assert bytes(quick(name)) == store.folder.read(name)
-    assert quick.gave
+    assert quick.has_succeeded
     with pytest.raises(FileNotFoundError):
         quick("signal/c/9/0/0")
-    assert not quick.off
+    assert not quick.is_off
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3fs.S3FileSystem.clear_instance_cache()
     refused = ObstoreFetch(Folder(store.folder.url))
     with pytest.raises(StorageError, match=r"not permitted|refuses"):
         refused("zarr.json")
-    assert refused.off
+    assert refused.is_off
     s3fs.S3FileSystem.clear_instance_cache()
 
 

@@ -1,8 +1,8 @@
-"""Whole objects from object storage, by the client that takes least of a processor.
+"""Fetch objects from object storage with the client that takes the least processor time.
 
-s3fs takes 16 ms of a core for a shard of 7 MB, obstore (Apache's object_store behind Python) 5: more than it takes to
-decompress one. obstore is an extra (`pip install 'persondays[s3]'`): what it cannot do, s3fs does, and
-s3fs tells what is wrong, so that errors read alike with and without it.
+s3fs takes 16 ms of a core for a shard of 7 MB, obstore (Apache's object_store behind Python) takes 5: more than it
+takes to decompress one. obstore is an extra (`pip install 'persondays[s3]'`): s3fs fetches what obstore cannot,
+and reports failures, so that errors are the same with and without it.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ from importlib.util import find_spec
 from typing import Any
 
 from pipeline.storage.folder import Folder
+from pipeline.storage.s3 import is_s3
 
 Fetch = Callable[[str], bytes | memoryview]
-"""The bytes of an object, by its name in the folder; raises FileNotFoundError or a StorageError."""
+"""Returns the bytes of an object, by its name in the folder; raises FileNotFoundError or a StorageError."""
 
-PATIENCE = {"timeout": "120 seconds", "connect_timeout": "10 seconds"}
+TIMEOUTS = {"timeout": "120 seconds", "connect_timeout": "10 seconds"}
 
 
 def fetcher(folder: Folder) -> Fetch:
-    """What fetches a folder's objects. Threads may share it."""
-    by_obstore = folder.url.startswith(("s3://", "s3a://")) and find_spec("obstore") is not None
-    return ObstoreFetch(folder) if by_obstore else folder.read
+    """A function that fetches a folder's objects. Threads may share it."""
+    return ObstoreFetch(folder) if is_s3(folder) and find_spec("obstore") is not None else folder.read
 
 
 class ObstoreFetch:
-    """Fetches by obstore, and by s3fs what that fails to give; by s3fs alone if obstore never gave anything."""
+    """Fetches by obstore, and by s3fs where that fails; by s3fs alone if obstore never succeeded."""
 
     def __init__(self, folder: Folder) -> None:
-        self.folder, self.gave, self.off = folder, False, False
+        self.folder, self.has_succeeded, self.is_off = folder, False, False
         options = folder.delta_options()
         allow_http = options.pop("AWS_ALLOW_HTTP", "false") == "true"
         try:
-            self.store = _open(folder.url, options, PATIENCE | {"allow_http": allow_http})
+            self.store = _open(folder.url, options, TIMEOUTS | {"allow_http": allow_http})
         except Exception:
-            self.off = True
+            self.is_off = True
 
     def __call__(self, name: str) -> bytes | memoryview:
         """See Fetch."""
-        if not self.off:
+        if not self.is_off:
             try:
                 data = memoryview(self.store.get(name).bytes())
-                self.gave = True
+                self.has_succeeded = True
                 return data
             except FileNotFoundError:
                 pass
             except Exception:
-                self.off = not self.gave
+                self.is_off = not self.has_succeeded
         return self.folder.read(name)
 
 

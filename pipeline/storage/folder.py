@@ -1,7 +1,7 @@
-"""Files under one URL: a folder of this machine or object storage, by fsspec.
+"""Files under one URL: a local folder or object storage, by fsspec.
 
-Three promises that plain file systems do not give alike: a file is written whole or not at all,
-`create` has one winner however many try, and faults of a user's making come as one sentence.
+It adds three guarantees, the same for all storage: a file is written atomically, `create` has one winner however many
+processes try, and failures that a user can fix are one-sentence errors.
 """
 
 from __future__ import annotations
@@ -19,30 +19,36 @@ from pipeline.extras import missing_extra
 
 
 class StorageError(UserError):
-    """The storage refuses: credentials, permissions, connection."""
+    """The storage cannot be used: credentials, permissions, connection."""
 
 
 class StorageUnavailable(StorageError):
-    """The storage does not answer, or says that it is busy: that may pass."""
+    """The storage does not answer, or says that it is busy; it may recover."""
 
 
 S3_RETRIES = {"mode": "standard", "total_max_attempts": 2}
-"""Of botocore, within each of the five attempts of s3fs: a server that hangs is told in minutes, not in ten."""
+"""Of botocore, within each of the five attempts of s3fs: a hanging server is reported within minutes."""
 
-PASSING = (
+TRANSIENT_ERRORS = (
     *("ConnectionError", "HTTPClientError", "IncompleteRead", "ResponseParserError"),
     *("ClientConnectionError", "ClientPayloadError"),
 )
-"""Exceptions of botocore and aiohttp, and what derives from them, that come from a network or server in trouble."""
+"""Exceptions of botocore and aiohttp (or their subclasses) for failures of a network or server that may pass."""
 
-BUSY = (errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO))
-"""As which s3fs tells the server's own faults: 500 and its like, and "slow down"."""
+TRANSIENT_ERRNOS = (errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO))
+"""What s3fs raises for failures of the server (500 and the like) and for "slow down"."""
+
+KEYS_PER_DELETE = 1000
+"""Objects that one S3 request may delete."""
+
+CREDENTIAL_SETTINGS = {"aws_access_key_id", "credential_process", "role_arn", "sso_session", "sso_start_url"}
+"""Settings of the standard files that lead to credentials."""
 
 
 def refusal(error: Exception) -> str:
-    """The code by which an S3 server says that a request is refused for good; "" for any other fault.
+    """The code with which an S3 server permanently refuses a request; "" for any other failure.
 
-    s3fs tells all that it does not know as EIO, with the server's answer as the cause.
+    s3fs raises EIO for every code it does not know, with the server's answer as the cause.
     """
     answer = getattr(error.__cause__, "response", None)
     if not isinstance(answer, dict):
@@ -52,25 +58,21 @@ def refusal(error: Exception) -> str:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether a fault of storage behind a network is one that may be over soon."""
+    """Whether a failure of remote storage may pass."""
     if refusal(error):
         return False
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    status = getattr(error, "status", None)  # of aiohttp's answers
+    status = getattr(error, "status", None)  # of aiohttp's exceptions
     return (
         isinstance(error, TimeoutError)
-        or not kinds.isdisjoint(PASSING)
-        or (isinstance(error, OSError) and error.errno in BUSY)
+        or not kinds.isdisjoint(TRANSIENT_ERRORS)
+        or (isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS)
         or (isinstance(status, int) and status >= 500)
     )
 
 
-KEYS_PER_DELETE = 1000
-"""Objects that one S3 request may delete."""
-
-
 class Folder:
-    """The files below `url` (a local path or any fsspec URL); names are relative, with `/` between."""
+    """The files below `url` (a local path or any fsspec URL); names are relative, separated by `/`."""
 
     def __init__(self, url: str) -> None:
         import fsspec
@@ -102,9 +104,9 @@ class Folder:
             return bytes(self.fs.cat_file(self.at(name)))
 
     def write(self, name: str, data: bytes, flushed: bool = True) -> None:
-        """Write a file whole, in place of any older one.
+        """Write a file atomically, replacing an older one.
 
-        Not `flushed`, a local file is safe from a kill, and from a machine that loses power only after `flush`.
+        A local file that is not `flushed` survives a kill, but a power failure only after `flush`.
         """
         with self.translate_errors():
             if self.is_local:
@@ -114,12 +116,12 @@ class Folder:
                 self.fs.pipe_file(self.at(name), data)
 
     def flush(self) -> None:
-        """Have everything that this machine wrote to disks on them; object storage has it already."""
+        """Flush everything this machine has written to its disks; does nothing on object storage."""
         if self.is_local:
             os.sync()
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a file unless there is one; False if there is. Of several at once, one gets True."""
+        """Write a file and return True, or return False if it exists. Of several concurrent callers, one gets True."""
         with self.translate_errors():
             if self.is_local:
                 temporary = self._temporary(name, data)
@@ -156,13 +158,13 @@ class Folder:
         return temporary
 
     def exists(self, name: str) -> bool:
-        """Whether a file of this name is there."""
+        """Whether a file of this name exists."""
         with self.translate_errors():
             self.fs.invalidate_cache()
             return bool(self.fs.exists(self.at(name)))
 
     def names(self, below: str = "") -> list[str]:
-        """All files below a folder, sorted; empty where there is no such folder. Unfinished writes are left out."""
+        """All files below a folder, sorted, without unfinished ones; empty where there is no such folder."""
         with self.translate_errors():
             self.fs.invalidate_cache()
             root = self.at("")
@@ -170,7 +172,7 @@ class Folder:
             return sorted(name for name in found if name and not name.endswith(".partial"))
 
     def delete(self, names: list[str]) -> None:
-        """Delete files; those not there are passed over."""
+        """Delete files; those that do not exist are skipped."""
         with self.translate_errors():
             if "s3" in self.fs.protocol:
                 self._delete_many(names)
@@ -204,7 +206,7 @@ class Folder:
             yield
         except PermissionError as error:
             raise StorageError(
-                f"{self.url}: not permitted ({error}). Check who owns it, or the credentials in the environment."
+                f"{self.url}: not permitted ({error}). Check its owner, or the credentials in the environment."
             ) from None
         except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
             raise StorageError(f"{self.url}: expected a folder, found something else ({error}).") from None
@@ -213,11 +215,11 @@ class Folder:
         except Exception as error:
             kind = type(error)
             if type(error.__cause__).__name__ == "NoSuchBucket":
-                raise StorageError(f"{self.url}: there is no such bucket. Check its name, or make it.") from None
+                raise StorageError(f"{self.url}: there is no such bucket. Check its name, or create it.") from None
             if isinstance(error, OSError) and error.errno == errno.EROFS:
-                raise StorageError(f"{self.url}: the file system is read-only. Name another place.") from None
+                raise StorageError(f"{self.url}: the file system is read-only. Choose another folder.") from None
             if code := refusal(error):
-                raise StorageError(f"{self.url}: the storage refuses ({code}). Check what it allows.") from None
+                raise StorageError(f"{self.url}: the storage refuses ({code}). Check its permissions.") from None
             if not self.is_local and is_transient(error):
                 raise StorageUnavailable(
                     f"{self.url}: the storage does not answer ({str(error) or kind.__name__}). Check the endpoint."
@@ -229,9 +231,9 @@ class Folder:
             raise
 
     def delta_options(self) -> dict[str, str]:
-        """Options by which Delta Lake reaches the same storage.
+        """Options with which Delta Lake reaches the same storage.
 
-        It finds credentials of the environment and of the machine by itself, and not those of the standard files.
+        It finds credentials in the environment and of the machine by itself, but not those in the standard files.
         """
         if self.is_local or not self.url.startswith(("s3://", "s3a://")):
             return {}
@@ -254,14 +256,10 @@ class Folder:
         region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
         if region:
             options["AWS_REGION"] = region
-        if "AWS_ACCESS_KEY_ID" not in os.environ and IN_FILES & set(profile):
+        if "AWS_ACCESS_KEY_ID" not in os.environ and CREDENTIAL_SETTINGS & set(profile):
             found = session.get_credentials()
             keys = found.get_frozen_credentials() if found else None
             if keys:
                 options |= {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
                 options |= {"AWS_SESSION_TOKEN": keys.token} if keys.token else {}
         return options
-
-
-IN_FILES = {"aws_access_key_id", "credential_process", "role_arn", "sso_session", "sso_start_url"}
-"""What in the standard files leads to credentials."""

@@ -1,4 +1,4 @@
-"""Result folders that are there whole or not at all, and never take the place of something else."""
+"""Folders of results that appear complete or not at all, and never replace anything but an earlier result."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import Any
 
 from pipeline.errors import UserError
 
-TOLERATED = {"__pycache__", ".DS_Store"}
-"""Left in a folder by those who look at it."""
+IGNORED = {"__pycache__", ".DS_Store"}
+"""Files that programs leave in a folder they open."""
 
 
 @contextlib.contextmanager
 def result_folder(out: Path, marker: str, kind: str, names: set[str]) -> Iterator[Path]:
-    """An empty folder to fill, which becomes `out` when the block ends without an error.
+    """Yield an empty folder to fill; it becomes `out` when the block ends without an error.
 
-    `out` may be absent, empty, or an earlier result of the same kind: then its file `marker` is JSON
-    with `{"format": kind}` and nothing but `names` lies beside it. Raises UserError otherwise.
+    `out` may be missing, empty, or an earlier result of the same kind: then its file `marker` is JSON with
+    `{"format": kind}`, and it contains nothing but `names`. Raises UserError otherwise.
     """
     out = Path(os.path.abspath(out))
-    _check_replaceable(out, marker, kind, names)
+    _require_replaceable(out, marker, kind, names)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"cannot make the folder {out} ({error.strerror}). Choose another with --out.") from None
+        raise UserError(f"cannot create the folder {out} ({error.strerror}). Choose another with --out.") from None
     try:
         yield fresh
-        _check_replaceable(out, marker, kind, names)
+        _require_replaceable(out, marker, kind, names)
         fresh.chmod(0o777 & ~_umask())
         old = fresh.with_suffix(".replaced")
         if out.exists():
@@ -45,27 +45,27 @@ def result_folder(out: Path, marker: str, kind: str, names: set[str]) -> Iterato
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Values as indented JSON; NaN is refused, for it is not JSON."""
+    """Write values as indented JSON; raises ValueError for NaN, which is not JSON."""
     path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _check_replaceable(out: Path, marker: str, kind: str, names: set[str]) -> None:
+def _require_replaceable(out: Path, marker: str, kind: str, names: set[str]) -> None:
     if not out.exists():
         return
     if not out.is_dir():
         raise UserError(f"{out} is a file: expected a folder to write to. Choose another name.")
-    found = {entry.name for entry in out.iterdir()} - TOLERATED
+    found = {entry.name for entry in out.iterdir()} - IGNORED
     if not found:
         return
     foreign = sorted(found - names)
     try:
-        earlier = json.loads((out / marker).read_text(encoding="utf-8"))["format"] == kind
+        is_earlier = json.loads((out / marker).read_text(encoding="utf-8"))["format"] == kind
     except (OSError, ValueError, KeyError, TypeError):
-        earlier = False
-    if foreign or not earlier:
+        is_earlier = False
+    if foreign or not is_earlier:
         raise UserError(
-            f"{out} is not empty and not an earlier result of this command (found {(foreign or sorted(found))[0]}): "
-            "nothing of it is overwritten. Choose another folder or empty this one."
+            f"{out} is not empty and not an earlier result of this command (found {(foreign or sorted(found))[0]}). "
+            "Nothing was overwritten: choose another folder, or empty this one."
         )
 
 

@@ -1,7 +1,7 @@
-"""Storage behind a network goes away for a time: what is in the midst of work waits for it, not for ever, and says so.
+"""Wait for storage that is unavailable for a while: running work waits, for a limited time, and logs that it does.
 
-Only work that may be done twice can wait: reading, and writing the same to the same place. A command's first
-look at its storage does not wait, so that a wrong endpoint is told within seconds.
+Only work that can be repeated may wait: reading, and writing the same to the same place. A command's first request
+to its storage does not wait, so that a wrong endpoint is reported within seconds.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from pipeline.progress import duration
 from pipeline.storage.folder import StorageUnavailable
 
 PATIENCE_S = 180.0
-WAIT_S, LONGEST_WAIT_S = 0.5, 5.0
-"""Between attempts: at first, and at most."""
+FIRST_WAIT_S, MAX_WAIT_S = 0.5, 5.0
+"""Between attempts."""
 
-NEVER = threading.Event()
+NEVER_SET = threading.Event()
 
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
-def with_retry(work: Callable[[], Result], patience_s: float = PATIENCE_S, stopped: threading.Event = NEVER) -> Result:
-    """What `work` gives, which is done again while the storage does not answer.
+def with_retry(
+    work: Callable[[], Result], patience_s: float = PATIENCE_S, stopped: threading.Event = NEVER_SET
+) -> Result:
+    """The result of `work`, which is repeated while the storage is unavailable.
 
     Raises the last StorageUnavailable after `patience_s`, or as soon as `stopped` is set, and every other error at
     once.
     """
-    wait, give_up = WAIT_S, 0.0
+    wait, give_up = FIRST_WAIT_S, 0.0
     while True:
         try:
             result = work()
@@ -44,7 +46,7 @@ def with_retry(work: Callable[[], Result], patience_s: float = PATIENCE_S, stopp
                 raise
             if stopped.wait(wait * random.uniform(0.5, 1.0)):
                 raise
-            wait = min(2 * wait, LONGEST_WAIT_S)
+            wait = min(2 * wait, MAX_WAIT_S)
         else:
             if give_up:
                 log.warning("the storage answers again.")

@@ -115,4 +115,4 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, caplog: 
         cache.put("signal", 1, b"day")
         assert cache.get("signal", 1) is None
     assert len(caplog.records) == 1
-    assert "going on without" in caplog.text
+    assert "continuing without it" in caplog.text

@@ -139,7 +139,7 @@ def test_the_best_checkpoint_and_a_file_of_weights(place: Path, persondays: Run)
 def test_mistakes_are_one_message(place: Path, tmp_path: Path, persondays: Run) -> None:
     cases: list[tuple[tuple[object, ...], str]] = [
         (("export", "--checkpoint", tmp_path / "none", "--out", tmp_path / "out"), "no complete one"),
-        (("export", "--checkpoint", place / "checkpoints", "--out", place), "nothing of it is overwritten"),
+        (("export", "--checkpoint", place / "checkpoints", "--out", place), "Nothing was overwritten"),
         (("evaluate", "--model", tmp_path, "--labelled", place), "persondays export"),
         (("evaluate", "--model", tmp_path / "none.pt", "--labelled", place), "there is no such file"),
         (("labelled", "wisdm", tmp_path, tmp_path / "out"), "expected the WISDM watch"),
