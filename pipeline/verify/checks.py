@@ -74,7 +74,7 @@ def lost_table_files(store: Store) -> list[str]:
 
 
 def missing_slots(ledger: Ledger, contents: Contents) -> Int:
-    """Slots of rows that lack an object; a day with nothing measured has only a state."""
+    """Slots of rows that lack an object; a day with nothing measured needs only its state."""
     measured = pc.fill_null(ledger.days["measured_seconds"], 1).to_numpy() > 0
     needed = {"signal": ledger.slots[measured], "motion": ledger.slots[measured], "state": ledger.slots}
     return np.unique(np.concatenate([np.setdiff1d(slots, contents.slots[name]) for name, slots in needed.items()]))
