@@ -1,4 +1,4 @@
-"""An S3 server of a test's own, which everything in the process reaches by the environment."""
+"""An S3 server for tests; everything in the process reaches it through environment variables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from infra.s3_server import S3Server
 
 @contextmanager
 def s3_here(folder: Path, *buckets: str) -> Iterator[S3Server]:
-    """A server over `folder` with these buckets; afterwards it is gone and the environment is as it was.
+    """Run a server over `folder` with these buckets, and restore the environment afterwards.
 
-    s3fs keeps its clients, with the endpoints that they were made for: it forgets them before and after.
+    s3fs caches its clients with their endpoints, so the cache is cleared before and after.
     """
     import s3fs
 

@@ -1,4 +1,4 @@
-"""Store, tables, lease and checkpoints on a real S3 server: the same promises as on a folder."""
+"""Store, tables, lease and checkpoints on a real S3 server: the same guarantees as on a folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from train.checkpoint import format as ck
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A bucket on a server of our own."""
+    """A bucket on a server of this module."""
     with s3_here(tmp_path_factory.mktemp("s3"), "ours"):
         yield "s3://ours"
 
@@ -66,7 +66,7 @@ def test_a_missing_object_is_an_error(bucket: str) -> None:
         Store.open(store.folder.url).read_day(1)
 
 
-def test_either_client_fetches_the_same_and_tells_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_either_client_fetches_the_same_and_raises_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("obstore")
     import s3fs
 
@@ -128,8 +128,8 @@ def test_one_recording_that_is_refused_is_rejected_and_all_stop_the_run(bucket: 
         fs.call_s3("delete_bucket_policy", Bucket="ours")
 
 
-def test_a_refusal_for_good_is_not_waited_for(bucket: str) -> None:
-    """s3fs tells codes that it does not know as EIO, as it tells a server in trouble."""
+def test_a_permanent_refusal_is_not_retried(bucket: str) -> None:
+    """s3fs raises EIO for codes it does not know, as for a failing server."""
     folder = Folder(bucket)
     with pytest.raises(StorageError) as error, folder.translate_errors():
         folder.fs.call_s3("put_bucket_policy", Bucket="ours", Policy="no policy")
@@ -137,10 +137,10 @@ def test_a_refusal_for_good_is_not_waited_for(bucket: str) -> None:
     assert "refuses" in str(error.value)
 
 
-def test_nobody_waits_for_a_storage_that_is_away_once_its_reader_is_closed(
+def test_a_closed_reader_does_not_wait_for_unavailable_storage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A closed port refuses connections; without the close the reader would try for three minutes."""
+    """A closed port refuses connections; without the close the reader would retry for three minutes."""
     import s3fs
 
     with socket.socket() as free:
@@ -231,7 +231,7 @@ def test_credentials_and_endpoint_of_the_standard_files_reach_arrays_and_tables_
     assert done.stdout.strip() == "1"
 
 
-def test_a_wrong_secret_and_a_missing_bucket_are_told_without_a_traceback(bucket: str, tmp_path: Path) -> None:
+def test_a_wrong_secret_and_a_missing_bucket_are_errors_without_a_traceback(bucket: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "train", "demo", "--checkpoints", str(tmp_path), "--store"]
     wrong = os.environ | {"AWS_SECRET_ACCESS_KEY": "not-the-secret"}
     for url, environment in ((f"{bucket}/store", wrong), ("s3://nobodys/store", dict(os.environ))):

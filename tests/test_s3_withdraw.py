@@ -1,4 +1,4 @@
-"""Forgetting on a real S3 server: buckets that keep versions or did once, that refuse to tell, that protect objects."""
+"""Withdrawals on a real S3 server: buckets that keep versions or once did, refuse requests, or protect objects."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pipeline.store.store import Store
 from pipeline.withdraw.files import BucketFiles
 from pipeline.withdraw.forget import WithdrawalIncomplete, forget
 from pipeline.withdraw.prove import prove
-from tests.pipeline import people
-from tests.pipeline.people import ANN, BOB, CLARA, DORA, EMIL, FAY, traces
+from tests.pipeline import six_participants as people
+from tests.pipeline.six_participants import ANN, BOB, CLARA, DORA, EMIL, FAY, traces
 from tests.s3_here import s3_here
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ GONE = [ANN, CLARA, DORA, FAY]
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The file system of a server of our own."""
+    """The file system of a server of this module."""
     import s3fs
 
     with s3_here(tmp_path_factory.mktemp("s3")):
@@ -50,7 +50,7 @@ def make(s3: Any, bucket: str, versioning: str = "") -> Store:
 
 
 def everything(s3: Any, bucket: str) -> dict[str, bytes]:
-    """Every version of every file of the store, by name and version; delete marks hold nothing."""
+    """Every version of every file of the store, by name and version; delete markers hold nothing."""
     found = {}
     reply = s3.call_s3("list_object_versions", Bucket=bucket, Prefix="some/store/")
     assert not reply.get("IsTruncated")
@@ -63,7 +63,7 @@ def everything(s3: Any, bucket: str) -> dict[str, bytes]:
 
 
 def deny(s3: Any, bucket: str, *actions: str) -> None:
-    """Take permissions away; without actions, give them back."""
+    """Deny permissions; without actions, grant them again."""
     statement = {
         "Effect": "Deny",
         "Principal": "*",
@@ -78,7 +78,7 @@ def deny(s3: Any, bucket: str, *actions: str) -> None:
 
 
 @pytest.mark.parametrize("versioning", ["", "Enabled", pytest.param("Suspended", marks=pytest.mark.slow)])
-def test_no_version_of_anything_of_them_is_left(s3: Any, versioning: str) -> None:
+def test_no_version_of_their_files_is_left(s3: Any, versioning: str) -> None:
     bucket = f"keeps-{versioning.lower() or 'none'}"
     store = make(s3, bucket, versioning)
     days, rows = people.days_of(store, [BOB, EMIL]), people.rows_of(store, [BOB, EMIL])
@@ -95,8 +95,8 @@ def test_no_version_of_anything_of_them_is_left(s3: Any, versioning: str) -> Non
     assert (proof.files, proof.bytes) == (len(left), sum(map(len, left.values())))
 
 
-def test_a_version_that_a_late_writer_hid_is_found_and_goes(s3: Any) -> None:
-    """It wrote, and somebody deleted what it wrote: an object and a mark are left under a name that nothing lists."""
+def test_a_hidden_version_of_a_late_writer_is_found_and_deleted(s3: Any) -> None:
+    """Its object was deleted: the version and a delete marker remain under a name that plain listings do not show."""
     store = make(s3, "late", "Enabled")
     forget(store, GONE, TODAY)
     store.write_day(8, people.a_day(8))
@@ -118,7 +118,7 @@ def test_a_version_with_a_withdrawn_id_is_found(s3: Any) -> None:
         prove(store)
 
 
-def test_versions_that_are_held_are_told_and_the_next_run_finishes(s3: Any) -> None:
+def test_protected_versions_are_reported_and_the_next_run_completes(s3: Any) -> None:
     s3.call_s3("create_bucket", Bucket="held", ObjectLockEnabledForBucket=True)
     store = people.make("s3://held/some/store")
     key = {"Bucket": "held", "Key": "some/store/signal/c/2/0/0"}
@@ -130,7 +130,7 @@ def test_versions_that_are_held_are_told_and_the_next_run_finishes(s3: Any) -> N
         with pytest.raises(WithdrawalIncomplete, match=r"refused to delete 1 files .*signal/c/2/0/0 \(AccessDenied\)"):
             forget(Store.open(store.folder.url), GONE, TODAY)
         assert store.withdrawals.unfinished() == set(GONE)
-        assert not store.folder.exists("signal/c/2/0/0"), "what cannot be deleted is hidden at least"
+        assert not store.folder.exists("signal/c/2/0/0"), "a version that cannot be deleted is at least hidden"
     with pytest.raises(UserError, match="not finished"):
         prove(store)
     s3.call_s3("put_object_legal_hold", **key, VersionId=version, LegalHold={"Status": "OFF"})
@@ -147,7 +147,7 @@ def test_versions_that_are_held_are_told_and_the_next_run_finishes(s3: Any) -> N
         pytest.param("ListBucketMultipartUploads", marks=pytest.mark.slow),
     ],
 )
-def test_what_may_not_be_asked_is_no_claim(s3: Any, action: str) -> None:
+def test_without_permission_to_ask_nothing_is_claimed(s3: Any, action: str) -> None:
     bucket = action.lower()
     store = make(s3, bucket, "Enabled" if action == "ListBucketVersions" else "")
     deny(s3, bucket, action)
@@ -162,7 +162,7 @@ def test_what_may_not_be_asked_is_no_claim(s3: Any, action: str) -> None:
     assert prove(Store.open(store.folder.url), versions_purged=True).participants == 4
 
 
-def test_uploads_that_nobody_finished_go(s3: Any) -> None:
+def test_unfinished_uploads_are_aborted(s3: Any) -> None:
     """A driver that was killed while it wrote a large table file."""
     store = make(s3, "parts")
     key = {"Bucket": "parts", "Key": "some/store/tables/recordings/part-1.parquet"}
@@ -178,7 +178,7 @@ def test_uploads_that_nobody_finished_go(s3: Any) -> None:
     assert prove(Store.open(store.folder.url)).participants == 4
 
 
-def test_the_command_says_what_it_could_not_do(s3: Any, tmp_path: Path) -> None:
+def test_the_command_reports_what_it_could_not_do(s3: Any, tmp_path: Path) -> None:
     store = make(s3, "command", "Enabled")
     deny(s3, "command", "ListBucketVersions")
     (tmp_path / "key").write_text(people.KEY.secret.hex())

@@ -1,4 +1,4 @@
-"""Verify: a whole store passes, and each kind of damage, made for real, is found and named."""
+"""Verify: an undamaged store passes, and each kind of real damage is found."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ ANN, BOB = KEY.participant("Ann"), KEY.participant("Bob")
 RECORDINGS = {KEY.recording(name): (person, days) for name, person, days in
               (("a", ANN, 2), ("b", ANN, 1), ("c", BOB, 2))}  # fmt: skip
 FIRST = {name: 3 * number for number, name in enumerate(RECORDINGS)}
-"""Each recording was given three slots: some have holes behind them."""
+"""Each recording was given three slots: some of them are unused."""
 SLOTS = [first + day for name, first in FIRST.items() for day in range(RECORDINGS[name][1])]
 
 
 def a_day(seed: int, minutes: int = 30) -> PersonDay:
-    """Noise about gravity for some minutes."""
+    """Noise around gravity for some minutes."""
     random = np.random.default_rng(seed)
     signal = np.full((3, grid.TICKS_PER_DAY), grid.FILL, np.int16)
     ticks = slice(9 * grid.TICKS_PER_HOUR, 9 * grid.TICKS_PER_HOUR + minutes * 60 * 30)
@@ -73,7 +73,7 @@ def done_row(recording: str, participant: str, days: int, source: str = "1") -> 
 
 
 def day_row(store: Store, recording: str, participant: str, slot: int, index: int) -> dict[str, Any]:
-    """Write a day, and give its row."""
+    """Write a day, and return its row."""
     day = a_day(slot)
     store.write_day(slot, day)
     named = {"slot": slot, "recording": recording, "participant": participant, "day_index": index}
@@ -81,7 +81,7 @@ def day_row(store: Store, recording: str, participant: str, slot: int, index: in
 
 
 def make(url: str) -> Store:
-    """A store of three recordings of two people, five days, as ingest would leave it."""
+    """A store of three recordings of two people, five days, as ingest leaves it."""
     store = Store.create(url, KEY, {"made": "for tests"})
     store.plan.append([plan_row(name, person, FIRST[name], 3) for name, (person, _) in RECORDINGS.items()])
     store.grow(9)
@@ -98,19 +98,19 @@ def make(url: str) -> Store:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole store; not to be changed."""
+    """An undamaged store; not to be changed."""
     return Path(make(str(tmp_path_factory.mktemp("made") / "store")).folder.path)
 
 
 @pytest.fixture
 def store(made: Path, tmp_path: Path) -> Store:
-    """A copy of it, to be damaged."""
+    """A copy, to be damaged."""
     shutil.copytree(made, tmp_path / "store")
     return Store.open(str(tmp_path / "store"))
 
 
 def found(report: Report) -> dict[str, Any]:
-    """Kinds of what is wrong, each with its slots or names."""
+    """The kinds of faults, each with its slots or names."""
     return {each.kind: list(each.slots) or list(each.names) for each in report.findings if each.wrong}
 
 
@@ -124,7 +124,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(bytes(data))
 
 
-def test_a_whole_store_passes(made: Path) -> None:
+def test_an_undamaged_store_passes(made: Path) -> None:
     report = check_store(Store.open(str(made)), all_slots)
     assert report.findings == []
     assert not report.has_faults
@@ -161,8 +161,10 @@ def test_a_byte_flipped_anywhere_in_an_object(store: Store, array: str, at: int)
 
 @given(st.integers(0, 2**30), st.sampled_from(["signal", "motion", "state"]), st.integers(0, 7))
 @settings(max_examples=15, deadline=None)
-def test_any_bit_matters(tmp_path_factory: pytest.TempPathFactory, made: Path, at: int, array: str, bit: int) -> None:
-    """Whatever bit of an object changes, the day is found damaged."""
+def test_any_flipped_bit_is_found(
+    tmp_path_factory: pytest.TempPathFactory, made: Path, at: int, array: str, bit: int
+) -> None:
+    """Whichever bit of an object changes, its day is reported."""
     copy = tmp_path_factory.mktemp("bit") / "store"
     shutil.copytree(made, copy)
     store = Store.open(str(copy))
@@ -175,19 +177,19 @@ def test_any_bit_matters(tmp_path_factory: pytest.TempPathFactory, made: Path, a
     shutil.rmtree(copy)
 
 
-def test_a_shard_cut_short(store: Store) -> None:
+def test_a_truncated_shard(store: Store) -> None:
     path = object_of(store, "signal", SLOTS[0])
     path.write_bytes(path.read_bytes()[:-100])
     assert found(check_store(store, all_slots)) == {"unreadable": [SLOTS[0]]}
 
 
 def test_another_days_signal(store: Store) -> None:
-    """Nothing in the object itself is wrong: only the row tells."""
+    """The object itself has no fault: only its row shows it."""
     shutil.copy(object_of(store, "signal", SLOTS[3]), object_of(store, "signal", SLOTS[0]))
     assert found(check_store(store, all_slots)) == {"values": [SLOTS[0]]}
 
 
-def test_another_days_motion_and_a_state_of_another_kind(store: Store) -> None:
+def test_another_days_motion_and_a_changed_state(store: Store) -> None:
     shutil.copy(object_of(store, "motion", SLOTS[3]), object_of(store, "motion", SLOTS[0]))
     day = a_day(SLOTS[1])
     state = day.state_S.copy()
@@ -204,8 +206,8 @@ def test_rows_without_any_object(store: Store) -> None:
     assert report.repairable == [list(RECORDINGS)[2]]
 
 
-def test_objects_of_no_row_and_of_an_unfinished_ingest(store: Store) -> None:
-    """A hole behind a done recording is nobody's; slots given to one that is not done may still be filled."""
+def test_objects_without_a_row_and_of_an_unfinished_ingest(store: Store) -> None:
+    """An unused slot of a done recording stays unused; slots of one that is not done may still be filled."""
     waiting = KEY.recording("d")
     store.plan.append([plan_row(waiting, BOB, 9, 2), plan_row(KEY.recording("c"), BOB, 11, 1, "2")])
     store.grow(12)
@@ -219,7 +221,7 @@ def test_objects_of_no_row_and_of_an_unfinished_ingest(store: Store) -> None:
     }
 
 
-def test_what_killed_writers_leave_and_what_is_not_ours(store: Store) -> None:
+def test_leftovers_of_killed_writers_and_foreign_files(store: Store) -> None:
     root = Path(store.folder.path)
     left = ["signal/c/0/0/0.0123.partial", "tables/plan/_delta_log/_commit_12.json.tmp", "lease/.x.partial"]
     for name in (*left, "signal/c/notes.txt", "mine.csv"):
@@ -233,7 +235,7 @@ def test_what_killed_writers_leave_and_what_is_not_ours(store: Store) -> None:
 
 
 def test_rows_that_disagree_with_recordings(store: Store) -> None:
-    """A count that is wrong, days of a recording that is not done, and of one that was rejected."""
+    """A wrong count, days of a recording that is not done, and of one that was rejected."""
     a, b, c = RECORDINGS
     store.recordings.replace([a, b, c], [done_row(a, ANN, 3), done_row(c, BOB, 2) | {"status": "rejected"}])
     report = check_store(store, all_slots)
@@ -258,7 +260,7 @@ def test_a_slot_given_twice_matters_where_it_is_used(store: Store) -> None:
     assert report.repairable == [c]
 
 
-def test_rows_beside_the_plan(store: Store) -> None:
+def test_rows_that_disagree_with_the_plan(store: Store) -> None:
     """In slots of another recording, in a day's wrong slot, and beyond the arrays."""
     a, b, c = RECORDINGS
     rows = {row["slot"]: row for row in store.person_days.read().to_pylist()}
@@ -277,7 +279,7 @@ def test_rows_beside_the_plan(store: Store) -> None:
     }  # fmt: skip
 
 
-def test_arrays_that_were_cut(store: Store) -> None:
+def test_arrays_that_were_shortened(store: Store) -> None:
     for name in ("signal", "motion", "state"):
         path = Path(store.folder.path) / name / "zarr.json"
         text = json.loads(path.read_text())
@@ -288,7 +290,7 @@ def test_arrays_that_were_cut(store: Store) -> None:
     assert report.repairable == [list(RECORDINGS)[2]]
 
 
-def test_people(store: Store) -> None:
+def test_participants(store: Store) -> None:
     a, b, _ = RECORDINGS
     store.recordings.replace([b], [done_row(b, BOB, 1)])
     store.withdrawals.begin([BOB], date(2026, 3, 4))
@@ -301,7 +303,7 @@ def test_people(store: Store) -> None:
         "withdrawn": [BOB[:12]],
         "withdrawals": [BOB[:12]],
     }
-    assert report.repairable == [a], "what belongs to somebody who withdrew is not brought in again"
+    assert report.repairable == [a], "recordings of a withdrawn participant are not ingested again"
 
 
 def test_a_lost_file_of_a_table(store: Store) -> None:
@@ -311,7 +313,7 @@ def test_a_lost_file_of_a_table(store: Store) -> None:
     assert found(report) == {"tables": [f"tables/person_days/{Path(uri).name}"]}
 
 
-def test_a_store_that_is_being_written_is_told_and_not_misjudged(store: Store) -> None:
+def test_unfinished_work_of_a_running_writer_is_no_fault(store: Store) -> None:
     b = list(RECORDINGS)[1]
     store.recordings.replace([b], [])
     store.write_day(2, a_day(2))
@@ -323,7 +325,7 @@ def test_a_store_that_is_being_written_is_told_and_not_misjudged(store: Store) -
     assert set(found(check_store(store, all_slots))) == {"unnoted", "orphans"}
 
 
-def test_rows_that_go_and_come_during_the_look_are_not_misjudged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_change_during_the_check_are_no_faults(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A withdrawal between reading the tables and listing, and another while days are read."""
     import pipeline.verify.checks as module
 
@@ -362,7 +364,7 @@ def test_spans_as_slots(spans: list[tuple[int, int]]) -> None:
 )
 @settings(deadline=None)
 def test_plan_and_rows_against_counting(plan: list[tuple[int, int, int]], days: list[tuple[int, int, int]]) -> None:
-    """Any plan over a few slots and any rows, nobody done: held against counting one by one."""
+    """Any plan over a few slots and any rows, nobody done: compared with counting one by one."""
     ledger = Ledger(
         pa.Table.from_pylist(
             [{"recording": f"{name}", "day_index": index, "slot": slot} for name, index, slot in days], PERSON_DAYS
@@ -396,7 +398,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
 
 
-def test_the_command_tells_and_its_exit_status_counts(store: Store, tmp_path: Path) -> None:
+def test_the_command_reports_faults_in_its_output_and_exit_status(store: Store, tmp_path: Path) -> None:
     done = run(store.folder.url)
     assert done.returncode == 0, done.stderr
     assert "5 of 5 person-days read" in done.stdout
@@ -405,9 +407,9 @@ def test_the_command_tells_and_its_exit_status_counts(store: Store, tmp_path: Pa
     done = run(store.folder.url, "--names-only", "--json", tmp_path / "found.json")
     assert done.returncode == 1
     assert "slots 0" in done.stdout
-    told = json.loads((tmp_path / "found.json").read_text())
-    assert (told["format"], told["whole"], told["person_days_read"]) == ("persondays-verify", False, 0)
-    (finding,) = told["findings"]
+    result = json.loads((tmp_path / "found.json").read_text())
+    assert (result["format"], result["whole"], result["person_days_read"]) == ("persondays-verify", False, 0)
+    (finding,) = result["findings"]
     assert (finding["what"], finding["count"], finding["slots"]) == ("missing", 1, [0])
     for arguments in ((store.folder.url, "--names-only", "--sample", "3"), (store.folder.url, "more"), (tmp_path,)):
         done = run(*arguments)
@@ -461,13 +463,13 @@ def test_uploads_are_listed_to_the_last_page(bucket: str, monkeypatch: pytest.Mo
     assert S3Client(store.folder).unfinished_uploads() == ([], "")
 
 
-def test_who_may_not_list_uploads_is_told_so_and_learns_the_rest(bucket: str) -> None:
+def test_without_permission_to_list_uploads_the_rest_is_checked(bucket: str) -> None:
     store = make(f"{bucket}/audited")
     deny(store, "ListBucketMultipartUploads")
     try:
         done = run(store.folder.url, "--json", "-")
         assert done.returncode == 0, done.stderr
-        assert [(told["what"], told["wrong"]) for told in json.loads(done.stdout)["findings"]] == [("unlisted", False)]
+        assert [(each["what"], each["wrong"]) for each in json.loads(done.stdout)["findings"]] == [("unlisted", False)]
         store.folder.delete(["motion/c/0/0"])
         report = check_store(store, all_slots)
     finally:
@@ -479,7 +481,7 @@ def test_who_may_not_list_uploads_is_told_so_and_learns_the_rest(bucket: str) ->
     assert check_store(store, no_slots).of("unlisted") is None
 
 
-def test_an_upload_that_may_not_be_ended_is_told(bucket: str) -> None:
+def test_an_upload_that_cannot_be_aborted_is_an_error(bucket: str) -> None:
     store = make(f"{bucket}/kept")
     upload = store.folder.fs.call_s3("create_multipart_upload", Bucket="ours", Key="kept/signal/c/0/0/0")["UploadId"]
     deny(store, "AbortMultipartUpload")
@@ -492,14 +494,14 @@ def test_an_upload_that_may_not_be_ended_is_told(bucket: str) -> None:
 
 
 def deny(store: Store, action: str) -> None:
-    """Take a permission away from everybody."""
+    """Deny everybody a permission."""
     where = ["arn:aws:s3:::ours", "arn:aws:s3:::ours/*"]
     statement = {"Effect": "Deny", "Principal": "*", "Action": [f"s3:{action}"], "Resource": where}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     store.folder.fs.call_s3("put_bucket_policy", Bucket="ours", Policy=policy)
 
 
-def test_storage_that_fails_is_not_taken_for_damage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_failure_is_not_reported_as_damage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
     done = run(f"{bucket}/store")
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Forgetting on a folder: what goes, what stays, in which order, and that the proof finds what is left."""
+"""Withdrawals on a folder: what is deleted, what stays, in which order; and that the proof finds what is left."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from pipeline.withdraw.participants import read_participants
 from pipeline.withdraw.prove import prove
 from pipeline.withdraw.scan import hex_runs, ids_in, may_hold_ids
 from pipeline.withdraw.slots import covered_slots
-from tests.pipeline import people
-from tests.pipeline.people import ANN, BOB, CLARA, DORA, EMIL, FAY, KEY, PEOPLE, files_in, traces
+from tests.pipeline import six_participants as people
+from tests.pipeline.six_participants import ANN, BOB, CLARA, DORA, EMIL, FAY, KEY, PEOPLE, files_in, traces
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 3, 4)
@@ -82,13 +82,13 @@ def command(
     """Run the command in this process: exit status, standard output, standard error."""
     monkeypatch.setattr(sys, "argv", ["withdraw", *map(str, flags)])
     status = run_command(withdraw, "withdraw")
-    told = capsys.readouterr()
-    return status, told.out, told.err
+    output = capsys.readouterr()
+    return status, output.out, output.err
 
 
 class TestForget:
     @pytest.mark.parametrize("who", [[ANN], [BOB, EMIL], [CLARA], [DORA], [FAY], PEOPLE], ids=lambda who: len(who))
-    def test_nothing_of_them_is_left_and_everything_of_the_others(self, store: Store, who: list[str]) -> None:
+    def test_nothing_of_them_is_left_and_others_are_unchanged(self, store: Store, who: list[str]) -> None:
         others = [person for person in PEOPLE if person not in who]
         days, rows = people.days_of(store, others), people.rows_of(store, others)
         assert bool(traces(files_in(store.folder.path), who)) == (who != [FAY])
@@ -101,14 +101,14 @@ class TestForget:
         assert after.withdrawals.unfinished() == set()
         assert prove(after).participants == len(who)
 
-    def test_what_was_found_is_counted(self, store: Store) -> None:
+    def test_deleted_rows_are_counted(self, store: Store) -> None:
         found = forget(store, [ANN, CLARA, FAY], TODAY)
         assert (found.participants, found.recordings, found.person_days) == (3, 3, 3)
         assert found.duplicates == ()
         again_ = forget(again(store), [ANN, CLARA, FAY], TODAY)
         assert (again_.participants, again_.recordings, again_.person_days) == (3, 0, 0)
 
-    def test_older_versions_cannot_be_read_any_more(self, store: Store) -> None:
+    def test_older_versions_can_no_longer_be_read(self, store: Store) -> None:
         tables = (store.plan, store.person_days, store.recordings)
         versions = [table.version for table in tables]
         forget(store, [ANN], TODAY)
@@ -119,7 +119,7 @@ class TestForget:
             assert table.at(table.version).read().num_rows == table.read().num_rows
 
     def test_slots_are_not_given_again(self, store: Store) -> None:
-        """Those of Dora's plan reach beyond the arrays: her driver was killed before it grew them."""
+        """Dora's slots reach beyond the arrays: her driver was killed before it grew them."""
         beyond = people.plan_row(DORA, 0, 12, 5)
         store.plan.append([beyond])
         forget(store, PEOPLE, TODAY)
@@ -132,7 +132,7 @@ class TestForget:
         forget(store, [ANN], TODAY)
         assert "0" * 64 in again(store).recordings.read(["recording"])["recording"].to_pylist()
 
-    def test_statistics_of_the_log_are_those_of_the_others(self, store: Store) -> None:
+    def test_statistics_in_the_log_are_those_of_the_others(self, store: Store) -> None:
         forget(store, [EMIL], TODAY)
         log = Path(store.folder.path) / "tables" / "person_days" / "_delta_log"
         (checkpoint,) = log.glob("*.checkpoint.parquet")
@@ -140,7 +140,7 @@ class TestForget:
         assert max(json.loads(add["stats"])["maxValues"]["slot"] for add in adds) == 6
         assert len(list(log.glob("*.json"))) == 1
 
-    def test_text_columns_still_show_no_range(self, store: Store) -> None:
+    def test_text_columns_still_have_no_statistics(self, store: Store) -> None:
         forget(store, [ANN], TODAY)
         for file in Path(store.folder.path).glob("tables/*/*.parquet"):
             group = pq.ParquetFile(file).metadata.row_group(0)
@@ -148,14 +148,14 @@ class TestForget:
                 is_text = column.physical_type == "BYTE_ARRAY"
                 assert not (is_text and column.statistics is not None and column.statistics.has_min_max)
 
-    def test_days_that_others_have_too_are_told(self, store: Store) -> None:
+    def test_days_that_others_have_too_are_reported(self, store: Store) -> None:
         """Bob's recording was also ingested as Emil's."""
         checksum = store.read_day(3).checksum()
         store.person_days.append([people.day_row(EMIL, 0, 11, 1, checksum)])
         assert forget(store, [BOB], TODAY).duplicates == ((11, people.recordings_of(EMIL)[0]),)
 
-    def test_while_another_run_writes_it_is_noted_and_what_that_run_commits_goes_later(self, store: Store) -> None:
-        """Fay's first day is committed after her note: that run asked who had withdrawn when it began."""
+    def test_while_another_run_writes_it_is_registered_and_completed_later(self, store: Store) -> None:
+        """Fay's first day is committed after she registered: that run read the withdrawals when it began."""
         with Lease(store.folder, heartbeat_s=0.1) as lease:
             for table in (store.plan, store.person_days, store.recordings):
                 table.fence(lease.epoch)
@@ -177,7 +177,7 @@ class TestForget:
         assert not [name for name in left if "/c/12/" in name]
         assert prove(again(store)).participants == 2
 
-    def test_a_driver_that_was_stopped_commits_nothing_afterwards(self, store: Store) -> None:
+    def test_a_driver_that_lost_the_lease_commits_nothing(self, store: Store) -> None:
         late = again(store)
         for table in (late.plan, late.person_days, late.recordings):
             table.fence(1)
@@ -195,10 +195,10 @@ class TestForget:
 
 
 @pytest.mark.parametrize("array", ARRAYS)
-def test_what_a_late_worker_writes_while_the_tables_forget_goes_too(
+def test_objects_that_a_late_worker_writes_meanwhile_are_deleted_too(
     store: Store, monkeypatch: pytest.MonkeyPatch, array: str
 ) -> None:
-    """A worker of an ingest that lost its lease knows nothing of it: Ann's objects are written behind the deletion."""
+    """A worker does not know that its ingest lost the lease: it writes Ann's objects after they were deleted."""
     late = Path(store.folder.path) / slot_object(array, 5)
     data = late.read_bytes()
 
@@ -214,9 +214,9 @@ def test_what_a_late_worker_writes_while_the_tables_forget_goes_too(
 
 
 class TestLeftovers:
-    """What killed and late writers leave after a withdrawal: the proof finds it, the next withdrawal takes it away."""
+    """What killed and late writers leave after a withdrawal: the proof finds it, the next withdrawal deletes it."""
 
-    def _is_found_and_goes(self, store: Store, where: str) -> None:
+    def _is_found_and_deleted(self, store: Store, where: str) -> None:
         with pytest.raises(UserError, match=re.escape(where)) as raised:
             prove(store)
         assert not re.search("[0-9a-f]{64}", str(raised.value))
@@ -229,13 +229,13 @@ class TestLeftovers:
         forgotten._arrays[array][8] = getattr(
             people.a_day(1), {"signal": "signal_CT", "motion": "motion_S", "state": "state_S"}[array]
         )
-        self._is_found_and_goes(forgotten, f"{array}/c/8/")
+        self._is_found_and_deleted(forgotten, f"{array}/c/8/")
 
     def test_a_worker_was_killed_in_a_slot(self, forgotten: Store) -> None:
         left = Path(forgotten.folder.path) / "signal" / "c" / "5" / "0" / "0.1234.partial"
         left.parent.mkdir(parents=True)
         left.write_bytes(b"half a day")
-        self._is_found_and_goes(forgotten, "signal/c/5/0/0.1234.partial")
+        self._is_found_and_deleted(forgotten, "signal/c/5/0/0.1234.partial")
 
     @pytest.mark.parametrize(
         ("name", "what"),
@@ -247,13 +247,13 @@ class TestLeftovers:
             (f"{ANN}.txt", ""),
         ],
     )
-    def test_a_table_holds_what_no_version_knows(self, forgotten: Store, name: str, what: str) -> None:
+    def test_a_table_has_files_of_no_version(self, forgotten: Store, name: str, what: str) -> None:
         path = Path(forgotten.folder.path) / "tables" / "plan" / name
         if name.endswith(".parquet"):
             pq.write_table(pa.table({"recording": [what] * 3}), path, compression="zstd")
         else:
             path.write_text(f'{{"predicate": "recording in (\'{what}\')"}}')
-        self._is_found_and_goes(forgotten, f"tables/plan/{name}" if what else "tables/plan/")
+        self._is_found_and_deleted(forgotten, f"tables/plan/{name}" if what else "tables/plan/")
 
 
 class TestProve:
@@ -261,7 +261,7 @@ class TestProve:
         ("id_", "before"),
         [(ANN, 0), (people.recordings_of(ANN)[1], 7), (DORA, (1 << 25) - 30), (ANN, (1 << 25) + 100)],
     )
-    def test_an_id_is_found_wherever_it_stands(self, forgotten: Store, id_: str, before: int) -> None:
+    def test_an_id_is_found_at_any_place(self, forgotten: Store, id_: str, before: int) -> None:
         file = Path(forgotten.folder.path) / "signal" / "c" / "3" / "0" / "0"
         file.write_bytes(b"\xff" * before + id_.encode() + b"\xff" * 50)
         with pytest.raises(UserError, match=f"signal/c/3/0/0: an id .{id_[:12]}"):
@@ -280,8 +280,8 @@ class TestProve:
         with pytest.raises(UserError, match=r"tables/old.parquet: an id in the column remove"):
             prove(forgotten)
 
-    def test_what_belongs_to_the_others_is_no_finding(self, forgotten: Store) -> None:
-        """Ids of people who stay, of their recordings, of a device that Ann wore too; days replaced since."""
+    def test_ids_of_the_others_are_no_traces(self, forgotten: Store) -> None:
+        """Ids of participants who stay, of their recordings, of a device that Ann wore too; days replaced since."""
         log = Path(forgotten.folder.path) / "lease" / "note"
         log.write_text(f"{BOB} {people.recordings_of(EMIL)[0]} {people.SHARED_DEVICE} {KEY.check}")
         forgotten.person_days.replace(people.recordings_of(BOB), [people.day_row(BOB, 0, 3, 0, "1" * 64)])
@@ -290,12 +290,12 @@ class TestProve:
         assert (proof.files, proof.bytes) == (len(every), sum(map(len, every.values())))
         assert proof.foreign == 0
 
-    def test_rows_of_a_withdrawn_person_are_a_finding(self, forgotten: Store) -> None:
+    def test_rows_of_a_withdrawn_participant_are_a_trace(self, forgotten: Store) -> None:
         forgotten.recordings.append([people.recording_row(ANN, 0, 1)])
         with pytest.raises(UserError, match=f"tables/recordings: rows of a participant .{ANN[:12]}"):
             prove(forgotten)
 
-    def test_a_withdrawal_that_is_not_finished_is_not_proven(self, forgotten: Store) -> None:
+    def test_an_unfinished_withdrawal_is_not_proven(self, forgotten: Store) -> None:
         forgotten.withdrawals.begin([BOB], TODAY)
         with pytest.raises(UserError, match="1 withdrawals are not finished"):
             prove(forgotten)
@@ -323,7 +323,7 @@ class TestScan:
             max_size=8,
         )
     )
-    def test_runs_are_what_a_look_at_every_byte_finds(self, parts: list[bytes]) -> None:
+    def test_runs_equal_those_of_a_scan_of_every_byte(self, parts: list[bytes]) -> None:
         data = b"".join(parts)
         found, run = [], ""
         for byte in [*data, 0]:
@@ -335,10 +335,10 @@ class TestScan:
         assert list(hex_runs(data)) == found
         assert may_hold_ids(data) or not found
 
-    def test_random_bytes_are_passed_by_without_a_closer_look(self) -> None:
+    def test_random_bytes_are_skipped(self) -> None:
         assert not may_hold_ids(np.random.default_rng(0).bytes(10_000_000))
 
-    def test_every_place_in_a_run_is_looked_at(self) -> None:
+    def test_every_place_in_a_run_is_tried(self) -> None:
         assert [id_[:1] for id_ in ids_in("a" + "b" * 64 + "c")] == ["a", "b", "b"]
 
 
@@ -369,7 +369,7 @@ class TestParticipants:
     def test_lines_columns_and_keyed_ids(self, tmp_path: Path, text: str) -> None:
         assert [id_ for id_, _ in self._read(tmp_path / "who", text)] == [ANN, BOB]
 
-    def test_lines_are_counted_as_an_editor_does(self, tmp_path: Path) -> None:
+    def test_lines_are_counted_as_in_an_editor(self, tmp_path: Path) -> None:
         assert self._read(tmp_path / "who", "Ann\n\nBob") == [(ANN, 1), (BOB, 3)]
         assert self._read(tmp_path / "who", "participant\n\nAnn\nBob") == [(ANN, 3), (BOB, 4)]
 
@@ -392,16 +392,16 @@ class TestParticipants:
             ('participant\n"Ann\n', "cannot read the participants.*unexpected end"),
         ],
     )
-    def test_what_is_amiss_is_told_without_a_name(self, tmp_path: Path, text: str, expected: str) -> None:
+    def test_errors_show_no_name(self, tmp_path: Path, text: str, expected: str) -> None:
         with pytest.raises(UserError, match=expected) as raised:
             self._read(tmp_path / "who", text)
         assert "Ann" not in str(raised.value)
 
-    def test_a_name_with_a_comma_stands_in_a_column(self, tmp_path: Path) -> None:
+    def test_a_name_with_a_comma_needs_a_column(self, tmp_path: Path) -> None:
         expected = [(KEY.participant('Smith, Ann "A"'), 2)]
         assert self._read(tmp_path / "who", 'participant\n"Smith, Ann ""A"""\n') == expected
 
-    def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="cannot read the participants"):
             read_participants(tmp_path / "nobody", lambda: KEY)
 
@@ -425,8 +425,8 @@ class TestCommand:
         who.write_text("Ann\nZoe Unknown\n")
         status, out, err = command(capsys, monkeypatch, *flags, "--participants", who, "--prove", "--also-unknown")
         assert status == 0, err
-        told = "2 participants in the file: 1 known to the store, 1 unknown (line 2), 0 already withdrawn."
-        assert out.startswith(told)
+        message = "2 participants in the file: 1 known to the store, 1 unknown (line 2), 0 already withdrawn."
+        assert out.startswith(message)
         assert "withdrawn: 2 participants, of whom the store still held 2 recordings and 3 person-days" in out
         assert all(word in out for word in ("backups", "checkpoints and logs of training", "logs of ingest, of Ray"))
         assert "proven: every byte" in out
@@ -434,7 +434,7 @@ class TestCommand:
         assert store.withdrawals.participants() == {ANN, KEY.participant("Zoe Unknown")}
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "message"),
         [
             ("eid\nAnn\n", "1 known to the store, 1 unknown (line 1), 1 already withdrawn"),
             ("Ann\nann\n'Ann'\n", "1 known to the store, 2 unknown (lines 2, 3), 1 already withdrawn"),
@@ -445,7 +445,7 @@ class TestCommand:
             ),
         ],
     )
-    def test_people_whom_the_store_does_not_know_are_an_error_before_anything_is_noted(
+    def test_unknown_participants_are_an_error_before_anything_is_registered(
         self,
         flags: list[object],
         store: Store,
@@ -453,20 +453,20 @@ class TestCommand:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
         text: str,
-        told: str,
+        message: str,
     ) -> None:
         forget(store, [BOB], TODAY)
         (tmp_path / "who").write_text(f"{text}\nBob\n")
         before = files_in(store.folder.path)
         status, out, err = command(capsys, monkeypatch, *flags, "--participants", tmp_path / "who", "--prove")
         assert (status, out) == (1, "")
-        assert told in err
+        assert message in err
         assert "--also-unknown" in err
         assert ("header" in err) == text.startswith("eid")
         assert not any(name in err for name in ("Ann", "ann", "Zoe", "Bob"))
         assert files_in(store.folder.path) == before
 
-    def test_people_with_no_row_but_a_rejected_recording_or_slots_are_known(
+    def test_participants_with_only_a_rejected_recording_or_slots_are_known(
         self,
         flags: list[object],
         store: Store,
@@ -479,7 +479,7 @@ class TestCommand:
         assert status == 0, err
         assert "2 known to the store, 0 unknown, 0 already withdrawn" in out
 
-    def test_another_key_is_refused_before_anything_is_noted(
+    def test_another_key_is_refused_before_anything_is_registered(
         self,
         flags: list[object],
         store: Store,
@@ -494,7 +494,7 @@ class TestCommand:
         assert "another key" in err
         assert store.withdrawals.participants() == set()
 
-    def test_without_participants_it_finishes_what_was_begun(
+    def test_without_participants_it_finishes_earlier_withdrawals(
         self, flags: list[object], store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert "--participants is missing" in command(capsys, monkeypatch, *flags)[2]
@@ -520,7 +520,7 @@ class TestCommand:
         assert "the table cannot be read" in err
         assert not re.search("[0-9a-f]{64}|--where", err)
 
-    def test_while_another_run_writes_the_request_is_noted_and_the_status_is_1(
+    def test_while_another_run_writes_it_is_registered_and_the_status_is_1(
         self,
         flags: list[object],
         store: Store,
@@ -538,7 +538,7 @@ class TestCommand:
         status, out, _ = command(capsys, monkeypatch, *line)
         assert (status, "1 already withdrawn" in out, "3 person-days" in out) == (0, True, True)
 
-    def test_the_same_days_under_another_name_are_an_error_that_tells_the_recording(
+    def test_the_same_days_under_another_name_are_an_error_that_names_the_recording(
         self,
         flags: list[object],
         store: Store,
@@ -557,21 +557,21 @@ def _exists(pattern: str) -> Callable[[Path], bool]:
     return lambda store: any(store.glob(pattern))
 
 
-def _gone(name: str) -> Callable[[Path], bool]:
+def _is_deleted(name: str) -> Callable[[Path], bool]:
     return lambda store: not (store / name).exists()
 
 
 MOMENTS = {
-    "noted": _exists(f"withdrawn/{ANN}"),
-    "days away": _exists("tables/person_days/_delta_log/*06.json"),
-    "recordings away": _exists("tables/recordings/_delta_log/*05.json"),
-    "some objects": _gone("signal/c/2/0/0"),
-    "more objects": _gone("state/c/8/0"),
-    "plan away": _exists("tables/plan/_delta_log/*04.json"),
+    "registered": _exists(f"withdrawn/{ANN}"),
+    "days deleted": _exists("tables/person_days/_delta_log/*06.json"),
+    "recordings deleted": _exists("tables/recordings/_delta_log/*05.json"),
+    "some objects": _is_deleted("signal/c/2/0/0"),
+    "more objects": _is_deleted("state/c/8/0"),
+    "plan deleted": _exists("tables/plan/_delta_log/*04.json"),
     "a checkpoint": _exists("tables/person_days/_delta_log/*.checkpoint.parquet"),
-    "the log shorter": _gone("tables/person_days/_delta_log/00000000000000000000.json"),
+    "the log shorter": _is_deleted("tables/person_days/_delta_log/00000000000000000000.json"),
     "another checkpoint": _exists("tables/recordings/_delta_log/_last_checkpoint"),
-    "the last log shorter": _gone("tables/plan/_delta_log/00000000000000000000.json"),
+    "the last log shorter": _is_deleted("tables/plan/_delta_log/00000000000000000000.json"),
     "done for one": _exists("withdrawn/*.purged"),
 }
 
@@ -581,8 +581,8 @@ def start(store: Path, who: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _whole_for_others(folder: Path) -> None:
-    """What others have is untouched at any moment."""
+def _require_others_unchanged(folder: Path) -> None:
+    """Rows and days of the others are unchanged at any moment."""
     store = Store.open(str(folder))
     days = people.days_of(store, [BOB, EMIL])
     kept = {row["slot"]: row["checksum"] for row in people.rows_of(store, [BOB, EMIL]) if "checksum" in row}
@@ -591,20 +591,20 @@ def _whole_for_others(folder: Path) -> None:
 
 
 def _ends_well(folder: Path, who: list[str]) -> None:
-    _whole_for_others(folder)
+    _require_others_unchanged(folder)
     forget(Store.open(str(folder)), who, TODAY)
     assert traces(files_in(folder), who) == []
     assert prove(Store.open(str(folder))).participants == len(who)
-    _whole_for_others(folder)
+    _require_others_unchanged(folder)
 
 
-SHORT = ("noted", "days away", "some objects", "plan away", "the log shorter")
+SHORT = ("registered", "days deleted", "some objects", "plan deleted", "the log shorter")
 
 
 @pytest.mark.parametrize(
     "moment", [moment if moment in SHORT else pytest.param(moment, marks=pytest.mark.slow) for moment in MOMENTS]
 )
-def test_killed_at_a_step_it_is_finished_by_the_next_run(made: Path, tmp_path: Path, moment: str) -> None:
+def test_killed_at_a_step_it_is_completed_by_the_next_run(made: Path, tmp_path: Path, moment: str) -> None:
     folder, who = tmp_path / "store", tmp_path / "who"
     shutil.copytree(made, folder)
     who.write_text(f"{ANN}\n{DORA}\n{CLARA}\n")
@@ -619,8 +619,8 @@ def test_killed_at_a_step_it_is_finished_by_the_next_run(made: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_is_finished_by_the_next_run(made: Path, tmp_path: Path) -> None:
-    """Forty kills, spread over the time that an undisturbed run takes from its first note to its end."""
+def test_killed_at_any_moment_it_is_completed_by_the_next_run(made: Path, tmp_path: Path) -> None:
+    """Forty kills, spread over the time an undisturbed run takes from registration to its end."""
     random = np.random.default_rng(0)
     who = tmp_path / "who"
     who.write_text(f"{ANN}\n{DORA}\n{CLARA}\n")

@@ -1,4 +1,4 @@
-"""A node's cache: bounded, the least recently used go, shared by processes, rid of who withdrew, never in the way."""
+"""A node's cache: limited, least recently used evicted, shared by processes, purged of withdrawn participants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.storage.disk_cache import DiskCache
 ROOT = Path(__file__).parents[3]
 
 
-def test_what_was_put_comes_back_and_nothing_else(tmp_path: Path) -> None:
+def test_cached_objects_come_back_and_no_others(tmp_path: Path) -> None:
     cache, other = DiskCache(tmp_path, 1e6, "s3://one"), DiskCache(tmp_path, 1e6, "s3://another")
     cache.put("signal", 1, b"first")
     cache.put("state", 1, b"state")
@@ -27,7 +27,7 @@ def test_what_was_put_comes_back_and_nothing_else(tmp_path: Path) -> None:
     assert cache.get("signal", 1) is None
 
 
-def test_a_damaged_file_is_not_given(tmp_path: Path) -> None:
+def test_a_damaged_file_is_not_returned(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 1e6, "s3://one")
     cache.put("signal", 1, b"x" * 1000)
     (file,) = (path for path in tmp_path.rglob("1") if path.is_file())
@@ -36,7 +36,7 @@ def test_a_damaged_file_is_not_given(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
+def test_the_least_recently_used_are_evicted(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 1e6, "s3://one")
     for slot in range(80):
         cache.put("signal", slot, bytes(10_000))
@@ -47,13 +47,13 @@ def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
         cache.put("signal", slot, bytes(10_000))
     held = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert held <= 1e6
-    assert cache.get("signal", 0) is not None, "it was used last"
+    assert cache.get("signal", 0) is not None, "it was used most recently"
     assert cache.get("signal", 1) is None
     assert all(cache.get("signal", slot) is not None for slot in range(80, 100))
 
 
-def test_writers_for_whom_there_is_hardly_room_keep_on(tmp_path: Path) -> None:
-    """Unfinished files of one may go to make room for another's."""
+def test_writers_in_a_cache_that_is_too_small_keep_working(tmp_path: Path) -> None:
+    """Unfinished files of one may be evicted for another's."""
     caches = [DiskCache(tmp_path, 3e6, f"s3://{number}") for number in range(8)]
 
     def fill(cache: DiskCache) -> None:
@@ -67,7 +67,7 @@ def test_writers_for_whom_there_is_hardly_room_keep_on(tmp_path: Path) -> None:
         assert cache.get("signal", 99) == b"new"
 
 
-def test_who_withdrew_is_purged(tmp_path: Path) -> None:
+def test_slots_are_purged(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 1e6, "s3://one")
     for slot in range(6):
         cache.put("signal", slot, b"day")
@@ -81,7 +81,7 @@ def test_who_withdrew_is_purged(tmp_path: Path) -> None:
     assert [slot for slot in range(6) if cache.get("signal", slot)] == [1]
 
 
-def test_processes_share_it_within_the_limit_and_one_may_be_killed(tmp_path: Path) -> None:
+def test_processes_share_it_within_the_limit_and_one_is_killed(tmp_path: Path) -> None:
     code = (
         "import random, sys\n"
         "from pathlib import Path\n"
@@ -108,7 +108,7 @@ def test_processes_share_it_within_the_limit_and_one_may_be_killed(tmp_path: Pat
     assert cache.get("signal", 7) == b"after"
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cache_that_cannot_be_written_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("no folder")
     cache = DiskCache(tmp_path / "file", 1e6, "s3://one")
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Reading person-days from their objects: the same values by every way, and nothing damaged taken for whole."""
+"""Reading person-days from their objects: every reader gives the same values, and damage is an error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ours(store: Store, slot: int) -> PersonDay:
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-def test_every_way_of_reading_gives_the_same_values(store: Store, pipeline: str) -> None:
+def test_every_reader_gives_the_same_values(store: Store, pipeline: str) -> None:
     path = "zarrs.ZarrsCodecPipeline" if pipeline == "zarrs" else "zarr.core.codec_pipeline.BatchedCodecPipeline"
     with zarr.config.set({"codec_pipeline.path": path}):
         group = zarr.open_group(store.folder.path, mode="r")
@@ -56,7 +56,7 @@ def test_every_way_of_reading_gives_the_same_values(store: Store, pipeline: str)
 
 
 def any_day(seed: int) -> PersonDay:
-    """Hours of every kind: noise that is stored as it is, movement of all sizes, stillness; measured throughout."""
+    """Hours of every kind: noise that does not compress, movement of all sizes, stillness; measured throughout."""
     random = np.random.default_rng(seed)
     scale_H = np.resize([32767, 3000, 40, 0, 1], 24)
     noise_CT = random.normal(0, 0.3, (grid.AXES, grid.TICKS_PER_DAY)) * np.repeat(scale_H, grid.TICKS_PER_HOUR)
@@ -68,8 +68,8 @@ def any_day(seed: int) -> PersonDay:
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
 @pytest.mark.parametrize("seconds", [5, 10, 30])
-def test_windows_are_what_stands_in_the_day(codec: str, seconds: int, tmp_path: Path) -> None:
-    """At the edges of hours and of the blocks that are shuffled together, at any tick of a byte, of every kind."""
+def test_windows_hold_the_values_of_the_day(codec: str, seconds: int, tmp_path: Path) -> None:
+    """At the edges of hours and of shuffled blocks, at any tick within a byte, in hours of every kind."""
     made, day = Store.create(str(tmp_path / "store"), KEY, PROCESSING, codec=codec), any_day(seconds)
     made.grow(1)
     made.write_day(0, day)
@@ -84,14 +84,14 @@ def test_windows_are_what_stands_in_the_day(codec: str, seconds: int, tmp_path: 
         np.testing.assert_array_equal(found[at], day.signal_CT[:, start * 30 : (start + seconds) * 30])
 
 
-def test_an_hour_that_states_promise_and_the_shard_lacks_is_damage(store: Store) -> None:
-    """Memory for windows is used again: what is not written there is of another day."""
+def test_an_eligible_hour_without_signal_is_damage(store: Store) -> None:
+    """The memory for windows is reused: ticks that are not written would be those of another day."""
     out = np.zeros((1, grid.AXES, 300), np.int16)
     with pytest.raises(DamagedDay, match="hour 3 holds eligible seconds and no signal"):
         DayReader(store.folder).open_day(0).windows(np.array([3 * 3600 + 5]), np.array([0]), out)
 
 
-def test_only_wanted_hours_that_hold_something_come(store: Store) -> None:
+def test_hours_without_values_are_skipped(store: Store) -> None:
     found = [hour for hour, _ in DayReader(store.folder).open_day(0).hours([3, 9, 10])]
     assert found == [9]
 
@@ -104,7 +104,7 @@ def test_a_missing_object_names_the_slot(store: Store) -> None:
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_no_changed_byte_goes_unseen(data: st.DataObject) -> None:
+def test_every_changed_byte_is_detected(data: st.DataObject) -> None:
     values = np.random.default_rng(0).normal(0, 100, (3, 5000)).astype(np.int16)
     chunk = bytearray(encode_plain(values, blosc("lz4")))
     place = data.draw(st.integers(0, len(chunk) - 1))
@@ -116,7 +116,7 @@ def test_no_changed_byte_goes_unseen(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 10, 300, 400, -1])
-def test_a_shard_that_is_cut_off_is_damaged(cut: int, tmp_path: Path) -> None:
+def test_a_truncated_shard_is_damaged(cut: int, tmp_path: Path) -> None:
     made = Store.create(str(tmp_path / "store"), KEY, PROCESSING)
     made.grow(1)
     made.write_day(0, a_day())

@@ -1,4 +1,4 @@
-"""The lease of a store: one holder at a time, taken over only when it is dead or silent."""
+"""The lease of a store: one holder at a time, who is replaced only when dead or silent."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_killed_holder_on_this_machine_is_taken_over_at_once(folder: Folder) -
         assert lease.epoch == 2
 
 
-def test_a_silent_holder_elsewhere_is_taken_over_and_may_not_commit(folder: Folder) -> None:
+def test_a_silent_holder_on_another_machine_is_taken_over_and_cannot_commit(folder: Folder) -> None:
     process = holder(folder)
     (record,) = (name for name in folder.names("lease") if "." not in name)
     folder.write(record, b'{"owner": "x", "host": "another machine", "process": "1:1"}')
@@ -77,7 +77,7 @@ def test_a_silent_holder_elsewhere_is_taken_over_and_may_not_commit(folder: Fold
         assert LeaseLost.__name__ in errors
 
 
-def test_of_many_at_once_one_wins(folder: Folder) -> None:
+def test_create_has_one_winner(folder: Folder) -> None:
     with ThreadPoolExecutor(16) as pool:
         won = list(pool.map(lambda name: folder.create("prize", name.encode()), map(str, range(16))))
     assert sum(won) == 1

@@ -33,7 +33,7 @@ PROCESSING = {"resampling": "bandlimited", "counts_per_g": 1024}
 
 
 def a_day(seed: int = 0, first_hour: int = 9, hours: int = 3) -> PersonDay:
-    """A person-day of noise about gravity, measured in some hours only, the last second bad."""
+    """A person-day of noise around gravity, measured in some hours only, with a bad last second."""
     random = np.random.default_rng(seed)
     signal = np.full((3, grid.TICKS_PER_DAY), grid.FILL, np.int16)
     ticks = slice(first_hour * grid.TICKS_PER_HOUR, (first_hour + hours) * grid.TICKS_PER_HOUR)
@@ -189,7 +189,7 @@ def test_other_settings_are_refused_and_named(store: Store) -> None:
         store.require(KEY, {**PROCESSING, "resampling": "linear"})
 
 
-def test_what_is_no_store_is_refused(tmp_path: Path, store: Store) -> None:
+def test_anything_but_a_store_is_refused(tmp_path: Path, store: Store) -> None:
     with pytest.raises(UserError, match="found none"):
         Store.open(str(tmp_path / "nowhere"))
     root = Path(store.folder.path) / "zarr.json"
@@ -226,7 +226,7 @@ def test_where_is_sql_and_a_bad_one_is_explained(store: Store) -> None:
         store.person_days.query("checksum = 3", ["slot"])
 
 
-def test_storage_that_fails_is_told_as_such_and_no_id_with_it(store: Store) -> None:
+def test_a_storage_failure_is_a_storage_error_without_ids(store: Store) -> None:
     store.person_days.append([row("a", 1)])
     (uri,) = store.person_days.delta.file_uris()
     Path(uri).write_bytes(b"damaged")
@@ -252,7 +252,7 @@ def test_a_commit_prepared_before_the_fence_is_refused(store: Store) -> None:
 
 
 def test_a_writer_that_sees_a_newer_epoch_is_refused_from_then_on(store: Store) -> None:
-    """The hole between two commits of one writer: it must not take over the newer epoch by looking at it."""
+    """Between two commits of one writer: a refresh must not make it adopt the newer epoch."""
     old = Store.open(store.folder.url).person_days
     old.fence(1)
     old.append([row("a", 0)])
@@ -264,7 +264,7 @@ def test_a_writer_that_sees_a_newer_epoch_is_refused_from_then_on(store: Store) 
     assert sorted(store.person_days.read(["recording"])["recording"].to_pylist()) == ["a", "c"]
 
 
-def test_no_identifier_stands_in_the_log_or_the_statistics_of_the_files(store: Store) -> None:
+def test_neither_the_log_nor_the_statistics_of_files_hold_ids(store: Store) -> None:
     import pyarrow.parquet as pq
 
     store.person_days.append([row("secret-recording", 0), row("secret-recording-2", 1)])
@@ -282,14 +282,14 @@ def test_no_identifier_stands_in_the_log_or_the_statistics_of_the_files(store: S
                 assert column.statistics is None or not column.statistics.has_min_max
 
 
-def test_a_folder_of_other_things_is_not_taken_for_a_store(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match=r"thesis\.tex"):
         Store.create(str(tmp_path), KEY, PROCESSING)
 
 
-def test_a_store_half_made_is_none(tmp_path: Path) -> None:
-    """Kill the maker in the middle: opening finds no store, making it again works."""
+def test_an_unfinished_store_does_not_count(tmp_path: Path) -> None:
+    """Creation is killed in the middle: opening finds no store, and creating it again works."""
     url = str(tmp_path / "store")
     code = (
         "import os, pipeline.store.store as s\n"
@@ -307,8 +307,8 @@ def test_a_store_half_made_is_none(tmp_path: Path) -> None:
     assert Store.create(url, KEY, PROCESSING).length == 0
 
 
-def test_a_store_that_lost_its_root_is_not_made_anew(store: Store) -> None:
-    """A copy that is not complete, a stray rm: nothing in it may be deleted for that."""
+def test_a_store_that_lost_its_root_is_not_recreated(store: Store) -> None:
+    """After an incomplete copy or a stray rm, nothing in it may be deleted."""
     store.write_day(1, a_day())
     before = {path: path.read_bytes() for path in Path(store.folder.path).rglob("*") if path.is_file()}
     root = Path(store.folder.path) / "zarr.json"
@@ -319,8 +319,8 @@ def test_a_store_that_lost_its_root_is_not_made_anew(store: Store) -> None:
     assert {path: path.read_bytes() for path in Path(store.folder.path).rglob("*") if path.is_file()} == before
 
 
-def test_a_maker_that_wakes_late_changes_nothing(tmp_path: Path) -> None:
-    """It was stopped in the midst of making; meanwhile another has made the store, grown it and written a day."""
+def test_a_suspended_creator_changes_nothing_when_it_wakes(tmp_path: Path) -> None:
+    """It was suspended while creating; meanwhile another created the store, grew it and wrote a day."""
     url = str(tmp_path / "store")
     code = (
         "import os, pipeline.store.store as s\n"
@@ -344,7 +344,7 @@ def test_a_maker_that_wakes_late_changes_nothing(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in Path(url).rglob("*") if path.is_file()} == before
 
 
-def test_a_store_half_made_with_other_settings_is_made_as_asked(tmp_path: Path) -> None:
+def test_an_unfinished_store_with_other_settings_is_replaced(tmp_path: Path) -> None:
     Store.create(str(tmp_path / "store"), KEY, PROCESSING, codec="zstd")
     (tmp_path / "store" / "zarr.json").unlink()
     made = Store.create(str(tmp_path / "store"), KEY, PROCESSING)

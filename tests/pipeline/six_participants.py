@@ -1,4 +1,4 @@
-"""A small store of six people in every state that ingest leaves them in, and an independent look for traces of them."""
+"""A small store of six participants in every state that ingest leaves, and an independent search for their traces."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ANN, BOB, CLARA, DORA, EMIL, FAY = PEOPLE = [
 ]
 SHARED_DEVICE = KEY.device("4711")
 SLOTS = {ANN: [0, 1, 2, 5, 6, 7], BOB: [3, 4], DORA: [8, 9], EMIL: [10, 11]}
-"""Every slot that was ever given to somebody; Clara was rejected before she got any, Fay is not in the store."""
+"""Every slot ever given to a participant; Clara was rejected before she got any, Fay is not in the store."""
 KEPT = {ANN: [2, 5, 6], BOB: [3, 4], EMIL: [10]}
 """Slots with a row."""
 
 
 def a_day(seed: int, minutes: int = 20) -> PersonDay:
-    """Noise about gravity for some minutes."""
+    """Noise around gravity for some minutes."""
     random = np.random.default_rng(seed)
     size = minutes * 60 * 30
     signal = np.full((3, grid.TICKS_PER_DAY), grid.FILL, np.int16)
@@ -41,7 +41,7 @@ def a_day(seed: int, minutes: int = 20) -> PersonDay:
 
 
 def recordings_of(person: str) -> list[str]:
-    """Keyed ids of a person's recordings."""
+    """Keyed ids of a participant's recordings."""
     names = {ANN: ["a0", "a1"], BOB: ["b"], CLARA: ["c"], DORA: ["d"], EMIL: ["e"]}
     return [KEY.recording(name) for name in names.get(person, [])]
 
@@ -78,7 +78,7 @@ def recording_row(person: str, number: int, days: int) -> dict[str, Any]:
         "source": "0" * 16,
         "size": 1000,
         "status": "done" if days else "rejected",
-        "reason": None if days else "it is no recording",
+        "reason": None if days else "not a recording",
         "person_days": days,
         "serial": serial if days else None,
         "figures": f'{{"serial": "{serial}"}}' if days else None,
@@ -86,7 +86,7 @@ def recording_row(person: str, number: int, days: int) -> dict[str, Any]:
 
 
 def make(url: str) -> Store:
-    """The store: several commits of each table, a recording that was replaced, and one whose ingest was killed."""
+    """Create the store: several commits of each table, a replaced recording, and one whose ingest was killed."""
     store = Store.create(url, KEY, {"made": "for tests"})
     store.plan.append([plan_row(ANN, 0, 0, 2), plan_row(ANN, 0, 2, 1), plan_row(BOB, 0, 3, 2)])
     store.plan.append([plan_row(ANN, 1, 5, 3), plan_row(DORA, 0, 8, 2), plan_row(EMIL, 0, 10, 2)])
@@ -108,20 +108,20 @@ def make(url: str) -> Store:
 
 
 def days_of(store: Store, people: Iterable[str]) -> dict[int, str]:
-    """Checksums of the days that people have, read back from the arrays, by slot."""
+    """Checksums of the days of these participants, read from the arrays, by slot."""
     slots = [slot for person in people for slot in KEPT.get(person, [])]
     return {slot: store.read_day(slot).checksum() for slot in slots}
 
 
 def rows_of(store: Store, people: Iterable[str]) -> list[dict[str, Any]]:
-    """All rows of people, in all tables."""
+    """All rows of these participants, in all tables."""
     tables = [table.read().to_pylist() for table in (store.plan, store.person_days, store.recordings)]
     wanted = set(people)
     return sorted((row for rows in tables for row in rows if row["participant"] in wanted), key=repr)
 
 
 def traces(files: dict[str, bytes], people: Iterable[str]) -> list[str]:
-    """Where people, or their recordings, or their slots are found, by plain search: raw, decoded and in names."""
+    """Where these participants, their recordings or slots are found by plain search: raw, decoded and in names."""
     people = list(people)
     ids = [*people, *(recording for person in people for recording in recordings_of(person))]
     slots = {slot for person in people for slot in SLOTS.get(person, [])}
