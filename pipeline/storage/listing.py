@@ -25,6 +25,7 @@ def list_files(folder: Folder, below: str = "") -> Iterator[tuple[str, int]]:
         elif is_s3(folder):
             yield from ((name, size) for name, size in S3Client(folder).list_files(prefix) if name)
         else:
+            folder.fs.invalidate_cache()
             found = folder.fs.find(folder.at(below), detail=True)
             yield from ((path[len(folder.path) :].lstrip("/"), int(info["size"])) for path, info in found.items())
 
