@@ -57,18 +57,18 @@ def store(made: Path, tmp_path: Path) -> Store:
 
 
 @pytest.fixture(scope="module")
-def made_forgotten(made: Path) -> Path:
+def made_withdrawn(made: Path) -> Path:
     """A store from which Ann and Dora have withdrawn, not to be changed."""
-    folder = made.with_name("forgotten")
+    folder = made.with_name("withdrawn")
     shutil.copytree(made, folder)
     forget(Store.open(str(folder)), [ANN, DORA], TODAY)
     return folder
 
 
 @pytest.fixture
-def forgotten(made_forgotten: Path, tmp_path: Path) -> Store:
+def withdrawn(made_withdrawn: Path, tmp_path: Path) -> Store:
     """A store from which Ann and Dora have withdrawn, to be changed."""
-    shutil.copytree(made_forgotten, tmp_path / "store")
+    shutil.copytree(made_withdrawn, tmp_path / "store")
     return Store.open(str(tmp_path / "store"))
 
 
@@ -225,17 +225,17 @@ class TestLeftovers:
         assert people.days_of(again(store), [BOB, EMIL]).keys() == {3, 4, 10}
 
     @pytest.mark.parametrize("array", ARRAYS)
-    def test_a_late_worker_writes_into_a_slot(self, forgotten: Store, array: str) -> None:
-        forgotten._arrays[array][8] = getattr(
+    def test_a_late_worker_writes_into_a_slot(self, withdrawn: Store, array: str) -> None:
+        withdrawn._arrays[array][8] = getattr(
             people.a_day(1), {"signal": "signal_CT", "motion": "motion_S", "state": "state_S"}[array]
         )
-        self._is_found_and_deleted(forgotten, f"{array}/c/8/")
+        self._is_found_and_deleted(withdrawn, f"{array}/c/8/")
 
-    def test_a_worker_was_killed_in_a_slot(self, forgotten: Store) -> None:
-        left = Path(forgotten.folder.path) / "signal" / "c" / "5" / "0" / "0.1234.partial"
+    def test_a_worker_was_killed_in_a_slot(self, withdrawn: Store) -> None:
+        left = Path(withdrawn.folder.path) / "signal" / "c" / "5" / "0" / "0.1234.partial"
         left.parent.mkdir(parents=True)
         left.write_bytes(b"half a day")
-        self._is_found_and_deleted(forgotten, "signal/c/5/0/0.1234.partial")
+        self._is_found_and_deleted(withdrawn, "signal/c/5/0/0.1234.partial")
 
     @pytest.mark.parametrize(
         ("name", "what"),
@@ -247,13 +247,13 @@ class TestLeftovers:
             (f"{ANN}.txt", ""),
         ],
     )
-    def test_a_table_has_files_of_no_version(self, forgotten: Store, name: str, what: str) -> None:
-        path = Path(forgotten.folder.path) / "tables" / "plan" / name
+    def test_a_table_has_files_of_no_version(self, withdrawn: Store, name: str, what: str) -> None:
+        path = Path(withdrawn.folder.path) / "tables" / "plan" / name
         if name.endswith(".parquet"):
             pq.write_table(pa.table({"recording": [what] * 3}), path, compression="zstd")
         else:
             path.write_text(f'{{"predicate": "recording in (\'{what}\')"}}')
-        self._is_found_and_deleted(forgotten, f"tables/plan/{name}" if what else "tables/plan/")
+        self._is_found_and_deleted(withdrawn, f"tables/plan/{name}" if what else "tables/plan/")
 
 
 class TestProve:
@@ -261,55 +261,55 @@ class TestProve:
         ("id_", "before"),
         [(ANN, 0), (people.recordings_of(ANN)[1], 7), (DORA, (1 << 25) - 30), (ANN, (1 << 25) + 100)],
     )
-    def test_an_id_is_found_at_any_place(self, forgotten: Store, id_: str, before: int) -> None:
-        file = Path(forgotten.folder.path) / "signal" / "c" / "3" / "0" / "0"
+    def test_an_id_is_found_at_any_place(self, withdrawn: Store, id_: str, before: int) -> None:
+        file = Path(withdrawn.folder.path) / "signal" / "c" / "3" / "0" / "0"
         file.write_bytes(b"\xff" * before + id_.encode() + b"\xff" * 50)
         with pytest.raises(UserError, match=f"signal/c/3/0/0: an id .{id_[:12]}"):
-            prove(forgotten)
+            prove(withdrawn)
 
-    def test_two_ids_end_to_end_are_found(self, forgotten: Store) -> None:
-        (Path(forgotten.folder.path) / "lease" / "x").write_text(BOB + ANN + BOB)
+    def test_two_ids_end_to_end_are_found(self, withdrawn: Store) -> None:
+        (Path(withdrawn.folder.path) / "lease" / "x").write_text(BOB + ANN + BOB)
         with pytest.raises(UserError, match=ANN[:12]):
-            prove(forgotten)
+            prove(withdrawn)
 
-    def test_an_id_in_a_nested_column_is_found(self, forgotten: Store) -> None:
+    def test_an_id_in_a_nested_column_is_found(self, withdrawn: Store) -> None:
         kind = pa.struct([("path", pa.string()), ("tags", pa.map_(pa.string(), pa.string()))])
         rows = pa.array([{"path": "x", "tags": [("predicate", f"participant = '{ANN}'")]}] * 2, kind)
-        path = Path(forgotten.folder.path) / "tables" / "old.parquet"
+        path = Path(withdrawn.folder.path) / "tables" / "old.parquet"
         pq.write_table(pa.table({"remove": rows}), path, compression="zstd")
         with pytest.raises(UserError, match=r"tables/old.parquet: an id in the column remove"):
-            prove(forgotten)
+            prove(withdrawn)
 
-    def test_ids_of_the_others_are_no_traces(self, forgotten: Store) -> None:
+    def test_ids_of_the_others_are_no_traces(self, withdrawn: Store) -> None:
         """Ids of participants who stay, of their recordings, of a device that Ann wore too; days replaced since."""
-        log = Path(forgotten.folder.path) / "lease" / "note"
+        log = Path(withdrawn.folder.path) / "lease" / "note"
         log.write_text(f"{BOB} {people.recordings_of(EMIL)[0]} {people.SHARED_DEVICE} {KEY.check}")
-        forgotten.person_days.replace(people.recordings_of(BOB), [people.day_row(BOB, 0, 3, 0, "1" * 64)])
-        proof = prove(forgotten)
-        every = files_in(forgotten.folder.path)
+        withdrawn.person_days.replace(people.recordings_of(BOB), [people.day_row(BOB, 0, 3, 0, "1" * 64)])
+        proof = prove(withdrawn)
+        every = files_in(withdrawn.folder.path)
         assert (proof.files, proof.bytes) == (len(every), sum(map(len, every.values())))
         assert proof.foreign == 0
 
-    def test_rows_of_a_withdrawn_participant_are_a_trace(self, forgotten: Store) -> None:
-        forgotten.recordings.append([people.recording_row(ANN, 0, 1)])
+    def test_rows_of_a_withdrawn_participant_are_a_trace(self, withdrawn: Store) -> None:
+        withdrawn.recordings.append([people.recording_row(ANN, 0, 1)])
         with pytest.raises(UserError, match=f"tables/recordings: rows of a participant .{ANN[:12]}"):
-            prove(forgotten)
+            prove(withdrawn)
 
-    def test_an_unfinished_withdrawal_is_not_proven(self, forgotten: Store) -> None:
-        forgotten.withdrawals.begin([BOB], TODAY)
+    def test_an_unfinished_withdrawal_is_not_proven(self, withdrawn: Store) -> None:
+        withdrawn.withdrawals.begin([BOB], TODAY)
         with pytest.raises(UserError, match="1 withdrawals are not finished"):
-            prove(forgotten)
+            prove(withdrawn)
 
     def test_without_a_withdrawal_there_is_nothing_to_prove(self, store: Store) -> None:
         with pytest.raises(UserError, match="nobody has withdrawn"):
             prove(store)
 
-    def test_while_another_run_writes_nothing_is_proven(self, forgotten: Store) -> None:
+    def test_while_another_run_writes_nothing_is_proven(self, withdrawn: Store) -> None:
         with (
-            Lease(forgotten.folder, heartbeat_s=0.1),
+            Lease(withdrawn.folder, heartbeat_s=0.1),
             pytest.raises(UserError, match="another run is writing"),
         ):
-            prove(forgotten)
+            prove(withdrawn)
 
 
 class TestScan:
