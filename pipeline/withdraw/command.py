@@ -28,7 +28,7 @@ def withdraw(
     participants: Path | None = typer.Option(
         None,
         help="File of those who withdrew: one a line, or the column participant of a CSV file; as ingest knows them, "
-        "or keyed ids. Without it, earlier withdrawals that were not finished are finished.",
+        "or keyed ids. Without it, unfinished earlier withdrawals are completed.",
     ),
     also_unknown: bool = typer.Option(
         False,
@@ -39,7 +39,7 @@ def withdraw(
     prove: bool = typer.Option(
         False,
         "--prove",
-        help="Then read every byte of the store to show that nothing is left; alone, only that.",
+        help="Then read every byte of the store to show that nothing is left. Without --participants, do only this.",
     ),
     versions_purged: bool = typer.Option(
         False,
