@@ -1,1 +1,1 @@
-"""What the two halves share: window store, tables, object storage, keyed ids, settings, progress, command line."""
+"""What ingest and train share (store, storage, ids, settings, progress, command line), and commands on a store."""

@@ -11,8 +11,8 @@ LOG_INTERVAL_S = 10.0
 
 def duration(seconds: float) -> str:
     """Seconds as 1:02:03 or 2:03."""
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
+    left = max(0, round(seconds))
+    hours, rest = divmod(left, 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
