@@ -68,8 +68,8 @@ def test_every_kind_of_damage_is_mended(copies: tuple[Path, Path], undisturbed: 
         [*command, *flags(recordings, store, ray_here)], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "not whole" in done.stdout
-    assert done.stdout.endswith("whole\n")
+    assert "\nfaults found\n" in done.stdout
+    assert done.stdout.endswith("no faults found\n")
 
     assert values(store) == values(undisturbed)
     after = cohort.rows(store)
@@ -98,7 +98,7 @@ def test_what_has_no_source_any_more_stays_and_is_told(copies: tuple[Path, Path]
     report = check_store(opened, all_slots)
     assert report.repairable == sorted(KEY.recording(name) for name in (ANNA[0], ANNA[1], BEN))
     left = repair(opened, report, flags(recordings, store, ray_here))
-    assert left.mend == sorted(KEY.recording(name) for name in (ANNA[0], BEN))
+    assert left.repairable == sorted(KEY.recording(name) for name in (ANNA[0], BEN))
     assert {finding.kind for finding in left.findings} == {"unreadable"}
     after = cohort.rows(store)
     assert {row["recording"] for row in before[0] if row not in after[0]} == {KEY.recording(ANNA[1])}
