@@ -35,7 +35,6 @@ from ingest.simulate.recording import simulate_recording
 from pipeline.identity import Key, write_new_key
 from pipeline.store.schemas import SCHEMAS
 from pipeline.store.store import Store
-from pipeline.store.tables import Table
 from pipeline.withdraw.forget import forget
 from pipeline.withdraw.prove import prove
 
@@ -187,7 +186,7 @@ def population(key: Key, people: int) -> dict[str, pa.Table]:
     return made
 
 
-def write(table: Table, rows: pa.Table) -> None:
+def write(table: StoreTable, rows: pa.Table) -> None:
     """One commit of many rows, in the way of the table itself."""
     from deltalake import write_deltalake
 

@@ -17,7 +17,7 @@ from ingest.run.rows import Outcome
 from ingest.run.sources import Source
 from pipeline.store.lease import Lease
 from pipeline.store.store import Store
-from pipeline.store.tables import Table
+from pipeline.store.tables import StoreTable
 
 COMMIT_S = 60.0
 COMMIT_ROWS = 20_000
@@ -69,7 +69,7 @@ class Committer:
         return [slot for each in outcomes for slot in self.standing.given_up(each.id, each.first_slot)]
 
     @staticmethod
-    def _swap(table: Table, present: Container[str], rows: dict[str, list[Row]]) -> None:
+    def _swap(table: StoreTable, present: Container[str], rows: dict[str, list[Row]]) -> None:
         """Put new rows into a table; those of recordings that have rows there already take their place at once."""
         standing = [recording for recording in rows if recording in present]
         table.replace(standing, [row for recording in standing for row in rows[recording]])

@@ -36,7 +36,7 @@ from pipeline.store.layout import (
 )
 from pipeline.store.person_day import PersonDay
 from pipeline.store.shard import blosc, encode_plain, encode_signal
-from pipeline.store.tables import Table
+from pipeline.store.tables import StoreTable
 from pipeline.store.withdrawals import Withdrawals
 
 
@@ -45,7 +45,7 @@ class Store:
 
     def __init__(self, folder: Folder, attributes: Attributes) -> None:
         self.folder, self.attributes = folder, attributes
-        self.plan, self.person_days, self.recordings = (Table(folder, name) for name in TABLES)
+        self.plan, self.person_days, self.recordings = (StoreTable(folder, name) for name in TABLES)
         self.withdrawals = Withdrawals(folder)
 
     @staticmethod
@@ -71,7 +71,7 @@ class Store:
         folder = Folder(url)
         require_creatable(folder)
         for name in TABLES:
-            Table(folder, name).create()
+            StoreTable(folder, name).create()
         for name in ARRAYS:
             create_array(folder, name, counts_per_g, codec)
         attributes = Attributes(

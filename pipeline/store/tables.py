@@ -35,7 +35,7 @@ def of_participants(participants: Collection[str]) -> str:
     return f"participant in ({ids})" if participants else "false"
 
 
-class Table:
+class StoreTable:
     """One Delta table of a store. Reads see the version of the last `refresh`; a writer's commits refresh it."""
 
     def __init__(self, store: Folder, name: str) -> None:
@@ -106,7 +106,7 @@ class Table:
     def _stored_epoch(self) -> int:
         return int(self.delta.metadata().configuration.get(EPOCH, 0))
 
-    def at(self, version: int) -> Table:
+    def at(self, version: int) -> StoreTable:
         """The table at a version; raises UserError where that version is gone."""
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError

@@ -57,7 +57,7 @@ def withdraw(
     from pipeline.identity import Key, load_key
     from pipeline.store.store import Store
     from pipeline.withdraw.forget import forget
-    from pipeline.withdraw.participants import compare, read_participants, require_known
+    from pipeline.withdraw.participants import look_up, read_participants, require_known
 
     opened = Store.open(store)
 
@@ -69,7 +69,7 @@ def withdraw(
     listed = []
     if participants:
         listed = read_participants(participants, key)
-        found = compare(listed, opened)
+        found = look_up(listed, opened)
         if not also_unknown:
             require_known(found, participants, opened)
         typer.echo(f"{found}.")

@@ -27,7 +27,7 @@ from pipeline.progress import Progress
 from pipeline.store.layout import table_folder
 from pipeline.store.lease import Lease, LeaseHeld
 from pipeline.store.store import Store
-from pipeline.store.tables import Table, of_participants
+from pipeline.store.tables import StoreTable, of_participants
 from pipeline.withdraw.files import StoreFiles, open_files
 from pipeline.withdraw.slots import named_slots
 
@@ -129,7 +129,7 @@ def delete_unnamed_slots(store: Store, files: StoreFiles, participants: Collecti
             progress.update(min(start + SLOTS_AT_ONCE, slots.size))
 
 
-def delete_old_versions(table: Table, files: StoreFiles) -> None:
+def delete_old_versions(table: StoreTable, files: StoreFiles) -> None:
     """Delete every file of a table that its newest version does not need, the log first."""
     folder = table_folder(table.name)
     needed = {f"{folder}/{name}" for name in table.drop_history()}

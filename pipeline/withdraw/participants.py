@@ -1,4 +1,4 @@
-"""Read the participants who withdrew from a file, and compare them with the store. No message shows a name.
+"""Read the participants who withdrew from a file, and look them up in the store. No message shows a name.
 
 A file that is read in another way than it was meant gives names that nobody has: nothing would be deleted, and it
 would look like success. So anything that may be a table is refused, and so are participants the store does not know.
@@ -33,7 +33,7 @@ class ListedParticipant:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Lookup:
     """The participants of a file, by what the store knows of them."""
 
     withdrawn: list[ListedParticipant]
@@ -54,20 +54,20 @@ class Comparison:
         )
 
 
-def compare(participants: Sequence[ListedParticipant], store: Store) -> Comparison:
-    """Compare listed participants with the tables and withdrawals of a store."""
+def look_up(participants: Sequence[ListedParticipant], store: Store) -> Lookup:
+    """Look up listed participants in the tables and withdrawals of a store."""
     withdrawn = store.withdrawals.participants()
     columns = (getattr(store, name).read([COLUMN])[COLUMN].unique() for name in TABLES)
     known = {participant for column in columns for participant in column.to_pylist()}
     others = [participant for participant in participants if participant.id not in withdrawn]
-    return Comparison(
+    return Lookup(
         withdrawn=[participant for participant in participants if participant.id in withdrawn],
         known=[participant for participant in others if participant.id in known],
         unknown=[participant for participant in others if participant.id not in known],
     )
 
 
-def require_known(found: Comparison, path: Path, store: Store) -> None:
+def require_known(found: Lookup, path: Path, store: Store) -> None:
     """Raise UserError when the store does not know some of the participants."""
     if not found.unknown:
         return

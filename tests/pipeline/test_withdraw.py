@@ -26,7 +26,7 @@ from pipeline.errors import UserError
 from pipeline.store.layout import ARRAYS, slot_object
 from pipeline.store.lease import Lease, LeaseHeld
 from pipeline.store.store import Store
-from pipeline.store.tables import Table
+from pipeline.store.tables import StoreTable
 from pipeline.withdraw.command import withdraw
 from pipeline.withdraw.files import StoreFiles
 from pipeline.withdraw.forget import delete_old_versions, forget
@@ -202,7 +202,7 @@ def test_objects_that_a_late_worker_writes_meanwhile_are_deleted_too(
     late = Path(store.folder.path) / slot_object(array, 5)
     data = late.read_bytes()
 
-    def delete_and_write(table: Table, files: StoreFiles) -> None:
+    def delete_and_write(table: StoreTable, files: StoreFiles) -> None:
         delete_old_versions(table, files)
         late.parent.mkdir(parents=True, exist_ok=True)
         late.write_bytes(data)
