@@ -35,6 +35,7 @@ from ingest.simulate.recording import simulate_recording
 from pipeline.identity import Key, write_new_key
 from pipeline.store.schemas import SCHEMAS
 from pipeline.store.store import Store
+from pipeline.store.tables import StoreTable
 from pipeline.withdraw.forget import forget
 from pipeline.withdraw.prove import prove
 
