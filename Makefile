@@ -38,34 +38,34 @@ lint: setup
 bench: bench-sim
 
 bench-sim: setup
-	$(BIN)/python bench/simulator.py
+	$(BIN)/python -m bench.simulator
 
 bench-devices: setup
-	$(BIN)/python bench/devices.py
+	$(BIN)/python -m bench.devices
 
 bench-driver: setup
-	$(BIN)/python bench/driver.py
+	$(BIN)/python -m bench.driver
 
 bench-ingest: setup
-	$(BIN)/python bench/ingest.py
+	$(BIN)/python -m bench.ingest
 
 bench-ingest-references: setup
-	$(BIN)/python bench/ingest_references.py
+	$(BIN)/python -m bench.signal
 
 bench-scale: setup
-	$(BIN)/python bench/scale.py
+	$(BIN)/python -m bench.scale
 
 bench-stream: setup
-	$(BIN)/python bench/stream.py
+	$(BIN)/python -m bench.stream
 
 bench-stream-scale: setup
-	$(BIN)/python bench/stream_scale.py
+	$(BIN)/python -m bench.stream.scale
 
 bench-train: setup
-	$(BIN)/python bench/train_step.py
+	$(BIN)/python -m bench.train
 
 bench-transforms: setup
-	$(BIN)/python bench/transforms.py
+	$(BIN)/python -m bench.transforms
 
 bench-shortcuts: setup
-	$(BIN)/python bench/shortcuts.py
+	$(BIN)/python -m bench.shortcuts

@@ -1,4 +1,4 @@
-"""Others' packages, installed where ours do not meet them."""
+"""Virtual environments for the programs that we compare with: they are not part of the project."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 def peers_python(
-    folder: Path, packages: Iterable[str], alone: Iterable[str] = (), in_the_way: Iterable[str] = ()
+    folder: Path, packages: Iterable[str], without_dependencies: Iterable[str] = (), remove: Iterable[str] = ()
 ) -> Path:
-    """The interpreter of the peers' own environment in `folder`, made on first use.
+    """The interpreter of the environment in `folder`, which is made on first use.
 
-    `alone` are installed without what they ask for; `in_the_way` are what others bring along and is taken out again.
+    `without_dependencies` are installed alone; `remove` names packages that others bring and that are uninstalled.
     """
     python = folder / "bin" / "python"
     if not (folder / "ready").exists():
@@ -23,9 +23,9 @@ def peers_python(
             subprocess.run([python, "-m", "pip", *arguments], check=True)
 
         pip("install", "--quiet", *packages)
-        if alone:
-            pip("install", "--quiet", "--no-deps", *alone)
-        if in_the_way:
-            pip("uninstall", "--quiet", "--yes", *in_the_way)
+        if without_dependencies:
+            pip("install", "--quiet", "--no-deps", *without_dependencies)
+        if remove:
+            pip("uninstall", "--quiet", "--yes", *remove)
         (folder / "ready").touch()
     return python

@@ -1,7 +1,7 @@
-"""The pretext recipe one window at a time, in NumPy and SciPy: as a data set's `__getitem__` has it in plain code.
+"""The pretext recipe one window at a time, in NumPy and SciPy: as a data set's `__getitem__` does it in plain code.
 
-Ours, written for the benches from the published description: a random generator, a branch on each coin. The warp
-makes a spline for each axis, as Um et al. do, or one call of SciPy for the three.
+Ours, written for the benchmarks from the published description: a random generator, a branch on each coin. The warp
+makes a spline for each axis, as Um et al. do, or calls SciPy once for the three.
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ def warped(x_CT: Array, rng: np.random.Generator, spline_an_axis: bool) -> Array
 def turn(rng: np.random.Generator) -> Array:
     """A uniform rotation, from a unit quaternion."""
     x, y, z, w = (q := rng.normal(size=4)) / np.linalg.norm(q)
-    return np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ])  # fmt: skip
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def view(x_CT: Array, rng: np.random.Generator, jitter_g: float, spline_an_axis: bool) -> tuple[Array, Array]:

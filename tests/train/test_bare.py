@@ -42,11 +42,10 @@ def test_the_bench_of_a_step_runs_without_storage() -> None:
     shared |= {"threads": 1, "workers": 1, "steps": 1}
     code = f"""
 import json
-sys.path.insert(0, "bench")
-import train_step
-train_step.FEED_S, train_step.WINDOWS = 0.0, 64
-for way in (*train_step.WAYS, "feed"):
-    print(json.dumps(train_step.measured(train_step.Cell(way=way, **{shared!r}))))
+from bench.train import cell
+cell.FEED_S, cell.WINDOWS = 0.0, 64
+for way in (*cell.WAYS, "feed"):
+    print(json.dumps(cell.measured(cell.Cell(way=way, **{shared!r}))))
 """
     plain, ours, channels_first, feed = map(json.loads, bare(code).stdout.splitlines()[-4:])
     assert all(found["windows_s"] > 0 for found in (plain, ours, channels_first, feed))

@@ -1,0 +1,57 @@
+"""What the benchmarks' command lines share: flags, the folder of results, the machine in words, JSON files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "runs" / "bench"
+
+
+def parser(doc: str | None, name: str, quick: str = "", markdown: bool = False) -> argparse.ArgumentParser:
+    """A command line with --out (default runs/bench/NAME), and --quick and --markdown where the benchmark has them.
+
+    `doc` is the benchmark's docstring, `quick` the help of --quick.
+    """
+    made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    made.add_argument("--out", type=lambda text: Path(text).absolute(), default=RESULTS / name, help="results go here")
+    if quick:
+        made.add_argument("--quick", action="store_true", help=quick)
+    if markdown:
+        made.add_argument("--markdown", action="store_true", help="print the tables of the last run; measure nothing")
+    return made
+
+
+def with_real_recordings(made: argparse.ArgumentParser) -> None:
+    """Add --shared, the folder of real recordings."""
+    made.add_argument("--shared", type=Path, default=ROOT.parent / "shared" / "data", help="real recordings, if any")
+
+
+def module(name: str, *arguments: object, python: Path | str = sys.executable) -> list[str]:
+    """The command that runs a module in a process of its own; start it with `cwd=ROOT`."""
+    return [str(python), "-m", name, *map(str, arguments)]
+
+
+def machine() -> str:
+    """The processor and its cores, in words."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{model}, {os.cpu_count()} cores"
+
+
+def write_json(path: Path, found: Any) -> None:
+    """Write figures, indented."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read figures; none if there is no such file."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found

@@ -1,0 +1,1 @@
+"""Our readers of ActiGraph and GENEActiv files compared with other readers."""

@@ -1,0 +1,1 @@
+"""How many recordings and workers one ingest driver handles."""

@@ -1,0 +1,217 @@
+"""How ingest scales from one worker to two, and how many workers one driver can keep busy.
+
+    python -m bench.driver [--recordings 12] [--days 1] [--workers 1 10 100 1000] [--sleep 2] [--seconds 20]
+
+First the real work: simulated recordings ingested by one worker process and by two, once warm. Then the real driver
+(slots, tasks, results, rows, commits into a real store) with workers that sleep: a thousand processes do not fit a
+small machine, so sleeping workers are concurrent calls of a few async Ray actors, which replace the remote function
+that the driver's loop calls. Every result is a real one of a week, so that it has the real size. The nodes' own part
+of starting a task is left out. The last row does not sleep: as fast as the driver can. Actors and driver share this
+machine's cores, so the table also shows the driver's CPU time a recording. One table a part on standard output, the
+figures in `driver.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import ray
+
+from ingest.run.cluster import ray_session, stream
+from ingest.run.commit import Committer
+from ingest.run.ingest_task import Ingested, IngestTask, Part
+from ingest.run.inputs import Inputs
+from ingest.run.phases import Phases
+from ingest.run.plan import Standing
+from ingest.run.settings import IngestSettings
+from ingest.run.sources import Source, list_sources
+from ingest.run.summary import Summary
+from ingest.settings import SignalSettings
+from ingest.simulate.cohort import Cohort, make
+from pipeline.identity import Key
+from pipeline.storage.folder import Folder
+from pipeline.store.lease import Lease
+from pipeline.store.store import Store
+
+from ..command import parser, write_json
+
+KEY = Key(bytes(range(32)))
+SLOTS, RECORDING_BYTES = 8, 260_000_000
+"""Calendar days that a recording of seven days touches, and its size."""
+ACTORS = 2
+
+
+def main() -> None:
+    """Run both parts and print the tables."""
+    arguments = parser(__doc__, "driver")
+    arguments.add_argument("--recordings", type=int, default=12, help="number simulated for the first part")
+    arguments.add_argument("--days", type=float, default=1.0, help="days of each of them")
+    arguments.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1000], help="how many sleep")
+    arguments.add_argument("--sleep", type=float, default=2.0, help="seconds a recording takes a sleeping worker")
+    arguments.add_argument("--seconds", type=float, default=20.0, help="about how long each row takes")
+    arguments.add_argument("--fastest", type=int, default=5_000, help="recordings of the row without sleep")
+    given = arguments.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    growth = grow(given)
+    asleep = saturate(given)
+    found = {"cpus": os.cpu_count(), "real workers": growth, "sleeping workers": asleep}
+    write_json(given.out / "driver.json", found)
+    for title, rows in (("real workers", growth), ("sleeping workers", asleep)):
+        print(f"\n{title}\n" + "".join(f"{name:>26}" for name in rows[0]))
+        for row in rows:
+            print("".join(map(cell, row.values())))
+
+
+def cell(value: float | None) -> str:
+    """A value in its column."""
+    if value is None:
+        return f"{'-':>26}"
+    return f"{value:>26,.2f}" if isinstance(value, float) else f"{value:>26,}"
+
+
+def grow(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Ingest recordings with one worker process and with two, both warm."""
+    raw = given.out / f"raw-{given.recordings}-{given.days:g}"
+    make(Cohort(given.recordings, given.days, seed=0), raw, os.cpu_count() or 1)
+    folder, sources = list_sources(str(raw), KEY)
+    slots = int(np.ceil(given.days)) + 1
+    rows: list[dict[str, Any]] = []
+    for workers in (1, 2):
+        store = fresh_store(given.out / "store")
+        store.grow(slots * len(sources))
+        parts = [Part(source, slots * i, slots) for i, source in enumerate(sources)]
+        tasks = [IngestTask(folder.url, store.folder.url, (part,), SignalSettings(), 0) for part in parts]
+        with ray_session(workers):
+            ingest_all(tasks[:1] * workers, workers)
+            began = time.perf_counter()
+            found = ingest_all(tasks, workers)
+            seconds = time.perf_counter() - began
+        bad = [each.reason for each in found if each.reason]
+        if bad:
+            sys.exit(f"a recording was rejected: {bad[0]}")
+        days = sum(len(each.days) for each in found)
+        row = {"workers": workers, "person-days/s": days / seconds}
+        row["MB/s"] = sum(source.size for source in sources) / 1e6 / seconds
+        row["times one worker"] = row["person-days/s"] / (rows[0]["person-days/s"] if rows else row["person-days/s"])
+        row["busy s a person-day"] = sum(each.seconds for each in found) / days
+        rows.append(row)
+    return rows
+
+
+def ingest_all(tasks: list[IngestTask], workers: int) -> list[Ingested]:
+    """The results of tasks, as the driver's loop receives them."""
+    return [each for result in stream(tasks, workers) if result is not None for each in result[1]]
+
+
+def saturate(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of more and more sleeping workers, and one without sleep."""
+    template = a_real_result(given.out)
+    rows = []
+    with ray_session(ACTORS):
+        for workers in given.workers:
+            count = max(workers, round(workers * given.seconds / given.sleep))
+            rows.append(asleep(given.out, template, workers, given.sleep, count))
+        rows.append(asleep(given.out, template, max(given.workers), 0.0, given.fastest))
+    return rows
+
+
+def a_real_result(out: Path) -> Ingested:
+    """A worker's result of a week, made from its result of a minute."""
+    raw, store = out / "minute", fresh_store(out / "store")
+    make(Cohort(1, 1 / 1440, seed=0), raw, 1)
+    folder, (source,) = list_sources(str(raw), KEY)
+    store.grow(1)
+    (found,) = IngestTask(folder.url, store.folder.url, (Part(source, 0, 1),), SignalSettings(), 0)()
+    (day,) = found.days
+    return replace(found, days=[day | {"day_index": i} for i in range(SLOTS)])
+
+
+def asleep(out: Path, template: Ingested, workers: int, seconds: float, count: int) -> dict[str, Any]:
+    """Run `count` recordings through the driver, `workers` at a time, each of which takes a worker `seconds`."""
+    names = [f"{number:07d}.cwa" for number in range(count)]
+    sources = [Source(name, KEY.recording(name), RECORDING_BYTES, "f") for name in names]
+    people = {source.id: KEY.participant(source.name) for source in sources}
+    store = fresh_store(out / "store")
+    settings = IngestSettings(str(out), store.folder.url, workers=workers)
+    inputs = Inputs(KEY, Folder(str(out)), sources, people, [])
+    with Lease(store.folder) as lease:
+        for table in (store.plan, store.person_days, store.recordings):
+            table.fence(lease.epoch)
+        committer = Committer(store, lease, Standing({}, frozenset()))
+        committer.give_slots([(source, SLOTS) for source in sources], people)
+        phases = Phases(settings, inputs, sources, committer, Summary(store.folder.url))
+        began, cpu_began = time.perf_counter(), time.process_time()
+        with sleepers(template, seconds, workers):
+            phases.ingest_planned()
+        committer.commit()
+        took, cpu = time.perf_counter() - began, time.process_time() - cpu_began
+    rows = store.recordings.read(["status"]).num_rows
+    if rows != count or store.person_days.read(["slot"]).num_rows != SLOTS * count:
+        sys.exit(f"expected rows of {count} recordings, found {rows}")
+    return {
+        "workers": workers,
+        "s a recording": seconds,
+        "recordings": count,
+        "recordings/s": count / took,
+        "of what workers could": count / took * seconds / workers if seconds else None,
+        "driver's CPU ms each": 1e3 * cpu / count,
+        "driver's peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+    }
+
+
+def fresh_store(folder: Path) -> Store:
+    """An empty store in place of any older one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return Store.create(str(folder), KEY, {})
+
+
+@contextmanager
+def sleepers(template: Ingested, seconds: float, workers: int) -> Iterator[None]:
+    """Replace the remote function that the driver's loop calls by actors that sleep."""
+
+    class Sleeper:
+        async def work(self, task: IngestTask) -> list[Ingested]:
+            await asyncio.sleep(seconds)
+            return [filled(template, part) for part in task.parts]
+
+    each = -(-workers // ACTORS)
+    actors: list[Any] = [
+        ray.remote(Sleeper).options(num_cpus=0, max_concurrency=max(each, 1)).remote() for _ in range(ACTORS)
+    ]
+    turn = itertools.cycle(actors)
+
+    class Remote:
+        def options(self, **_: Any) -> Remote:
+            return self
+
+        def remote(self, task: IngestTask) -> Any:
+            return next(turn).work.remote(task)
+
+    with patch.object(ray, "remote", lambda _: Remote()):
+        yield
+    for actor in actors:
+        ray.kill(actor)
+
+
+def filled(template: Ingested, part: Part) -> Ingested:
+    """The template's result as that of another recording."""
+    days = [day | {"slot": part.first_slot + i} for i, day in enumerate(template.days)]
+    return replace(template, source=part.source, first_slot=part.first_slot, days=days)
+
+
+if __name__ == "__main__":
+    main()

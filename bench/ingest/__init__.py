@@ -1,0 +1,1 @@
+"""Ingesting a week of one recording, compared with other readers, on one core."""

@@ -1,0 +1,1 @@
+"""One driver and the tables of a population."""

@@ -1,0 +1,1 @@
+"""Our signal steps compared with scipy's filters and with actipy."""

@@ -1,0 +1,1 @@
+"""Simulated recordings read by other programs and compared with real ones."""

@@ -1,0 +1,86 @@
+"""Our stream in a process of its own, at one setting.
+
+measured(setting, environment)          called by the benchmark
+python -m bench.stream.ours JSON        what that runs: takes the setting, prints the speed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from pipeline.storage.folder import Folder
+from pipeline.store.day_reader import DayReader, StoredDay
+from train.windows.lanes import per_step
+from train.windows.settings import DataSettings
+from train.windows.stream import Stream
+
+from ..command import ROOT, module
+from .clock import BATCH, rate, settle
+from .material import Material
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured, where, and for how long."""
+
+    folder: str
+    """The folder of the material."""
+    objects: str
+    """The URL of the days."""
+    cores: tuple[int, ...]
+    warm_s: float
+    run_s: float
+    linked: bool = False
+    seconds: int = 10
+    windows_per_day: int | None = None
+    lanes: int = 64
+    threads: int = 1
+
+
+class Counted:
+    """A reader that counts the windows drawn from the days it opens."""
+
+    def __init__(self, days: DayReader, quotas: dict[int, int]) -> None:
+        self.days, self.quotas, self.drawn = days, quotas, 0
+
+    def open_day(self, slot: int) -> StoredDay:
+        """See DayReader."""
+        self.drawn += self.quotas[slot]
+        return self.days.open_day(slot)
+
+
+def measured(setting: Setting, environment: dict[str, str] | None = None) -> dict[str, float]:
+    """The speed at a setting; `environment` names an S3 server."""
+    command = module("bench.stream.ours", json.dumps(asdict(setting)))
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | (environment or {}), stdout=subprocess.PIPE, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    setting = Setting(**json.loads(sys.argv[1]))
+    settle(setting.cores)
+    data = DataSettings(setting.seconds, setting.windows_per_day, setting.lanes)
+    plan = Material(Path(setting.folder)).plan(data, setting.linked)
+    quotas = dict(zip(plan.members.slots.tolist(), plan.quotas.tolist(), strict=True))
+    days = Counted(DayReader(Folder(setting.objects)), quotas)
+    share = per_step(BATCH, len(plan.lanes), 1)
+    with Stream(days, plan.lanes, share, setting.seconds, threads=setting.threads) as stream:
+
+        def batches() -> Iterator[Tensor]:
+            return (windows.signal_BCT for windows in stream)
+
+        found = rate(batches, setting.warm_s, setting.run_s, lambda: days.drawn)
+    print(json.dumps(found | {"lanes": len(plan.lanes)}))
+
+
+if __name__ == "__main__":
+    main()

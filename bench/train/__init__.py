@@ -1,0 +1,1 @@
+"""A training step compared with the published recipe in plain PyTorch."""

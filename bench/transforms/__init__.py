@@ -1,0 +1,1 @@
+"""Pretext views made a batch at a time, compared with one window at a time."""
