@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from tests.ingest.devices.tables import iso, movement, seconds, text
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run the command; gives its status, what it printed and its error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -43,7 +44,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     return run
 
 
-def test_a_recording_is_shown_as_a_run_finds_it(cohort_folder: Path, undisturbed: Path, tmp_path: Path, run) -> None:
+def test_a_recording_is_shown_as_a_run_finds_it(
+    cohort_folder: Path, undisturbed: Path, tmp_path: Path, run: Any
+) -> None:
     picture, file = tmp_path / "days.png", tmp_path / "found.json"
     status, out, _ = run(cohort_folder / BEN, "--plot", picture, "--json", file)
     assert status == 0
@@ -80,7 +83,7 @@ def test_the_picture_has_a_row_a_day_and_bands_that_add_up(cohort_folder: Path) 
         assert np.array_equal(bands[1].baseline, bands[0].values)
 
 
-def test_of_a_short_recording_its_part_of_the_day_is_drawn(tmp_path: Path, run) -> None:
+def test_of_a_short_recording_its_part_of_the_day_is_drawn(tmp_path: Path, run: Any) -> None:
     second_N = seconds(50, 600)
     table = tmp_path / "a.csv"
     table.write_bytes(text(movement(second_N), iso(second_N, zone="Z"), "time,x,y,z"))
@@ -99,7 +102,7 @@ def test_of_a_short_recording_its_part_of_the_day_is_drawn(tmp_path: Path, run) 
     assert (status, "a time zone that this machine knows" in error) == (1, True)
 
 
-def test_a_table_is_asked_for_and_told(tmp_path: Path, run) -> None:
+def test_a_table_is_asked_for_and_told(tmp_path: Path, run: Any) -> None:
     file = tmp_path / "Jane.csv"
     file.write_bytes(text(movement(seconds(50, 600)), header="x,y,z"))
     status, _, error = run(file)
@@ -110,7 +113,7 @@ def test_a_table_is_asked_for_and_told(tmp_path: Path, run) -> None:
     assert "no calendar: counted from the first sample" in out
 
 
-def test_a_store_is_shown_by_the_same_command(undisturbed: Path, tmp_path: Path, run) -> None:
+def test_a_store_is_shown_by_the_same_command(undisturbed: Path, tmp_path: Path, run: Any) -> None:
     status, out, _ = run(undisturbed, "--picture", tmp_path / "day.png", "--json", tmp_path / "store.json")
     assert status == 0
     assert "window store" in out
@@ -118,7 +121,7 @@ def test_a_store_is_shown_by_the_same_command(undisturbed: Path, tmp_path: Path,
     assert (tmp_path / "day.png").exists()
 
 
-def test_mistakes(undisturbed: Path, cohort_folder: Path, tmp_path: Path, run) -> None:
+def test_mistakes(undisturbed: Path, cohort_folder: Path, tmp_path: Path, run: Any) -> None:
     (tmp_path / "empty.cwa").write_bytes(b"")
     for arguments, message in (
         ([tmp_path / "nothing"], "expected a window store, found none"),
@@ -163,7 +166,7 @@ def calibrated(tmp_path: Path) -> Store:
     return store
 
 
-def test_of_a_device_the_calibration_of_most_windows_is_written(calibrated: Store, tmp_path: Path, run) -> None:
+def test_of_a_device_the_calibration_of_most_windows_is_written(calibrated: Store, tmp_path: Path, run: Any) -> None:
     file = tmp_path / "calibration.json"
     status, out, _ = run(calibrated.folder.url, "--calibration", file)
     assert status == 0

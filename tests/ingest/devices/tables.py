@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +58,7 @@ def parquet(columns: dict[str, object], rows_a_group: int | None = None) -> byte
     return data.getvalue()
 
 
-def probe_bytes(data: bytes, told: TableSettings = TableSettings()):  # noqa: B008
+def probe_bytes(data: bytes, told: TableSettings = TableSettings()) -> Any:  # noqa: B008
     return probe(io.BytesIO(data), "a.csv", len(data), told)
 
 
@@ -72,12 +73,12 @@ def read(data: bytes, told: TableSettings = TableSettings()) -> Recording:  # no
     return made
 
 
-def times(made: Recording, start: np.datetime64 = START):
+def times(made: Recording, start: np.datetime64 = START) -> Any:
     """Seconds from the start to each sample, by the fit."""
     timeline = fit(made)
     shift = (timeline.midnight.astype("datetime64[us]") - start).astype(np.int64) * 1e-6
     return timeline.seconds_of(np.arange(made.samples)) + shift
 
 
-def values(made: Recording):
+def values(made: Recording) -> Any:
     return made.counts_CN * made.g_per_count_C[:, None]

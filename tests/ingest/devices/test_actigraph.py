@@ -7,6 +7,7 @@ import io
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,13 +46,13 @@ twelve_bits = st.tuples(*[st.integers(-2048, 2047)] * 3)
 words = st.tuples(*[st.integers(-32768, 32767)] * 3)
 
 
-def probe_bytes(data: bytes, name: str = NAME):
+def probe_bytes(data: bytes, name: str = NAME) -> Any:
     return probe(io.BytesIO(data), name, len(data))
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(twelve_bits, min_size=15, max_size=60), st.sampled_from(METHODS))
-def test_packed_samples_come_back(samples, method):
+def test_packed_samples_come_back(samples: Any, method: Any) -> None:
     made = decode(recording([activity(SECOND, samples)], method), NAME)
     assert made.counts_CN.T.tolist() == [list(sample) for sample in samples[:30]]
     assert made.counts_CN.dtype == np.int16
@@ -59,7 +60,7 @@ def test_packed_samples_come_back(samples, method):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(twelve_bits, min_size=15, max_size=60))
-def test_samples_in_the_order_x_y_z_come_back(samples):
+def test_samples_in_the_order_x_y_z_come_back(samples: Any) -> None:
     swapped = [(y, x, z) for x, y, z in samples]
     made = decode(recording([record(27, SECOND, nibbles(swapped)), record(27, SECOND + 1, b"\0")]), NAME)
     assert made.counts_CN.T.tolist() == [list(sample) for sample in samples[:30]]
@@ -68,14 +69,14 @@ def test_samples_in_the_order_x_y_z_come_back(samples):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(words, min_size=15, max_size=60))
-def test_words_come_back(samples):
+def test_words_come_back(samples: Any) -> None:
     made = decode(recording([activity2(SECOND, samples)]), NAME)
     assert made.counts_CN.T.tolist() == [list(sample) for sample in samples[:30]]
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(twelve_bits, min_size=1, max_size=60))
-def test_samples_of_old_devices_come_back(samples):
+def test_samples_of_old_devices_come_back(samples: Any) -> None:
     files = {"info.txt": info(Serial_Number="NEO1C04110003", Acceleration_Scale=None, Acceleration_Max=None)}
     made = decode(archive(files | {"activity.bin": nibbles(samples), "log.txt": ""}), NAME)
     assert made.counts_CN.T.tolist() == [list(sample) for sample in samples]
@@ -83,24 +84,24 @@ def test_samples_of_old_devices_come_back(samples):
     assert (made.rail_counts, made.limit_counts, made.g_per_count_C[0]) == (2046, 2048, 1 / 341)
 
 
-def test_the_example_of_the_format_page():
+def test_the_example_of_the_format_page() -> None:
     payload = bytes.fromhex("00 60 08 EB D0 07 00 9E BF 00 70 08 EB F0")
     made = decode(archive({"info.txt": info(), "activity.bin": payload}), NAME)
     assert made.counts_CN.T.tolist() == [[8, 6, -323], [9, 7, -321], [8, 7, -321]]
 
 
 @given(st.floats(-1e30, 1e30, allow_nan=False).filter(lambda x: x == 0 or abs(x) > 1e-30))
-def test_floats_of_parameters_go_both_ways(value):
+def test_floats_of_parameters_go_both_ways(value: Any) -> None:
     assert decode_float(encode_float(value)) == pytest.approx(value, rel=2**-22)
 
 
-def test_floats_of_the_format_page():
+def test_floats_of_the_format_page() -> None:
     words = (0x09400000, 0x0C400000, 0x05418937, 0x036D3A07, 0)
     assert [round(decode_float(word), 3) for word in words] == [256, 2048, 16.384, 6.827, 0]
     assert encode_float(256) == 0x09400000
 
 
-def test_records_are_stamped_seconds():
+def test_records_are_stamped_seconds() -> None:
     made = decode(recording(still(100)), NAME)
     assert (made.samples, made.damaged_blocks, made.nominal_rate_hz) == (3000, 0, 30)
     assert made.stamp_us_K.tolist() == [FIRST_US + k * 1_000_000 for k in range(100)]
@@ -112,7 +113,7 @@ def test_records_are_stamped_seconds():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 188), st.integers(0, 7), st.integers(1, 8))
-def test_any_flipped_bit_costs_its_record(position, bit, which):
+def test_any_flipped_bit_costs_its_record(position: Any, bit: Any, which: Any) -> None:
     records = still(10)
     damaged = bytearray(records[which])
     damaged[position] ^= 1 << bit
@@ -124,7 +125,7 @@ def test_any_flipped_bit_costs_its_record(position, bit, which):
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(min_size=1, max_size=2_000), st.integers(0, 10), st.lists(st.integers(1, 500), max_size=40))
-def test_junk_between_records_is_passed_over_however_the_bytes_come(junk, place, lengths):
+def test_junk_between_records_is_passed_over_however_the_bytes_come(junk: Any, place: Any, lengths: Any) -> None:
     records = still(10)
     log = b"".join([*records[:place], junk, *records[place:]])
     edges = np.minimum(np.cumsum([0, *lengths]), len(log)).tolist()
@@ -141,21 +142,21 @@ def record_like(junk: bytes) -> bool:
     return b"\x1e" in junk
 
 
-def test_zeros_between_records_are_padding():
+def test_zeros_between_records_are_padding() -> None:
     records = still(10)
     made = decode(recording([records[0], bytes(3), *records[1:], bytes(5)]), NAME)
     assert (made.samples, made.damaged_blocks) == (300, 0)
 
 
-def test_a_lost_stretch_is_counted_in_records():
+def test_a_lost_stretch_is_counted_in_records() -> None:
     records = still(200)
     made = decode(recording([*records[:50], bytes(len(records[0]) * 100), *records[150:]]), NAME)
     assert (made.samples, made.damaged_blocks) == (3000, 100)
     assert np.diff(made.sequence_K).max() == 101
 
 
-def test_idle_sleep_becomes_spans_and_no_samples():
-    def seconds(*spans):
+def test_idle_sleep_becomes_spans_and_no_samples() -> None:
+    def seconds(*spans: Any) -> Any:
         return [piece for begin, end in spans for piece in still(end - begin, SECOND + begin)]
 
     log = [
@@ -176,7 +177,7 @@ def test_idle_sleep_becomes_spans_and_no_samples():
     assert figures["wear_hours"] == (60 + 160) / 3600
 
 
-def test_a_weekend_of_idle_sleep_is_no_jump_of_the_clock():
+def test_a_weekend_of_idle_sleep_is_no_jump_of_the_clock() -> None:
     week = [*still(30), event(SECOND + 30, 8), event(SECOND + 200_000, 9), *still(30, SECOND + 200_000)]
     assert [str(day) for day, _, _ in process(decode(recording(week), NAME), SignalSettings()).days()] == [
         "2024-03-04", "2024-03-06",
@@ -186,14 +187,14 @@ def test_a_weekend_of_idle_sleep_is_no_jump_of_the_clock():
         fit(decode(recording(without), NAME))
 
 
-def test_what_usb_leaves_is_neither_sample_nor_damage():
+def test_what_usb_leaves_is_neither_sample_nor_damage() -> None:
     log = [*still(30), record(26, SECOND + 30, b"\x5a"), record(0, SECOND + 31, b"\x5a")]
     made = decode(recording(log), NAME)
     assert (made.samples, made.damaged_blocks) == (900, 0)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_copy_that_was_cut_off_gives_what_is_there(method):
+def test_a_copy_that_was_cut_off_gives_what_is_there(method: Any) -> None:
     rng = np.random.default_rng(1)
     log = [activity2(SECOND + k, rng.integers(-300, 300, (30, 3)).tolist()) for k in range(200)]
     whole = recording(log, method)
@@ -206,7 +207,7 @@ def test_a_copy_that_was_cut_off_gives_what_is_there(method):
         assert probe_bytes(whole[:size]).days == probe_bytes(whole).days
 
 
-def test_without_info_txt_the_first_records_tell():
+def test_without_info_txt_the_first_records_tell() -> None:
     first = parameters(sample_rate=30, accel_scale=0x09400000, start=SECOND, firmware=1 << 24 | 7 << 16 | 2)
     bio = record(6, SECOND, b'{"MetadataType":"Bio","SubjectName":"Jane Doe","Limb":"Wrist","Side":"Right"}')
     whole = archive({"log.bin": b"".join([bio, first, *still(5_000)]), "info.txt": info()}, zipfile.ZIP_STORED)
@@ -219,7 +220,7 @@ def test_without_info_txt_the_first_records_tell():
     assert "Jane" not in repr((made, found))
 
 
-def test_parameters_count_more_than_info_txt():
+def test_parameters_count_more_than_info_txt() -> None:
     first = parameters(sample_rate=50, accel_scale=encode_float(341))
     made = decode(recording([first, *still(5, rate=50)]), NAME)
     assert (made.nominal_rate_hz, made.g_per_count_C[0]) == (50, 1 / 341)
@@ -229,13 +230,13 @@ def test_parameters_count_more_than_info_txt():
     ("serial", "counts_per_g", "rail"),
     [("NEO1C1", 341, 2046), ("CLE2A1", 341, 2046), ("MRA1A1", 341, 2046), ("MOS2D1", 256, 2047), ("TAS1D1", 256, 2047)],
 )
-def test_scale_and_range_by_serial_where_the_file_tells_none(serial, counts_per_g, rail):
+def test_scale_and_range_by_serial_where_the_file_tells_none(serial: str, counts_per_g: int, rail: int) -> None:
     none = {"Acceleration_Scale": None, "Acceleration_Max": None, "Acceleration_Min": None}
     made = decode(recording(still(3), Serial_Number=serial, **none), NAME)
     assert (1 / made.g_per_count_C[0], made.rail_counts) == (counts_per_g, rail)
 
 
-def test_a_range_of_the_file_counts():
+def test_a_range_of_the_file_counts() -> None:
     made = decode(recording(still(3), Acceleration_Max="16.0"), NAME)
     assert (made.rail_counts, made.limit_counts) == (4095, 4096)
 
@@ -249,14 +250,14 @@ def test_a_range_of_the_file_counts():
         ({"Limb": None, "Side": None}, None),
     ],
 )
-def test_place_is_read_and_nothing_else_of_the_person(said, location):
+def test_place_is_read_and_nothing_else_of_the_person(said: Any, location: str | None) -> None:
     data = recording(still(3), **said)
     made = decode(data, NAME)
     assert made.location == location
     assert "Jane" not in repr(made) + repr(probe_bytes(data))
 
 
-def test_only_wrists_are_taken_unless_told_otherwise():
+def test_only_wrists_are_taken_unless_told_otherwise() -> None:
     waist, unknown = (decode(recording(still(60), Limb=limb), NAME) for limb in ("Waist", None))
     with pytest.raises(UserError, match="worn on the left waist: only wrists are taken"):
         process(waist, SignalSettings())
@@ -264,12 +265,12 @@ def test_only_wrists_are_taken_unless_told_otherwise():
     assert process(unknown, SignalSettings()).figures.location is None
 
 
-def test_probe_reads_the_directory_and_info_txt_wherever_it_stands():
+def test_probe_reads_the_directory_and_info_txt_wherever_it_stands() -> None:
     log = b"".join(still(5_000))
     reads = []
 
     class Watched(io.BytesIO):
-        def read(self, size=-1):
+        def read(self, size: int = -1) -> Any:
             found = super().read(size)
             reads.append(len(found))
             return found
@@ -284,13 +285,13 @@ def test_probe_reads_the_directory_and_info_txt_wherever_it_stands():
         assert sum(reads) < 300_000 < len(data)
 
 
-def test_a_probe_that_reads_everything_holds_a_piece_of_it():
+def test_a_probe_that_reads_everything_holds_a_piece_of_it() -> None:
     log = b"".join([*still(6_000), event(SECOND + 6_000, 8), event(SECOND + 7_000, 9)])
     for files in ({"log.bin": log}, {"info.txt": info(Last_Sample_Time=None), "log.bin": log}):
         reads = []
 
         class Watched(io.BytesIO):
-            def read(self, size=-1):
+            def read(self, size: int = -1) -> Any:
                 found = super().read(size)
                 reads.append(len(found))  # noqa: B023
                 return found
@@ -306,12 +307,12 @@ def test_a_probe_that_reads_everything_holds_a_piece_of_it():
     assert (found.samples, found.end) == (900, np.datetime64(START, "us") + np.timedelta64(30, "s"))
 
 
-def test_the_place_is_known_before_the_samples():
+def test_the_place_is_known_before_the_samples() -> None:
     for limb, location in (("Wrist", "left wrist"), ("Waist", "left waist")):
         assert probe_bytes(recording(still(60), Limb=limb)).location == location
 
 
-def test_members_in_any_order_are_an_actigraphs():
+def test_members_in_any_order_are_an_actigraphs() -> None:
     files = {"calibration.json": b"{}", "info.txt": info(), "log.bin": b"".join(still(60))}
     noise = np.random.default_rng(0).bytes(100_000)
     for name, before in (("a.zip", {}), (NAME, {"firmware.bin": noise}), (NAME, {"firmware.bat": noise})):
@@ -319,13 +320,13 @@ def test_members_in_any_order_are_an_actigraphs():
         assert (made.device, made.samples) == ("ActiGraph Link", 1800)
 
 
-def test_gzip_reads_the_same():
+def test_gzip_reads_the_same() -> None:
     data = recording(still(60))
     assert np.array_equal(decode(gzip.compress(data), NAME + ".gz").counts_CN, decode(data, NAME).counts_CN)
     assert probe_bytes(gzip.compress(data), NAME + ".gz") == probe_bytes(data)
 
 
-def test_recognised_by_content():
+def test_recognised_by_content() -> None:
     assert actigraph.recognises(recording(still(1))[:1000])
     assert not actigraph.recognises(archive({"info.txt": "of a study", "CWA-DATA.cwa": b"MD"}))
     assert not actigraph.recognises(archive({"CWA-DATA.cwa": b"MD"}))
@@ -365,7 +366,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_told_clearly_and_without_the_name(case):
+def test_bad_input_is_told_clearly_and_without_the_name(case: Any) -> None:
     data, message = BAD[case]
     with pytest.raises(UserError, match=message) as error:
         decode(data, NAME)
@@ -388,7 +389,7 @@ SLOWER = (b"\x1e" * (1 << 20), b"\x1e\x06\0\0\0\0\xff\xff" * (1 << 17))
 
 
 @pytest.mark.parametrize("piece", [bytes(1 << 20), *(pytest.param(piece, marks=pytest.mark.slow) for piece in SLOWER)])
-def test_bombs_of_nothing_are_refused(piece):
+def test_bombs_of_nothing_are_refused(piece: Any) -> None:
     data = bomb(piece, 4_000)
     assert len(data) < 20e6
     with pytest.raises(UserError, match="unpacks to more"):
@@ -396,18 +397,18 @@ def test_bombs_of_nothing_are_refused(piece):
 
 
 @pytest.mark.slow
-def test_a_bomb_of_good_records_is_refused():
+def test_a_bomb_of_good_records_is_refused() -> None:
     second = b"".join(activity(SECOND, [(0, 0, 256)] * 30) for _ in range(7_000))
     data = bomb(second, MOST_SAMPLES // (30 * 7_000) + 2)
     with pytest.raises(UserError, match="unpacks to more than 170,000,000 samples"):
         decode(data, NAME)
 
 
-def real(real_data: Path, name: str):
+def real(real_data: Path, name: str) -> Any:
     return decode((real_data / "recordings" / "actigraph" / f"{name}.gt3x").read_bytes(), NAME)
 
 
-def export(real_data: Path, name: str):
+def export(real_data: Path, name: str) -> Any:
     """The vendor's export, g (N, 3)."""
     with gzip.open(real_data / "recordings" / "actigraph" / f"{name}.csv.gz", "rt") as file:
         return np.loadtxt(file, delimiter=",", skiprows=11)
@@ -424,7 +425,9 @@ def export(real_data: Path, name: str):
         ("small", 810_270, 493, "Link", "wrist"),
     ],
 )
-def test_real_recordings(real_data, name, samples, spans, device, location):
+def test_real_recordings(
+    real_data: Path, name: str, samples: int, spans: int, device: str, location: str | None
+) -> None:
     made = real(real_data, name)
     assert (made.samples, len(made.idle_spans_us), made.damaged_blocks) == (samples, spans, 0)
     assert (made.device, made.location) == (f"ActiGraph {device}", location)
@@ -436,14 +439,14 @@ def test_real_recordings(real_data, name, samples, spans, device, location):
     assert np.median(at_rest) == pytest.approx(1, abs=0.06)
 
 
-def test_values_of_an_old_device_are_the_vendors(real_data):
+def test_values_of_an_old_device_are_the_vendors(real_data: Path) -> None:
     made, expected_NC = real(real_data, "neo"), export(real_data, "neo")
     assert expected_NC.shape == (made.samples, 3)
     assert np.abs(made.counts_CN.T * made.g_per_count_C - expected_NC).max() < 0.0005
     assert made.stamp_us_K[0] == np.datetime64("2021-12-20T11:55:00", "us").astype(int)
 
 
-def test_values_times_and_idle_sleep_are_the_vendors(real_data):
+def test_values_times_and_idle_sleep_are_the_vendors(real_data: Path) -> None:
     """The vendor's export holds the last value in idle sleep, and zeros where the device was on USB."""
     made, expected_NC = real(real_data, "TAS1H30182785_2019-09-17"), export(real_data, "TAS1H30182785_2019-09-17")
     assert expected_NC.shape == (240_500, 3)
@@ -460,7 +463,7 @@ def test_values_times_and_idle_sleep_are_the_vendors(real_data):
     assert np.flatnonzero(~told_N).tolist() == [*range(214_000, 214_700), *range(215_900, 240_500)]
 
 
-def test_a_night_of_idle_sleep_was_worn(real_data):
+def test_a_night_of_idle_sleep_was_worn(real_data: Path) -> None:
     made = real(real_data, "small")
     figures = process(made, SignalSettings()).figures.plain()
     idle_hours = np.diff(made.idle_spans_us, axis=1).sum() / 3.6e9

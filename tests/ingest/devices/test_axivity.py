@@ -6,6 +6,7 @@ import gzip
 import io
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +22,11 @@ from tests.ingest.devices.cwa_file import START, block, header, stamp
 NAME = "EID_12345_secret.cwa"
 
 
-def probe_bytes(data: bytes, name: str = NAME):
+def probe_bytes(data: bytes, name: str = NAME) -> Any:
     return probe(io.BytesIO(data), name, len(data))
 
 
-def still(blocks: int = 30, **kwargs) -> bytes:
+def still(blocks: int = 30, **kwargs: Any) -> bytes:
     """Blocks of 120 samples each, one every 1.2 s."""
     return b"".join(
         block(
@@ -45,7 +46,7 @@ values = st.integers(-512, 511)
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(values, values, values, st.integers(0, 3)), min_size=1, max_size=120))
-def test_packed_samples_come_back(rows):
+def test_packed_samples_come_back(rows: Any) -> None:
     samples = [(x << e, y << e, z << e) for x, y, z, e in rows]
     recording = decode(header() + block(samples, [e for *_, e in rows]), NAME)
     assert recording.counts_CN.T.tolist() == [list(sample) for sample in samples]
@@ -54,14 +55,14 @@ def test_packed_samples_come_back(rows):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(*[st.integers(-2048, 2047)] * 3), min_size=1, max_size=120))
-def test_packing_loses_what_the_exponent_takes(samples):
+def test_packing_loses_what_the_exponent_takes(samples: Any) -> None:
     recording = decode(header() + block(samples, [2] * len(samples)), NAME)
     assert recording.counts_CN.T.tolist() == [[value >> 2 << 2 for value in sample] for sample in samples]
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(*[st.integers(-32768, 32767)] * 3), min_size=1, max_size=80), st.integers(0, 4))
-def test_unpacked_samples_come_back_with_their_scale(samples, scale):
+def test_unpacked_samples_come_back_with_their_scale(samples: Any, scale: Any) -> None:
     recording = decode(header() + block(samples, light=scale << 13 | 100), NAME)
     assert recording.counts_CN.T.tolist() == [list(sample) for sample in samples]
     assert recording.g_per_count_C.tolist() == [1 / (256 << scale)] * 3
@@ -69,7 +70,7 @@ def test_unpacked_samples_come_back_with_their_scale(samples, scale):
 
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from([(3, 80), (6, 40), (9, 26)]), st.integers(0, 4), st.data())
-def test_of_three_six_and_nine_axes_those_of_the_accelerometer_are_kept(kind, scale, data):
+def test_of_three_six_and_nine_axes_those_of_the_accelerometer_are_kept(kind: Any, scale: Any, data: Any) -> None:
     axes, capacity = kind
     value = st.integers(-32768, 32767)
     rows = data.draw(st.lists(st.tuples(*[value] * axes), min_size=1, max_size=capacity))
@@ -84,7 +85,7 @@ days = st.datetimes(datetime(2000, 1, 1), datetime(2063, 12, 31)).map(lambda tim
 
 
 @given(st.lists(st.integers(0, 2**32 - 1) | days.flatmap(lambda bits: st.integers(bits & ~0x1FFFF, bits | 0x1FFFF))))
-def test_a_timestamp_is_read_whatever_stands_beside_it(bits):
+def test_a_timestamp_is_read_whatever_stands_beside_it(bits: Any) -> None:
     together = cwa_format.unpack_timestamp(np.array(bits, dtype=np.uint32))
     alone = [cwa_format.unpack_timestamp(np.array([each], dtype=np.uint32))[0] for each in bits]
     assert np.array_equal(together, np.array(alone, dtype="datetime64[s]"), equal_nan=True)
@@ -92,7 +93,7 @@ def test_a_timestamp_is_read_whatever_stands_beside_it(bits):
 
 @pytest.mark.parametrize("rate", [6.25, 12.5, 25, 50, 100, 200, 400, 800, 1600, 3200])
 @pytest.mark.parametrize("g", [2, 4, 8, 16])
-def test_every_rate_and_range_is_read(rate, g):
+def test_every_rate_and_range_is_read(rate: float, g: int) -> None:
     """The rail is the last value that the range leaves: packed samples step by 1, 2, 4, 8 counts at 2, 4, 8, 16 g."""
     code = cwa_format.rate_code(rate, g)
     exponent = g.bit_length() - 2
@@ -110,7 +111,7 @@ def test_every_rate_and_range_is_read(rate, g):
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2063, 12, 31, 23, 59, 59)))
-def test_timestamps_go_both_ways(time):
+def test_timestamps_go_both_ways(time: Any) -> None:
     time = time.replace(microsecond=0)
     packed = cwa_format.pack_timestamp(np.array([time], dtype="datetime64[s]"))
     assert int(packed[0]) == stamp(time)
@@ -118,18 +119,18 @@ def test_timestamps_go_both_ways(time):
 
 
 @pytest.mark.parametrize("bits", [0, 0xFFFFFFFF, 13 << 22 | 1 << 17, 2 << 22 | 30 << 17, 1 << 22 | 1 << 17 | 24 << 12])
-def test_impossible_timestamps_are_no_time(bits):
+def test_impossible_timestamps_are_no_time(bits: Any) -> None:
     assert np.isnat(cwa_format.unpack_timestamp(np.array([bits], dtype=np.uint32))[0])
 
 
 @pytest.mark.parametrize("rate", [6.25, 12.5, 25, 50, 100, 200, 400, 800, 1600, 3200])
 @pytest.mark.parametrize("g", [2, 4, 8, 16])
-def test_rate_codes_go_both_ways(rate, g):
+def test_rate_codes_go_both_ways(rate: float, g: int) -> None:
     code = cwa_format.rate_code(rate, g)
     assert (cwa_format.rate_hz(code), cwa_format.range_g(code)) == (rate, g)
 
 
-def test_stamps_hold_at_the_sample_the_firmware_meant():
+def test_stamps_hold_at_the_sample_the_firmware_meant() -> None:
     new = block([(0, 0, 256)] * 120, [2] * 120, time=START, fraction=16384, offset=125)
     old = block([(0, 0, 256)] * 120, [2] * 120, sequence=1, time=START + timedelta(seconds=1), fraction=None, offset=55)
     recording = decode(header() + new + old, NAME)
@@ -138,7 +139,7 @@ def test_stamps_hold_at_the_sample_the_firmware_meant():
     assert (recording.stamp_us_K - start_us).tolist() == [500_000, 1_000_000]
 
 
-def test_a_damaged_block_is_left_out_and_counted():
+def test_a_damaged_block_is_left_out_and_counted() -> None:
     blocks = bytearray(still(10))
     blocks[512 * 4 + 100] ^= 1
     blocks[512 * 7 : 512 * 8] = bytes(512)
@@ -149,7 +150,7 @@ def test_a_damaged_block_is_left_out_and_counted():
     assert recording.first_K.tolist() == [120 * k for k in range(8)]
 
 
-def test_any_flipped_bit_of_a_block_is_noticed():
+def test_any_flipped_bit_of_a_block_is_noticed() -> None:
     whole = still(3)
     for position in (0, 3, 25, 28, 30, 300, 511):
         flipped = bytearray(whole)
@@ -159,8 +160,8 @@ def test_any_flipped_bit_of_a_block_is_noticed():
 
 @pytest.mark.parametrize("which", [0, 1, -1])
 @pytest.mark.parametrize("year", [2000, 2060])
-def test_a_stray_stamp_at_an_end_makes_no_decades(which, year):
-    def stamped(times):
+def test_a_stray_stamp_at_an_end_makes_no_decades(which: int, year: int) -> None:
+    def stamped(times: Any) -> Any:
         samples = [(0, 0, 256)] * 100
         blocks = (block(samples, [2] * 100, sequence=k, time=time, rate_code=0x49) for k, time in enumerate(times))
         return probe_bytes(header() + b"".join(blocks))
@@ -173,7 +174,7 @@ def test_a_stray_stamp_at_an_end_makes_no_decades(which, year):
     assert found.end == wanted.end
 
 
-def test_serial_and_place_are_read_and_nothing_else_of_the_annotation():
+def test_serial_and_place_are_read_and_nothing_else_of_the_annotation() -> None:
     data = header(0x00B00B1E, annotation=b"_p=left+wrist&_sc=26&_sn=Jane+Doe") + still(1)
     recording = decode(data, NAME)
     assert (recording.serial, recording.location) == (str(0x00B00B1E), "left wrist")
@@ -182,7 +183,7 @@ def test_serial_and_place_are_read_and_nothing_else_of_the_annotation():
     assert "Jane" not in repr(probe_bytes(data))
 
 
-def test_probe_tells_span_and_size_without_reading_between():
+def test_probe_tells_span_and_size_without_reading_between() -> None:
     middle = b"\x00" * 512 * 5000
     found = probe_bytes(
         header() + still(300) + middle + block([(0, 0, 256)] * 120, [2] * 120, time=datetime(2024, 3, 6))
@@ -193,12 +194,12 @@ def test_probe_tells_span_and_size_without_reading_between():
     assert (found.device, found.nominal_rate_hz, found.samples) == ("AX3", 100.0, 120 * 5301)
 
 
-def test_probe_bounds_the_end_when_the_end_is_unreadable():
+def test_probe_bounds_the_end_when_the_end_is_unreadable() -> None:
     found = probe_bytes(header() + still(10) + b"\xff" * 512 * 3000)
     assert found.end >= np.datetime64(START, "us") + np.timedelta64(3010 * 120 * 10, "ms")
 
 
-def test_gzip_reads_the_same():
+def test_gzip_reads_the_same() -> None:
     data = header() + still(400)
     packed = gzip.compress(data[:100_000]) + gzip.compress(data[100_000:])
     assert probe_bytes(packed, NAME + ".GZ") == probe_bytes(data)
@@ -206,7 +207,7 @@ def test_gzip_reads_the_same():
     assert np.array_equal(decode(gzip.compress(data), NAME + ".gz").counts_CN, decode(data, NAME).counts_CN)
 
 
-def test_what_nobody_reads():
+def test_what_nobody_reads() -> None:
     with pytest.raises(UserError, match=r"\.cwa"):
         decode(b"", "secret.xyz")
 
@@ -223,7 +224,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 @pytest.mark.parametrize("read", [probe_bytes, lambda data: decode(data, NAME)])
-def test_bad_input_is_told_clearly_and_without_the_name(case, read):
+def test_bad_input_is_told_clearly_and_without_the_name(case: Any, read: Any) -> None:
     data, message = BAD[case]
     with pytest.raises(UserError, match=message) as error:
         read(data)
@@ -234,21 +235,21 @@ def test_bad_input_is_told_clearly_and_without_the_name(case, read):
 @pytest.mark.parametrize(
     "spoil", [lambda data: data[:-50], lambda data: data[:300] + b"xx" + data[302:], lambda _: b"no"]
 )
-def test_damaged_gzip_is_told(read, spoil):
+def test_damaged_gzip_is_told(read: Any, spoil: Any) -> None:
     with pytest.raises(UserError, match="gzip"):
         read(spoil(gzip.compress(header() + still(400), mtime=0)), NAME + ".gz")
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=3000), st.booleans())
-def test_garbage_never_raises_anything_else(junk, with_header):
+def test_garbage_never_raises_anything_else(junk: Any, with_header: Any) -> None:
     data = (header() if with_header else b"") + junk
     for read in (probe_bytes, lambda data: decode(data, NAME)):
         with pytest.raises(UserError):
             read(data)
 
 
-def test_clock_that_was_never_set():
+def test_clock_that_was_never_set() -> None:
     blank = bytearray(block([(0, 0, 256)] * 120, [2] * 120))
     blank[14:18] = bytes(4)
     total = sum(np.frombuffer(bytes(blank[:510]), "<u2").tolist())
@@ -259,17 +260,17 @@ def test_clock_that_was_never_set():
         fit(decode(header() + bytes(blank), NAME))
 
 
-def read_real(real_data: Path, name: str):
+def read_real(real_data: Path, name: str) -> Any:
     return decode((real_data / "recordings" / "axivity" / name).read_bytes(), name)
 
 
-def test_real_recording(real_data):
+def test_real_recording(real_data: Path) -> None:
     recording = read_real(real_data, "ax3_testfile.cwa")
     assert (recording.samples, recording.damaged_blocks) == (17_400, 0)
     assert (recording.device, recording.serial, recording.location) == ("AX3", "39434", "right wrist")
 
 
-def test_real_damage(real_data):
+def test_real_damage(real_data: Path) -> None:
     whole = read_real(real_data, "ax3_testfile.cwa")
     damaged = read_real(real_data, "ax3_testfile_corrupt_blocks_0_13_14_142_143_144.cwa")
     assert (damaged.samples, damaged.damaged_blocks) == (16_680, 6)
@@ -279,14 +280,14 @@ def test_real_damage(real_data):
     assert damaged.sequence_K.tolist() == good
 
 
-def test_real_recording_of_six_axes(real_data):
+def test_real_recording_of_six_axes(real_data: Path) -> None:
     recording = read_real(real_data, "ax6_testfile.cwa")
     assert (recording.samples, recording.device) == (11_320, "AX6")
     at_rest = np.sqrt(((recording.counts_CN * recording.g_per_count_C[:, None]) ** 2).sum(axis=0))
     assert np.median(at_rest) == pytest.approx(1, abs=0.1)
 
 
-def test_values_and_times_are_those_of_the_vendor(real_data):
+def test_values_and_times_are_those_of_the_vendor(real_data: Path) -> None:
     """Its converter ends a block where the nominal rate says, counted from the stamp; a block begins where one ended.
 
     By that rule our stamps give its times, which it cuts to milliseconds. The fit goes by the true rate, 98.5 Hz, so
@@ -318,7 +319,7 @@ def test_values_and_times_are_those_of_the_vendor(real_data):
 
 
 @pytest.mark.parametrize("name", ["ax3_testfile.cwa", "ax6_testfile.cwa"])
-def test_fractions_of_seconds_and_sample_offsets_fit_one_line(real_data, name):
+def test_fractions_of_seconds_and_sample_offsets_fit_one_line(real_data: Path, name: str) -> None:
     """Stamps of new firmware; with the offset taken by itself they would scatter by half the fraction's 100 samples."""
     recording = read_real(real_data, name)
     assert fit(recording).residual_ms < 1.5

@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ SECRET = "Jane_Doe"
 CWA = header() + b"".join(block([(0, 0, 256)] * 120, [2] * 120, sequence=k) for k in range(300))
 
 
-def probe_bytes(data: bytes, name: str):
+def probe_bytes(data: bytes, name: str) -> Any:
     return probe(io.BytesIO(data), name, len(data))
 
 
@@ -74,7 +75,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("read", [probe_bytes, decode])
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_unwrapped_is_told_without_names(case: str, read) -> None:
+def test_what_cannot_be_unwrapped_is_told_without_names(case: str, read: Any) -> None:
     data, message = REFUSED[case]
     with pytest.raises(UserError, match=message) as error:
         read(data, f"{SECRET}.zip")
@@ -83,7 +84,7 @@ def test_what_cannot_be_unwrapped_is_told_without_names(case: str, read) -> None
 
 @pytest.mark.parametrize("read", [probe_bytes, decode])
 @pytest.mark.parametrize("wrap", [gzip.compress, lambda data: zipped({"a.cwa": data})])
-def test_a_bomb_is_refused_before_it_is_held(monkeypatch: pytest.MonkeyPatch, read, wrap) -> None:
+def test_a_bomb_is_refused_before_it_is_held(monkeypatch: pytest.MonkeyPatch, read: Any, wrap: Any) -> None:
     bomb = wrap(CWA + bytes(60 << 20))
     monkeypatch.setattr(wrapped, "MOST_BYTES", 1 << 20)
     assert len(bomb) * wrapped.MOST_TIMES < 60 << 20

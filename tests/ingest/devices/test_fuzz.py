@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ COUNT = int(os.environ.get("PERSONDAYS_FUZZ", "200"))
 
 @pytest.mark.timeout(300 + COUNT)
 @pytest.mark.parametrize("device", DEVICES)
-def test_damaged_recordings_are_read_or_refused(device):
+def test_damaged_recordings_are_read_or_refused(device: Any) -> None:
     command = [sys.executable, "-m", "tests.ingest.devices.fuzz", device, "--count", str(COUNT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
@@ -25,6 +26,6 @@ def test_damaged_recordings_are_read_or_refused(device):
     assert all(f"'{outcome}'" in outcomes for outcome in ("rejected", "damage counted", "read"))
 
 
-def test_cases_are_the_same_every_time():
+def test_cases_are_the_same_every_time() -> None:
     for device in DEVICES:
         assert case(device, 0, 3) == case(device, 0, 3) != case(device, 1, 3)

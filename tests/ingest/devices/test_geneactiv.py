@@ -8,6 +8,7 @@ import re
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ axis = st.integers(-2048, 2047)
 samples = st.lists(st.tuples(axis, axis, axis, st.integers(0, 1023), st.integers(0, 1)), min_size=1, max_size=300)
 
 
-def probe_bytes(data: bytes, name: str = NAME):
+def probe_bytes(data: bytes, name: str = NAME) -> Any:
     return probe(io.BytesIO(data), name, len(data))
 
 
@@ -39,7 +40,7 @@ def recording(made: list[bytes], **other: object) -> bytes:
 
 @settings(max_examples=50, deadline=None)
 @given(samples, st.booleans(), st.sampled_from(["\n", "\r\n"]))
-def test_samples_light_and_button_come_back(rows, lower, end):
+def test_samples_light_and_button_come_back(rows: Any, lower: Any, end: Any) -> None:
     made = page(rows, end=end)
     if lower:
         made = re.sub(rb"[0-9A-F]{3600}", lambda digits: digits.group().lower(), made)
@@ -56,19 +57,19 @@ def test_samples_light_and_button_come_back(rows, lower, end):
     st.integers(5_000, 100_000), st.integers(-4_999, 4_999), st.integers(-2048, 2047)
 )  # fmt: skip
 @settings(max_examples=50, deadline=None)
-def test_gain_and_offset_of_the_header_give_g(gain, offset, count):
+def test_gain_and_offset_of_the_header_give_g(gain: Any, offset: Any, count: Any) -> None:
     found = decode(header(y_gain=gain, y_offset=offset) + page([(0, count, 0, 0, 0)]), NAME)
     g = found.counts_CN[1, 0] * found.g_per_count_C[1] + found.offset_g_C[1]
     assert g == pytest.approx((count * 100 - offset) / gain, abs=1e-12)
 
 
-def test_numbers_with_a_comma():
+def test_numbers_with_a_comma() -> None:
     made = header(Measurement_Frequency="85,7 Hz") + page([], celsius="21,5", rate="85,7")
     found = decode(made, NAME)
     assert (found.nominal_rate_hz, found.celsius_K.tolist()) == (85.7, [21.5])
 
 
-def test_pages_are_stamped_and_have_a_temperature():
+def test_pages_are_stamped_and_have_a_temperature() -> None:
     found = decode(recording(pages(20)), NAME)
     assert (found.samples, found.damaged_blocks, found.nominal_rate_hz) == (6000, 0, 60)
     assert found.stamp_us_K.tolist() == [FIRST_US + 5_000_000 * k for k in range(20)]
@@ -82,7 +83,7 @@ def test_pages_are_stamped_and_have_a_temperature():
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2106, 12, 31, 23, 59, 59)))
 @settings(max_examples=100, deadline=None)
-def test_page_times(time):
+def test_page_times(time: Any) -> None:
     time = time.replace(microsecond=time.microsecond // 1000 * 1000)
     assert decode(header() + page([], time=time), NAME).stamp_us_K[0] == np.datetime64(time, "us").astype(int)
 
@@ -95,7 +96,7 @@ NO_TIMES = (
 
 
 @pytest.mark.parametrize("time", NO_TIMES)
-def test_a_page_without_a_time_keeps_its_samples(time):
+def test_a_page_without_a_time_keeps_its_samples(time: Any) -> None:
     made = pages(30)
     made[7] = page([], 7, time)
     found = decode(recording(made), NAME)
@@ -105,7 +106,7 @@ def test_a_page_without_a_time_keeps_its_samples(time):
 
 
 @pytest.mark.parametrize(("celsius", "expected"), [("-3.5", -3.5), ("", np.nan), ("warm", np.nan), ("9", 9)])
-def test_temperatures(celsius, expected):
+def test_temperatures(celsius: str, expected: Any) -> None:
     found = decode(header() + page([], celsius=celsius), NAME).celsius_K[0]
     assert found == expected or (np.isnan(found) and np.isnan(expected))
 
@@ -129,7 +130,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_a_damaged_page_costs_itself_and_is_counted(case):
+def test_a_damaged_page_costs_itself_and_is_counted(case: Any) -> None:
     made = pages(10)
     made[4] = DAMAGE[case](made[4])
     found = decode(recording(made), NAME)
@@ -140,7 +141,7 @@ def test_a_damaged_page_costs_itself_and_is_counted(case):
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(min_size=1, max_size=500).filter(lambda junk: b"Recorded" not in junk and junk.strip(b"\r\n ")))
-def test_junk_between_pages_is_passed_over(junk):
+def test_junk_between_pages_is_passed_over(junk: Any) -> None:
     made = pages(6)
     found = decode(recording([*made[:3], junk, *made[3:]]), NAME)
     assert (found.samples, found.damaged_blocks) == (1800, 1)
@@ -148,7 +149,7 @@ def test_junk_between_pages_is_passed_over(junk):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 5 * 3_800))
-def test_a_copy_that_was_cut_off_gives_its_whole_pages(lost):
+def test_a_copy_that_was_cut_off_gives_its_whole_pages(lost: Any) -> None:
     made = pages(8)
     whole = recording(made)
     cut = whole[: len(whole) - lost]
@@ -158,7 +159,7 @@ def test_a_copy_that_was_cut_off_gives_its_whole_pages(lost):
     assert found.damaged_blocks == (len(cut) - len(header()) > full * len(made[0]))
 
 
-def test_probe_tells_span_without_reading_between():
+def test_probe_tells_span_without_reading_between() -> None:
     between = b"".join(pages(500)[100:400])
     last = page([], 100_000, START + timedelta(days=2))
     data = recording([*pages(100), between, b"0" * 200_000, last])
@@ -170,18 +171,18 @@ def test_probe_tells_span_without_reading_between():
     assert found.samples >= decode(data, NAME).samples
 
 
-def test_probe_bounds_the_end_when_the_end_is_unreadable():
+def test_probe_bounds_the_end_when_the_end_is_unreadable() -> None:
     data = recording(pages(100)) + b"\xff" * 2_000_000
     assert probe_bytes(data).end >= np.datetime64(START + timedelta(seconds=500), "us")
 
 
-def test_gzip_reads_the_same():
+def test_gzip_reads_the_same() -> None:
     data = recording(pages(40))
     assert np.array_equal(decode(gzip.compress(data), NAME + ".gz").counts_CN, decode(data, NAME).counts_CN)
     assert probe_bytes(gzip.compress(data), NAME + ".gz") == probe_bytes(data)
 
 
-def test_place_is_read_and_nothing_else_of_the_person():
+def test_place_is_read_and_nothing_else_of_the_person() -> None:
     data = recording(pages(3))
     assert "Jane" not in repr(decode(data, NAME)) + repr(probe_bytes(data))
     assert decode(recording(pages(3), Device_Location_Code="Jane Doe"), NAME).location is None
@@ -189,7 +190,7 @@ def test_place_is_read_and_nothing_else_of_the_person():
         process(decode(recording(pages(3), Device_Location_Code="right ankle"), NAME), SignalSettings())
 
 
-def test_recognised_by_content():
+def test_recognised_by_content() -> None:
     assert geneactiv.recognises(recording(pages(1))[:100])
     assert not any(map(geneactiv.recognises, (b"", b"Device", b"PK\x03\x04", b"MD\xfc\x03", b"time,x,y,z")))
 
@@ -208,7 +209,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_told_clearly_and_without_the_name(case):
+def test_bad_input_is_told_clearly_and_without_the_name(case: Any) -> None:
     data, message = BAD[case]
     for read in (lambda data: decode(data, NAME), probe_bytes):
         if read is probe_bytes and "pages" in case:
@@ -218,7 +219,7 @@ def test_bad_input_is_told_clearly_and_without_the_name(case):
         assert "Jane" not in str(error.value)
 
 
-def test_clock_that_was_never_set():
+def test_clock_that_was_never_set() -> None:
     data = recording([page([], k, "") for k in range(5)])
     with pytest.raises(UserError, match="never set"):
         probe_bytes(data)
@@ -226,7 +227,7 @@ def test_clock_that_was_never_set():
         fit(decode(data, NAME))
 
 
-def plainly(data: bytes):
+def plainly(data: bytes) -> Any:
     """Samples in g (N, 3), stamps and temperatures of the whole pages, by regular expressions and integers."""
     text = data.decode()
     gain, offset = (
@@ -249,7 +250,7 @@ def plainly(data: bytes):
         ("GENEActiv_testfile", 4_800, 1, 600 / 7, "GENEActiv 1.1"),
     ],
 )
-def test_real_recordings(real_data: Path, name, samples, damaged, rate_hz, device):
+def test_real_recordings(real_data: Path, name: str, samples: int, damaged: int, rate_hz: Any, device: str) -> None:
     data = (real_data / "recordings" / "geneactiv" / f"{name}.bin").read_bytes()
     found = decode(data, NAME)
     assert (found.samples, found.damaged_blocks, found.device) == (samples, damaged, device)
@@ -265,7 +266,7 @@ def test_real_recordings(real_data: Path, name, samples, damaged, rate_hz, devic
     assert abs(probed.end - timeline.instant(timeline.end_G[-1])) < np.timedelta64(30, "ms")
 
 
-def test_the_factory_calibrated_well(real_data: Path):
+def test_the_factory_calibrated_well(real_data: Path) -> None:
     data = (real_data / "recordings" / "geneactiv" / "example_geneactiv.bin").read_bytes()
     figures = process(decode(data, NAME), SignalSettings()).figures.plain()
     assert (figures["still_windows"], figures["button_presses"]) == (40, 0)

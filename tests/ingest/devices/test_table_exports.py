@@ -69,7 +69,7 @@ def recordings(real_data: Path, name: str) -> bytes:
     return (real_data / "recordings" / name).read_bytes()
 
 
-def test_a_real_table_of_whole_seconds(real_data) -> None:
+def test_a_real_table_of_whole_seconds(real_data: Path) -> None:
     """12 hours of an ActiGraph at 30 Hz, through another program: zeros where it slept."""
     data = recordings(real_data, "tables/actigraph_30hz_12h.csv.gz")
     made = read(data)
@@ -83,7 +83,7 @@ def test_a_real_table_of_whole_seconds(real_data) -> None:
     assert np.abs(times(made, np.datetime64("2017-10-30T15:00:00", "us")) - true_s).max() < 1e-3
 
 
-def test_the_vendors_export_of_an_axivity(real_data) -> None:
+def test_the_vendors_export_of_an_axivity(real_data: Path) -> None:
     table = read(recordings(real_data, "axivity/example-610-steps.csv.gz"))
     binary = decode(recordings(real_data, "axivity/example-610-steps.cwa"), "a.cwa")
     assert table.samples == binary.samples
@@ -92,7 +92,7 @@ def test_the_vendors_export_of_an_axivity(real_data) -> None:
     assert np.abs(times(table, start) - times(binary, start)).max() < 0.025
 
 
-def test_the_vendors_export_of_an_old_actigraph(real_data) -> None:
+def test_the_vendors_export_of_an_old_actigraph(real_data: Path) -> None:
     """activity.bin by a reader of six lines: 12 bits an axis, y first, 341 counts a g."""
     table = read(recordings(real_data, "actigraph/neo.csv.gz"))
     archive = recordings(real_data, "actigraph/neo.gt3x")
@@ -106,7 +106,7 @@ def test_the_vendors_export_of_an_old_actigraph(real_data) -> None:
     assert_alike(table, decode(archive, "a.gt3x"))
 
 
-def test_the_vendors_export_with_sleep_filled_in(real_data) -> None:
+def test_the_vendors_export_with_sleep_filled_in(real_data: Path) -> None:
     """log.bin by a reader of its records: every second that it holds is measured, every other one was slept through.
 
     But for those that are zeros: of them the device tells nothing.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,7 @@ def corners(flips: int) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(16))
 @pytest.mark.parametrize("noise_g", [0.0, 0.0002, 0.003])
 @pytest.mark.parametrize("orientations", [3, 4, 5])
-def test_five_orientations_or_fewer_never_calibrate(orientations, noise_g, seed):
+def test_five_orientations_or_fewer_never_calibrate(orientations: int, noise_g: float, seed: Any) -> None:
     raw = still(orientations, seed, noise_g)
     found = calibrate(raw, NONE_C)
     assert (found.outcome, found.gain_C, found.offset_C) == ("none", (1, 1, 1), (0, 0, 0))
@@ -42,13 +44,13 @@ def test_five_orientations_or_fewer_never_calibrate(orientations, noise_g, seed)
     assert calibrate(raw, np.linspace(20, 30, WINDOWS)).outcome == "none"
 
 
-def test_two_opposite_orientations_never_calibrate():
+def test_two_opposite_orientations_never_calibrate() -> None:
     assert calibrate(corners(2), NONE_C).outcome == "none"
     assert calibrate(corners(5), NONE_C).outcome == "none"
 
 
 @pytest.mark.parametrize("orientations", [6, 12])
-def test_what_calibrates_is_the_device(orientations):
+def test_what_calibrates_is_the_device(orientations: int) -> None:
     outcomes = []
     for seed in range(40):
         found = calibrate(still(orientations, seed), NONE_C)
@@ -59,7 +61,7 @@ def test_what_calibrates_is_the_device(orientations):
     assert outcomes.count("own") >= (20 if orientations == 6 else 39)
 
 
-def test_the_six_faces_suffice_however_unevenly_they_are_shown():
+def test_the_six_faces_suffice_however_unevenly_they_are_shown() -> None:
     faces = np.concatenate([np.eye(3), -np.eye(3)], axis=1)
     true = faces[:, np.minimum(np.arange(2_000) // 10, 5)]
     found = calibrate((true - OFFSET[:, None]) / GAIN[:, None], np.full(2_000, np.nan))
@@ -68,7 +70,7 @@ def test_the_six_faces_suffice_however_unevenly_they_are_shown():
     assert np.allclose(found.offset_C, OFFSET, atol=1e-5)
 
 
-def test_a_temperature_that_follows_orientation_gives_no_drift():
+def test_a_temperature_that_follows_orientation_gives_no_drift() -> None:
     faces = np.concatenate([np.eye(3), -np.eye(3)], axis=1)
     which = np.arange(WINDOWS) % 6
     raw = (faces[:, which] - OFFSET[:, None]) / GAIN[:, None]
@@ -78,7 +80,7 @@ def test_a_temperature_that_follows_orientation_gives_no_drift():
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1.4, 0.0), (0.7, 0.0)])
-def test_coefficients_of_no_accelerometer_are_refused(gain, offset):
+def test_coefficients_of_no_accelerometer_are_refused(gain: float, offset: float) -> None:
     x = np.random.default_rng(0).normal(size=(3, WINDOWS))
     x /= np.sqrt((x**2).sum(axis=0))
     assert calibrate((x - offset) / gain, NONE_C).outcome == "none"

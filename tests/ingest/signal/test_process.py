@@ -6,11 +6,14 @@ import gzip
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.interpolate
 import scipy.signal
+from numpy.typing import NDArray
 
 from ingest.devices.registry import decode, probe
 from ingest.process import process
@@ -28,7 +31,7 @@ LATE = np.datetime64("2024-03-04T23:58:20.250", "us")
 """100 s before midnight."""
 
 
-def swing(second_N):
+def swing(second_N: NDArray[Any]) -> Any:
     return np.stack(
         [
             0.4 * np.sin(2 * np.pi * 1.3 * second_N),
@@ -38,19 +41,19 @@ def swing(second_N):
     )
 
 
-def only_day(made, settings=None):
+def only_day(made: Any, settings: Any = None) -> Any:
     ((day, person_day, figures),) = process(made, settings or SignalSettings()).days()
     return day, person_day, figures
 
 
-def tick_seconds(index, start):
+def tick_seconds(index: Any, start: Any) -> Any:
     """Seconds since `start` of the ticks of the day number `index` from the day of the start."""
     midnight = start.astype("datetime64[D]").astype("datetime64[us]")
     return np.arange(TICKS_PER_DAY) / 30 + index * SECONDS_PER_DAY - (start - midnight).astype(np.int64) * 1e-6
 
 
 @pytest.mark.parametrize("rate", [97.2, 98.7, 102.9])
-def test_a_known_signal_is_found_on_the_grid_of_both_days(rate):
+def test_a_known_signal_is_found_on_the_grid_of_both_days(rate: float) -> None:
     made, second_N = recording(300, rate, start=LATE, signal=swing)
     days = list(process(made, SignalSettings()).days())
     assert [str(day) for day, _, _ in days] == ["2024-03-04", "2024-03-05"]
@@ -69,7 +72,7 @@ def test_a_known_signal_is_found_on_the_grid_of_both_days(rate):
 
 
 @pytest.mark.parametrize("method", ["linear", "nearest"])
-def test_other_methods(method):
+def test_other_methods(method: str) -> None:
     made, _ = recording(60, 98.7, signal=swing)
     _, day, _ = only_day(made, SignalSettings(resampling=method))
     exact = swing(tick_seconds(0, np.datetime64("2024-03-04T10:00:00", "us")))
@@ -79,7 +82,7 @@ def test_other_methods(method):
 
 
 @pytest.mark.parametrize("rate", [25.0, 31.0])
-def test_slow_devices(rate):
+def test_slow_devices(rate: float) -> None:
     made, _ = recording(120, rate, nominal_rate_hz=rate, signal=swing, block=30)
     made = replace(made, stamp_sample_K=made.first_K, stamp_us_K=np.rint(made.first_K / rate * 1e6).astype(np.int64))
     processed = process(made, SignalSettings())
@@ -89,7 +92,7 @@ def test_slow_devices(rate):
     assert np.abs(day.signal_CT / 1024 - swing(np.arange(TICKS_PER_DAY) / 30))[:, good_T].max() < 0.012
 
 
-def test_figures_of_a_day_are_those_of_its_arrays():
+def test_figures_of_a_day_are_those_of_its_arrays() -> None:
     made, _ = recording(400, signal=swing, missing=((100, 130),))
     made.counts_CN[0, 20_000:20_080] = 2047
     _, day, figures = only_day(made)
@@ -110,7 +113,7 @@ def test_figures_of_a_day_are_those_of_its_arrays():
     json.dumps(figures)
 
 
-def test_figures_of_a_recording_are_scalars_with_plain_names():
+def test_figures_of_a_recording_are_scalars_with_plain_names() -> None:
     made, second_N = recording(400, missing=((100, 130),))
     figures = process(made, SignalSettings()).figures.plain()
     json.dumps(figures)
@@ -121,7 +124,7 @@ def test_figures_of_a_recording_are_scalars_with_plain_names():
     assert figures["start"] == "2024-03-04T10:00:00.000000"
 
 
-def test_days_in_which_nothing_was_measured_are_left_out():
+def test_days_in_which_nothing_was_measured_are_left_out() -> None:
     made, _ = recording(300_000, 1.0, nominal_rate_hz=1.0, block=100, missing=((60_000, 142_000),))
     made = replace(made, stamp_sample_K=made.first_K, stamp_us_K=np.int64(1) * made.sequence_K * 100 * 1_000_000)
     processed = process(made, SignalSettings(resampling="linear"))
@@ -131,7 +134,7 @@ def test_days_in_which_nothing_was_measured_are_left_out():
     assert [str(day) for day, _, _ in process(lost, SignalSettings()).days()] == [days[0], *days[2:]]
 
 
-def _without(made, span):
+def _without(made: Any, span: Any) -> Any:
     """The fields of a recording without the blocks that touch a span of seconds (one sample a second)."""
     begin_K = made.sequence_K * 100
     keep_K = (begin_K + made.count_K < span[0]) | (begin_K > span[1])
@@ -146,13 +149,13 @@ def _without(made, span):
     }
 
 
-def test_the_same_recording_gives_the_same_bytes():
+def test_the_same_recording_gives_the_same_bytes() -> None:
     made, _ = recording(200, signal=swing)
     (_, _, one), (_, _, two) = only_day(made), only_day(replace(made, counts_CN=made.counts_CN.copy()))
     assert one == two
 
 
-def test_resolution_of_the_store():
+def test_resolution_of_the_store() -> None:
     made, _ = recording(60, signal=swing)
     _, coarse, _ = only_day(made, SignalSettings(counts_per_g=128))
     _, fine, _ = only_day(made, SignalSettings(counts_per_g=4096))
@@ -161,7 +164,7 @@ def test_resolution_of_the_store():
     assert np.allclose(coarse.motion_S, fine.motion_S, atol=0.005, equal_nan=True)
 
 
-def test_calibration_is_applied_with_offset_gain_and_temperature():
+def test_calibration_is_applied_with_offset_gain_and_temperature() -> None:
     given = Calibration("own", (1.02, 0.98, 1.01), (0.03, -0.02, 0.01), (0.002, 0.0, -0.001), 20.0, 99, 20.0, 1.0)
     made, _ = recording(200, signal=swing, celsius=lambda t: 20 + t / 20)
     made = replace(made, offset_g_C=np.array([0.5, 0.0, 0.0]), g_per_count_C=np.array([1 / 256, 1 / 128, 1 / 256]))
@@ -179,7 +182,7 @@ def test_calibration_is_applied_with_offset_gain_and_temperature():
     assert process(made, SignalSettings(require_calibration=True), given).figures.calibration == "given"
 
 
-def test_settings_are_checked_and_leave_a_fingerprint():
+def test_settings_are_checked_and_leave_a_fingerprint() -> None:
     with pytest.raises(UserError, match="counts_per_g"):
         build(SignalSettings, {"counts_per_g": 5}, "settings")
     with pytest.raises(UserError, match="bandlimited, linear, nearest"):
@@ -191,7 +194,7 @@ def test_settings_are_checked_and_leave_a_fingerprint():
     assert plain(SignalSettings())["steps"] == STEPS_VERSION
 
 
-def test_the_vendors_export_resampled_by_numpy(real_data):
+def test_the_vendors_export_resampled_by_numpy(real_data: Path) -> None:
     folder = real_data / "recordings" / "axivity"
     made = decode((folder / "example-610-steps.cwa").read_bytes(), "a.cwa")
     with gzip.open(folder / "example-610-steps.csv.gz", "rt") as file:
@@ -211,7 +214,7 @@ def test_the_vendors_export_resampled_by_numpy(real_data):
     assert (found - exact).std() < 0.01 * exact.std()
 
 
-def lowpassed(taken_N, x_N, second_T):
+def lowpassed(taken_N: NDArray[Any], x_N: NDArray[Any], second_T: NDArray[Any]) -> Any:
     """Samples at uneven times: by a cubic spline to 3,000 Hz, through a long lowpass at 15 Hz, every hundredth."""
     fine = np.arange(second_T[0] * 3_000, second_T[-1] * 3_000 + 0.5) / 3_000
     spline = scipy.interpolate.CubicSpline(taken_N, x_N)(fine)
@@ -219,13 +222,13 @@ def lowpassed(taken_N, x_N, second_T):
     return scipy.signal.fftconvolve(spline, taps, mode="same")[::100]
 
 
-def below_12_hz(x_CT):
+def below_12_hz(x_CT: NDArray[Any]) -> Any:
     spectrum = np.fft.rfft(x_CT, axis=1)
     spectrum[:, np.fft.rfftfreq(x_CT.shape[1], 1 / 30) > 12] = 0
     return np.fft.irfft(spectrum, x_CT.shape[1], axis=1)
 
 
-def test_real_damage_costs_its_blocks_and_nothing_else(real_data):
+def test_real_damage_costs_its_blocks_and_nothing_else(real_data: Path) -> None:
     folder = real_data / "recordings" / "axivity"
     whole, damaged = (
         decode((folder / name).read_bytes(), name)
@@ -242,7 +245,7 @@ def test_real_damage_costs_its_blocks_and_nothing_else(real_data):
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Three hours: postures, a walk, two hours of non-wear; one block damaged, a minute missing."""
     path = tmp_path_factory.mktemp("simulated") / "P0001.cwa"
     script = [
@@ -260,7 +263,7 @@ def simulated(tmp_path_factory):
     return truth, path.read_bytes(), script
 
 
-def test_a_simulated_recording_comes_back(simulated):
+def test_a_simulated_recording_comes_back(simulated: Any) -> None:
     truth, data, script = simulated
     made = decode(data, "P0001.cwa")
     processed = process(made, SignalSettings())
@@ -283,7 +286,7 @@ def test_a_simulated_recording_comes_back(simulated):
     assert (state_S[begin + 1_510 : begin + 1_550] == GAP).all()
 
 
-def test_the_probe_bounds_what_is_found(simulated):
+def test_the_probe_bounds_what_is_found(simulated: Any) -> None:
     _, data, _ = simulated
     found = probe(io.BytesIO(data), "P0001.cwa", len(data))
     processed = process(decode(data, "P0001.cwa"), SignalSettings())
@@ -294,7 +297,7 @@ def test_the_probe_bounds_what_is_found(simulated):
 
 
 @pytest.mark.parametrize("participant", [2, 3])
-def test_gain_offset_and_drift_of_a_simulated_device_come_back(tmp_path, participant):
+def test_gain_offset_and_drift_of_a_simulated_device_come_back(tmp_path: Path, participant: int) -> None:
     script = [("sleep", 3_600), ("sitting", 600), ("housework", 120)] * 6
     path = tmp_path / "a.cwa"
     device = simulate_recording(path, 5, participant, script=script, faults=Faults(), packing="unpacked").device

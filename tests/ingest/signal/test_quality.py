@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ingest.process import process
 from ingest.settings import SignalSettings
@@ -38,7 +40,7 @@ def test_content_is_the_number_of_samples_and_a_sum_of_each_axis(rows: list[tupl
 def test_noise_is_that_of_the_sensor_at_rest() -> None:
     random = np.random.default_rng(0)
 
-    def lying(second_N):
+    def lying(second_N: NDArray[Any]) -> Any:
         still = np.array([[0.6], [0.0], [0.8]]) + random.normal(0, 0.004, (3, second_N.size))
         return still + (second_N > 300) * np.sin(9 * second_N)
 

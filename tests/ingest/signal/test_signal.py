@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ingest.signal.calibrate import Calibration, apply, calibrate
 from ingest.signal.nonwear import nonwear
@@ -26,10 +28,10 @@ TEN = 36_000
 """Second of the day at which the made recordings begin."""
 
 
-def noise(sd_g: float, seed: int = 0):
+def noise(sd_g: float, seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
 
-    def signal(second_N):
+    def signal(second_N: NDArray[Any]) -> Any:
         x = rng.normal(0, sd_g, (3, len(second_N)))
         x[2] += 1
         return x
@@ -37,11 +39,11 @@ def noise(sd_g: float, seed: int = 0):
     return signal
 
 
-def bits(state_S, bit):
+def bits(state_S: NDArray[Any], bit: Any) -> Any:
     return np.flatnonzero(state_S & bit).tolist()
 
 
-def test_sums_of_each_second_are_those_of_its_samples():
+def test_sums_of_each_second_are_those_of_its_samples() -> None:
     made, _ = recording(300, signal=noise(0.8), missing=((100, 107),))
     timeline = fit(made)
     seconds = summarise(made, timeline)
@@ -57,7 +59,7 @@ def test_sums_of_each_second_are_those_of_its_samples():
 
 
 @pytest.mark.parametrize(("sd_g", "still"), [(0.0, True), (0.011, True), (0.015, False), (0.2, False)])
-def test_stillness_is_a_standard_deviation_under_13_mg(sd_g, still):
+def test_stillness_is_a_standard_deviation_under_13_mg(sd_g: float, still: bool) -> None:
     made, _ = recording(400, signal=noise(sd_g), per_g=1024)
     timeline = fit(made)
     measured_S = (coverage(made, timeline, timeline.course(), 0, 86_400) & MEASURED) != 0
@@ -70,8 +72,8 @@ def test_stillness_is_a_standard_deviation_under_13_mg(sd_g, still):
     assert not found.still_W[: TEN // 10].any()
 
 
-def test_one_moving_axis_is_movement():
-    def signal(second_N):
+def test_one_moving_axis_is_movement() -> None:
+    def signal(second_N: NDArray[Any]) -> Any:
         x = np.zeros((3, len(second_N)))
         x[2] = 1
         x[1] = 0.03 * np.sin(second_N * 5)
@@ -84,7 +86,7 @@ def test_one_moving_axis_is_movement():
 
 
 @pytest.mark.parametrize(("windows_still", "off"), [(540, False), (541, True), (2000, True)])
-def test_nonwear_is_over_ninety_minutes(windows_still, off):
+def test_nonwear_is_over_ninety_minutes(windows_still: int, off: bool) -> None:
     still_W = np.zeros(8640, dtype=bool)
     still_W[100 : 100 + windows_still] = True
     still_W[5000:5400] = True
@@ -93,7 +95,7 @@ def test_nonwear_is_over_ninety_minutes(windows_still, off):
     assert np.array_equal(nonwear(still_W), expected)
 
 
-def test_nonwear_may_fill_the_recording_or_none_of_it():
+def test_nonwear_may_fill_the_recording_or_none_of_it() -> None:
     assert nonwear(np.ones(8640, dtype=bool)).all()
     assert not nonwear(np.zeros(8640, dtype=bool)).any()
 
@@ -106,7 +108,7 @@ def orientations(count: int, seed: int = 0) -> np.ndarray:
 GAIN, OFFSET, DRIFT = np.array([1.03, 0.97, 1.015]), np.array([0.04, -0.03, 0.02]), np.array([0.001, -0.0015, 0.0007])
 
 
-def test_calibration_finds_gain_offset_and_drift():
+def test_calibration_finds_gain_offset_and_drift() -> None:
     celsius = np.random.default_rng(1).uniform(20, 35, 400)
     raw = (orientations(400) - OFFSET[:, None] - DRIFT[:, None] * (celsius - 25)) / GAIN[:, None]
     raw += np.random.default_rng(2).normal(0, 0.0005, raw.shape)
@@ -128,7 +130,7 @@ def test_calibration_finds_gain_offset_and_drift():
     offset=st.tuples(*[st.floats(-0.08, 0.08)] * 3),
     seed=st.integers(0, 100),
 )
-def test_any_device_is_calibrated_to_a_milligravity(gain, offset, seed):
+def test_any_device_is_calibrated_to_a_milligravity(gain: Any, offset: Any, seed: Any) -> None:
     raw = (orientations(120, seed) - np.array(offset)[:, None]) / np.array(gain)[:, None]
     found = calibrate(raw, np.full(120, np.nan))
     if found.outcome == "none":
@@ -139,7 +141,7 @@ def test_any_device_is_calibrated_to_a_milligravity(gain, offset, seed):
     assert found.drift_C == (0, 0, 0)
 
 
-def test_windows_that_were_not_quite_still_count_little():
+def test_windows_that_were_not_quite_still_count_little() -> None:
     raw = (orientations(300) - OFFSET[:, None]) / GAIN[:, None]
     raw[:, ::20] *= np.random.default_rng(3).uniform(1.02, 1.2, 15)
     found = calibrate(raw, np.full(300, 25.0))
@@ -147,7 +149,7 @@ def test_windows_that_were_not_quite_still_count_little():
     assert np.abs(np.array(found.offset_C) - OFFSET).max() < 2e-3
 
 
-def test_the_agreed_minimum_of_windows_orientations_and_temperatures():
+def test_the_agreed_minimum_of_windows_orientations_and_temperatures() -> None:
     raw = (orientations(60) - OFFSET[:, None]) / GAIN[:, None]
     warm = np.linspace(20, 30, 60)
     assert calibrate(raw, warm).outcome == "own"
@@ -160,7 +162,7 @@ def test_the_agreed_minimum_of_windows_orientations_and_temperatures():
     assert calibrate(np.empty((3, 0)), np.empty(0)).windows == 0
 
 
-def test_what_is_no_sphere_is_not_calibrated():
+def test_what_is_no_sphere_is_not_calibrated() -> None:
     raw = orientations(200) * np.random.default_rng(4).uniform(0.8, 1.2, 200)
     found = calibrate(raw, np.full(200, 25.0))
     assert found.outcome == "none"
@@ -168,7 +170,7 @@ def test_what_is_no_sphere_is_not_calibrated():
     assert found.error_after_mg == found.error_before_mg > 50
 
 
-def test_given_coefficients_are_used_only_where_the_own_fail():
+def test_given_coefficients_are_used_only_where_the_own_fail() -> None:
     elsewhere = Calibration("own", tuple(GAIN), tuple(OFFSET), (0.0, 0.0, 0.0), 25.0, 900, 30.0, 1.0)
     raw = (orientations(60) - OFFSET[:, None]) / GAIN[:, None]
     celsius = np.full(60, 25.0)
@@ -179,7 +181,7 @@ def test_given_coefficients_are_used_only_where_the_own_fail():
     assert np.isnan(calibrate(raw[:, :0], celsius[:0], elsewhere).error_after_mg)
 
 
-def test_measured_seconds_gaps_and_edges():
+def test_measured_seconds_gaps_and_edges() -> None:
     start = np.datetime64("2024-03-04T10:00:00.500", "us")
     made, second_N = recording(100, start=start, missing=((40, 47),))
     timeline = fit(made)
@@ -207,7 +209,7 @@ def test_measured_seconds_gaps_and_edges():
     assert not (coverage(made, timeline, timeline.course(), 0, 86_400) & BAD).any()
 
 
-def test_idle_sleep_is_neither_gap_nor_measured_and_keeps_nonwear():
+def test_idle_sleep_is_neither_gap_nor_measured_and_keeps_nonwear() -> None:
     made, _ = recording(100, missing=((40, 60),))
     begin = START.astype(np.int64) + 30_000_000
     made = replace(made, idle_spans_us=np.array([[begin, begin + 40_000_000]]))
@@ -221,8 +223,8 @@ def test_idle_sleep_is_neither_gap_nor_measured_and_keeps_nonwear():
     assert found.still_W[TEN // 10 : TEN // 10 + 9].all()
 
 
-def test_the_rail_is_flagged_and_bad_from_half_a_second_on():
-    def signal(second_N):
+def test_the_rail_is_flagged_and_bad_from_half_a_second_on() -> None:
+    def signal(second_N: NDArray[Any]) -> Any:
         x = np.zeros((3, len(second_N)))
         x[2] = 1
         x[0, (second_N > 20.1) & (second_N < 20.15)] = 99
@@ -240,7 +242,7 @@ def test_the_rail_is_flagged_and_bad_from_half_a_second_on():
     assert seconds.rail_ticks_S[TEN + 60] == pytest.approx(0.6 * 30, abs=1)
 
 
-def test_values_beyond_the_range_are_bad():
+def test_values_beyond_the_range_are_bad() -> None:
     made, _ = recording(100)
     made.counts_CN[1, int(50.5 * 98.7)] = 2_049
     made.counts_CN[1, int(70.5 * 98.7)] = -2_048
@@ -249,14 +251,14 @@ def test_values_beyond_the_range_are_bad():
     assert bits(state_S[TEN:], CLIPPED) == [50, 70]
 
 
-def test_nonwear_marks_only_what_is_known():
+def test_nonwear_marks_only_what_is_known() -> None:
     state_S = np.array([MEASURED, GAP, IDLE, MEASURED | BAD, 0], dtype=np.uint8)
     marked = with_nonwear(state_S, np.array([True, True, True, True, True]))
     assert marked.tolist() == [MEASURED | NONWEAR, GAP, IDLE | NONWEAR, MEASURED | BAD | NONWEAR, 0]
     assert np.array_equal(with_nonwear(state_S, np.zeros(5, bool)), state_S)
 
 
-def test_quantising_rounds_clips_and_leaves_the_rest():
+def test_quantising_rounds_clips_and_leaves_the_rest() -> None:
     x_CT = np.random.default_rng(5).integers(-40_000, 40_000, (3, 300)).astype(np.int32)
     later_CT = np.ascontiguousarray(x_CT[:, 90:])
     scale_C, offset_CS = np.array([0.5, 1.0, 2.0]), np.random.default_rng(6).normal(0, 9, (3, 10))
@@ -270,7 +272,7 @@ def test_quantising_rounds_clips_and_leaves_the_rest():
     assert (out_CT[:, ~written] == FILL).all()
 
 
-def test_enmo_and_motion_against_numpy():
+def test_enmo_and_motion_against_numpy() -> None:
     signal_CT = np.random.default_rng(7).integers(-3_000, 3_000, (3, 30 * 50)).astype(np.int16)
     signal_CT[:, :300] = 1024 * np.array([[0], [0], [1]])
     state_S = np.full(50, MEASURED, dtype=np.uint8)
@@ -286,7 +288,7 @@ def test_enmo_and_motion_against_numpy():
     assert (found[:10] == 0).all()
 
 
-def test_motion_does_not_change_when_the_device_is_turned():
+def test_motion_does_not_change_when_the_device_is_turned() -> None:
     x = np.random.default_rng(8).normal(0, 3_000, (3, 3_000))
     turn, _ = np.linalg.qr(np.random.default_rng(9).normal(size=(3, 3)))
     state_S = np.full(100, MEASURED, dtype=np.uint8)

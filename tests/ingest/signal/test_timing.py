@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def old_firmware(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rate", [97.0, 98.7, 100.0, 103.0])
-def test_true_rate_is_found(rate):
+def test_true_rate_is_found(rate: float) -> None:
     made, second_N = recording(1800, rate)
     timeline = fit(made)
     assert timeline.rate_hz == pytest.approx(rate, rel=1e-6)
@@ -49,7 +50,7 @@ def test_true_rate_is_found(rate):
     assert timeline.instant(timeline.start_G[0]) == START
 
 
-def test_late_stamps_are_averaged():
+def test_late_stamps_are_averaged() -> None:
     made, second_N = recording(1800, 98.7, jitter_s=old_firmware)
     timeline = fit(made)
     assert len(timeline.first_G) == 1
@@ -58,7 +59,7 @@ def test_late_stamps_are_averaged():
     assert timeline.residual_ms == pytest.approx(20 / np.sqrt(12), rel=0.1)
 
 
-def test_a_wandering_oscillator_is_followed():
+def test_a_wandering_oscillator_is_followed() -> None:
     """0.2% faster and slower within the hour, as a cooling device is."""
     made, second_N = recording(
         3600, 98.7, clock=lambda s: s + 0.002 * 3600 / (2 * np.pi) * np.sin(2 * np.pi * s / 3600)
@@ -70,8 +71,8 @@ def test_a_wandering_oscillator_is_followed():
 
 
 @pytest.mark.parametrize("lost", [0.035, 0.2, 30.0, 5000.0])
-def test_a_jump_of_more_than_three_samples_is_a_gap(lost):
-    def clock(s):
+def test_a_jump_of_more_than_three_samples_is_a_gap(lost: float) -> None:
+    def clock(s: Any) -> Any:
         return s + lost * (s >= 120 * 300 / 98.7)
 
     made, second_N = recording(900, 98.7, clock=clock)
@@ -84,12 +85,12 @@ def test_a_jump_of_more_than_three_samples_is_a_gap(lost):
     assert np.abs(timeline.seconds_of(np.arange(made.samples)) - of_day(made, second_N)).max() < 1e-3
 
 
-def test_a_shift_within_three_samples_is_not():
+def test_a_shift_within_three_samples_is_not() -> None:
     made, _ = recording(900, 98.7, jitter_s=lambda count: 0.025 * (np.arange(count) >= 300))
     assert len(fit(made).first_G) == 1
 
 
-def test_lost_blocks_are_gaps_and_short_segments_take_the_common_rate():
+def test_lost_blocks_are_gaps_and_short_segments_take_the_common_rate() -> None:
     made, second_N = recording(900, 98.7, missing=((100, 101), (106, 108), (400, 460)), jitter_s=old_firmware)
     timeline = fit(made)
     assert len(timeline.first_G) == 4
@@ -102,7 +103,7 @@ def test_lost_blocks_are_gaps_and_short_segments_take_the_common_rate():
     seed=st.integers(0, 1000),
     gaps=st.lists(st.tuples(st.floats(5, 800), st.floats(1.5, 60)), max_size=8),
 )
-def test_any_clock_any_gaps(rate, seed, gaps):
+def test_any_clock_any_gaps(rate: Any, seed: Any, gaps: Any) -> None:
     rng = np.random.default_rng(seed)
     made, second_N = recording(
         900,
@@ -122,7 +123,7 @@ def test_any_clock_any_gaps(rate, seed, gaps):
     assert (last < course.hi_R - 1 + 1e-3).all()
 
 
-def test_duplicates_are_dropped_and_counted():
+def test_duplicates_are_dropped_and_counted() -> None:
     made, _ = recording(300)
     order = [*range(100), *range(97, 100), *range(100, len(made.first_K))]
     timeline = fit(reorder(made, order))
@@ -132,7 +133,7 @@ def test_duplicates_are_dropped_and_counted():
     assert timeline.start_G[1] - timeline.end_G[0] == pytest.approx(1 / 98.7, abs=1e-4)
 
 
-def test_a_clock_set_back_loses_what_is_told_twice():
+def test_a_clock_set_back_loses_what_is_told_twice() -> None:
     made, _ = recording(900)
     late = np.arange(len(made.first_K)) >= 300
     made = replace(made, stamp_us_K=made.stamp_us_K - np.where(late, 60_000_000, 0))
@@ -143,7 +144,7 @@ def test_a_clock_set_back_loses_what_is_told_twice():
     assert (timeline.start_G[1:] > timeline.end_G[:-1]).all()
 
 
-def test_swapped_blocks_are_never_joined_out_of_order():
+def test_swapped_blocks_are_never_joined_out_of_order() -> None:
     made, _ = recording(300)
     order = list(range(len(made.first_K)))
     order[100], order[101] = order[101], order[100]
@@ -154,7 +155,7 @@ def test_swapped_blocks_are_never_joined_out_of_order():
 
 
 @pytest.mark.parametrize("error_s", [-500.0, -2.0, 2.0, 3600.0])
-def test_one_wrong_stamp_is_mended(error_s):
+def test_one_wrong_stamp_is_mended(error_s: float) -> None:
     made, second_N = recording(300)
     stamp_us_K = made.stamp_us_K.copy()
     stamp_us_K[77] += round(error_s * 1e6)
@@ -171,7 +172,7 @@ def with_error(made: Recording, blocks: slice, error_s: float) -> Recording:
 
 @pytest.mark.parametrize("error_s", [3 * 3600.0, 20 * 3600.0, 40 * 86_400.0])
 @pytest.mark.parametrize("stamps", [1, 4, 20])
-def test_first_stamps_ahead_lose_to_those_after_them(stamps, error_s):
+def test_first_stamps_ahead_lose_to_those_after_them(stamps: int, error_s: Any) -> None:
     made, second_N = recording(4 * 3600)
     timeline = fit(with_error(made, slice(0, stamps), error_s))
     assert (timeline.backward_blocks, timeline.mended_stamps) == (stamps, 0)
@@ -183,14 +184,14 @@ def test_first_stamps_ahead_lose_to_those_after_them(stamps, error_s):
 
 @pytest.mark.parametrize("error_s", [-7200.0, -0.5, 0.5, 7200.0, 3 * 86_400.0])
 @pytest.mark.parametrize("stamps", [4, 20, 99])
-def test_a_row_of_wrong_stamps_is_mended(stamps, error_s):
+def test_a_row_of_wrong_stamps_is_mended(stamps: int, error_s: Any) -> None:
     made, second_N = recording(4 * 3600)
     timeline = fit(with_error(made, slice(5_000, 5_000 + stamps), error_s))
     assert (timeline.backward_blocks, timeline.mended_stamps, len(timeline.first_G)) == (0, stamps, 1)
     assert np.abs(timeline.seconds_of(np.arange(made.samples)) - of_day(made, second_N)).max() < 1e-3
 
 
-def test_wrong_stamps_all_over_are_mended():
+def test_wrong_stamps_all_over_are_mended() -> None:
     made, second_N = recording(4 * 3600, jitter_s=old_firmware)
     rng = np.random.default_rng(0)
     wrong = rng.choice(np.arange(1, len(made.first_K) - 1), 90, replace=False)
@@ -202,13 +203,13 @@ def test_wrong_stamps_all_over_are_mended():
 
 
 @pytest.mark.parametrize("at", [300, 5_000, 11_000])
-def test_a_clock_set_back_by_an_hour_is_refused(at):
+def test_a_clock_set_back_by_an_hour_is_refused(at: int) -> None:
     made, _ = recording(4 * 3600)
     with pytest.raises(UserError, match=r"runs backwards.*: [\d,]+ of 11,844 blocks.*under 118"):
         fit(with_error(made, slice(at, None), -3600))
 
 
-def test_a_recording_told_twice_is_kept_once():
+def test_a_recording_told_twice_is_kept_once() -> None:
     made, _ = recording(900)
     blocks = len(made.first_K)
     timeline = fit(reorder(made, [*range(blocks), *range(blocks)]))
@@ -216,7 +217,7 @@ def test_a_recording_told_twice_is_kept_once():
     assert (timeline.first_G.tolist(), timeline.stop_G.tolist()) == ([0], [made.samples])
 
 
-def test_blocks_without_a_stamp_keep_their_samples():
+def test_blocks_without_a_stamp_keep_their_samples() -> None:
     made, second_N = recording(300)
     stamped_K = made.stamped_K.copy()
     stamped_K[50:60] = False
@@ -226,14 +227,14 @@ def test_blocks_without_a_stamp_keep_their_samples():
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 5, 24, 26])
-def test_short_recordings_have_a_timeline_too(blocks):
+def test_short_recordings_have_a_timeline_too(blocks: int) -> None:
     made, second_N = recording(blocks * 1.2158, 98.7)
     timeline = fit(made)
     true = of_day(made, second_N)
     assert np.abs(timeline.seconds_of(np.arange(made.samples)) - true).max() < (0.02 if blocks < 3 else 1e-3)
 
 
-def test_a_first_sample_before_midnight_begins_a_day():
+def test_a_first_sample_before_midnight_begins_a_day() -> None:
     start = np.datetime64("2024-03-04T23:59:59.500", "us")
     made, _ = recording(300, start=start)
     timeline = fit(made)
@@ -242,7 +243,7 @@ def test_a_first_sample_before_midnight_begins_a_day():
     assert timeline.days == 2
 
 
-def test_a_clock_that_jumps_by_days_is_refused():
+def test_a_clock_that_jumps_by_days_is_refused() -> None:
     made, _ = recording(600)
     with pytest.raises(UserError, match=r"jumps ahead by over a day: 200 of 494 blocks"):
         fit(with_error(made, slice(294, None), 48 * 3600))
@@ -251,7 +252,7 @@ def test_a_clock_that_jumps_by_days_is_refused():
 @pytest.mark.parametrize("error_s", [-20 * 365 * 86_400.0, -30 * 3600.0, 30 * 3600.0, 30 * 365 * 86_400.0])
 @pytest.mark.parametrize("end", ["first", "last"])
 @pytest.mark.parametrize("stamps", [1, 50])
-def test_a_clock_that_was_set_near_an_end_costs_little(stamps, end, error_s):
+def test_a_clock_that_was_set_near_an_end_costs_little(stamps: int, end: str, error_s: Any) -> None:
     made, second_N = recording(4 * 3600)
     timeline = fit(with_error(made, slice(0, stamps) if end == "first" else slice(-stamps, None), error_s))
     lost = stamps if end == "first" else 0
@@ -262,13 +263,13 @@ def test_a_clock_that_was_set_near_an_end_costs_little(stamps, end, error_s):
     assert np.abs(timeline.seconds_of(kept) - of_day(made, second_N)[kept]).max() < 2e-3
 
 
-def test_a_rate_that_contradicts_the_header_is_refused():
+def test_a_rate_that_contradicts_the_header_is_refused() -> None:
     made, _ = recording(300, 50.0)
     with pytest.raises(UserError, match="100 Hz and its clock 50"):
         fit(made)
 
 
-def test_ticks_stand_on_the_grid_of_midnight():
+def test_ticks_stand_on_the_grid_of_midnight() -> None:
     made, _ = recording(200, 98.7, start=np.datetime64("2024-03-04T00:00:00.010", "us"))
     course = fit(made).course()
     assert course.first_tick_R[0] == 1

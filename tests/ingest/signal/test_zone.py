@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -28,7 +30,7 @@ def us(time: datetime) -> int:
     return round((time.replace(tzinfo=None) - datetime(1970, 1, 1)) / timedelta(microseconds=1))
 
 
-def stamped(start: datetime, days: float, clock: str | None = None):
+def stamped(start: datetime, days: float, clock: str | None = None) -> Any:
     """A recording of some stamps, of a device that shows `start` at first."""
     made, _ = recording(60)
     stamp_us_K = np.linspace(us(start), us(start + timedelta(days=days)), made.first_K.size).astype(np.int64)
@@ -42,7 +44,7 @@ def stamped(start: datetime, days: float, clock: str | None = None):
     st.sampled_from(ZONES),
     st.sampled_from(ZONES),
 )
-def test_times_are_those_of_the_local_zone(start, days, local, device):
+def test_times_are_those_of_the_local_zone(start: Any, days: Any, local: Any, device: Any) -> None:
     made = stamped(start, days)
     chosen = SignalSettings(local_timezone=local, device_timezone=device)
     moved, found = to_local(made, chosen)
@@ -73,7 +75,9 @@ def test_times_are_those_of_the_local_zone(start, days, local, device):
         ("2024-07-01T10:00", "UTC", 1, None),
     ],
 )
-def test_a_change_of_local_clocks_is_told_and_not_applied(start, device, shift_h, change):
+def test_a_change_of_local_clocks_is_told_and_not_applied(
+    start: str, device: str | None, shift_h: int, change: str | None
+) -> None:
     made = stamped(datetime.fromisoformat(start), 1.2)
     _, found = to_local(made, SignalSettings(local_timezone="Europe/London", device_timezone=device))
     assert found.shift_us == shift_h * 3_600_000_000
@@ -81,7 +85,7 @@ def test_a_change_of_local_clocks_is_told_and_not_applied(start, device, shift_h
     assert told == change
 
 
-def test_what_a_device_says_of_its_clock_counts_more():
+def test_what_a_device_says_of_its_clock_counts_more() -> None:
     start = datetime(2024, 7, 1, 10)
     chosen = SignalSettings(local_timezone="Europe/Berlin", device_timezone="America/Chicago")
     shifts = {clock: to_local(stamped(start, 1, clock), chosen)[1].shift_us for clock in ("utc", "local", None)}
@@ -89,7 +93,7 @@ def test_what_a_device_says_of_its_clock_counts_more():
     assert to_local(replace(stamped(start, 1), origin="boot"), chosen)[1].shift_us is None
 
 
-def test_a_clock_that_shows_utc_is_worth_a_look_until_the_zone_is_told():
+def test_a_clock_that_shows_utc_is_worth_a_look_until_the_zone_is_told() -> None:
     made, _ = recording(600)
     made = replace(made, clock="utc")
     for chosen, is_told in ((SignalSettings(), True), (SignalSettings(local_timezone="Europe/London"), False)):
@@ -99,21 +103,21 @@ def test_a_clock_that_shows_utc_is_worth_a_look_until_the_zone_is_told():
         assert (found.shift_hours, found.clock_change) == (None if is_told else 0, None)
 
 
-def test_stamps_in_utc_say_so():
+def test_stamps_in_utc_say_so() -> None:
     second_N = seconds(50, 30)
     for zone, clock in (("Z", "utc"), ("+02:00", None), ("", None)):
         assert read(text(movement(second_N), iso(second_N, zone=zone), "time,x,y,z"), TableSettings()).clock == clock
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/City", "../etc", "Europe/", "\0"])
-def test_a_zone_that_is_none_is_refused(zone):
+def test_a_zone_that_is_none_is_refused(zone: str) -> None:
     with pytest.raises(ValueError, match="expected a time zone"):
         SignalSettings(local_timezone=zone)
     with pytest.raises(ValueError, match="no effect without local_timezone"):
         SignalSettings(device_timezone="UTC")
 
 
-def test_a_real_device_set_to_utc(real_data):
+def test_a_real_device_set_to_utc(real_data: Path) -> None:
     path = real_data / "recordings/actigraph/small.gt3x"
     chosen = SignalSettings(local_timezone="America/Chicago")
     with path.open("rb") as file:

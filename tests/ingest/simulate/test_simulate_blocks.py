@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +18,14 @@ from ingest.simulate.population import Packing, device
 START = np.datetime64("2024-12-31T23:59:50.250000")
 
 
-def unpack(words):
+def unpack(words: Any) -> Any:
     """10 bits an axis shifted by the shared exponent, in plain numpy."""
     exponent = (words >> 30).astype(int)
     axes = np.stack([(words >> shift & 1023).astype(int) for shift in (0, 10, 20)], axis=1)
     return np.where(axes > 511, axes - 1024, axes) << exponent[:, None], exponent
 
 
-def made(packing: Packing = "packed, 8 g step", samples: int = 60_000, parts: int = 1, rate_hz: float = 98.3):
+def made(packing: Packing = "packed, 8 g step", samples: int = 60_000, parts: int = 1, rate_hz: float = 98.3) -> Any:
     what = replace(device(0, 1), packing=packing, rate_hz=rate_hz)
     rng = np.random.default_rng(3)
     counts = np.round(rng.normal(0, 300, (samples, 3))).clip(-512, 511).astype(np.int16) * 4
@@ -36,7 +37,7 @@ def made(packing: Packing = "packed, 8 g step", samples: int = 60_000, parts: in
 
 @settings(deadline=None)
 @given(arrays(np.int16, (50, 3), elements=st.integers(-2048, 2047)), st.sampled_from([0, 2]))
-def test_packing_keeps_the_top_bits(counts, least):
+def test_packing_keeps_the_top_bits(counts: Any, least: Any) -> None:
     words = np.empty(50, dtype=np.uint32)
     pack(counts, words, least)
     values, exponent = unpack(words)
@@ -51,7 +52,7 @@ def test_packing_keeps_the_top_bits(counts, least):
 
 
 @pytest.mark.parametrize("packing", list(SAMPLES_A_BLOCK))
-def test_every_block_is_whole_and_holds_the_samples(packing):
+def test_every_block_is_whole_and_holds_the_samples(packing: Any) -> None:
     blocks, counts = made(packing)
     assert blocks.dtype == BLOCK
     assert np.all(blocks.view("<u2").reshape(len(blocks), 256).sum(axis=1, dtype=np.uint16) == 0)
@@ -62,7 +63,7 @@ def test_every_block_is_whole_and_holds_the_samples(packing):
     assert np.array_equal(values, counts[: len(values)])
 
 
-def test_samples_do_not_depend_on_the_portions_they_come_in():
+def test_samples_do_not_depend_on_the_portions_they_come_in() -> None:
     whole, _ = made(parts=1)
     pieces, _ = made(parts=37)
     assert np.array_equal(whole["payload"], pieces["payload"])
@@ -71,7 +72,7 @@ def test_samples_do_not_depend_on_the_portions_they_come_in():
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(97, 103))
-def test_a_line_through_the_stamps_finds_rate_and_start(rate_hz):
+def test_a_line_through_the_stamps_finds_rate_and_start(rate_hz: Any) -> None:
     blocks, _ = made(rate_hz=rate_hz)
     fraction = (blocks["device_fractional"] & 0x7FFF).astype(int)
     assert np.all(blocks["device_fractional"] & 0x8000)
@@ -85,7 +86,7 @@ def test_a_line_through_the_stamps_finds_rate_and_start(rate_hz):
 
 
 @given(st.floats(97, 103), st.floats(0, 6.28), st.floats(0, 1e6))
-def test_clock_gives_back_the_sample_of_an_instant(rate_hz, phase, second):
+def test_clock_gives_back_the_sample_of_an_instant(rate_hz: Any, phase: Any, second: Any) -> None:
     clock = Clock(rate_hz, phase)
     index = clock.index(second)
     before, at = clock.seconds(np.array([index - 1, index]))
@@ -93,7 +94,7 @@ def test_clock_gives_back_the_sample_of_an_instant(rate_hz, phase, second):
     assert clock.seconds(np.array([0]))[0] == pytest.approx(0, abs=1e-9)
 
 
-def test_header_names_device_and_wrist():
+def test_header_names_device_and_wrist() -> None:
     head = np.frombuffer(header(device(0, 1), 77, START, START + np.timedelta64(2, "D"), "left"), dtype=HEADER)[0]
     assert (head["magic"], head["length"], head["session_id"]) == (b"MD", 1020, 77)
     assert head["device_id"] == device(0, 1).serial

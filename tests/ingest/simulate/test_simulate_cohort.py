@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -24,25 +25,25 @@ COMMAND += "sys.exit(r(s, 'simulate')) if __name__ == '__main__' else None"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("cohort") / "recordings"
     assert make(COHORT, made, workers=2) == 3
     return made
 
 
-def command(*arguments: object, **options) -> subprocess.Popen[str]:
+def command(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     call = [sys.executable, "-c", COMMAND, *map(str, arguments)]
     return subprocess.Popen(call, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def test_files_do_not_depend_on_workers_or_on_the_others(folder, tmp_path):
+def test_files_do_not_depend_on_workers_or_on_the_others(folder: Path, tmp_path: Path) -> None:
     for number in (1, 3):
         alone = tmp_path / f"{number}.cwa"
         simulate_recording(alone, COHORT.seed, number, days=COHORT.days)
         assert alone.read_bytes() == (folder / f"P000{number}.cwa").read_bytes()
 
 
-def test_truth_table(folder):
+def test_truth_table(folder: Path) -> None:
     table = pq.read_table(folder / TRUTH)
     assert table.column_names == ["participant", "start", "end", "activity", "cadence_hz", "wrist"]
     assert set(table["participant"].to_pylist()) == {"P0001", "P0002", "P0003"}
@@ -52,7 +53,7 @@ def test_truth_table(folder):
     assert (end - start).sum().astype(float) / 1e6 == pytest.approx(3 * 864, abs=1e-3)
 
 
-def test_a_second_run_makes_only_what_is_missing(folder):
+def test_a_second_run_makes_only_what_is_missing(folder: Path) -> None:
     whole = (folder / "P0002.cwa").read_bytes()
     kept = (folder / "P0001.cwa").stat().st_mtime_ns
     (folder / "P0002.cwa").unlink()
@@ -68,19 +69,19 @@ def test_a_second_run_makes_only_what_is_missing(folder):
     assert make(COHORT, folder, workers=1) == 0
 
 
-def test_the_command_says_when_there_is_nothing_to_do(folder):
+def test_the_command_says_when_there_is_nothing_to_do(folder: Path) -> None:
     with command(folder, "--participants", 3, "--days", 0.01, "--seed", 4) as process:
         assert "nothing to do" in process.communicate()[0]
     assert process.returncode == 0
 
 
 @pytest.mark.parametrize("other", [Cohort(3, 0.01, 5), Cohort(4, 0.01, 4), Cohort(3, 0.02, 4)])
-def test_a_folder_of_other_arguments_is_refused(folder, other):
+def test_a_folder_of_other_arguments_is_refused(folder: Path, other: Any) -> None:
     with pytest.raises(UserError, match=r"was simulated with participants 3 days 0\.01 seed 4"):
         make(other, folder, workers=1)
 
 
-def test_a_foreign_folder_is_refused(tmp_path):
+def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(UserError, match="holds other files"):
         make(COHORT, tmp_path, workers=1)
@@ -93,7 +94,7 @@ def test_a_foreign_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [(0, 1.0, 0), (1, 0.0, 0), (1, 61.0, 0), (1, 1.0, -1), (1, float("nan"), 0)])
-def test_impossible_cohorts_are_refused(arguments):
+def test_impossible_cohorts_are_refused(arguments: Any) -> None:
     with pytest.raises(UserError, match="expected at least 1 participant"):
         Cohort(*arguments)
 
@@ -118,7 +119,7 @@ def started(process: subprocess.Popen[str], out: Path) -> list[int]:
     return children(process.pid)
 
 
-def test_workers_end_when_the_command_is_killed(tmp_path):
+def test_workers_end_when_the_command_is_killed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = command(out, "--participants", 2, "--days", 2, "--workers", 1, start_new_session=True)
     workers = started(process, out)
@@ -129,7 +130,7 @@ def test_workers_end_when_the_command_is_killed(tmp_path):
     assert not list(out.glob("*.cwa"))
 
 
-def test_a_killed_worker_is_told(tmp_path):
+def test_a_killed_worker_is_told(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = command(out, "--participants", 2, "--days", 2, "--workers", 1, start_new_session=True)
     for worker in started(process, out):
@@ -141,7 +142,7 @@ def test_a_killed_worker_is_told(tmp_path):
     assert [path.name for path in out.iterdir()] == [ARGUMENTS]
 
 
-def test_ctrl_c_leaves_whole_files_and_no_process(tmp_path):
+def test_ctrl_c_leaves_whole_files_and_no_process(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = command(out, "--participants", 4, "--days", 2, "--workers", 2, start_new_session=True)
     workers = started(process, out)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from ingest.devices.actigraph.samples import unpack_12_bits
 from ingest.devices.registry import decode
@@ -28,7 +31,7 @@ KINDS = ("actigraph", "geneactiv")
 counts = st.integers(-2048, 2047)
 
 
-def simulated(folder, kind, participant=1, seed=0, **arguments):
+def simulated(folder: Path, kind: Any, participant: int = 1, seed: int = 0, **arguments: Any) -> Any:
     """What is true about a recording, and the recording as it is read."""
     path = folder / f"a{SUFFIX[kind]}"
     truth = simulate_recording(path, seed, participant, kind=kind, **arguments)
@@ -37,7 +40,7 @@ def simulated(folder, kind, participant=1, seed=0, **arguments):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 120).flatmap(lambda n: arrays(np.int16, (2, n, 3), elements=counts)), st.booleans())
-def test_records_are_those_of_the_plain_writer(counts_SNC, packed):
+def test_records_are_those_of_the_plain_writer(counts_SNC: NDArray[Any], packed: Any) -> None:
     plainly = gt3x_file.activity if packed else gt3x_file.activity2
     made_SB = activity(counts_SNC, np.array([5, 2**32 - 1]), packed)
     for second, made, samples in zip((5, 2**32 - 1), made_SB, counts_SNC.tolist(), strict=True):
@@ -46,7 +49,7 @@ def test_records_are_those_of_the_plain_writer(counts_SNC, packed):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 120).flatmap(lambda n: arrays(np.int16, (1, n, 3), elements=counts)))
-def test_twelve_bits_go_both_ways(counts_SNC):
+def test_twelve_bits_go_both_ways(counts_SNC: NDArray[Any]) -> None:
     x, y, z = np.empty((3, counts_SNC.shape[1]), dtype=np.int16)
     packed = pack_12_bits(counts_SNC).tobytes()
     unpack_12_bits(np.frombuffer(packed, dtype=np.uint8), counts_SNC.shape[1], x, y, z)
@@ -55,7 +58,7 @@ def test_twelve_bits_go_both_ways(counts_SNC):
 
 @settings(max_examples=20, deadline=None)
 @given(arrays(np.int16, (300, 3), elements=counts), st.integers(0, 1023), arrays(np.bool_, 300))
-def test_digits_of_a_page(counts_NC, light, pressed_N):
+def test_digits_of_a_page(counts_NC: NDArray[Any], light: Any, pressed_N: NDArray[Any]) -> None:
     (text,) = digits(counts_NC, light, pressed_N)
     words = [int(text.tobytes()[3 * i : 3 * i + 3], 16) for i in range(1200)]
     rows = np.array(words).reshape(300, 4)
@@ -66,8 +69,8 @@ def test_digits_of_a_page(counts_NC, light, pressed_N):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_same_arguments_same_bytes_and_others_others(tmp_path, kind):
-    def digest(seed, participant):
+def test_same_arguments_same_bytes_and_others_others(tmp_path: Path, kind: Any) -> None:
+    def digest(seed: Any, participant: Any) -> Any:
         simulate_recording(tmp_path / "a", seed, participant, days=HOUR / 4, kind=kind)
         return sha256((tmp_path / "a").read_bytes()).hexdigest()
 
@@ -76,7 +79,7 @@ def test_same_arguments_same_bytes_and_others_others(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_people_have_every_usual_rate_and_kind_of_device(kind):
+def test_people_have_every_usual_rate_and_kind_of_device(kind: Any) -> None:
     made = [device(0, number, kind) for number in range(1, 41)]
     assert {what.nominal_hz for what in made} == set(RATES_HZ[kind])
     assert {what.packing for what in made} == (
@@ -95,7 +98,7 @@ def test_people_have_every_usual_rate_and_kind_of_device(kind):
         ("geneactiv", 50, None),
     ],
 )
-def test_a_recording_comes_back(tmp_path, kind, nominal_hz, packing):
+def test_a_recording_comes_back(tmp_path: Path, kind: str, nominal_hz: float, packing: str | None) -> None:
     truth, made = simulated(
         tmp_path, kind, days=HOUR / 4, nominal_hz=nominal_hz, packing=packing, idle_sleep=False,
         start=np.datetime64("2024-02-29T23:50:00"),
@@ -117,7 +120,7 @@ def test_a_recording_comes_back(tmp_path, kind, nominal_hz, packing):
 
 
 @pytest.mark.parametrize(("kind", "each_s"), [("actigraph", 1), ("geneactiv", 5)])
-def test_faults_are_where_asked(tmp_path, kind, each_s):
+def test_faults_are_where_asked(tmp_path: Path, kind: str, each_s: int) -> None:
     faults = Faults(gaps=((600.0, 900.0),), bad_checksums=(7, 8), garbage=(3,), cut_bytes=1)
     _, made = simulated(
         tmp_path, kind, days=HOUR / 2, nominal_hz={"actigraph": 50, "geneactiv": 60}[kind], faults=faults,
@@ -132,7 +135,7 @@ def test_faults_are_where_asked(tmp_path, kind, each_s):
     assert made.damaged_blocks == 3
 
 
-def test_idle_sleep_leaves_out_what_did_not_move(tmp_path):
+def test_idle_sleep_leaves_out_what_did_not_move(tmp_path: Path) -> None:
     script = [("walking", 120), ("non-wear", 900), ("walking", 60), ("non-wear", 300)]
     arguments = {"script": script, "nominal_hz": 30, "packing": "unpacked"}
     _, awake = simulated(tmp_path, "actigraph", idle_sleep=False, **arguments)
@@ -149,7 +152,7 @@ def test_idle_sleep_leaves_out_what_did_not_move(tmp_path):
     assert slept > 1_000
 
 
-def test_the_factory_leaves_a_fifth_of_gain_and_offset(tmp_path):
+def test_the_factory_leaves_a_fifth_of_gain_and_offset(tmp_path: Path) -> None:
     truth, made = simulated(tmp_path, "geneactiv", 3, days=HOUR / 60)
     what = truth.device
     gain_C = 1 / (made.g_per_count_C * 256)
@@ -166,7 +169,7 @@ def test_the_factory_leaves_a_fifth_of_gain_and_offset(tmp_path):
         ("geneactiv", {"nominal_hz": 50}),
     ],
 )
-def test_two_days_are_calibrated_and_known_as_worn_or_not(tmp_path, kind, arguments):
+def test_two_days_are_calibrated_and_known_as_worn_or_not(tmp_path: Path, kind: str, arguments: Any) -> None:
     """To the device's true gain; not worn is when it lay on a table, and nothing is lost."""
     truth, made = simulated(tmp_path, kind, 3, seed=3, days=2, faults=Faults(), **arguments)
     processed = process(made, SignalSettings())
@@ -187,7 +190,7 @@ def test_two_days_are_calibrated_and_known_as_worn_or_not(tmp_path, kind, argume
     assert ((state_S & (MEASURED | IDLE)) != 0).sum() == pytest.approx(truth.bouts[-1].end_s, abs=10)
 
 
-def test_simulated_files_hold_the_name_that_readers_leave_out(tmp_path):
+def test_simulated_files_hold_the_name_that_readers_leave_out(tmp_path: Path) -> None:
     for kind in KINDS:
         path = tmp_path / f"a{SUFFIX[kind]}"
         simulate_recording(path, 0, 7, days=HOUR / 60, kind=kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,13 +31,13 @@ CADENCE = {Activity.WALKING: 1.8, Activity.RUNNING: 2.7, Activity.STAIRS: 1.6, A
 HZ = 100
 
 
-def stretch(activity, seconds, participant=1, seed=0, arm=None):
+def stretch(activity: Any, seconds: Any, participant: int = 1, seed: int = 0, arm: Any = None) -> Any:
     bout = Bout(0.0, seconds, activity, CADENCE.get(activity, 0.0))
     movement = draw(bout, person(0, participant), np.random.default_rng(seed))
     return feel(movement, int(seconds * HZ), 1 / HZ, arm or resting())
 
 
-def test_a_swinging_arm_is_a_pendulum():
+def test_a_swinging_arm_is_a_pendulum() -> None:
     """Along the arm: gravity and centripetal force; across: gravity and tangential force."""
     amplitude, hertz, seconds, arm_m = 0.4, 0.9, 20.0, 0.6
     shape = np.zeros((CHANNELS, HARMONICS, 2))
@@ -51,7 +52,7 @@ def test_a_swinging_arm_is_a_pendulum():
     along = np.cos(angle) + arm_m * speed**2 / 9.80665
     across = np.sin(angle) - arm_m * (2 * np.pi * hertz) ** 2 * angle / 9.80665
 
-    def sizes(signal, cycles):
+    def sizes(signal: Any, cycles: Any) -> Any:
         turns = np.exp(-2j * np.pi * hertz * seconds_t[:, None] * np.array(cycles))
         return np.abs(turns.T @ (signal - signal.mean())) * 2 / len(signal)
 
@@ -60,14 +61,14 @@ def test_a_swinging_arm_is_a_pendulum():
     assert felt[:, 0].mean() == pytest.approx(-along.mean(), abs=0.01)
 
 
-def test_still_arm_feels_gravity_alone():
+def test_still_arm_feels_gravity_alone() -> None:
     felt = stretch(Activity.NON_WEAR, 60.0)[200:]
     assert np.allclose(np.linalg.norm(felt, axis=1), 1.0, atol=1e-6)
     assert np.all(felt == felt[0])
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES)
-def test_attitude_dominates_over_a_minute(activity):
+def test_attitude_dominates_over_a_minute(activity: Any) -> None:
     """Whatever the movement, mean squared force cannot be less than gravity's, and is no machine's."""
     felt = stretch(activity, 120.0)
     assert np.all(np.isfinite(felt))
@@ -75,7 +76,7 @@ def test_attitude_dominates_over_a_minute(activity):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_nothing_jumps_from_bout_to_bout(seed):
+def test_nothing_jumps_from_bout_to_bout(seed: Any) -> None:
     rng = np.random.default_rng(seed)
     order = rng.permutation(np.repeat(np.array(ACTIVITIES, dtype=object), 4))
     arm = resting()
@@ -89,22 +90,22 @@ def test_nothing_jumps_from_bout_to_bout(seed):
     assert around_edges.max() < 1.0
 
 
-def test_walking_shows_stride_and_step():
+def test_walking_shows_stride_and_step() -> None:
     bout = Bout(0.0, 300.0, Activity.WALKING, 1.8)
     who = replace(person(0, 1), swing=0.4)
     felt = feel(draw(bout, who, np.random.default_rng(2)), 30_000, 1 / HZ, resting())
     power = (np.abs(np.fft.rfft(felt - felt.mean(axis=0), axis=0)) ** 2).sum(axis=1)
     hertz = np.fft.rfftfreq(len(felt), 1 / HZ)
 
-    def share(low, high):
+    def share(low: Any, high: Any) -> Any:
         return power[(hertz > low) & (hertz < high)].sum() / power[hertz > 0.3].sum()
 
     assert share(0.75, 1.05) + share(1.6, 2.0) > 0.4
     assert share(0.75, 1.05) > 3 * share(1.1, 1.4)
 
 
-def test_skew_makes_rise_and_fall_differ_and_reverses_with_its_sign():
-    def skewness(wave):
+def test_skew_makes_rise_and_fall_differ_and_reverses_with_its_sign() -> None:
+    def skewness(wave: Any) -> Any:
         step = np.diff(wave, append=wave[:1])
         return (step**3).mean() / (step**2).mean() ** 1.5
 
@@ -117,7 +118,7 @@ def test_skew_makes_rise_and_fall_differ_and_reverses_with_its_sign():
     assert abs(skewness(skewed_cycle(0.0))) < 1e-9
 
 
-def test_harmonics_rebuild_the_cycle():
+def test_harmonics_rebuild_the_cycle() -> None:
     phase = 2 * np.pi * np.arange(256) / 256
     wave = 0.3 * np.cos(phase) - 0.2 * np.sin(3 * phase)
     shape = harmonics_of(wave)
@@ -127,7 +128,7 @@ def test_harmonics_rebuild_the_cycle():
 
 
 @pytest.mark.parametrize("continued", [False, True])
-def test_gestures_follow_each_other_and_end_in_time(continued):
+def test_gestures_follow_each_other_and_end_in_time(continued: bool) -> None:
     made = gestures(
         np.random.default_rng(0), 600.0, pause_s=3.0, spread=1.0, flurry=0.4, length_s=(0.7, 0.4), skew=0.3,
         anchors=np.zeros((2, JOINTS)), scatter=(0.1, 0.1, 0.1, 0.1), continued=continued,

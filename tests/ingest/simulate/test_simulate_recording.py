@@ -6,6 +6,8 @@ import itertools
 from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from ingest.simulate.sensor import Sensor, mounting
 HOUR = 1 / 24
 
 
-def read(path):
+def read(path: Path) -> Any:
     """Good blocks of a packed file and their counts, in plain numpy."""
     raw = path.read_bytes()
     blocks = np.frombuffer(raw[HEADER.itemsize :], dtype=BLOCK, count=(len(raw) - HEADER.itemsize) // BLOCK.itemsize)
@@ -31,8 +33,8 @@ def read(path):
     return blocks, good, np.where(axes > 511, axes - 1024, axes) << (words >> 30).astype(int)[:, None]
 
 
-def test_same_arguments_same_bytes_and_others_others(tmp_path):
-    def digest(name, seed, participant):
+def test_same_arguments_same_bytes_and_others_others(tmp_path: Path) -> None:
+    def digest(name: Any, seed: Any, participant: Any) -> Any:
         simulate_recording(tmp_path / name, seed, participant, days=HOUR / 2)
         return sha256((tmp_path / name).read_bytes()).hexdigest()
 
@@ -41,8 +43,8 @@ def test_same_arguments_same_bytes_and_others_others(tmp_path):
     assert len({first, digest("c", 5, 4), digest("d", 6, 3)}) == 3
 
 
-def test_a_stopped_recording_leaves_nothing(tmp_path):
-    def stop(_):
+def test_a_stopped_recording_leaves_nothing(tmp_path: Path) -> None:
+    def stop(_: Any) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -52,7 +54,7 @@ def test_a_stopped_recording_leaves_nothing(tmp_path):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 500), st.sampled_from([0.01, 0.5, 1.0, 2.0, 7.0]))
-def test_truth_tiles_the_recording(seed, participant, days):
+def test_truth_tiles_the_recording(seed: Any, participant: Any, days: Any) -> None:
     recording = plan(seed, participant, days=days)
     bouts = truth(recording)
     assert bouts[0].start_s == 0
@@ -66,7 +68,7 @@ def test_truth_tiles_the_recording(seed, participant, days):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_twelve_people_are_a_plausible_population(seed):
+def test_twelve_people_are_a_plausible_population(seed: int) -> None:
     hours, people = Counter(), [plan(seed, number, days=2) for number in range(1, 13)]
     for recording in people:
         for bout in truth(recording):
@@ -85,13 +87,13 @@ def test_twelve_people_are_a_plausible_population(seed):
     }  # fmt: skip
 
 
-def test_every_trait_is_carried_by_one_in_so_many():
+def test_every_trait_is_carried_by_one_in_so_many() -> None:
     flipped = [number for number in range(1, 61) if person(0, number).flips_strap]
     assert np.all(np.diff(flipped) == ONE_IN[Trait.STRAP_FLIP])
     assert sum(person(0, number).tremor_hz > 0 for number in range(1, 61)) == 60 / ONE_IN[Trait.TREMOR]
 
 
-def test_faults_are_where_asked(tmp_path):
+def test_faults_are_where_asked(tmp_path: Path) -> None:
     faults = Faults(gaps=((600.0, 900.0),), bad_checksums=(7, 8), garbage=(3,), cut_bytes=100)
     recording = simulate_recording(tmp_path / "a.cwa", 0, 1, days=HOUR / 2, faults=faults, packing="packed, 8 g step")
     blocks, good, _ = read(tmp_path / "a.cwa")
@@ -106,11 +108,11 @@ def test_faults_are_where_asked(tmp_path):
     assert [bout.activity for bout in truth(recording)].count(Activity.GAP) == 1
 
 
-def test_short_recordings_have_no_faults_of_their_own():
+def test_short_recordings_have_no_faults_of_their_own() -> None:
     assert all(plan(0, number, days=HOUR).faults == Faults() for number in range(1, 13))
 
 
-def test_a_script_is_followed_and_felt(tmp_path):
+def test_a_script_is_followed_and_felt(tmp_path: Path) -> None:
     """Non-wear is stationary (below 13 mg, the rule of ingest), running is not and meets no wall but the rail."""
     recording = simulate_recording(
         tmp_path / "a.cwa", 0, 2, script=[("non-wear", 600), ("running", 120), ("sleep", 300)],
@@ -130,7 +132,7 @@ def test_a_script_is_followed_and_felt(tmp_path):
     assert warmth[-1] > warmth[0]
 
 
-def test_autocalibration_finds_the_gain_and_offset(tmp_path):
+def test_autocalibration_finds_the_gain_and_offset(tmp_path: Path) -> None:
     """Van Hees 2014 (doi:10.1152/japplphysiol.00421.2014) in plain numpy: stationary means onto the unit sphere."""
     script = [("sleep", 3600), ("sitting", 5400), ("non-wear", 900), ("standing", 900)]
     recording = simulate_recording(tmp_path / "a.cwa", 0, 3, script=script, packing="packed, finest step")
@@ -146,7 +148,7 @@ def test_autocalibration_finds_the_gain_and_offset(tmp_path):
             slope, intercept = np.polyfit(scaled[:, axis], target[:, axis], 1)
             gain[axis], offset[axis] = gain[axis] * slope, offset[axis] * slope + intercept
 
-    def error(points):
+    def error(points: Any) -> Any:
         return np.abs(np.linalg.norm(points, axis=1) - 1).mean()
 
     assert error(means) > 0.015
@@ -154,7 +156,7 @@ def test_autocalibration_finds_the_gain_and_offset(tmp_path):
     assert 1 / gain == pytest.approx(recording.device.gain_C, abs=0.01)
 
 
-def test_the_arrow_of_time_differs_between_people(tmp_path):
+def test_the_arrow_of_time_differs_between_people(tmp_path: Path) -> None:
     """The third moment of first differences in walking: its sign is not the same for all."""
     moments = []
     for participant in range(1, 9):
@@ -167,7 +169,7 @@ def test_the_arrow_of_time_differs_between_people(tmp_path):
 
 
 @pytest.mark.parametrize(("packing", "highest"), [("packed, 8 g step", 2044), ("unpacked", 2047)])
-def test_the_sensor_stops_at_its_rail(packing, highest):
+def test_the_sensor_stops_at_its_rail(packing: str, highest: int) -> None:
     what = replace(device(0, 1), packing=packing)
     felt = np.tile(np.array([[20.0, -20.0, 0.5]], dtype=np.float32), (200, 1))
     counts, _ = Sensor(what, np.random.default_rng(0), 25.0).counts(felt, np.eye(3), 25.0, 0.01)
@@ -177,7 +179,7 @@ def test_the_sensor_stops_at_its_rail(packing, highest):
     assert steps.min() == (4 if packing == "packed, 8 g step" else 1)
 
 
-def test_mounting_is_rigid_and_the_strap_flips():
+def test_mounting_is_rigid_and_the_strap_flips() -> None:
     """Axes stay orthonormal; a right wrist is mirrored; the second wearing of a flipped strap points the other way."""
     left = replace(person(0, 1), wrist="left", flips_strap=True)
     first, second = (mounting(left, wearing, np.random.default_rng(0)) for wearing in (0, 1))

@@ -36,7 +36,7 @@ def ask(root: Path, cache: Path) -> list[int]:
     return [int(number) for number in done.stdout.split()]
 
 
-def test_another_clone_finds_what_was_compiled_and_a_changed_constant_is_seen(tmp_path):
+def test_another_clone_finds_what_was_compiled_and_a_changed_constant_is_seen(tmp_path: Path) -> None:
     first, second, cache = clone(tmp_path / "a"), clone(tmp_path / "deeper" / "b"), tmp_path / "cache"
     assert ask(first, cache) == [2, 0, 1]
     assert ask(second, cache) == [2, 1, 0]
@@ -48,7 +48,7 @@ def test_another_clone_finds_what_was_compiled_and_a_changed_constant_is_seen(tm
     assert ask(first, cache) == [2, 1, 0]
 
 
-def test_where_nothing_can_be_written_numba_goes_its_own_way(tmp_path):
+def test_where_nothing_can_be_written_numba_goes_its_own_way(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert ask(clone(tmp_path / "a"), tmp_path / "file" / "cache") == [2, 0, 1]
 
@@ -56,7 +56,7 @@ def test_where_nothing_can_be_written_numba_goes_its_own_way(tmp_path):
 @pytest.mark.parametrize(
     "name", ["ingest/devices/axivity/reader.py", "pipeline/numerics/resample.py", "train/windows/draw.py"]
 )
-def test_a_digest_is_that_of_the_files_that_python_imports(name):
+def test_a_digest_is_that_of_the_files_that_python_imports(name: str) -> None:
     found, waiting = set(), [ROOT / name]
     while waiting:
         if (file := waiting.pop()) not in found:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pipeline.numerics.resample import UNITY, Course, design, resample, resample_windows
 
@@ -21,7 +23,7 @@ def course(first_tick: int, stop_tick: int, position: float, step: float, lo: in
     return Course(*(np.array([value]) for value in (first_tick, stop_tick, position, step, lo, hi)))
 
 
-def whole(x_CN, rate, method, seconds, offset=0.0):
+def whole(x_CN: NDArray[Any], rate: Any, method: Any, seconds: Any, offset: float = 0.0) -> Any:
     """All ticks of a stream whose first sample is taken at `offset` seconds before tick 0."""
     out_CT = np.zeros((3, int(seconds * 30)), dtype=np.int32)
     resample(
@@ -30,20 +32,20 @@ def whole(x_CN, rate, method, seconds, offset=0.0):
     return out_CT / UNITY
 
 
-def tone(rate, hz, seconds, phase=0.3):
+def tone(rate: Any, hz: Any, seconds: Any, phase: float = 0.3) -> Any:
     t = np.arange(int(seconds * rate) + 1) / rate
     wave = AMPLITUDE * np.sin(2 * np.pi * hz * t + phase)
     return np.stack([wave, -wave, 0.5 * wave]).round().astype(np.int16)
 
 
-def middle(x_CT):
+def middle(x_CT: NDArray[Any]) -> Any:
     """Without the edges, two seconds a side."""
     return x_CT[:, 60:-60]
 
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("hz", [0.5, 3.0, 7.9, 9.0, 11.0, 12.0])
-def test_passband_keeps_size_and_phase(rate, hz):
+def test_passband_keeps_size_and_phase(rate: Any, hz: float) -> None:
     if hz > 0.45 * rate:
         pytest.skip("beyond what this rate holds")
     seconds, phase = 20, 0.3
@@ -61,7 +63,7 @@ def test_passband_keeps_size_and_phase(rate, hz):
 
 @pytest.mark.parametrize("rate", LOWPASS)
 @pytest.mark.parametrize("hz", [18.0, 19.5, 22.0, 27.0, 30.0, 33.0, 41.0, 48.0, 70.0, 95.0])
-def test_stopband_is_removed(rate, hz):
+def test_stopband_is_removed(rate: Any, hz: float) -> None:
     if hz > rate / 2:
         pytest.skip("beyond what this rate holds")
     out_CT = whole(tone(rate, hz, 20), rate, "bandlimited", 20)
@@ -69,7 +71,7 @@ def test_stopband_is_removed(rate, hz):
 
 
 @pytest.mark.parametrize("rate", LOWPASS)
-def test_response_of_the_bank_over_all_frequencies(rate):
+def test_response_of_the_bank_over_all_frequencies(rate: Any) -> None:
     bank = design(rate, "bandlimited")
     phases, count = bank.taps_PL.shape
     prototype = bank.taps_PL[:, ::-1].T.reshape(-1) / UNITY / phases
@@ -81,7 +83,7 @@ def test_response_of_the_bank_over_all_frequencies(rate):
 
 
 @pytest.mark.parametrize("rate", [20.0, 25.0, 30.0, 31.9])
-def test_slow_recordings_keep_all_but_the_last_tenth_of_their_band(rate):
+def test_slow_recordings_keep_all_but_the_last_tenth_of_their_band(rate: float) -> None:
     for hz in np.linspace(0.1, 0.45 * rate, 12):
         out_CT = whole(tone(rate, hz, 20), rate, "bandlimited", 20)
         t = np.arange(out_CT.shape[1]) / 30
@@ -89,7 +91,7 @@ def test_slow_recordings_keep_all_but_the_last_tenth_of_their_band(rate):
         assert np.abs(middle(out_CT)[0] - exact[60:-60]).max() < 0.012 * AMPLITUDE
 
 
-def reference(x_CN, rate, positions):
+def reference(x_CN: NDArray[Any], rate: Any, positions: Any) -> Any:
     """The same windowed sinc, in float, at the exact positions, one dot product after the other."""
     count = design(rate, "bandlimited").taps_PL.shape[1]
     beta_db = (count - 1) * 2.285 * 2 * np.pi * 6 / rate + 7.95 if rate >= 33 else 50.0
@@ -106,7 +108,7 @@ def reference(x_CN, rate, positions):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_against_a_float_reference(rate):
+def test_against_a_float_reference(rate: Any) -> None:
     x_CN = np.random.default_rng(1).integers(-8_000, 8_000, (3, int(12 * rate))).astype(np.int16)
     positions = 2.345 + np.arange(300) * rate / 30
     out_CT = np.zeros((3, 300), dtype=np.int32)
@@ -116,7 +118,7 @@ def test_against_a_float_reference(rate):
     assert difference.std() < 0.0007 * 8_000
 
 
-def test_against_scipy_at_a_whole_ratio():
+def test_against_scipy_at_a_whole_ratio() -> None:
     x_CN = np.random.default_rng(2).integers(-8_000, 8_000, (3, 2_000)).astype(np.int16)
     ours_CT = whole(x_CN, 90.0, "bandlimited", 20)
     taps = scipy.signal.firwin(301, 15, window=("kaiser", 8), fs=90)
@@ -130,7 +132,7 @@ def test_against_scipy_at_a_whole_ratio():
 
 
 @pytest.mark.parametrize("rate", [20.0, 30.0, 97.3, 100.0])
-def test_linear_and_nearest_against_numpy(rate):
+def test_linear_and_nearest_against_numpy(rate: float) -> None:
     x_CN = np.random.default_rng(3).integers(-2_000, 2_000, (3, int(10 * rate) + 1)).astype(np.int16)
     positions = np.arange(300) * (rate / 30)
     linear = np.stack([np.interp(positions, np.arange(x_CN.shape[1]), x) for x in x_CN])
@@ -142,7 +144,7 @@ def test_linear_and_nearest_against_numpy(rate):
 
 @pytest.mark.parametrize("method", ["bandlimited", "linear", "nearest"])
 @pytest.mark.parametrize("rate", [20.0, 30.0, 98.7, 1600.0])
-def test_gravity_passes_unchanged(rate, method):
+def test_gravity_passes_unchanged(rate: float, method: str) -> None:
     bank = design(rate, method)
     assert (bank.taps_PL.sum(axis=1, dtype=int) == UNITY).all()
     assert np.abs(bank.taps_PL.astype(int)).sum(axis=1).max() < 4 * UNITY
@@ -150,13 +152,13 @@ def test_gravity_passes_unchanged(rate, method):
     assert (whole(x_CN, rate, method, 2.5) == -2_047).all()
 
 
-def test_thirty_hertz_on_the_grid_is_copied():
+def test_thirty_hertz_on_the_grid_is_copied() -> None:
     x_CN = np.random.default_rng(4).integers(-32_768, 32_767, (3, 900)).astype(np.int16)
     for method in ("bandlimited", "linear", "nearest"):
         assert np.array_equal(whole(x_CN, 30.0, method, 30), x_CN)
 
 
-def test_largest_values_do_not_overflow():
+def test_largest_values_do_not_overflow() -> None:
     bank = design(100.0, "bandlimited")
     worst = np.where(bank.taps_PL[17] >= 0, 32_767, -32_768).astype(np.int16)
     out_CT = np.zeros((3, 1), dtype=np.int32)
@@ -167,7 +169,7 @@ def test_largest_values_do_not_overflow():
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_pieces_and_stretches_of_ticks_make_no_difference(data):
+def test_pieces_and_stretches_of_ticks_make_no_difference(data: Any) -> None:
     rate = data.draw(st.sampled_from([25.0, 60.0, 98.7]))
     x_CN = np.random.default_rng(5).integers(-2_000, 2_000, (3, 3_000)).astype(np.int16)
     ticks = int(3_000 / rate * 30) - 2
@@ -191,7 +193,7 @@ def test_pieces_and_stretches_of_ticks_make_no_difference(data):
     assert (at_once[:, ticks - 100 :] == -1).all()
 
 
-def test_nothing_beyond_a_segment_is_seen():
+def test_nothing_beyond_a_segment_is_seen() -> None:
     x_CN = np.zeros((3, 1_000), dtype=np.int16)
     x_CN[:, :400], x_CN[:, 700:] = 9_999, -9_999
     out_CT = np.zeros((3, 80), dtype=np.int32)
@@ -201,7 +203,7 @@ def test_nothing_beyond_a_segment_is_seen():
 
 @pytest.mark.parametrize("rate", [20.0, 30.0, 50.0, 100.0])
 @pytest.mark.parametrize("method", ["bandlimited", "linear", "nearest"])
-def test_windows_are_resampled_as_recordings_are(rate, method):
+def test_windows_are_resampled_as_recordings_are(rate: float, method: str) -> None:
     x_BCN = np.random.default_rng(6).integers(-4_000, 4_000, (5, 3, int(10 * rate))).astype(np.int16)
     windows = resample_windows(x_BCN.astype(np.float64), rate, 300, method)
     assert windows.dtype == np.float32

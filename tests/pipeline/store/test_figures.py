@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -20,7 +21,7 @@ def test_every_figure_can_be_read() -> None:
     assert {*COLUMNS.names} == names - {"extras", "enmo_mg_of_days"}
 
 
-def test_figures_are_read_as_json_reads_them(tmp_path) -> None:
+def test_figures_are_read_as_json_reads_them(tmp_path: Path) -> None:
     made = write_cohort(str(tmp_path / "store"), 500)
     lines = made.store.recordings.read(["figures"])["figures"].drop_null().to_pylist()
     odd = [None, "{}", '{"gaps": null, "rate_hz": 1e2, "new": {"deep": [1, "x"]}, "calibration": "own"}']

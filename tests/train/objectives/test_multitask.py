@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def chi_square(code: torch.Tensor, classes: int) -> float:
 
 @pytest.mark.parametrize("ticks", [150, 300, 900])
 @pytest.mark.parametrize("windows", [movement, impacts])
-def test_views_equal_numpy(windows, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_views_equal_numpy(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
     x, random = windows(120, ticks), randoms(120)
     seen, labels = Multitask(MultitaskSettings(scaling=1.0, jitter_g=0.008)).views(x, random)
     expected = plain.views(x, random, labels.bool().numpy(), 0.008)
@@ -70,7 +71,7 @@ def test_views_equal_numpy(windows, ticks: int) -> None:  # type: ignore[no-unty
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_a_label_says_whether_the_window_was_transformed(task) -> None:  # type: ignore[no-untyped-def]
+def test_a_label_says_whether_the_window_was_transformed(task: Any) -> None:  # type: ignore[no-untyped-def]
     weights = {other.name: float(other is task) for other in TASKS}
     x, random = noise(400), randoms(400)
     seen, labels = Multitask(MultitaskSettings(**weights, **PLAIN)).views(x, random)

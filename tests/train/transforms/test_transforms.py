@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.stats import chi2
 
@@ -32,7 +35,7 @@ def every(count: int) -> torch.Tensor:
     return torch.ones(count, dtype=torch.bool)
 
 
-def one_by_one(function, x_BCT, draws):  # type: ignore[no-untyped-def]
+def one_by_one(function: Any, x_BCT: NDArray[Any], draws: Any) -> Any:  # type: ignore[no-untyped-def]
     windows = x_BCT.double().numpy()
     return np.stack([function(window, mine) for window, mine in zip(windows, draws, strict=True)])
 
@@ -45,7 +48,7 @@ def test_reversal_plays_backwards(ticks: int) -> None:
 
 @TICKS
 @WINDOWS
-def test_scaling_equals_numpy(windows, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_scaling_equals_numpy(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
     x, random = windows(40, ticks), randoms(40)
     expected = one_by_one(plain.scaled, x, numbers(random, Purpose.SCALING, 3))
     np.testing.assert_allclose(scale(x, random, every(40)), expected, rtol=0, atol=1e-5)
@@ -97,7 +100,7 @@ def as_if_uniform(code: torch.Tensor, classes: int) -> bool:
 
 @TICKS
 @WINDOWS
-def test_warp_equals_scipy(windows, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_warp_equals_scipy(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
     x, random = windows(100, ticks), randoms(100)
     expected = one_by_one(plain.warped, x, numbers(random, Purpose.WARP, 18, normal=True))
     np.testing.assert_allclose(warp(x, random, every(100)), expected, rtol=0, atol=1e-5)
@@ -163,7 +166,7 @@ def test_axis_orders_are_equally_likely() -> None:
 
 @TICKS
 @WINDOWS
-def test_rotation_equals_numpy(windows, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_rotation_equals_numpy(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
     x, random = windows(60, ticks), randoms(60)
     expected = one_by_one(lambda window, draws: plain.turn(draws) @ window, x, numbers(random, Purpose.ROTATION, 3))
     np.testing.assert_allclose(rotate(x, random), expected, rtol=0, atol=1e-5)
@@ -217,7 +220,7 @@ def test_a_window_that_is_transformed_has_changed(task: Task, ticks: int) -> Non
 
 
 @pytest.mark.parametrize("transform", [*(task.transform for task in TASKS), permute_axes, rotate])
-def test_a_window_does_not_depend_on_its_batch(transform) -> None:  # type: ignore[no-untyped-def]
+def test_a_window_does_not_depend_on_its_batch(transform: Any) -> None:  # type: ignore[no-untyped-def]
     x, random = movement(97, 300), randoms(97)
     applied = [] if transform in (permute_axes, rotate) else [random.coins([Purpose.DRAW])[:, 0]]
     whole = transform(x, random, *applied)
