@@ -46,7 +46,7 @@ def inspect(
         return
     if any(value is not None for section in flags.values() for value in section.values()):
         raise UserError(f"{what} is not a file: --columns, --unit, --rate and time zones are for a recording.")
-    from pipeline.inspect.command import inspect as inspect_store
+    from pipeline.inspect.show import inspect_store
 
     inspect_store(what, slot, picture, json_, calibration)
 

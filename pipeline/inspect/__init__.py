@@ -1,1 +1,1 @@
-"""What is in a window store: its totals, and one person-day as a picture."""
+"""The contents of a window store: its totals, its calibrations, and a picture of a person-day."""

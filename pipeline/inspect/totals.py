@@ -1,7 +1,7 @@
-"""A store's totals, from its tables alone: no signal is read, so that 700,000 person-days take seconds.
+"""The totals of a store, computed from its tables without any signal, so that 700,000 person-days take seconds.
 
-What comes out is JSON-ready and names nobody: people, recordings and devices are counted, and the one
-person-day that is described goes by the first 12 hex digits of its ids.
+The results are JSON-ready and identify nobody: participants, recordings and devices are counted, and a person-day is
+described by the first 12 hex digits of its ids.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ KIND = "persondays-inspect"
 VERSION = 1
 
 STATE_COLUMNS = {name: f"{name.split()[0].replace('-', '')}_seconds" for name in NAMES.values()}
-"""The column of the table of person-days that counts the seconds of a state."""
-OF_A_DAY = ("participant", "recording", "location", "calibration", "wear_seconds", "eligible_seconds")
-A_MINUTE, HALF_A_DAY = 60, 43_200
+"""By state: the column of the table of person-days that counts its seconds."""
+DAY_COLUMNS = ("participant", "recording", "location", "calibration", "wear_seconds", "eligible_seconds")
+MIN_STATE_S = 60
+"""States that last this long count as visible in a picture."""
+MIN_ELIGIBLE_S = 43_200
+"""Half a day."""
 
 
 def totals(store: Store) -> dict[str, Any]:
-    """Counts and hours of a store, JSON-ready; hours are of person-days that are committed."""
-    days = store.person_days.read([*OF_A_DAY, *STATE_COLUMNS.values()])
+    """Return the counts and hours of a store, JSON-ready. Hours are those of committed person-days."""
+    days = store.person_days.read([*DAY_COLUMNS, *STATE_COLUMNS.values()])
     recordings = store.recordings.read(["status", "reason", "size", "device"])
     done = recordings.filter(pc.equal(recordings["status"], "done"))
-    refused = recordings.filter(pc.equal(recordings["status"], "rejected"))
+    rejected = recordings.filter(pc.equal(recordings["status"], "rejected"))
     settings = asdict(store.attributes)
     return {
         "format": KIND,
@@ -48,8 +51,8 @@ def totals(store: Store) -> dict[str, Any]:
         "store": {name: settings[name] for name in ("sample_rate_hz", "counts_per_g", "processing", "fingerprint")},
         "recordings": {
             "done": done.num_rows,
-            "rejected": refused.num_rows,
-            "reasons": _counts(refused["reason"]),
+            "rejected": rejected.num_rows,
+            "reasons": _counts(rejected["reason"]),
             "bytes": _sum(done["size"]),
         },
         "participants": _distinct(days["participant"]),
@@ -66,33 +69,32 @@ def totals(store: Store) -> dict[str, Any]:
 
 
 def choose_day(store: Store, slot: int | None) -> dict[str, Any]:
-    """The row of a slot; without one, of the day that shows most.
+    """Return the row of a slot; without a slot, that of the person-day with the most to see.
 
-    That is: of the days with half a day of eligible seconds (of all, where there is none), those in which most
-    states last a minute or more; of these, the one with most eligible seconds, and of equal ones the first slot.
+    That is, among the person-days with half a day of eligible seconds (or all, if there are none), those in which the
+    most states last at least a minute; among these, the one with the most eligible seconds, or the first of equals.
     Raises UserError for a slot without a person-day.
     """
     table = store.person_days
     days = table.read(["slot", "eligible_seconds", *STATE_COLUMNS.values()])
     if not days.num_rows:
-        raise UserError(f"{store.folder.url}: the store holds no person-day yet. Run `persondays ingest` first.")
+        raise UserError(f"{store.folder.url}: the store holds no person-days yet. Run `persondays ingest` first.")
     column = {name: pc.fill_null(days[name], 0).to_numpy() for name in days.column_names}
     if slot is None:
-        states_N = sum((column[name] >= A_MINUTE).astype(int) for name in STATE_COLUMNS.values())
+        states_N = sum((column[name] >= MIN_STATE_S).astype(int) for name in STATE_COLUMNS.values())
         eligible_N = column["eligible_seconds"]
-        order = np.lexsort((-column["slot"], eligible_N, states_N, eligible_N >= HALF_A_DAY))
+        order = np.lexsort((-column["slot"], eligible_N, states_N, eligible_N >= MIN_ELIGIBLE_S))
         slot = int(column["slot"][order[-1]])
     elif slot not in column["slot"]:
         raise UserError(
-            f"{store.folder.url}: no person-day stands in slot {slot}; slots of the store's {days.num_rows:,} "
-            f"person-days lie between {column['slot'].min()} and {column['slot'].max()}, with holes where a day held "
-            "nothing."
+            f"{store.folder.url}: slot {slot} holds no person-day. The store's {days.num_rows:,} person-days are in slots "
+            f"{column['slot'].min()} to {column['slot'].max()}, some of which are empty."
         )
     return dict(table.query(f"slot = {slot}", table.schema.names).to_pylist()[0])
 
 
 def describe_day(row: dict[str, Any]) -> dict[str, Any]:
-    """A person-day's figures, JSON-ready, under short ids and without its date."""
+    """Return the figures of a person-day, JSON-ready, with short ids and without its date."""
     return {
         "slot": row["slot"],
         "participant": row["participant"][:SHORT_ID],
@@ -117,12 +119,12 @@ def _distinct(column: pa.ChunkedArray) -> int:
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    """How often each value stands in a column, the most frequent first."""
+    """Count each value of a column, the most frequent first."""
     return _ordered((pair["values"], pair["counts"]) for pair in pc.value_counts(column).to_pylist())
 
 
 def _by_recording(days: pa.Table, column: str) -> dict[str, int]:
-    """Recordings by a property that all days of one share."""
+    """Count recordings by a property that all their person-days share."""
     pairs = days.group_by(["recording", column], use_threads=False).aggregate([])
     return _counts(pairs[column])
 
@@ -133,11 +135,9 @@ def _ordered(pairs: Iterable[tuple[str | None, int]]) -> dict[str, int]:
 
 
 def _bytes(folder: Path) -> dict[str, int]:
-    """Bytes of the files of a local store, by what they hold."""
+    """Return the bytes of the files of a local store, by array, and of its tables."""
     return {name: _size(folder / name) for name in (*ARRAYS, TABLES_FOLDER)}
 
 
 def _size(folder: Path) -> int:
-    return sum(
-        os.stat(os.path.join(where, name)).st_size for where, _, names in os.walk(folder) for name in names
-    )  # fmt: skip
+    return sum(os.stat(os.path.join(where, name)).st_size for where, _, names in os.walk(folder) for name in names)

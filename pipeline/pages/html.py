@@ -58,6 +58,7 @@ code span { white-space: nowrap; }
 .commands code { display: block; padding-left: 2ch; text-indent: -2ch; }
 .commands span { display: inline-block; text-indent: 0; max-width: 100%; white-space: normal; overflow-wrap: anywhere; }
 .made { color: var(--soft); margin-bottom: 0; }
+@media (max-width: 30rem) { table { font-size: 0.85rem; } th, td { padding-right: 0.6rem; } }
 """
 
 

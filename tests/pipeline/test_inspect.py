@@ -1,4 +1,4 @@
-"""`persondays inspect`: the totals of a store, and a person-day as a picture."""
+"""`persondays inspect` of a store: its totals, and a picture of a person-day."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ingest.inspect.command import inspect
 from pipeline.cli import run_command
 from pipeline.errors import UserError
 from pipeline.grid import FILL, SECONDS_PER_DAY, TICKS_PER_DAY
 from pipeline.identity import Key
-from pipeline.inspect.command import inspect
 from pipeline.inspect.day import busiest, by_minute, draw_day, envelope, runs
 from pipeline.inspect.totals import choose_day, describe_day, totals
 from pipeline.pages.figures import new_figure, save, style
@@ -29,11 +29,11 @@ from pipeline.store.store import Store
 
 COUNTS_PER_G = 1024
 FULL_ID = re.compile("a{13}|b{13}|c{13}")
-"""More than the short form of an id of the made store."""
+"""Matches more than the short form of an id in the store."""
 
 
 def person_day(state_S: NDArray[np.uint8], seed: int = 0) -> PersonDay:
-    """A day of noise around 1 g in the seconds that are measured."""
+    """Return a day of noise around 1 g in its measured seconds."""
     random = np.random.default_rng(seed)
     signal = random.normal(0, 40, (3, TICKS_PER_DAY)).astype(np.int16)
     signal[2] += COUNTS_PER_G
@@ -42,7 +42,7 @@ def person_day(state_S: NDArray[np.uint8], seed: int = 0) -> PersonDay:
 
 
 def states(**spans: tuple[int, int]) -> NDArray[np.uint8]:
-    """A day measured from 8 to 20 o'clock, with further bits over spans of seconds."""
+    """Return the states of a day measured from 8:00 to 20:00, with further bits in spans of seconds."""
     state = np.zeros(SECONDS_PER_DAY, np.uint8)
     state[8 * 3600 : 20 * 3600] = MEASURED
     for name, (first, length) in spans.items():
@@ -51,7 +51,7 @@ def states(**spans: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def row(slot: int, person: str, **values: Any) -> dict[str, Any]:
-    """A row of the table of person-days."""
+    """Return a row of the table of person-days."""
     common = {"recording": person * 64, "participant": person * 64, "day_index": 0, "device": "AX3"}
     zeros = dict.fromkeys((f"{name}_seconds" for name in ("idle", "gap", "clipped", "nonwear", "bad")), 0)
     return {"slot": slot, **common, "location": "left wrist", "calibration": "own", **zeros, **values}
@@ -59,7 +59,7 @@ def row(slot: int, person: str, **values: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Three days of two people, and a recording that was rejected."""
+    """Three person-days of two participants, and a rejected recording."""
     store = Store.create(str(tmp_path_factory.mktemp("made") / "store"), Key(bytes(32)), {"made": "for tests"})
     store.grow(4)
     store.write_day(0, person_day(states(), 0))
@@ -91,7 +91,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return run_command(inspect, "inspect")
 
 
-# the numbers behind the picture, against plain references
+# the numbers behind the picture, compared with plain references
 
 
 def test_envelope_is_the_lowest_and_highest_measured_tick() -> None:
@@ -114,28 +114,28 @@ def test_envelope_is_the_lowest_and_highest_measured_tick() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=40))
-def test_runs_are_the_stretches_of_a_flag(flags: list[bool]) -> None:
+def test_runs_of_a_flag_rebuild_the_flag(flags: list[bool]) -> None:
     rebuilt = [False] * len(flags)
-    stretches = runs(np.array(flags, bool))
-    for first, length in stretches:
+    found = runs(np.array(flags, bool))
+    for first, length in found:
         assert length > 0
         rebuilt[first : first + length] = [True] * length
     assert rebuilt == flags
-    assert all(a + n < b for (a, n), (b, _) in pairwise(stretches))
+    assert all(a + n < b for (a, n), (b, _) in pairwise(found))
 
 
 @settings(max_examples=50)
 @given(st.lists(st.one_of(st.just(float("nan")), st.floats(0, 4, width=32)), min_size=60, max_size=60))
-def test_by_minute_is_the_mean_of_what_was_measured(values: list[float]) -> None:
-    there = [value for value in values if value == value]
+def test_by_minute_is_the_mean_of_the_known_seconds(values: list[float]) -> None:
+    known = [value for value in values if value == value]
     found = by_minute(np.array(values, np.float32))
     assert found.shape == (1,)
-    assert np.isnan(found[0]) if not there else found[0] == pytest.approx(sum(there) / len(there), rel=1e-5)
+    assert np.isnan(found[0]) if not known else found[0] == pytest.approx(sum(known) / len(known), rel=1e-5)
 
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 4, width=32)), min_size=12, max_size=60))
-def test_busiest_stretch_is_eligible_and_has_most_motion(seconds: list[tuple[bool, float]]) -> None:
+def test_the_busiest_interval_is_eligible_and_has_the_most_motion(seconds: list[tuple[bool, float]]) -> None:
     state = np.array([MEASURED if good else GAP for good, _ in seconds], np.uint8)
     moved = np.array([value if good else np.nan for good, value in seconds], np.float32)
     sums = {s: moved[s : s + 5].sum() for s in range(len(seconds) - 4) if (state[s : s + 5] == MEASURED).all()}
@@ -150,7 +150,7 @@ def test_busiest_stretch_is_eligible_and_has_most_motion(seconds: list[tuple[boo
 # the totals
 
 
-def test_totals_count_what_is_there(store: Store) -> None:
+def test_totals_count_what_is_stored(store: Store) -> None:
     found = totals(store)
     assert found["recordings"] == {"done": 2, "rejected": 1, "reasons": {"too short": 1}, "bytes": 2_000_000}
     assert (found["participants"], found["person_days"]) == (2, 3)
@@ -168,18 +168,18 @@ def test_an_empty_store_has_totals_but_no_day(tmp_path: Path) -> None:
     empty = Store.create(str(tmp_path / "store"), Key(bytes(32)), {})
     assert totals(empty)["person_days"] == 0
     assert totals(empty)["wear_hours"] == 0
-    with pytest.raises(UserError, match="no person-day yet"):
+    with pytest.raises(UserError, match="no person-days yet"):
         choose_day(empty, None)
 
 
-def test_the_day_shown_is_the_long_one_with_most_states(store: Store) -> None:
-    assert choose_day(store, None)["slot"] == 0, "the day with non-wear has less than half a day to draw from"
+def test_the_day_shown_has_half_a_day_of_eligible_seconds(store: Store) -> None:
+    assert choose_day(store, None)["slot"] == 0, "the day with non-wear has less than half a day of eligible seconds"
     assert choose_day(store, 1)["slot"] == 1
-    with pytest.raises(UserError, match="no person-day stands in slot 2"):
+    with pytest.raises(UserError, match="slot 2 holds no person-day"):
         choose_day(store, 2)
 
 
-def test_a_long_day_with_more_states_is_shown_first(tmp_path: Path) -> None:
+def test_of_the_long_days_the_one_with_the_most_states_is_shown(tmp_path: Path) -> None:
     made = Store.create(str(tmp_path / "store"), Key(bytes(32)), {})
     long = {"measured_seconds": 86_400, "wear_seconds": 80_000}
     made.person_days.append(
@@ -197,7 +197,7 @@ def test_a_long_day_with_more_states_is_shown_first(tmp_path: Path) -> None:
 # the command
 
 
-def test_the_command_writes_a_picture_and_figures_that_name_nobody(
+def test_the_command_writes_a_picture_and_figures_that_identify_nobody(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture, figures = tmp_path / "new" / "day.png", tmp_path / "figures.json"
@@ -213,7 +213,7 @@ def test_the_command_writes_a_picture_and_figures_that_name_nobody(
     assert not FULL_ID.search(shown)
 
 
-def test_json_alone_is_all_that_is_printed(
+def test_json_to_standard_output_is_all_that_is_printed(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, store.folder.url, "--json", "-") == 0
@@ -224,10 +224,10 @@ def test_json_alone_is_all_that_is_printed(
     ("arguments", "message"),
     [
         (("--picture", "day.jpg"), "ends in .png"),
-        (("--slot", "2"), "no person-day stands in slot 2"),
+        (("--slot", "2"), "slot 2 holds no person-day"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_explained(
     store: Store,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -241,20 +241,20 @@ def test_mistakes_are_told(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_no_store_is_told(
+def test_a_folder_that_is_not_a_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, tmp_path) == 1
     assert "expected a window store" in capsys.readouterr().err
 
 
-def test_a_day_without_anything_to_draw_from_is_drawn(store: Store, tmp_path: Path) -> None:
+def test_a_day_without_eligible_seconds_is_drawn(store: Store, tmp_path: Path) -> None:
     facts = describe_day(choose_day(store, 3))
     save(draw_day(store.read_day(3), facts, COUNTS_PER_G), tmp_path / "day.png")
     assert (tmp_path / "day.png").stat().st_size > 10_000
 
 
-def test_a_picture_replaces_the_one_before_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_a_picture_replaces_an_earlier_one_and_leaves_no_other_file(tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(b"older")
     with style():
         save(new_figure(2), tmp_path / "one.png")

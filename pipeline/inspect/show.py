@@ -1,4 +1,4 @@
-"""What `persondays inspect` does of a window store (`ingest/inspect/command.py` is the command)."""
+"""`persondays inspect` of a window store; `ingest/inspect/command.py` is the command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pipeline.command_output import JSON_FLAG, write_json
+from pipeline.command_output import write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,16 +15,10 @@ if TYPE_CHECKING:
 REASONS_SHOWN = 10
 
 
-def inspect(
-    store: str = typer.Argument(..., help="The window store; any fsspec URL."),
-    slot: int | None = typer.Option(None, min=0, help="The person-day to show. Default: one with much to see."),
-    picture: Path | None = typer.Option(None, help="Draw one person-day into this PNG file."),
-    json_: Path | None = JSON_FLAG,
-    calibration: Path | None = typer.Option(
-        None, help="Write the coefficients that devices have found into this file."
-    ),
+def inspect_store(
+    store: str, slot: int | None, picture: Path | None, json_: Path | None, calibration: Path | None
 ) -> None:
-    """Say what is in a window store, and draw one of its person-days. Nobody is named in full."""
+    """Print what is in a window store; draw one of its person-days, and write its calibrations, where asked."""
     from rich.console import Console
 
     from pipeline.inspect.totals import choose_day, describe_day, totals
@@ -43,15 +37,15 @@ def inspect(
     if calibration is not None:
         from pipeline.inspect.calibration import coefficients
 
-        known = coefficients(opened)
-        write_json(known, calibration)
+        found_by_device = coefficients(opened)
+        write_json(found_by_device, calibration)
     if write_json(found, json_):
         return
     Console().print(_table(found))
     if picture is not None:
         typer.echo(f"picture: {picture}")
     if calibration is not None:
-        typer.echo(f"devices with coefficients: {len(known['devices']):,}, in {calibration}")
+        typer.echo(f"calibration of {len(found_by_device['devices']):,} devices: {calibration}")
 
 
 def _table(found: dict[str, Any]) -> Table:
@@ -60,15 +54,15 @@ def _table(found: dict[str, Any]) -> Table:
     table = Table(show_header=False, title="window store", title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    for name, value in _lines(found):
+    for name, value in _rows(found):
         table.add_row(name, value)
     return table
 
 
-def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     recordings, days = found["recordings"], found["person_days"]
     reasons = list(recordings["reasons"].items())
-    lines = [
+    rows = [
         ("recordings", f"{recordings['done']:,} done ({recordings['bytes'] / 1e6:,.1f} MB)"),
         ("rejected", f"{recordings['rejected']:,}"),
         *(("", f"{count:,} x {reason}") for reason, count in reasons[:REASONS_SHOWN]),
@@ -76,26 +70,26 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("participants", f"{found['participants']:,}"),
         ("person-days", f"{days:,}"),
         ("worn", f"{found['wear_hours']:,.1f} h"),
-        ("may be drawn", f"{found['eligible_hours']:,.1f} h"),
+        ("eligible", f"{found['eligible_hours']:,.1f} h"),
         *((state, f"{hours:,.2f} h") for state, hours in found["state_hours"].items()),
         *((name, _listed(found[name])) for name in ("devices", "locations", "calibration")),
     ]
     if found["bytes"] is not None:
         total = sum(found["bytes"].values())
-        each = f", {total / 1e6 / days:.2f} MB a person-day" if days else ""
-        lines.append(("on disk", f"{total / 1e6:,.1f} MB{each}"))
+        each = f", {total / 1e6 / days:.2f} MB per person-day" if days else ""
+        rows.append(("on disk", f"{total / 1e6:,.1f} MB{each}"))
     if found["copies"]:
-        lines.append(("same samples", "; ".join(" = ".join(group) for group in found["copies"][:REASONS_SHOWN])))
+        rows.append(("same signal", "; ".join(" = ".join(group) for group in found["copies"][:REASONS_SHOWN])))
     if "day" in found:
         day = found["day"]
-        lines.append(
+        rows.append(
             (
                 f"slot {day['slot']}",
                 f"day {(day['day_index'] or 0) + 1} of recording {day['recording']}, participant {day['participant']}, "
                 f"worn {day['wear_hours']:.1f} h",
             )
         )
-    return lines
+    return rows
 
 
 def _listed(counts: dict[str, int]) -> str:
