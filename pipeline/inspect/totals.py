@@ -87,8 +87,8 @@ def choose_day(store: Store, slot: int | None) -> dict[str, Any]:
         slot = int(column["slot"][order[-1]])
     elif slot not in column["slot"]:
         raise UserError(
-            f"{store.folder.url}: slot {slot} holds no person-day. The store's {days.num_rows:,} person-days are in slots "
-            f"{column['slot'].min()} to {column['slot'].max()}, some of which are empty."
+            f"{store.folder.url}: slot {slot} holds no person-day. The store's {days.num_rows:,} person-days are in "
+            f"slots {column['slot'].min()} to {column['slot'].max()}, some of which are empty."
         )
     return dict(table.query(f"slot = {slot}", table.schema.names).to_pylist()[0])
 

@@ -170,7 +170,7 @@ def test_of_a_device_the_calibration_of_most_windows_is_written(calibrated: Stor
     file = tmp_path / "calibration.json"
     status, out, _ = run(calibrated.folder.url, "--calibration", file)
     assert status == 0
-    assert "devices with coefficients: 2" in out
+    assert "calibration of 2 devices" in out
     found = read_calibrations(file, KEY)
     assert {serial: one.gain_C[0] for serial, one in found.items()} == {KEY.device("1"): 1.02, KEY.device("2"): 1.03}
     one = found[KEY.device("2")]
