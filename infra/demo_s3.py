@@ -106,8 +106,8 @@ def demo(folder: Path) -> None:
         )
         train = ("train", "demo", "--store", STORE, "--checkpoints", CHECKPOINTS, "--log-folder", folder / "logs")
         for title, windows, expect in (
-            ("a short pretraining, windows and checkpoints on S3", FIRST_WINDOWS, "starting anew"),
-            ("it goes on from its checkpoint", ALL_WINDOWS, f"going on after {FIRST_WINDOWS:,} windows"),
+            ("a short pretraining, windows and checkpoints on S3", FIRST_WINDOWS, "starting a new run"),
+            ("it goes on from its checkpoint", ALL_WINDOWS, f"resuming after {FIRST_WINDOWS:,} windows"),
         ):
             settings = {"windows": windows, "validate_every": FIRST_WINDOWS, "save_every": FIRST_WINDOWS}
             sets = [word for name, value in settings.items() for word in ("--set", f"run.{name}={value}")]

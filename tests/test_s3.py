@@ -27,6 +27,7 @@ from pipeline.store.store import Store
 from tests.s3_here import s3_here
 from tests.train.days import MadeDays, write_store
 from train.checkpoint import format as ck
+from train.checkpoint.state import State
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +197,7 @@ def test_one_lease_at_a_time(bucket: str) -> None:
 def test_checkpoints_are_saved_read_and_pruned(bucket: str) -> None:
     folder = Folder(f"{bucket}/checkpoints")
     for step in (1, 2, 3):
-        ck.save(folder, ck.Checkpoint({"w": torch.full((3,), step)}, {"step": step, ck.SCORE: 1.0 / step}))
+        ck.save(folder, ck.Checkpoint({"w": torch.full((3,), step)}, State(step, validation_loss=1.0 / step)))
     ck.prune(folder, keep=1)
     assert ck.complete(folder) == {3: 1 / 3}
     assert ck.open_checkpoint(folder.url).model["w"].tolist() == [3, 3, 3]

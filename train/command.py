@@ -1,4 +1,4 @@
-"""`persondays train` and `python -m train`."""
+"""`persondays train`, `python -m train` and `persondays bench-stream`."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ import typer
 
 
 class Resume(StrEnum):
-    """What to do with checkpoints that are there."""
+    """What to do with existing checkpoints."""
 
     auto = "auto"
     never = "never"
 
 
 class EngineName(StrEnum):
-    """What carries a step out over all processes."""
+    """How a step runs on all processes."""
 
     ddp = "ddp"
     deepspeed = "deepspeed"
 
 
 class Tracker(StrEnum):
-    """Where a run's numbers go beside its logs."""
+    """Where a run sends its numbers in addition to its logs."""
 
     mlflow = "mlflow"
     wandb = "wandb"
 
 
 def train(
-    recipe: str = typer.Argument("harnet10", help="A recipe: the path of a TOML file, or the name of one of ours."),
-    store: str = typer.Option(..., help="The window store that ingest wrote; any fsspec URL."),
-    checkpoints: str = typer.Option(..., help="Where checkpoints go, and come from; any fsspec URL."),
-    resume: Resume = typer.Option(Resume.auto, help="auto: go on from the newest sound checkpoint, if any."),
-    logs: Path | None = typer.Option(  # torchrun would take --logs for one of its own
+    recipe: str = typer.Argument("harnet10", help="A recipe: the path of a TOML file, or a name from train/recipes."),
+    store: str = typer.Option(..., help="The window store written by `ingest`; any fsspec URL."),
+    checkpoints: str = typer.Option(..., help="Folder to save checkpoints in, and to resume from; any fsspec URL."),
+    resume: Resume = typer.Option(Resume.auto, help="auto: resume from the newest intact checkpoint, if any."),
+    logs: Path | None = typer.Option(  # torchrun would take --logs for its own --logs-specs
         None,
         "--log-folder",
-        help="Folder of log.jsonl and TensorBoard's files. Default: `logs` in a local folder of checkpoints.",
+        help="Folder for log.jsonl and TensorBoard files. Default: `logs` in a local folder of checkpoints.",
     ),
     engine: EngineName | None = typer.Option(
-        None, help="ddp (default) or deepspeed: the same as --set engine.name=..."
+        None, help="ddp (default) or deepspeed; the same as --set engine.name=..."
     ),
-    track: Tracker | None = typer.Option(None, help="Send the log's numbers there too, where it is installed."),
-    set_: list[str] = typer.Option([], "--set", help="Override a setting: section.key=value, as often as you like."),
+    track: Tracker | None = typer.Option(None, help="Also send the numbers to this tracker, which must be installed."),
+    set_: list[str] = typer.Option([], "--set", help="Override a setting: section.key=value. Repeat for more."),
 ) -> int:
-    """Pretrain a backbone on a window store, in this process or in those that torchrun starts."""
+    """Pretrain a backbone on a window store, in one process or in those that torchrun starts."""
     from train.loop.trainer import train as run
     from train.recipe import load_recipe
 
@@ -56,14 +56,14 @@ def train(
 
 def bench_stream(
     store: str = typer.Option(..., help="The window store to stream from; any fsspec URL."),
-    recipe: str = typer.Option("harnet10", help="A recipe, for what it says of data and batch."),
-    seconds: float = typer.Option(20.0, min=1.0, help="How long to stream."),
+    recipe: str = typer.Option("harnet10", help="The recipe whose data settings and batch to use."),
+    seconds: float = typer.Option(20.0, min=1.0, help="How long to stream, in seconds."),
     gpu_windows_s: float | None = typer.Option(
-        None, min=1e-6, help="Windows a second that one of your GPUs trains: tells how many this feeds."
+        None, min=1e-6, help="Windows per second that one of your GPUs trains on, to compute how many GPUs this feeds."
     ),
-    set_: list[str] = typer.Option([], "--set", help="Override a setting: data.threads=8, as often as you like."),
+    set_: list[str] = typer.Option([], "--set", help="Override a setting, such as data.threads=8. Repeat for more."),
 ) -> None:
-    """Stream windows from a store as training does, without training: what your storage and this machine give."""
+    """Measure how fast this machine streams windows from a store, without training."""
     from train.recipe import load_recipe
     from train.windows.measure import measure
 

@@ -1,7 +1,7 @@
-"""Small tensors that never change, kept on each device.
+"""Small constant tensors, cached on each device.
 
-One that is made on the host anew in each step is copied to a GPU in each step, and such a copy makes the program wait
-until the GPU has done all that it was told before.
+A tensor made on the host in every step would be copied to the GPU in every step, and such a copy waits until the GPU
+has finished all work queued before it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor
 
 
 class Constant:
-    """A tensor that follows from a few numbers."""
+    """A tensor that depends only on a few numbers."""
 
     def __init__(self, make: Callable[..., Tensor]) -> None:
         self.make = make
         self.kept: dict[tuple[Any, ...], Tensor] = {}
 
     def on(self, device: torch.device, *numbers: Any) -> Tensor:
-        """The tensor of these numbers on a device, made when it is first asked for."""
+        """Return the tensor of these numbers on a device; made at the first call."""
         key = (device, *numbers)
         if key not in self.kept:
             self.kept[key] = self.make(*numbers).to(device)

@@ -1,9 +1,9 @@
 """Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405) in torch.
 
-Every number of a run is a pure function of (seed, lane, round, slot, start second, purpose, index):
-the key of the generator is made from the first three, its counter is the rest. So a number does not
-depend on rank, worker, device, batch or place in the batch, and nothing has to be replayed to resume.
-All arithmetic is 32-bit integers held in int64, exact on every device.
+Every number of a run is a pure function of (seed, lane, round, slot, start second, purpose, index): the first three
+make the generator's key, the others are its counter. So a number does not depend on rank, worker, device, batch or
+place in the batch, and a resumed run replays nothing. All arithmetic is on 32-bit integers in int64, exact on every
+device.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WORD = Constant(lambda word: torch.tensor(word, dtype=torch.int64))
 
 
 class Purpose(IntEnum):
-    """What a number is for. Values are part of every run's reproducibility: append, never renumber."""
+    """What a random number is used for. Append only: a changed value would change the results of a seed."""
 
     LANE_DEAL = 0
     DAY_ORDER = 1
@@ -47,10 +47,10 @@ class Purpose(IntEnum):
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Four 32-bit words (int64 tensors) for a 128-bit counter and a 64-bit key, ten rounds.
+    """Return four 32-bit words (int64 tensors) for a 128-bit counter and a 64-bit key, after ten rounds.
 
-    The six inputs are int64 tensors of values below 2**32 that broadcast together. On a CPU, where torch would pass
-    over memory for each of some 140 operations, a compiled loop gives the same words 7 times as fast.
+    The six inputs are int64 tensors of values below 2**32 that broadcast. On a CPU, a compiled loop gives the same
+    words 7 times as fast as torch, which would pass over memory for each of some 140 operations.
     """
     if counter[0].device.type == "cpu" and not torch.compiler.is_compiling():
         inputs = torch.broadcast_tensors(*counter, *key)
@@ -62,9 +62,10 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
 
 
 def philox_in_torch(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """The same words in operations of torch, for other devices and to be compiled with what uses them.
+    """Return the same words by torch operations, for other devices and for torch.compile.
 
-    Multipliers are taken 2**32 lower, so that no product overflows: C++ that torch.compile writes must not.
+    Multipliers are reduced by 2**32, so that no product overflows: overflow is undefined in the C++ that torch.compile
+    writes.
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -81,7 +82,7 @@ Words = NDArray[np.int64]
 
 @njit(cache=True, nogil=True)
 def philox_many(c0: Words, c1: Words, c2: Words, c3: Words, k0: Words, k1: Words, four: Words) -> None:
-    """The words of each counter and key (n) into `four` (4, n), in 32-bit arithmetic that the compiler vectorises."""
+    """Write the words of each counter and key (n) to `four` (4, n), in 32-bit arithmetic that compilers vectorise."""
     shift = np.uint64(32)
     for n in range(c0.size):
         d0, d1, d2, d3 = np.uint32(c0[n]), np.uint32(c1[n]), np.uint32(c2[n]), np.uint32(c3[n])
@@ -96,7 +97,7 @@ def philox_many(c0: Words, c1: Words, c2: Words, c3: Words, k0: Words, k1: Words
 
 @njit(cache=True, nogil=True)
 def philox_run(c0: int, count: int, c2: int, k0: int, k1: int) -> NDArray[np.uint32]:
-    """The words of the counters (c0, 0, c2, 0), (c0, 1, c2, 0) and so on, uint32 (4, count), in compiled code."""
+    """Return the words of the counters (c0, 0, c2, 0), (c0, 1, c2, 0) and so on, as uint32 (4, count)."""
     four = np.empty((4, count), np.uint32)
     w0, w1, w2, w3 = four[0], four[1], four[2], four[3]
     shift = np.uint64(32)
@@ -113,7 +114,7 @@ def philox_run(c0: int, count: int, c2: int, k0: int, k1: int) -> NDArray[np.uin
 
 
 def round_key(seed: int, lane: Tensor | int, round_: Tensor | int) -> tuple[Tensor, Tensor]:
-    """The generator's key for (seed, lane, round); lane and round may be int64 tensors of one shape."""
+    """Return the generator's key for (seed, lane, round); lane and round may be int64 tensors of one shape."""
     lane, round_ = torch.as_tensor(lane), torch.as_tensor(round_)
     seed_words = _WORD.on(lane.device, seed & MASK), _WORD.on(lane.device, seed >> 32 & MASK)
     zero = torch.zeros_like(lane)
@@ -122,7 +123,7 @@ def round_key(seed: int, lane: Tensor | int, round_: Tensor | int) -> tuple[Tens
 
 
 def words(key: tuple[Tensor, Tensor], slot: Tensor | int, start: Tensor | int, purpose: int, count: int) -> Tensor:
-    """`count` 32-bit words (int64) along a new last axis, for keys, slots and starts that broadcast together."""
+    """Return `count` 32-bit words (int64) along a new last axis, for keys, slots and starts that broadcast."""
     slot, start = torch.as_tensor(slot, device=key[0].device), torch.as_tensor(start, device=key[0].device)
     blocks = torch.arange((count + 3) // 4, device=key[0].device)
     counter = (slot[..., None] & MASK, start[..., None] & MASK, torch.full_like(blocks, int(purpose)), blocks)
@@ -131,13 +132,13 @@ def words(key: tuple[Tensor, Tensor], slot: Tensor | int, start: Tensor | int, p
 
 
 def to_uniform(words_: Tensor) -> Tensor:
-    """32-bit words as float32 strictly between 0 and 1 (23 bits, exact in float32)."""
+    """Convert 32-bit words to float32 strictly between 0 and 1 (23 bits, exact in float32)."""
     return ((words_ >> 9).to(torch.float32) + 0.5) * 2.0**-23
 
 
 @dataclass(frozen=True)
 class WindowRandom:
-    """The random numbers of a batch of windows; all fields but the view are int64 tensors of shape (batch,)."""
+    """The random numbers of a batch of windows; all fields but `view` are int64 tensors of shape (batch,)."""
 
     key0: Tensor
     key1: Tensor
@@ -147,25 +148,25 @@ class WindowRandom:
 
     @staticmethod
     def of(seed: int, lane: Tensor, round_: Tensor, slot: Tensor, start: Tensor) -> WindowRandom:
-        """For windows that lane `lane` drew in round `round_`; tensors of shape (batch,) on one device."""
+        """For windows that `lane` drew in `round_`; tensors of shape (batch,) on one device."""
         key0, key1 = round_key(seed, lane, round_)
         return WindowRandom(key0, key1, slot, start)
 
     def split(self, size: int) -> list[WindowRandom]:
-        """The numbers of so many windows at a time."""
+        """Split into batches of `size` windows."""
         fields = (field.split(size) for field in (self.key0, self.key1, self.slot, self.start))
         return [WindowRandom(k0, k1, slot, start, self.view) for k0, k1, slot, start in zip(*fields, strict=True)]
 
     def of_view(self, view: int) -> WindowRandom:
-        """Other numbers for the same windows: those of one of the views that are made of each (0 to 65,535)."""
+        """Return other numbers for the same windows: those of view `view` (0 to 65,535)."""
         return WindowRandom(self.key0, self.key1, self.slot, self.start, view)
 
     def uniform(self, purpose: Purpose, count: int) -> Tensor:
-        """float32 (batch, count), uniform in the open interval (0, 1)."""
+        """Return float32 (batch, count), uniform in the open interval (0, 1)."""
         return to_uniform(words((self.key0, self.key1), self.slot, self.start, purpose + (self.view << 16), count))
 
     def normal(self, purpose: Purpose, count: int) -> Tensor:
-        """float32 (batch, count), standard normal by Box and Muller (1958)."""
+        """Return float32 (batch, count), standard normal (Box and Muller 1958)."""
         half = (count + 1) // 2
         uniform = self.uniform(purpose, 2 * half)
         radius = torch.sqrt(-2.0 * torch.log(uniform[:, :half]))
@@ -173,9 +174,9 @@ class WindowRandom:
         return torch.cat((radius * torch.cos(angle), radius * torch.sin(angle)), 1)[:, :count]
 
     def coins(self, purposes: Sequence[Purpose]) -> Tensor:
-        """bool (batch, purposes), each true with probability 1/2: a coin for each purpose.
+        """Return bool (batch, purposes), each true with probability 1/2.
 
-        They come from the last block of a purpose's numbers, which no other draw reaches.
+        They come from the last block of a purpose's numbers, which no other draw uses.
         """
         purpose = _WORD.on(self.device, tuple(purpose + (self.view << 16) for purpose in purposes))
         counter = (self.slot[:, None] & MASK, self.start[:, None] & MASK, purpose, torch.full_like(purpose, MASK))
@@ -183,5 +184,5 @@ class WindowRandom:
 
     @property
     def device(self) -> torch.device:
-        """Where the numbers are made."""
+        """Device of the numbers."""
         return self.slot.device

@@ -1,7 +1,7 @@
-"""A run's settings: one typed dataclass a part, filled from a small TOML file (train/recipes).
+"""A recipe: all settings of a run, loaded from a TOML file such as those in train/recipes.
 
-Everything is counted in windows seen, never in epochs or steps: so a recipe means the same at any
-batch, world size and size of the store.
+Each part of a run defines its settings in its own `settings.py`. Lengths are counted in windows seen, not in epochs or
+steps, so that a recipe means the same for any batch, world size and store.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class Recipe:
-    """All of a run's settings."""
+    """All settings of a run."""
 
     name: str = "custom"
     seed: int = 0
@@ -40,7 +40,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         ticks = NETWORKS[self.network.preset].ticks
-        if ticks != self.data.seconds * 30:
+        if ticks != self.data.ticks:
             raise ValueError(
                 f"{self.network.preset} takes windows of {ticks // 30} s, data.seconds is {self.data.seconds}: "
                 f"set data.seconds = {ticks // 30}, or another network"
@@ -49,8 +49,8 @@ class Recipe:
             raise ValueError(f"seed: expected 0 to 2**63 - 1, found {self.seed}")
 
     @property
-    def own_windows(self) -> str:
-        """The validation windows that are like those trained on: real, noise or phase."""
+    def windows_kind(self) -> str:
+        """Kind of the windows trained on, by the names of validation: real, noise or phase."""
         return "real" if self.data.control == "none" else self.data.control
 
     def step_settings(self, windows: int) -> StepSettings:
@@ -66,9 +66,9 @@ class Recipe:
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe by the path of its TOML file or by the name of one of ours; `overrides` as `section.key=value`.
+    """Load a recipe from a TOML file, or one of those in train/recipes by name; `overrides` are `section.key=value`.
 
-    Raises UserError for a recipe or setting that does not exist, or a value of the wrong kind.
+    Raises UserError for a recipe or setting that does not exist, or a value of the wrong type.
     """
     path = Path(name)
     if not path.is_file():

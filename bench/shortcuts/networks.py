@@ -14,14 +14,15 @@ from pipeline.demo.command import NAME_PATTERN, persondays
 from pipeline.store.day_reader import DayReader
 from pipeline.store.store import Store
 from train.distributed.processes import Processes
-from train.loop.setup import Run, prepare
+from train.loop.run import Run
+from train.loop.setup import prepare
 from train.loop.validate import Change, validate, windows_in_g
 from train.optim.schedule import rate_at
 from train.random import Purpose, WindowRandom
 from train.recipe import Recipe, load_recipe
 from train.transforms.controls import noise_only, phase_randomised
-from train.windows.members import held_out, select
-from train.windows.pool import Part, Windows, draw_pool
+from train.windows.members import choose_held_out, select
+from train.windows.pool import DayDraw, Windows, draw_pool
 from train.windows.validation import LANE
 
 from ..command import ROOT, write_json
@@ -98,7 +99,7 @@ def windows_held_out(store: Store, recipe: Recipe) -> Windows:
     """Windows of the people held out, up to 1,000 a day, no two of which share a second."""
     seconds = recipe.data.seconds
     everyone = select(store, seconds, recipe.data.min_wear_hours, None)
-    days = everyone.of(held_out(everyone), kept=True).spaced(seconds)
+    days = everyone.of_participants(choose_held_out(everyone)).spaced(seconds)
     counts = days.starts.clip(max=WINDOWS_A_DAY)
-    parts = [Part(slot, count) for slot, count in zip(days.slots.tolist(), counts.tolist(), strict=True)]
+    parts = [DayDraw(slot, count) for slot, count in zip(days.slots.tolist(), counts.tolist(), strict=True)]
     return draw_pool(DayReader(store.folder), parts, seconds, recipe.seed, LANE, 1, spacing=seconds)

@@ -58,10 +58,10 @@ class Material:
         """The plan of our stream; nobody is held out."""
         slots = np.array(self.about["slots"])
         members = select(Store.open(str(self.folder / "store")), data.seconds, data.min_wear_hours, None)
-        members = members.but(set(members.slots.tolist()) - set(slots.tolist()))
+        members = members.without_slots(set(members.slots.tolist()) - set(slots.tolist()))
         if linked:
             like = np.arange(SLOTS) % slots.size
-            members = Members(np.arange(SLOTS), members.starts[like], members.person_M[like], members.names)
+            members = Members(np.arange(SLOTS), members.starts[like], members.participant_M[like], members.names)
         return make_plan(members, (), data, SEED)
 
 
@@ -104,7 +104,9 @@ def describe(made: Material, days: int) -> None:
     store, data = Store.open(str(made.folder / "store")), DataSettings()
     members = select(store, data.seconds, data.min_wear_hours, None)
     chosen = np.sort(np.argsort(-members.starts, kind="stable")[:days])
-    plan = make_plan(members.but(set(members.slots.tolist()) - set(members.slots[chosen].tolist())), (), data, SEED)
+    plan = make_plan(
+        members.without_slots(set(members.slots.tolist()) - set(members.slots[chosen].tolist())), (), data, SEED
+    )
     about = {
         "store": store.folder.url,
         "slots": plan.members.slots.tolist(),

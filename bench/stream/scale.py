@@ -63,7 +63,7 @@ def make(folder: Path, people: int) -> None:
 
 def measured(url: str) -> dict[str, float]:
     """Seconds of each thing that a trainer does before it reads a sample, and its peak memory."""
-    from train.windows.members import held_out, select
+    from train.windows.members import choose_held_out, select
     from train.windows.plan import make_plan
     from train.windows.settings import DataSettings
 
@@ -71,7 +71,7 @@ def measured(url: str) -> dict[str, float]:
     began = time.perf_counter()
     store, data = Store.open(url), DataSettings()
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
-    held = held_out(everyone)
+    held = choose_held_out(everyone)
     plan = make_plan(everyone, held, data, seed=0)
     planned = time.perf_counter()
     found["s, open, choose members, deal lanes"] = planned - began

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A pretraining on Slurm: torchrun on every node, started by srun.
+# Pretraining on Slurm: srun starts torchrun on every node.
 #
 #   sbatch infra/torch/slurm.sh harnet10 --store s3://windows --checkpoints s3://checkpoints/harnet10
 #
-# What follows the script's name are the arguments of `persondays train`. Five minutes before the time is up, or before
-# the job is pre-empted where Slurm is set to say so, all processes save and leave, and the job queues again; started
-# again, it goes on from there. A process or node that dies costs the steps since the last save: torchrun starts
-# processes again, Slurm the job. Yours to change: nodes, GPUs, time, and how the environment is entered.
+# The arguments after the script's name are those of `persondays train`. Five minutes before its time limit, or before
+# pre-emption if Slurm is configured to signal it, all processes save and exit, and the job is requeued; it then resumes.
+# A process or node that dies costs the steps since the last save: torchrun restarts processes, Slurm restarts the job.
+# Adjust: nodes, GPUs, time, and how to activate the environment.
 #SBATCH --job-name=persondays-train
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -17,14 +17,14 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# Without it, processes that torchrun starts again may meet at the store of those that died, and hang.
+# Without it, processes that torchrun restarts may connect to the old rendezvous store and hang.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 20000))
 
-# Slurm tells a node's first process alone, this shell, or all of them, as its cgroup.conf has it. SIGUSR1 is for the
-# processes that train; torchrun, which does not know it, is started deaf to it.
+# Depending on cgroup.conf, Slurm signals only a node's first process, this shell, or all processes. SIGUSR1 is meant for
+# the training processes; torchrun does not handle it, so it is started with the signal ignored.
 on_each_node='
     (trap "" USR1; exec "$@") &
     torchrun=$!
@@ -43,7 +43,7 @@ step=$!
 
 again=""
 trap 'again=yes; scancel --signal=USR1 "$SLURM_JOB_ID.0"' USR1
-trap : TERM # sent to all: the processes that train save, this shell waits for them
+trap : TERM # sent to all: the training processes save, and this shell waits for them
 while kill -0 "$step" 2>/dev/null; do
     wait "$step"
     status=$?

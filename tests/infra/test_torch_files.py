@@ -176,7 +176,7 @@ def test_the_slurm_script_saves_before_its_time_is_up_and_goes_on_in_the_next_jo
     second = start(2)
     _, told = second.communicate(timeout=300)
     assert second.returncode == 0, told
-    assert "going on after" in told
+    assert "resuming after" in told
     assert "done: 8,000 windows seen" in told
     assert not (tmp_path / "slurm-2" / "requeued").exists()
 
@@ -208,4 +208,4 @@ def test_the_jobs_pods_meet_on_loopback(documents: dict[str, dict[str, Any]], tm
     told = [pod.communicate(timeout=300)[1] for pod in pods]
     assert [pod.returncode for pod in pods] == [0, 0], told
     assert sum(text.count("done: 480 windows seen") for text in told) == 1
-    assert "may meet at the store of the dead" not in "".join(told)
+    assert "may connect to the old rendezvous store" not in "".join(told)

@@ -1,4 +1,4 @@
-"""One thread a test process: small tensors only lose time to more, and sums stay in one order."""
+"""One torch thread per test process: more would slow down small tensors, and change the order of sums."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store of two made days of each of five people, for tests that leave it as it is."""
+    """A store of five participants with two made days each; tests must not change it."""
     return write_store(str(tmp_path_factory.mktemp("made") / "store"), people=5, days=2).folder.url

@@ -1,4 +1,4 @@
-"""Person-days made in memory, for tests of sampling that need no store."""
+"""Person-days made in memory, and stores of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.store.store import Store
 
 
 class MadeDay:
-    """A day in memory, to be read from."""
+    """A day in memory that can be read like a stored one."""
 
     def __init__(self, day: PersonDay) -> None:
         self.day = day
@@ -25,16 +25,16 @@ class MadeDay:
         return self.day.motion_S, self.day.state_S
 
     def windows(self, start_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
-        """Windows that begin at these seconds, each into its place."""
+        """Copy the windows that start at these seconds to their places."""
         for start, place in zip(start_N.tolist(), place_N.tolist(), strict=True):
             first = start * grid.TICKS_PER_SECOND
             out_BCT[place] = self.day.signal_CT[:, first : first + out_BCT.shape[2]]
 
 
 class MadeDays:
-    """Days that are a function of their slot: measured in a few minutes, non-wear in one stretch.
+    """Days that are a function of their slot: a few minutes measured, with one interval of non-wear.
 
-    Each tick tells where it is from: axis 0 holds the slot, axes 1 and 2 the second and the tick in it.
+    Each tick shows where it is from: axis 0 holds the slot, axes 1 and 2 the second and the tick in it.
     """
 
     def __init__(self, seconds: int = 900) -> None:
@@ -56,7 +56,7 @@ class MadeDays:
         return PersonDay(signal, motion(signal, state), state)
 
     def open_day(self, slot: int) -> MadeDay:
-        """The day of a slot, as a reader gives it."""
+        """Open the day of a slot, as a reader does."""
         return MadeDay(self.read_day(slot))
 
     def starts(self, slot: int, window_seconds: int) -> int:
@@ -69,7 +69,7 @@ class MadeDays:
 
 
 class NoiseDays(MadeDays):
-    """Such days whose signal is noise: nothing in them is constant, as the other days are for whole seconds."""
+    """Such days with noise as their signal; the other days are constant for whole seconds."""
 
     @cache  # noqa: B019 (made once a test module)
     def read_day(self, slot: int) -> PersonDay:
@@ -81,7 +81,7 @@ class NoiseDays(MadeDays):
 
 
 def write_store(url: str, people: int, days: int, seconds: int = 900, made: MadeDays | None = None) -> Store:
-    """A store of made days: slot p * days + d is day d of person p."""
+    """Write a store of made days: slot p * days + d is day d of participant p."""
     store = Store.create(url, Key(bytes(32)), {"made": "for tests"})
     store.grow(people * days)
     made = made or MadeDays(seconds)

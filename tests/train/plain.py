@@ -1,7 +1,7 @@
-"""The pretext recipe in plain NumPy and SciPy, one window at a time, given the random numbers of our own.
+"""The pretext tasks in plain NumPy and SciPy, one window at a time, with the project's random numbers.
 
-Written from the papers and the documented law, float64 throughout, with whatever is clearest: what the batched
-transforms are held against.
+Written from the papers and the documented law, in float64, as clearly as possible: the reference for the batched
+transforms.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def movement(count: int, ticks: int) -> torch.Tensor:
 
 
 def impacts(count: int, ticks: int) -> torch.Tensor:
-    """The roughest windows a sensor could give: every tick between -8 and 8 g, whatever the one before was."""
+    """The roughest windows possible: every tick is random between -8 and 8 g."""
     return 16 * torch.rand(count, 3, ticks, generator=torch.Generator().manual_seed(8)) - 8
 
 
@@ -56,7 +56,7 @@ def scaled(x_CT: Array, uniform: Array) -> Array:
 
 
 def segments(ticks: int, uniform: Array) -> tuple[list[slice], tuple[int, ...]]:
-    """The four segments, and the order that they are put together in."""
+    """The four segments, and their new order."""
     share = np.float32(ticks - 44 + 1)
     cut = [int(np.float32(value) * share) for value in sorted(uniform[:3])]
     bounds = [0, cut[0] + 11, cut[1] + 22, cut[2] + 33, ticks]
@@ -70,7 +70,7 @@ def permuted(x_CT: Array, uniform: Array) -> Array:
 
 
 def pace(knots: Array, ticks: int) -> Array:
-    """Um et al.'s curve at every tick (scipy's default spline); one that gets slower than 0.05, drawn towards 1."""
+    """Um et al.'s curve at every tick (scipy's default spline), drawn towards 1 if it gets slower than 0.05."""
     place = np.linspace(0, ticks - 1, 6)
     slowest = CubicSpline(place, knots)(np.linspace(0, ticks - 1, 51)).min()
     if slowest < 0.05:

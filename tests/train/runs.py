@@ -1,4 +1,4 @@
-"""Small runs of the trainer, as users start them: in this process, as a command, by torchrun."""
+"""Small runs of the trainer: in this process, as a command, by torchrun."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import torch
 
 from pipeline.storage.folder import Folder
 from train.checkpoint import format as ck
-from train.loop.setup import DIGEST
 from train.loop.trainer import train
 from train.recipe import load_recipe
 
@@ -35,7 +34,7 @@ SMALL = {
 
 
 def overrides(settings: dict[str, Any]) -> list[str]:
-    """Settings as section__key over the small ones, as the command line takes them."""
+    """Overrides for the command line: small settings, updated by settings as section__key."""
     given = SMALL | {name.replace("__", "."): value for name, value in settings.items()}
     return [f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in given.items()]
 
@@ -47,12 +46,12 @@ def alone(
     logs: Path | None = None,
     **settings: Any,
 ) -> int:
-    """A run in this process."""
+    """Train in this process."""
     return train(load_recipe("demo", overrides(settings)), store, str(checkpoints), resume, logs)
 
 
 def command(store: str, checkpoints: Path | str, processes: int = 1, restarts: int = 0, **settings: Any) -> list[str]:
-    """The command line of a run."""
+    """Return the command line of a run."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     start = [*torchrun, f"--max-restarts={restarts}"] if processes > 1 else []
     flags = [part for override in overrides(settings) for part in ("--set", override)]
@@ -60,17 +59,20 @@ def command(store: str, checkpoints: Path | str, processes: int = 1, restarts: i
 
 
 def run(*arguments: Any, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """A run to its end."""
+    """Run the command to its end."""
     return subprocess.run(command(*arguments, **settings), capture_output=True, text=True, check=False, timeout=400)
 
 
 @contextmanager
-def under_way(*arguments: Any, **settings: Any) -> Iterator[subprocess.Popen[str]]:
-    """A run that goes on meanwhile, in a process group of its own; what is left of it is killed in the end."""
+def background_run(*arguments: Any, **settings: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run the command in the background, in its own process group, which is killed at the end of the block."""
     process = subprocess.Popen(
         command(*arguments, **settings),
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         yield process
     finally:
@@ -80,12 +82,12 @@ def under_way(*arguments: Any, **settings: Any) -> Iterator[subprocess.Popen[str
 
 
 def ranks_of(torchrun: subprocess.Popen[Any]) -> list[int]:
-    """The processes that a torchrun has started, by id."""
+    """Return the process ids of a torchrun's children."""
     return [int(pid) for pid in Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()]
 
 
 def same_checkpoint(left: Path, right: Path, step: int) -> None:
-    """To the bit: weights, buffers, optimizer, validation, and which windows were seen when."""
+    """Check that two checkpoints have the same bits: weights, buffers, optimizer, validation, windows seen."""
     a, b = ck.read(Folder(str(left)), step), ck.read(Folder(str(right)), step)
     assert a.model.keys() == b.model.keys()
     for name, value in a.model.items():
@@ -95,13 +97,13 @@ def same_checkpoint(left: Path, right: Path, step: int) -> None:
         assert fields.keys() == b.optimizer[name].keys()
         for key, value in fields.items():
             assert torch.equal(value, b.optimizer[name][key]), (name, key)
-    for key in ("validation", ck.SCORE, "best", DIGEST):
-        assert a.state[key] == b.state[key]
+    for name in ("validation", "validation_loss", "best", "windows_digest"):
+        assert getattr(a.state, name) == getattr(b.state, name), name
 
 
 def wait_for(folder: Path, count: int) -> None:
-    """Until so many checkpoints are complete."""
+    """Wait until so many checkpoints are complete."""
     deadline = time.monotonic() + 120
     while len(ck.complete(Folder(str(folder)))) < count:
-        assert time.monotonic() < deadline, "no checkpoint came"
+        assert time.monotonic() < deadline, "no checkpoint was saved"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Training's parts import, and the bench of a step runs, on a machine without ray, deepspeed, zarr and storage."""
+"""The modules of a training step import, and its benchmark runs, without ray, deepspeed, zarr and storage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODULES = (
 
 
 def bare(code: str) -> subprocess.CompletedProcess[str]:
-    """Run code where what is absent cannot be imported."""
+    """Run code in a process that cannot import the packages in ABSENT."""
     refuse = f"""
 import sys
 class Absent:
@@ -33,7 +33,7 @@ sys.meta_path.insert(0, Absent())
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
 
 
-def test_what_a_step_needs_imports_without_storage() -> None:
+def test_modules_of_a_step_import_without_storage() -> None:
     bare(f"for module in {MODULES!r}: __import__(module)")
 
 

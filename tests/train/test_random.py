@@ -1,4 +1,4 @@
-"""The counter-based generator: known answers, ranges, moments, and that a number depends on its window alone."""
+"""The counter-based generator: known answers, ranges, moments, and dependence on the window only."""
 
 from __future__ import annotations
 

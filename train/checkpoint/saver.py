@@ -1,4 +1,4 @@
-"""Saving in the background: a step waits for the copy to the host, never for the storage, unless a save is overdue."""
+"""Saving in the background: training waits for the copy to the host, not for the storage."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ class Saved:
     bytes: int
 
 
-def try_out(folder: Folder) -> None:
-    """Write and delete a small file, as saving and pruning will; raises StorageError for what the storage refuses."""
+def check_writable(folder: Folder) -> None:
+    """Write and delete a small file, as saving and pruning will; raises StorageError if the storage refuses."""
     name = f"probe-{secrets.token_hex(4)}"
     folder.write(name, b"")
     folder.delete([name])
 
 
 class Saver:
-    """Saves one checkpoint at a time; a failed save is raised at the next call, never lost.
+    """Saves checkpoints in a thread, one at a time, and keeps the newest `keep` and the best.
 
-    The newest `keep` and the best stay. `damaged` are steps of checkpoints that are not sound: none counts as kept
-    until it is written anew. A checkpoint that comes to lie there and is not of this saver is another run's: then it
-    saves no more.
+    The error of a failed save is raised by the next call. `damaged` are steps of damaged checkpoints: they do not count
+    as kept until they are saved again. If another run saves to the same folder, the saver refuses to save.
     """
 
     def __init__(self, folder: Folder, keep: int, damaged: Iterable[int] = ()) -> None:
@@ -44,41 +43,41 @@ class Saver:
         self._known = set(with_retry(lambda: ck.marked(folder), ck.PATIENCE_S))
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        self._news: list[Saved] = []
+        self._finished: list[Saved] = []
 
     def save(self, checkpoint: ck.Checkpoint) -> None:
-        """Begin to save; waits for the save before it."""
+        """Start saving, after the save before it has ended."""
         self.wait()
         self._thread = threading.Thread(target=self._save, args=(checkpoint,), name="save", daemon=True)
         self._thread.start()
 
     def _save(self, checkpoint: ck.Checkpoint) -> None:
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
-            self._check_alone()
+            self._check_no_other_run()
             self._known.add(checkpoint.step)
             size = ck.save(self.folder, checkpoint)
             self.damaged.discard(checkpoint.step)
-            self._news.append(Saved(checkpoint.step, time.perf_counter() - began, size))
+            self._finished.append(Saved(checkpoint.step, time.perf_counter() - started, size))
             with_retry(lambda: ck.prune(self.folder, self.keep, self.damaged), ck.PATIENCE_S)
         except BaseException as error:
             self._error = error
 
-    def _check_alone(self) -> None:
+    def _check_no_other_run(self) -> None:
         others = sorted(set(with_retry(lambda: ck.marked(self.folder), ck.PATIENCE_S)) - self._known)
         if others:
             raise UserError(
-                f"{self.folder.url}: another run saves here as well ({ck.name_of(others[-1])} is its own), so this one "
-                "ends. Give every run a folder of its own; run the same command again to go on from what lies there."
+                f"{self.folder.url}: another run saves here (it wrote {ck.name_of(others[-1])}), so this one stops. "
+                "Give every run its own folder. To resume from the checkpoints in this one, run the same command again."
             )
 
-    def news(self) -> list[Saved]:
-        """What was saved since this was last asked."""
-        news, self._news = self._news, []
-        return news
+    def take_finished(self) -> list[Saved]:
+        """Return the saves that have finished since the last call."""
+        finished, self._finished = self._finished, []
+        return finished
 
     def wait(self) -> None:
-        """Return when nothing is being saved; raises what went wrong."""
+        """Wait for the save under way, if any; raises its error."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None

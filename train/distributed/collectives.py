@@ -1,8 +1,8 @@
-"""What processes of a run work out together inside a step, with its gradient.
+"""Collectives inside a step, with gradients.
 
-A step's loss is each process's own, and what is minimised is their sum: the gradient of what all processes were
-given is the sum of what each of them asks for. (The engines then take the mean over processes, as they do with
-every gradient.) Alone, or outside a run, each function gives what the one process has.
+Each process has a loss of its own, and training minimises their sum. So the gradient of gathered rows is the sum over
+all processes. (The engines then take the mean over processes, as for every gradient.) In a single process, or outside
+a run, each function returns its input.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """The number of processes of the run."""
+    """Number of processes of the run."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is."""
+    """Rank of this process."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def gather(x: Tensor) -> Tensor:
-    """The rows of all processes, in the order of their ranks; every process has as many."""
+    """Concatenate the rows of all processes by rank; every process must have the same number of rows."""
     return x if world_size() == 1 else _Gather.apply(x)
 
 
 def sum_over_processes(x: Tensor) -> Tensor:
-    """The sum of all processes' tensors, without a gradient."""
+    """Sum tensors over all processes, without a gradient."""
     if world_size() > 1:
         x = x.clone()
         dist.all_reduce(x)

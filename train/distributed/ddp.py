@@ -1,7 +1,8 @@
-"""PyTorch's DistributedDataParallel; alone, the bare model.
+"""The engine `ddp`: PyTorch's DistributedDataParallel, or the bare model in a single process.
 
-DDP groups its gradients anew after its first steps, and so sums them in another order: a resumed run of three
-processes or more would differ in the last bits. So every start takes two passes whose result is thrown away.
+After its first steps, DDP regroups gradients and from then on sums them in another order. A resumed run of three or
+more processes would then differ in the last bits from one that never stopped. So every start runs two passes whose
+result is discarded.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class Ddp:
             self.network.compile()
 
     def step(self, pieces: Sequence[Windows], loss_of: LossOf, rate: float) -> Tensor:
-        """See `Engine`. Gradients are summed over processes with the last piece."""
+        """See `Engine`. Gradients are summed over processes in the last piece."""
         for number, piece in enumerate(pieces, 1):
-            with nullcontext() if number == len(pieces) else self._alone():
+            with nullcontext() if number == len(pieces) else self._without_exchange():
                 (loss_of(self.network, piece) / len(pieces)).backward()
         norm = norm_and_clip(self.active, self.clip_norm)
         set_rate(self.optimizer.param_groups, rate)
@@ -50,7 +51,7 @@ class Ddp:
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
-    def _alone(self) -> AbstractContextManager[None]:
+    def _without_exchange(self) -> AbstractContextManager[None]:
         return self.network.no_sync() if isinstance(self.network, DistributedDataParallel) else nullcontext()
 
     def optimizer_state(self) -> ck.OptimizerState:
@@ -63,7 +64,7 @@ class Ddp:
 
 
 def settle_buckets(network: DistributedDataParallel, ticks: int) -> None:
-    """Two passes whose result is thrown away, after which DDP keeps its groups of gradients."""
+    """Run two passes and discard the result; after them, DDP keeps its groups of gradients."""
     model = network.module
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     weight = next(model.parameters())

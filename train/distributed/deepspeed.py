@@ -1,9 +1,9 @@
-"""DeepSpeed with ZeRO 0, 1 or 2: each process keeps and updates a part of the optimizer's state.
+"""The engine `deepspeed`: DeepSpeed with ZeRO 0, 1 or 2.
 
-Its configuration is made of the recipe, so that a run means the same under both engines; a file in DeepSpeed's own
-words may be merged over it. The optimizer is the recipe's own from torch: DeepSpeed's fused ones are compiled on
-first use. bfloat16 is autocast with gradients reduced in float32: DeepSpeed's own `bf16` makes the weights bfloat16
-and leaves BatchNorm's statistics float32, which does not go together.
+Its configuration follows from the recipe, so that a run means the same under both engines; a DeepSpeed JSON file may be
+merged over it. The optimizer is torch's, because DeepSpeed compiles its fused ones on first use. bfloat16 is autocast
+with gradients reduced in float32, because DeepSpeed's own `bf16` makes weights bfloat16 but keeps BatchNorm's
+statistics float32, which does not work.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ DECIDED_BY_THE_RECIPE = (
     *("optimizer", "scheduler", "fp16", "bf16", "amp", "torch_autocast", "gradient_clipping"),
     *("gradient_accumulation_steps", "train_batch_size", "train_micro_batch_size_per_gpu"),
 )
-"""What a user's own file may not say."""
+"""Keys that a user's DeepSpeed file may not set."""
 
 
 def configuration(settings: EngineSettings, step: StepSettings) -> dict[str, Any]:
-    """DeepSpeed's configuration for a recipe and a process's windows a step, the user's own file merged over it.
+    """Build DeepSpeed's configuration, with the user's file merged over it.
 
-    Raises UserError for a file that cannot be read or decides what the recipe does.
+    Raises UserError for a file that cannot be read, or that sets what the recipe decides.
     """
     ours = {
         "train_micro_batch_size_per_gpu": step.windows // step.accumulate,
@@ -66,7 +66,7 @@ def _read(path: Path, zero_stage: int) -> dict[str, Any]:
     if taken := sorted(set(table) & set(DECIDED_BY_THE_RECIPE)):
         raise UserError(
             f"engine.deepspeed: {path} sets {', '.join(taken)}, which the recipe decides, so that a run is the same "
-            "under every engine. Set [optimizer], run.batch, run.accumulate, run.precision instead."
+            "under every engine. Set [optimizer], run.batch, run.accumulate or run.precision in the recipe instead."
         )
     zero = table.get("zero_optimization", {})
     if not isinstance(zero, dict):
@@ -75,7 +75,7 @@ def _read(path: Path, zero_stage: int) -> dict[str, Any]:
     if stage != zero_stage:
         raise UserError(
             f"engine.deepspeed: {path} sets ZeRO stage {stage}, engine.zero_stage is {zero_stage}: "
-            "set the stage there (0, 1 or 2)."
+            "set engine.zero_stage (0, 1 or 2)."
         )
     return table
 
@@ -91,9 +91,9 @@ class DeepSpeed:
         optimizer: torch.optim.Optimizer,
         processes: Processes,
     ) -> None:
-        with processes.together():
+        with processes.all_or_none():
             if step.precision == "float64":
-                raise UserError("run.precision: DeepSpeed does not train in float64. Use --engine ddp.")
+                raise UserError("run.precision: DeepSpeed cannot train in float64. Use --engine ddp.")
             config = configuration(settings, step)
             deepspeed = _import(processes)
         processes.join_alone()
@@ -105,15 +105,15 @@ class DeepSpeed:
             self.engine, *_ = deepspeed.initialize(
                 model=model, optimizer=optimizer, config=config, dist_init_required=False
             )
-        except Exception as error:  # of many kinds, as the file has it
+        except Exception as error:  # of many types, depending on the file
             if settings.deepspeed is None:
                 raise
-            raise UserError(f"engine.deepspeed: DeepSpeed refuses {settings.deepspeed}: {error}") from None
+            raise UserError(f"engine.deepspeed: DeepSpeed rejects {settings.deepspeed}: {error}") from None
         if step.compile:
             self.engine.compile()
 
     def step(self, pieces: Sequence[Windows], loss_of: LossOf, rate: float) -> Tensor:
-        """See `Engine`. DeepSpeed counts the pieces, divides by their number, and updates with the last."""
+        """See `Engine`. DeepSpeed counts the pieces, divides by their number, and updates after the last."""
         set_rate(self.optimizer.param_groups, rate)
         norm = None
         for number, piece in enumerate(pieces, 1):
@@ -124,7 +124,7 @@ class DeepSpeed:
         return torch.as_tensor(self.engine.get_global_grad_norm() if norm is None else norm)
 
     def optimizer_state(self) -> ck.OptimizerState:
-        """See `Engine`; each process gives its part of every parameter's state."""
+        """See `Engine`; each process contributes its part of every parameter's state."""
         if not self.zero:
             return ck.optimizer_by_name(self.model, self.optimizer) if self.processes.first else {}
         from deepspeed.utils import safe_get_full_optimizer_state
@@ -149,12 +149,12 @@ class DeepSpeed:
         ck.check_names(self.active, state)
         if not state:
             return None
-        (own,) = self.optimizer.param_groups[0]["params"]  # this process's part of all parameters, one after the other
+        (own,) = self.optimizer.param_groups[0]["params"]  # this process's part of all parameters, flattened
         like = next(iter(state.values()))
         counts = {key: ck.placed(key, value, own, self.optimizer) for key, value in like.items() if not value.ndim}
         parts = {key: torch.zeros_like(own, requires_grad=False) for key, value in like.items() if value.ndim}
         self.optimizer.state[own] = parts | counts
-        self.engine.optimizer._lazy_init_hp_params_optimizer_state()  # which else follows the first step
+        self.engine.optimizer._lazy_init_hp_params_optimizer_state()  # otherwise done after the first step
         for name, fields in state.items():
             for key, value in fields.items():
                 if key in parts:
@@ -163,17 +163,17 @@ class DeepSpeed:
 
 
 def _import(processes: Processes) -> Any:
-    """DeepSpeed, quiet, for the device of this run; raises UserError where it is not installed."""
+    """Import DeepSpeed, without its log output, for this run's device; raises UserError if it is not installed."""
     os.environ.setdefault("DS_ACCELERATOR", processes.device.type)
-    os.environ.setdefault("LOCAL_RANK", "0")  # which it asks for, alone too
+    os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed needs it, even in a single process
     warnings.filterwarnings("ignore", message=".*all_gather_into_tensor.*", category=FutureWarning)
     try:
         import deepspeed
     except ImportError as error:
         raise missing_extra(error) or UserError(
-            f"--engine deepspeed: DeepSpeed cannot be imported ({error}). Fix its installation, or use ddp."
+            f"--engine deepspeed: DeepSpeed cannot be imported ({error}). Fix its installation, or use --engine ddp."
         ) from None
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    # A collective of inference on CPUs, which would be compiled now: a minute and a compiler for what is not used.
+    # DeepSpeed would compile a CPU collective for inference now: that needs a compiler and a minute, and is not used.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed

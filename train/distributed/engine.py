@@ -1,9 +1,8 @@
-"""The seam between the trainer and what carries a step out over all processes.
+"""The interface of an engine, which turns the gradients of several pieces and processes into one update.
 
-The trainer knows windows, objective and learning rate; an engine knows how gradients of several pieces and processes
-become one update, and where the optimizer's state lies. Weights and buffers are the model's own under every engine,
-whole on every process; the optimizer's state is given and taken by parameter name, so that a checkpoint of one engine
-and world size is one of all.
+The trainer knows windows, objective and learning rate; an engine knows how to reduce gradients, and where the
+optimizer's state is. Under every engine, each process has all weights and buffers. The optimizer's state is exchanged
+by parameter name, so that every engine and world size can load every checkpoint.
 """
 
 from __future__ import annotations
@@ -18,37 +17,37 @@ from train.windows.pool import Windows
 
 Network = Callable[[Tensor], dict[str, Tensor]]
 LossOf = Callable[[Network, Windows], Tensor]
-"""The loss (a mean) of some windows by a network: what an engine asks the trainer for."""
+"""Computes the mean loss of some windows; the trainer passes it to the engine."""
 
 
 class Engine(Protocol):
-    """One way to train a model on all processes together."""
+    """One way to train a model on all processes."""
 
     def step(self, pieces: Sequence[Windows], loss_of: LossOf, rate: float) -> Tensor:
-        """One update by the mean gradient over pieces (as large as each other) and processes, clipped, at a rate.
+        """Update the weights once, by the clipped mean gradient over pieces (of equal size) and processes.
 
-        Gives the norm of that gradient before it was clipped, a scalar that nobody has waited for.
+        Returns the norm of that gradient before clipping, as a scalar that has not been waited for.
         """
         ...
 
     def optimizer_state(self) -> OptimizerState:
-        """The optimizer's state by parameter name, on the host, at least on the first process; all call it together."""
+        """Return the optimizer's state by parameter name, on the host of the first process. All have to call this."""
         ...
 
     def load_optimizer(self, state: OptimizerState) -> None:
-        """Go on with a state that an engine gave, of whatever kind and world size it was."""
+        """Load a state that an engine of any kind and world size returned."""
         ...
 
 
-def norm_and_clip(parameters: Sequence[Tensor], most: float | None) -> Tensor:
-    """The norm of all gradients together, which are shortened to `most` where they are longer."""
+def norm_and_clip(parameters: Sequence[Tensor], max_norm: float | None) -> Tensor:
+    """Return the norm of all gradients, and scale them down to `max_norm` if they are longer."""
     norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    if most is not None:
-        nn.utils.clip_grads_with_norm_(parameters, most, norm)
+    if max_norm is not None:
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
     return norm
 
 
 def set_rate(groups: Sequence[dict[str, object]], rate: float) -> None:
-    """The learning rate of an optimizer's groups."""
+    """Set the learning rate of all parameter groups of an optimizer."""
     for group in groups:
         group["lr"] = rate

@@ -1,4 +1,4 @@
-"""Engines: what carries a step out over all processes. `engine.py` is the seam; a file an engine."""
+"""All engines by name. `engine.py` is their interface; each engine has a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_engine(
 ) -> Engine:
     """Return the engine that the settings name, around a model that has its initial weights.
 
-    Raises UserError for settings that the engine cannot follow.
+    Raises UserError for settings that the engine does not support.
     """
     if settings.name == "deepspeed":
         from train.distributed.deepspeed import DeepSpeed

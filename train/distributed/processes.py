@@ -1,4 +1,4 @@
-"""The processes of a run: who am I, on which device, and what do all of us agree on."""
+"""The processes of a run: rank, world size and device of this one, and what all exchange between steps."""
 
 from __future__ import annotations
 
@@ -19,87 +19,91 @@ from pipeline.errors import UserError
 T = TypeVar("T")
 
 SLACK_S = 120.0
-"""Longer than a step may take a process waits for others: that one of them stands still is said by the watchdog."""
+"""Added to the time that a step may take, so that the watchdog of a hanging process ends it before others give up."""
 FRESH_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 CAN_HANG = (
-    f"{FRESH_STORE}=1 is not set where torchrun was started: processes that it starts again, after one died, may meet "
-    "at the store of the dead and hang. Set it on every machine (infra/torch does)."
+    f"{FRESH_STORE}=1 is not set in torchrun's environment: processes that it restarts after a failure may connect to "
+    "the old rendezvous store and hang. Set it on every machine, as infra/torch does."
 )
 
 
 class Processes:
-    """One process alone, or one of those that torchrun started (RANK, WORLD_SIZE, LOCAL_RANK in the environment)."""
+    """A single process, or one started by torchrun (RANK, WORLD_SIZE and LOCAL_RANK in the environment)."""
 
     def __init__(self, threads: int | None, timeout_s: float = 1800.0) -> None:
         self.rank = int(os.environ.get("RANK", "0"))
         self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // here))
+        local_count = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local_count))
         cuda = torch.cuda.is_available()
         if cuda and local_rank >= torch.cuda.device_count():
             raise UserError(
-                f"{here} processes on a machine with {torch.cuda.device_count()} GPUs: start one process a GPU "
+                f"{local_count} processes on a machine with {torch.cuda.device_count()} GPUs: start one process a GPU "
                 '(--nproc-per-node), or train on the CPU with CUDA_VISIBLE_DEVICES="".'
             )
         self.device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
         if cuda:
             torch.cuda.set_device(self.device)
-        self._asked: tuple[Tensor, dist.Work | None] | None = None
+        self._pending: tuple[Tensor, dist.Work | None] | None = None
         self._backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         if self.world_size > 1:
             _join(self._backend, timeout_s + SLACK_S)
 
     @property
     def first(self) -> bool:
-        """Whether this process speaks, logs and saves."""
+        """Whether this process prints, logs and saves."""
         return self.rank == 0
 
     @property
     def by_torchrun(self) -> bool:
-        """Whether torchrun started this process, and would start it again if it left with anything but 0."""
+        """Whether torchrun started this process, and would restart it after any exit status but 0."""
         return dist.is_torchelastic_launched()
 
     @property
     def restarted(self) -> bool:
-        """Whether torchrun started this process in place of one that died: what it was told worked before."""
+        """Whether torchrun started this process to replace one that died."""
         return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
     def join_alone(self) -> None:
-        """A group of this one process, for what wants a group in any case; nothing where there is one."""
+        """Make a process group of this one process, for libraries that need a group; does nothing if there is one."""
         if not dist.is_initialized():
             dist.init_process_group(self._backend, store=HashStore(), rank=0, world_size=1)
 
     def all(self, value: T) -> list[T]:
-        """Every process's value, in the order of the ranks."""
+        """Return the values of all processes by rank. All processes have to call this."""
         values = [value] * self.world_size
         if self.world_size > 1:
             dist.all_gather_object(values, value)
         return values
 
     def sum(self, figures: dict[str, Tensor]) -> dict[str, float]:
-        """The sums over all processes of scalar figures; a process may lack some."""
+        """Sum scalar figures by name over all processes; a process may lack some. All processes have to call this."""
         total: dict[str, float] = {}
         for part in self.all({name: float(value) for name, value in figures.items()}):
             for name, value in part.items():
                 total[name] = total.get(name, 0.0) + value
         return total
 
-    def any_a_call_ago(self, value: int) -> int:
-        """The largest of all processes' values of the call before this one (0 at the first): nobody waits for it."""
-        answer = 0
-        if self._asked is not None:
-            largest, work = self._asked
+    def previous_max(self, value: int) -> int:
+        """Return the largest value that any process passed to the previous call (0 at the first call).
+
+        One call later, the exchange has finished in the background, so no process waits for another. All processes
+        have to call this.
+        """
+        previous = 0
+        if self._pending is not None:
+            largest, work = self._pending
             if work is not None:
                 work.wait()
-            answer = int(largest)
+            previous = int(largest)
         largest = torch.tensor(value)
         work = dist.all_reduce(largest, dist.ReduceOp.MAX, async_op=True) if self.world_size > 1 else None
-        self._asked = largest, work
-        return answer
+        self._pending = largest, work
+        return previous
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What `make` gives on the first process; a UserError of it is raised on all."""
+        """Return on all processes what `make` returns on the first; its UserError is raised on all, too."""
         box: list[Any] = [None, ""]
         if self.first:
             try:
@@ -113,54 +117,54 @@ class Processes:
         return cast(T, box[0])
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """A stretch that all processes get through, or none: a UserError in any ends all, told once.
+    def all_or_none(self) -> Iterator[None]:
+        """Run a block that all processes complete, or none: a UserError in one ends all, and is printed once.
 
-        What is common to all (`sum`, `any`, `from_first`) may stand at its beginning only: a process that has
-        failed does not take part in it any more.
+        Collectives (`all`, `sum`, `from_first`) belong at the beginning of the block, because a process that has
+        failed takes part in none.
         """
         error = ""
         try:
             yield
         except UserError as raised:
             error = str(raised)
-        told = next((text for text in self.all(error) if text), "")
-        if told:
-            self.fail(told)
+        first_error = next((text for text in self.all(error) if text), "")
+        if first_error:
+            self.fail(first_error)
 
     def fail(self, message: str) -> NoReturn:
-        """End all processes with a UserError that all have found: the first one tells it."""
+        """End this process for a reason that all processes know; only the first one reports it."""
         if self.first:
             raise UserError(message)
         raise SystemExit(1)
 
     def average_batch_norm(self, model: nn.Module) -> None:
-        """Give every process the mean of all processes' running statistics, in one exchange.
+        """Replace BatchNorm's running statistics by their mean over all processes, in one exchange.
 
-        Done after every step: statistics are then the same everywhere at any time, whenever one looks or saves.
+        Called after every step, so that validating or saving at any step does not change a run.
         """
         statistics = [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
         if self.world_size == 1 or not statistics:
             return
-        together = torch.cat([buffer.flatten() for buffer in statistics])
-        dist.all_reduce(together)
-        together /= self.world_size
-        parts = together.split([buffer.numel() for buffer in statistics])
+        flat = torch.cat([buffer.flatten() for buffer in statistics])
+        dist.all_reduce(flat)
+        flat /= self.world_size
+        parts = flat.split([buffer.numel() for buffer in statistics])
         for buffer, part in zip(statistics, parts, strict=True):
             buffer.copy_(part.view_as(buffer))
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the process group."""
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
 def _join(backend: str, timeout_s: float) -> None:
-    """Meet the other processes.
+    """Join the other processes.
 
-    torchrun on one machine keeps one store for all its attempts, in which a process that was started again would find
-    what its dead predecessors wrote: each attempt gets a part of its own. (Machines may count attempts differently;
-    torchrun has to be told to make a new store for each: `CAN_HANG`.)
+    torchrun on one machine uses the same store for all attempts, and a restarted process would find what processes of
+    an earlier attempt wrote there. So each attempt gets its own prefix. On several machines this does not work, because
+    they may count attempts differently; there, torchrun needs a variable to make a new store (`CAN_HANG`).
     """
     timeout = timedelta(seconds=timeout_s)
     store, rank, world_size = next(rendezvous("env://", timeout=timeout))
@@ -170,7 +174,7 @@ def _join(backend: str, timeout_s: float) -> None:
 
 
 def hang_warning() -> str:
-    """What to say of a torchrun of several machines that would hang when it starts processes again; "" of others."""
+    """Return a warning if torchrun on several machines might hang when it restarts processes, otherwise ""."""
     several = os.environ.get("GROUP_WORLD_SIZE", "1") != "1"
     would_restart = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
     return CAN_HANG if several and would_restart and os.environ.get(FRESH_STORE) != "1" else ""

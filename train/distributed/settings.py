@@ -11,13 +11,13 @@ Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What carries a step out over all processes. Decides speed and memory, not what is learned."""
+    """How a step runs on all processes. Changes speed and memory, but not what is learned."""
 
     name: Literal["ddp", "deepspeed"] = "ddp"
     zero_stage: Literal[0, 1, 2] = 1
-    """DeepSpeed: what is shared out over processes. 1: the optimizer's state; 2: gradients too; 0: nothing."""
+    """What DeepSpeed shards over processes. 1: the optimizer's state; 2: gradients too; 0: nothing."""
     deepspeed: Path | None = None
-    """A JSON file in DeepSpeed's own words, merged over the configuration that is made of these settings."""
+    """A DeepSpeed JSON file, merged over the configuration that follows from the recipe."""
 
 
 @dataclass(frozen=True)

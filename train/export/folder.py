@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
 from pipeline.storage.result_folder import result_folder, write_json
+from train.checkpoint.state import State
 from train.export import hubconf
 from train.export.card import card, shareable
 from train.networks import NETWORKS, Encoder, NetworkSettings, downstream
@@ -25,10 +26,10 @@ FILES = {"model.safetensors", "config.json", "README.md"}
 SOURCES = (hubconf, downstream)
 
 
-def write_export(model: Mapping[str, Tensor], state: Mapping[str, Any], out: Path, where: str) -> Encoder:
+def write_export(model: Mapping[str, Tensor], state: State, out: Path, where: str) -> Encoder:
     """Export a checkpoint's tensors (`feature_extractor.*` and the pretext heads) and state to the folder `out`.
 
-    `state["settings"]["network"]` names the network; what else `state` tells of the training goes into the
+    `state.settings["network"]` names the network; what else `state` tells of the training goes into the
     model card. Gives the feature extractor as exported. `where` names the checkpoint in errors. Raises
     UserError when tensors and network do not fit to the last entry, or `out` holds something else.
     """
@@ -62,10 +63,10 @@ def definition(kind: Callable[..., Any]) -> dict[str, Any]:
     return {"file": source_of(kind).name, "class": kind.__name__, "presets": presets}
 
 
-def network_settings(state: Mapping[str, Any], where: str) -> NetworkSettings:
+def network_settings(state: State, where: str) -> NetworkSettings:
     """The network that a checkpoint's state names; raises UserError."""
     try:
-        table = state["settings"]["network"]
+        table = state.settings["network"]
         return NetworkSettings(table["preset"], float(table["width"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -74,9 +75,7 @@ def network_settings(state: Mapping[str, Any], where: str) -> NetworkSettings:
         ) from None
 
 
-def describe(
-    backbone: Encoder, entries: Mapping[str, Tensor], weights: bytes, state: Mapping[str, Any]
-) -> dict[str, Any]:
+def describe(backbone: Encoder, entries: Mapping[str, Tensor], weights: bytes, state: State) -> dict[str, Any]:
     """What config.json says: the network, its input, the weights' count and checksum, the training without ids."""
     return {
         "format": KIND,
@@ -91,14 +90,14 @@ def describe(
     }
 
 
-def training(state: Mapping[str, Any]) -> dict[str, Any]:
+def training(state: State) -> dict[str, Any]:
     """What a checkpoint's state tells of the training, without identifiers: data in numbers, scores, settings."""
     data = {
-        "windows seen": state.get("windows_seen"),
-        "steps": state.get("step"),
-        "people trained on": state.get("participants"),
-        "person-days trained on": state.get("stream", {}).get("members"),
-        "people held out": len(state["validation_participants"]) if "validation_participants" in state else None,
+        "windows seen": state.windows_seen,
+        "steps": state.step,
+        "people trained on": state.facts.participants,
+        "person-days trained on": state.facts.stream.members if state.facts.stream else None,
+        "people held out": len(state.facts.validation_participants) or None,
     }
-    told = {name: state.get(name, {}) for name in ("validation", "settings", "versions")}
-    return dict(shareable({"data": data, **told}))
+    rest = {"validation": state.validation, "settings": state.settings, "versions": state.facts.versions}
+    return dict(shareable({"data": data, **rest}))

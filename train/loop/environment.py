@@ -1,4 +1,4 @@
-"""What a run says of itself beside its settings: the code, the versions and the machines that it ran on."""
+"""The code, package versions, devices and machines of a run, for its log and checkpoints."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def code_version() -> str:
-    """The commit of the checkout that this code runs from, `+changes` where files differ from it; else the package's.
+    """Return the commit of the checkout that runs, with `+changes` if files differ from it.
 
-    A checkout whose git cannot be asked counts as the package.
+    Returns the package's version outside a checkout, or if git does not work.
     """
     commit = _git("rev-parse", "HEAD") if (ROOT / ".git").exists() else ""
     if not commit:
@@ -38,10 +38,10 @@ def _git(*words: str) -> str:
 
 
 def environment(recipe: Recipe, processes: Processes) -> dict[str, Any]:
-    """Versions, devices by name with their number, and machines; all processes ask together."""
+    """Return versions, number of devices by name, machines. All processes have to call this."""
     device = processes.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    both = processes.all((name, os.environ.get("GROUP_RANK", "0")))
+    devices = processes.all((name, os.environ.get("GROUP_RANK", "0")))
     packages = (*PACKAGES, "deepspeed") if recipe.engine.name == "deepspeed" else PACKAGES
     return {
         "code": code_version(),
@@ -52,8 +52,8 @@ def environment(recipe: Recipe, processes: Processes) -> dict[str, Any]:
             if device.type == "cuda"
             else {}
         ),
-        "devices": {kind: sum(kind == other for other, _ in both) for kind in sorted({kind for kind, _ in both})},
-        "machines": len({machine for _, machine in both}),
+        "devices": {kind: sum(kind == other for other, _ in devices) for kind in sorted({kind for kind, _ in devices})},
+        "machines": len({machine for _, machine in devices}),
         "world_size": processes.world_size,
         "threads": torch.get_num_threads(),
     }

@@ -1,4 +1,4 @@
-"""What the steps since the last look at them amount to. Looking is what waits for the device; steps do not."""
+"""Sums over the steps since the last reading. A reading waits for the device; steps do not."""
 
 from __future__ import annotations
 
@@ -10,107 +10,112 @@ import torch
 from torch import Tensor
 
 from train.distributed.processes import Processes
-from train.loop.step import Step
+from train.loop.step import StepResult
 
 MASK_64 = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Some steps of all processes together."""
+class Reading:
+    """Some consecutive steps of all processes."""
 
     steps: int
     seconds: float
     figures: dict[str, float]
-    """Sums, as the objective gives them."""
+    """Sums of the objective's figures."""
     norm: float
-    """The gradient's in the last step."""
+    """Gradient norm of the last step."""
     waited_s: float
-    """For data, by the process that waited longest."""
+    """Time that the slowest process waited for data."""
     digest: int
     """Sum of the steps' digests, modulo 2**64."""
-    broken: Broken | None
+    non_finite: NonFinite | None
 
 
 @dataclass(frozen=True)
-class Broken:
+class NonFinite:
     """The first step whose loss or gradient is not finite."""
 
     step: int
     loss: float
     norm: float
     norm_before: float | None
-    """The gradient's in the step before, where it is known."""
+    """Gradient norm of the step before, if known."""
     processes: list[int]
-    """On which the loss was not finite: all, where the weights were the reason."""
+    """Ranks whose loss was not finite; all of them if the weights were the cause."""
     slots: list[int]
-    """That their windows, or all windows if none is to blame, come from."""
+    """Slots of the windows of these processes, or of all processes if no loss was to blame."""
 
 
 class Meter:
-    """Gathers steps; `look` gives their sum and begins a new stretch."""
+    """Collects steps until the next reading."""
 
     def __init__(self) -> None:
         self._norm_before: float | None = None
-        self.begin()
+        self.restart()
 
-    def begin(self) -> None:
-        """Begin a new stretch."""
-        self._steps: list[Step] = []
-        self._began = time.perf_counter()
+    def restart(self) -> None:
+        """Drop the steps so far, and restart the clock."""
+        self._steps: list[StepResult] = []
+        self._started = time.perf_counter()
 
-    def add(self, step: Step) -> None:
-        """Keep what a step left behind."""
+    def add(self, step: StepResult) -> None:
+        """Add a step."""
         self._steps.append(step)
 
-    def look(self, processes: Processes) -> Stretch:
-        """The stretch so far, of all processes, which look together."""
+    def read(self, processes: Processes) -> Reading:
+        """Sum the steps of all processes since the last reading, and restart. All processes have to call this."""
         steps = self._steps
         names = sorted(steps[0].figures)
         own = torch.stack([torch.stack([step.figures[name] for name in names]) for step in steps]).cpu()
         losses = (own[:, names.index("loss_sum")] / own[:, names.index("count")]).tolist()
         norms = [float(step.norm) for step in steps]
-        drawn = sum(int(digest(step.place_B4)) * (2 * step.number + 1) for step in steps) & MASK_64
-        mine = (own.sum(0).tolist(), sum(step.waited_s for step in steps), drawn, losses)
-        everyone = processes.all(mine)
-        sums = [math.fsum(each) for each in zip(*(each[0] for each in everyone), strict=True)]
-        broken = self._broken([each[3] for each in everyone], norms, processes)
-        stretch = Stretch(
+        own_digest = sum(int(digest(step.place_B4)) * (2 * step.number + 1) for step in steps) & MASK_64
+        own_values = (own.sum(0).tolist(), sum(step.waited_s for step in steps), own_digest, losses)
+        sums, waits, digests, losses_of_all = zip(*processes.all(own_values), strict=True)
+        totals = [math.fsum(each) for each in zip(*sums, strict=True)]
+        reading = Reading(
             steps=len(steps),
-            seconds=time.perf_counter() - self._began,
-            figures=dict(zip(names, sums, strict=True)),
+            seconds=time.perf_counter() - self._started,
+            figures=dict(zip(names, totals, strict=True)),
             norm=norms[-1],
-            waited_s=max(each[1] for each in everyone),
-            digest=sum(each[2] for each in everyone) & MASK_64,
-            broken=broken,
+            waited_s=max(waits),
+            digest=sum(digests) & MASK_64,
+            non_finite=self._find_non_finite(losses_of_all, norms, processes),
         )
         self._norm_before = norms[-1]
-        self.begin()
-        return stretch
+        self.restart()
+        return reading
 
-    def _broken(self, losses: list[list[float]], norms: list[float], processes: Processes) -> Broken | None:
-        """`losses`: of each process, of each step."""
+    def _find_non_finite(
+        self, losses: tuple[list[float], ...], norms: list[float], processes: Processes
+    ) -> NonFinite | None:
+        """Find the first bad step; `losses` holds a list for each process."""
         for index, step in enumerate(self._steps):
-            to_blame = [rank for rank, each in enumerate(losses) if not math.isfinite(each[index])]
-            if to_blame or not math.isfinite(norms[index]):
-                blamed = to_blame or range(processes.world_size)
-                own = step.place_B4[:, 2].unique().tolist() if processes.rank in blamed else []
-                return Broken(
+            bad_ranks = [rank for rank, each in enumerate(losses) if not math.isfinite(each[index])]
+            if bad_ranks or not math.isfinite(norms[index]):
+                to_blame = bad_ranks or range(processes.world_size)
+                own_slots = step.place_B4[:, 2].unique().tolist() if processes.rank in to_blame else []
+                return NonFinite(
                     step=step.number,
                     loss=math.fsum(each[index] for each in losses) / len(losses),
                     norm=norms[index],
                     norm_before=norms[index - 1] if index else self._norm_before,
-                    processes=to_blame,
-                    slots=sorted({slot for slots in processes.all(own) for slot in slots}),
+                    processes=bad_ranks,
+                    slots=sorted({slot for slots in processes.all(own_slots) for slot in slots}),
                 )
         return None
 
 
-def digest(place_B4: Tensor) -> Tensor:
-    """64 bits (int64) of a set of windows, by lane, round, slot and start second, in whatever order.
+ODD = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15, -0x61C8864680B583EB, 0x2545F4914F6CDD1D)
+"""Odd 64-bit numbers, as int64."""
 
-    Digests of parts add up to that of the whole: the sum does not depend on how windows are shared out. Each
-    window's own bits are those places mixed by multiplications (after Steele et al. 2014, doi:10.1145/2660193.2660195).
+
+def digest(place_B4: Tensor) -> Tensor:
+    """Return 64 bits (int64) that identify a set of windows by lane, round, slot and start second, in any order.
+
+    Digests of parts add up to the digest of the whole, however windows are shared out. The bits of one window are its
+    four numbers mixed by multiplications (after Steele et al. 2014, doi:10.1145/2660193.2660195).
     """
     odd = torch.tensor(ODD, device=place_B4.device)
     mixed = (place_B4 * odd).sum(1)
@@ -119,10 +124,6 @@ def digest(place_B4: Tensor) -> Tensor:
     return (mixed ^ (mixed >> 31)).sum()
 
 
-ODD = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15, -0x61C8864680B583EB, 0x2545F4914F6CDD1D)
-"""Odd 64-bit numbers, as int64."""
-
-
-def hex_of(digest_: int) -> str:
-    """A digest as it is written down."""
+def digest_text(digest_: int) -> str:
+    """A digest as logs and checkpoints have it: 16 hex digits."""
     return f"{digest_:016x}"

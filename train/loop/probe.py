@@ -1,8 +1,8 @@
-"""A linear probe beside training: what the features are worth, so far, to somebody with a few labelled people.
+"""A linear probe during training: how useful the features are to somebody with a few labelled participants.
 
-The same measure as `persondays evaluate` has (docs/evaluation.md), of the network as it stands: frozen, under
-multinomial logistic regression, cross-validated by person. At 0 windows it is the network with random weights, which
-is what all later points are to be held against.
+It computes the same measure as `persondays evaluate` (docs/evaluation.md), on the current network: frozen, with
+multinomial logistic regression, cross-validated by participant. The probe at 0 windows shows random weights, with which
+all later ones should be compared.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ SEED = 0
 
 
 def probe(network: Encoder, data: Labelled) -> dict[str, Any]:
-    """Mean over people of macro F1 and of Cohen's kappa (None where nobody has two classes), and of how many.
+    """Return macro F1 and Cohen's kappa (None if nobody has two classes), as means over participants, and the counts.
 
-    The network is left in the mode that it was in, and nothing random is drawn: a run is the same with and without.
+    Keeps the network's mode and draws no random numbers, so that a run is the same with and without a probe.
     """
     training, people = network.training, len(data.people)
     fold_N = assign_folds(data.y_N, data.person_N, min(FOLDS, people), SEED)
-    said_N = np.empty_like(data.y_N)
+    predicted_N = np.empty_like(data.y_N)
     with workers() as pool:
         features_NF = extract(network, data.x_NCT, pool)
         tests = [np.flatnonzero(fold_N == fold) for fold in range(fold_N.max() + 1)]
-        for test, (said, _) in zip(
+        for test, (predicted, _) in zip(
             tests, pool.map(lambda test: predict_fold([features_NF], data, test, SEED), tests), strict=True
         ):
-            said_N[test] = said
+            predicted_N[test] = predicted
     network.train(training)
     tables = [
-        confusion(data.y_N[own], said_N[own], len(data.classes))
+        confusion(data.y_N[own], predicted_N[own], len(data.classes))
         for own in (np.flatnonzero(data.person_N == person) for person in range(people))
     ]
     kappas = [value for value in map(kappa, tables) if np.isfinite(value)]

@@ -1,4 +1,4 @@
-"""Where a run goes on: the newest sound checkpoint, provided that it is of the same run."""
+"""Where a run resumes: the newest intact checkpoint, if it is of the same run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FREE_TO_CHANGE = {
     *(f"run.{name}" for name in ("windows", "validate_every", "save_every", "keep", "patience")),
     *(f"run.{name}" for name in ("accumulate", "compile", "deterministic", "threads", "timeout_s")),
 }
-"""Settings that do not decide what is learned; `accumulate` is among them so that fewer GPUs can go on."""
+"""Settings that do not decide what is learned. `accumulate` is one of them so that a run can resume on fewer GPUs."""
 
 
 @dataclass(frozen=True)
-class Start:
-    """The checkpoint to go on from, None for a new run, and the steps of damaged ones."""
+class ResumePoint:
+    """The checkpoint to resume from, None for a new run, and the steps of newer checkpoints that are damaged."""
 
     checkpoint: ck.Checkpoint | None
     damaged: tuple[int, ...] = ()
@@ -32,46 +32,47 @@ class Start:
     @property
     def seen(self) -> int:
         """Windows seen so far."""
-        return self.checkpoint.state["windows_seen"] if self.checkpoint else 0
+        return self.checkpoint.state.windows_seen if self.checkpoint else 0
 
 
-def choose_start(folder: Folder, resume: Literal["auto", "never"], recipe: Recipe, processes: Processes) -> Start:
-    """The start of a run, which the first process reads and gives to all.
+def find_resume_point(
+    folder: Folder, resume: Literal["auto", "never"], recipe: Recipe, processes: Processes
+) -> ResumePoint:
+    """Find where to resume; the first process reads the checkpoint and sends it to the others.
 
-    Raises UserError when the checkpoints are of another run, or none is sound.
+    Raises UserError if the checkpoints are of a run with other settings, or all are damaged.
     """
-    start: Start = processes.from_first(lambda: _read(folder))
-    found = start.checkpoint
+    point: ResumePoint = processes.from_first(lambda: _read(folder))
+    found = point.checkpoint
     if found is None:
-        return start
+        return point
     if resume == "never":
         raise UserError(
-            f"{folder.url} holds checkpoints (newest: step {found.step}), and --resume never was asked for. "
-            "Name another folder, or leave --resume auto to go on."
+            f"{folder.url} already has checkpoints (newest: step {found.step}), and --resume is never. "
+            "Name another folder, or leave --resume at auto to resume."
         )
-    settings = build(Recipe, found.state["settings"], f"{folder.url}/{ck.name_of(found.step)}")
+    settings = build(Recipe, found.state.settings, f"{folder.url}/{ck.name_of(found.step)}")
     then, now = _comparable(plain(settings)), _comparable(plain(recipe))
     names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     if names:
         changes = "; ".join(f"{name}: then {then.get(name)!r}, now {now.get(name)!r}" for name in names)
         raise UserError(
-            f"{folder.url} holds checkpoints of a run with other settings ({changes}). "
-            "Use those settings to go on, or name another folder to begin anew."
+            f"{folder.url} has the checkpoints of a run with other settings ({changes}). "
+            "Use those settings to resume it, or name another folder to start a new run."
         )
-    return start
+    return point
 
 
-def _read(folder: Folder) -> Start:
+def _read(folder: Folder) -> ResumePoint:
     found, damaged = ck.newest(folder)
-    for wrong in damaged.values():
-        print(
-            f"warning: {wrong} Going on from step {found.step if found else 0}, the newest sound one.", file=sys.stderr
-        )
-    return Start(found, tuple(damaged))
+    for problem in damaged.values():
+        step = found.step if found else 0
+        print(f"warning: {problem} Resuming from step {step}, the newest intact checkpoint.", file=sys.stderr)
+    return ResumePoint(found, tuple(damaged))
 
 
 def _comparable(settings: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Settings by path, without those that may change when a run goes on."""
+    """Flatten settings, without those that may change when a run resumes."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, dict):

@@ -10,7 +10,7 @@ from train.distributed.settings import Precision
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How long, in what portions, and how often to look and to save; in windows seen."""
+    """Length, batch, and how often to validate and save, in windows seen; precision and processes."""
 
     windows: int = 100_000_000
     batch: int = 512
@@ -18,18 +18,18 @@ class RunSettings:
     save_every: int = 1_000_000
     keep: int = 3
     patience: int | None = None
-    """Stop when the validation loss has not improved over so many windows."""
+    """Stop when the validation loss has not improved for so many windows."""
     precision: Precision = "float32"
-    """tf32: of a GPU's convolutions and matrix products; bfloat16: by autocast, weights stay float32."""
+    """tf32: for convolutions and matrix products on a GPU; bfloat16: by autocast, weights stay float32."""
     accumulate: int = 1
-    """Pieces that a process's share of a batch goes through the network in, one after the other, to spare memory."""
+    """Number of pieces that a process cuts its share of a batch into, to save memory."""
     compile: bool = False
     deterministic: bool = False
-    """On a GPU: only algorithms that give the same bits each time."""
+    """On a GPU: use only algorithms that give the same bits every time."""
     threads: int | None = None
-    """Threads of torch a process; None: the cores shared evenly."""
+    """Torch threads of a process; None: an equal share of the cores."""
     timeout_s: float = 1800.0
-    """A process that takes no step for so long says where it stands and ends."""
+    """A process that takes no step for so long prints its stacks and exits."""
 
     def __post_init__(self) -> None:
         for name in ("windows", "batch", "validate_every", "save_every", "keep", "patience", "accumulate", "threads"):
@@ -41,12 +41,12 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """A linear probe beside training: what the features are worth so far (`train.loop.probe`)."""
+    """A linear probe of the features during training (`train.loop.probe`)."""
 
     data: Path | None = None
-    """A labelled set, as `persondays labelled` makes them; None: no probe."""
+    """A labelled set, as `persondays labelled` writes it; None: no probe."""
     every: int | None = None
-    """Windows from one to the next; None: with every validation."""
+    """Windows between probes; None: with every validation."""
 
     def __post_init__(self) -> None:
         if self.every is not None and self.every < 1:

@@ -1,13 +1,13 @@
-"""How a run ends before its time: on a signal with a checkpoint, or because it stands still.
+"""How a run ends early: on a signal, with a checkpoint, or because a process takes no more steps.
 
-| signal | meaning | status |
+| signal | meaning | exit status |
 | --- | --- | --- |
 | SIGINT | Ctrl-C | 130 |
-| SIGTERM | this process, its machine or torchrun goes | 143: a torchrun that was not told to go starts it again |
-| SIGUSR1 | the whole run goes, for now | 138; 0 under torchrun, which would start it again |
-| | stood still (`run.timeout_s`) | 124: said where; nothing was saved since the last checkpoint |
+| SIGTERM | this process, its machine or torchrun shuts down | 143: torchrun restarts it, unless torchrun stops too |
+| SIGUSR1 | the whole run stops for now, as before pre-emption | 138; 0 under torchrun, which would restart it |
+| | no step for `run.timeout_s` | 124: prints stacks, saves nothing |
 
-Whichever process is told, all save at the same step and leave alike.
+Whichever process gets the signal, all processes save after the same step and exit alike.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ import threading
 from contextlib import suppress
 from types import FrameType
 
-STOOD_STILL = 124
+STATUS_TIMEOUT = 124
 PR_SET_PDEATHSIG = 1
-LOOKS = 20
-"""A watchdog's looks within its time."""
+CHECKS_PER_TIMEOUT = 20
+"""How often a watchdog checks its process within the timeout."""
 
 
 def exit_status(number: int, by_torchrun: bool) -> int:
-    """The status of a process that saved because of a signal; 0 for none."""
+    """Return the exit status of a process that saved because of a signal; 0 for no signal."""
     return 0 if number == 0 or (by_torchrun and number == signal.SIGUSR1) else 128 + number
 
 
-def go_with_parent() -> None:
-    """Have SIGTERM sent to this process when the one that started it dies, a SIGKILLed torchrun; on Linux."""
+def stop_with_parent() -> None:
+    """On Linux, have SIGTERM sent to this process when its parent dies, for example a torchrun killed by SIGKILL."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class StopSignal:
-    """Notes SIGINT, SIGTERM and SIGUSR1 (before pre-emption), so that a run can end at a step with a checkpoint.
+    """Notes SIGINT, SIGTERM and SIGUSR1, so that a run can save after the current step and end.
 
-    A second Ctrl-C ends the run at once. Schedulers and torchrun pass one signal on in several ways, so that others
-    may come twice. One process of a run tells that it heard, since its step and its save take their time.
+    A second SIGINT ends the run at once. Other signals may arrive twice, because schedulers and torchrun forward them
+    in several ways. The one process that `announces` prints a line, because step and save may take a while.
     """
 
-    def __init__(self, tells: bool) -> None:
-        self.number, self.tells = 0, tells
+    def __init__(self, announces: bool) -> None:
+        self.number, self.announces = 0, announces
 
     def __enter__(self) -> StopSignal:
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -55,15 +55,15 @@ class StopSignal:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number == number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a third one waits for nothing
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a third one ends the process without clean-up
             raise KeyboardInterrupt
         if self.number:
             return
         self.number = number
-        if self.tells and sys.stderr is not None:
-            told = f"\n{signal.Signals(number).name}: saves after this step or the next, then leaves\n"
-            with suppress(OSError):  # a terminal that is gone
-                os.write(2, told.encode())  # print may be what was interrupted
+        if self.announces and sys.stderr is not None:
+            text = f"\n{signal.Signals(number).name}: will save after this step or the next, then exit\n"
+            with suppress(OSError):  # the terminal may be closed
+                os.write(2, text.encode())  # the signal may have interrupted a print
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
@@ -71,10 +71,10 @@ class StopSignal:
 
 
 class Watchdog:
-    """Ends a process that does not call `beat` for so long: others that wait for it would do so for ever.
+    """Ends a process that does not call `beat` for `timeout_s`; the other processes would wait for it forever.
 
-    It counts its own looks and not the clock, lest a process that was stopped as a whole, and continued, be taken for
-    one that stands still. Before it ends the process with status 124 it writes where all threads stand.
+    It counts its own checks instead of reading the clock, so that a process that was suspended and continued is not
+    taken for one that hangs. It prints the stacks of all threads, then exits with status 124.
     """
 
     def __init__(self, timeout_s: float, who: str) -> None:
@@ -83,22 +83,22 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def beat(self) -> None:
-        """Say that something went on."""
+        """Report progress."""
         self._beats += 1
 
     def _watch(self) -> None:
-        seen, still = self._beats, 0
-        while not self._done.wait(self.timeout_s / LOOKS):
-            seen, still = self._beats, still + 1 if seen == self._beats else 0
-            if still >= LOOKS:
+        last, idle_checks = self._beats, 0
+        while not self._done.wait(self.timeout_s / CHECKS_PER_TIMEOUT):
+            last, idle_checks = self._beats, idle_checks + 1 if last == self._beats else 0
+            if idle_checks >= CHECKS_PER_TIMEOUT:
                 print(
-                    f"error: {self.who} has taken no step for {self.timeout_s:g} s (run.timeout_s) and is ended with "
-                    f"status {STOOD_STILL}. It stood here, most recent call first; a process that waits in a "
-                    "collective waits for another one, whose own lines say more:",
+                    f"error: {self.who} has taken no step for {self.timeout_s:g} s (run.timeout_s) and exits with "
+                    f"status {STATUS_TIMEOUT}. Its stacks follow, most recent call first. A process in a collective "
+                    "waits for another process, whose own output says more:",
                     file=sys.stderr,
                 )
                 faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
-                os._exit(STOOD_STILL)
+                os._exit(STATUS_TIMEOUT)
 
     def __enter__(self) -> Watchdog:
         self._thread.start()

@@ -1,4 +1,4 @@
-"""One step: a batch of the stream, in pieces, through views, network and loss, and one update of the weights."""
+"""One training step: a batch from the stream, in pieces, through views, network and loss, and one update."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from train.optim.schedule import rate_at
 from train.windows.pool import Windows
 
 if TYPE_CHECKING:
-    from train.loop.setup import Run
+    from train.loop.run import Run
 
 
 @dataclass(frozen=True)
-class Step:
-    """What a step leaves behind, on the device: nobody has waited for it."""
+class StepResult:
+    """What a step leaves behind, on the device, so that nothing has to wait for it."""
 
     number: int
     figures: dict[str, Tensor]
-    """Of this process's windows, as the objective gives them."""
+    """The objective's figures for this process's windows."""
     norm: Tensor
-    """Of the gradient over all processes, before it was clipped."""
+    """Norm of the gradient over all processes, before clipping."""
     place_B4: Tensor
     """Where this process's windows come from (`Windows.place_B4`)."""
     waited_s: float
-    """For data."""
+    """Time that this process waited for data."""
 
 
-def take_step(run: Run) -> Step:
-    """Take the next batch and train on it."""
+def take_step(run: Run) -> StepResult:
+    """Train on the next batch."""
     recipe, device = run.recipe, run.processes.device
-    began = time.perf_counter()
+    started = time.perf_counter()
     windows = next(run.feed)
-    waited_s = time.perf_counter() - began
+    waited_s = time.perf_counter() - started
     figures: dict[str, Tensor] = {}
 
     def loss_of(network: Network, piece: Windows) -> Tensor:
@@ -58,10 +58,10 @@ def take_step(run: Run) -> Step:
     run.step += 1
     if run.average:
         run.average.update(run.seen, recipe.run.batch)
-    return Step(run.step, figures, norm, windows.place_B4, waited_s)
+    return StepResult(run.step, figures, norm, windows.place_B4, waited_s)
 
 
 def in_pieces(windows: Windows, pieces: int) -> list[Windows]:
-    """Windows in so many equal pieces."""
+    """Cut windows into equal pieces."""
     size = len(windows) // pieces
     return [windows.take(slice(start, start + size)) for start in range(0, len(windows), size)]

@@ -1,4 +1,4 @@
-"""Validation on people held out, beside controls: what the network scores on windows that hold no movement."""
+"""Validation on held-out participants, beside controls: windows that hold no movement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from train.distributed.processes import Processes
 from train.objectives import Objective
 from train.random import WindowRandom
-from train.tracking.log import told
+from train.tracking.log import summarise
 from train.transforms.controls import noise_only, phase_randomised
 from train.windows.pool import Windows
 
@@ -23,10 +23,10 @@ BATCH = 512
 
 
 def windows_in_g(windows: Windows, seed: int, counts_per_g: float, device: torch.device) -> tuple[Tensor, WindowRandom]:
-    """Windows as float32 in g on the device, and their random numbers."""
-    there = windows.to(device)
-    random = WindowRandom.of(seed, there.lane_B, there.round_B, there.slot_B, there.start_B)
-    return there.signal_BCT.float() / counts_per_g, random
+    """Return windows as float32 in g on the device, and their random numbers."""
+    moved = windows.to(device)
+    random = WindowRandom.of(seed, moved.lane_B, moved.round_B, moved.slot_B, moved.start_B)
+    return moved.signal_BCT.float() / counts_per_g, random
 
 
 def validate(
@@ -38,9 +38,9 @@ def validate(
     counts_per_g: float,
     processes: Processes,
 ) -> dict[str, Any]:
-    """Loss and accuracies over all processes' windows, for each change by its name (`log.told`).
+    """Return loss and accuracies over the windows of all processes (`log.summarise`), for each change by name.
 
-    The model is run with its running statistics and is left in training mode.
+    The model uses its running statistics and is left in training mode. All processes have to call this.
     """
     model.eval()
     result = {
@@ -48,18 +48,19 @@ def validate(
         for name, change in changes.items()
     }
     model.train()
-    return {name: told(sums) for name, sums in result.items()}
+    return {name: summarise(sums) for name, sums in result.items()}
 
 
-def whole_days(slot_B: Tensor, most: int) -> Iterator[slice]:
-    """Stretches of windows (those of a day stand together) that hold whole days, as many as `most` windows allow.
+def whole_days(slot_B: Tensor, max_windows: int) -> Iterator[slice]:
+    """Cut windows, ordered by day, into batches of whole days, each with as many days as fit.
 
-    What a day's windows are held against is then the same at any world size, however days are shared out.
+    A window is then compared with the same others at any world size, however days are shared out. A day with more than
+    `max_windows` is a batch of its own.
     """
     ends = [*(torch.nonzero(slot_B.diff())[:, 0] + 1).tolist(), len(slot_B)]
     start = 0
     for end, following in zip(ends, [*ends[1:], math.inf], strict=True):
-        if following - start > most and end > start:
+        if following - start > max_windows and end > start:
             yield slice(start, end)
             start = end
 
@@ -75,8 +76,8 @@ def _sums(
     processes: Processes,
 ) -> dict[str, float]:
     total: dict[str, Tensor] = {}
-    for part in whole_days(windows.slot_B, BATCH):
-        x_BCT, random = windows_in_g(windows.take(part), seed, counts_per_g, processes.device)
+    for batch in whole_days(windows.slot_B, BATCH):
+        x_BCT, random = windows_in_g(windows.take(batch), seed, counts_per_g, processes.device)
         views, targets = objective.views(change(x_BCT, random), random)
         for name, value in objective.score(model(views), targets).items():
             total[name] = total[name] + value if name in total else value

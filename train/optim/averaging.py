@@ -1,9 +1,12 @@
-"""A running mean of the weights, kept beside them: the noise of single steps cancels out in it.
+"""A running mean of the weights, in which the noise of single steps cancels out.
 
-After Polyak and Juditsky 1992 (doi:10.1137/0330046), with an exponential memory. It is counted in windows like
-everything else: until that many are seen it is the plain mean of the weights after each step, from then on an
-exponential one that reaches back about as far. So it needs no state but itself and follows from where a run stands. In
-a checkpoint it lies with the optimizer's state, as the field `average` of each name.
+After Polyak and Juditsky 1992 (doi:10.1137/0330046), with an exponential memory whose length is counted in windows.
+Until so many windows are seen, it is the plain mean of the weights after each step; from then on, an exponential mean
+that reaches back about as far. So it needs no state but itself. A checkpoint stores it in the optimizer's state, as the
+field `average` of each name.
+
+torch.optim.swa_utils.AveragedModel would need this mean as its own function, and it keeps a second module whose prefix,
+step counter and integer buffers would have to be translated for the checkpoint.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ FIELD = "average"
 
 
 class Average:
-    """The mean of a model's weights and floating buffers over about `windows` windows, on the model's device."""
+    """Mean of a model's weights and floating-point buffers over about `windows` windows, on the model's device."""
 
     def __init__(self, model: nn.Module, windows: int) -> None:
         self.model, self.windows = model, windows
@@ -32,13 +35,13 @@ class Average:
 
     @torch.no_grad()
     def update(self, seen: int, batch: int) -> None:
-        """Take in the weights after a step of `batch` windows, the last of `seen` in all."""
+        """Include the weights after a step of `batch` windows, with which `seen` windows are seen in all."""
         share = min(1.0, batch / min(seen, self.windows))
         torch._foreach_lerp_(list(self.mean.values()), list(self._weights().values()), share)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model with the mean for its weights, as long as the block lasts."""
+        """Use the mean as the model's weights inside a `with` block."""
         weights = self._weights()
         own = {name: value.clone() for name, value in weights.items()}
         try:
@@ -47,13 +50,13 @@ class Average:
         finally:
             _copy(own, weights)
 
-    def into(self, state: OptimizerState) -> OptimizerState:
-        """An optimizer's state with the mean beside it, copied to the host."""
+    def add_to(self, state: OptimizerState) -> OptimizerState:
+        """Return an optimizer's state with the mean added, copied to the host."""
         mean = to_host(self.mean)
         return {name: {**state.get(name, {}), **_field(mean.get(name))} for name in {**state, **mean}}
 
-    def take_from(self, state: OptimizerState) -> None:
-        """Go on with the mean in a checkpoint's optimizer state; raises UserError where there is none of this model."""
+    def load(self, state: OptimizerState) -> None:
+        """Load the mean from a checkpoint's optimizer state; raises UserError unless it has one of this model."""
         found = averages(state)
         if found.keys() != self.mean.keys():
             raise UserError(
@@ -64,23 +67,23 @@ class Average:
 
 
 def without_average(state: OptimizerState) -> OptimizerState:
-    """An optimizer's state without the mean: what an optimizer is given."""
+    """Return an optimizer's state without the mean, as the optimizer can load it."""
     kept = {name: {key: value for key, value in fields.items() if key != FIELD} for name, fields in state.items()}
     return {name: fields for name, fields in kept.items() if fields}
 
 
 def averages(state: OptimizerState) -> dict[str, Tensor]:
-    """The mean of each weight in a checkpoint's optimizer state; empty where none was kept."""
+    """Return the mean of each weight in a checkpoint's optimizer state; empty if the run kept none."""
     return {name: fields[FIELD] for name, fields in state.items() if FIELD in fields}
 
 
 def averaged_model(checkpoint: Checkpoint, where: str) -> dict[str, Tensor]:
-    """A checkpoint's model with the mean for its weights; raises UserError where none was kept."""
+    """Return a checkpoint's model with the mean as its weights; raises UserError if the run kept none."""
     found = averages(checkpoint.optimizer)
     if not found:
         raise UserError(
-            f"{where}: expected a running mean of the weights, found none: the run was made without "
-            "optimizer.average_windows. Leave --averaged out."
+            f"{where}: expected a running mean of the weights, found none: the run did not set "
+            "optimizer.average_windows. Leave out --averaged."
         )
     return checkpoint.model | found
 

@@ -1,4 +1,4 @@
-"""The optimizer that the settings name."""
+"""The optimizer of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from train.optim.settings import OptimizerSettings
 
 
 def make_optimizer(settings: OptimizerSettings, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """The optimizer of all parameters that ask for a gradient; all of an update in one kernel."""
+    """Make the optimizer of all parameters that need a gradient; `fused` updates them in one kernel."""
     active = [parameter for parameter in model.parameters() if parameter.requires_grad]
     kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
     return kind(

@@ -10,16 +10,16 @@ REFERENCE_BATCH = 512
 
 
 def peak_rate(settings: OptimizerSettings, batch: int) -> float:
-    """The rate of a batch of 512, scaled to the global batch and capped (Goyal et al. 2017, arXiv:1706.02677)."""
+    """Scale the rate of a batch of 512 to the global batch, and cap it (Goyal et al. 2017, arXiv:1706.02677)."""
     ratio = batch / REFERENCE_BATCH
     rate = settings.rate_per_512 * (ratio if settings.scaling == "linear" else math.sqrt(ratio))
     return rate if settings.rate_cap is None else min(rate, settings.rate_cap)
 
 
 def rate_at(settings: OptimizerSettings, batch: int, seen: int, total: int) -> float:
-    """The rate of the step that begins after `seen` of `total` windows.
+    """Return the rate of the step that starts after `seen` of `total` windows.
 
-    Linear warm-up, then constant or a cosine to 0.
+    Linear warm-up, then constant, or a cosine to 0.
     """
     peak = peak_rate(settings, batch)
     if seen < settings.warmup_windows:

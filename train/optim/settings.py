@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """Optimizer and learning rate. The rate is that of a batch of 512, scaled to the batch at hand."""
+    """Optimizer and learning rate. The rate is for a batch of 512 and is scaled to the batch of the run."""
 
     name: Literal["adam", "adamw"] = "adam"
     rate_per_512: float = 1e-4
@@ -19,9 +19,9 @@ class OptimizerSettings:
     warmup_windows: int = 0
     schedule: Literal["constant", "cosine"] = "constant"
     clip_norm: float | None = None
-    """A gradient that is longer is shortened to this."""
+    """Longest gradient: longer ones are scaled down to this norm."""
     average_windows: int | None = None
-    """Keep a running mean of the weights over about so many windows, beside them (`train.optim.averaging`)."""
+    """Keep a running mean of the weights over about so many windows (`train.optim.averaging`)."""
 
     def __post_init__(self) -> None:
         for name in ("rate_per_512", "rate_cap", "clip_norm"):

@@ -23,7 +23,7 @@ from train.random import round_key
 from train.report.history import History
 from train.tracking.log import Z_99
 from train.windows.draw import draw, weights
-from train.windows.members import WITHDRAWN_SLOTS, select
+from train.windows.members import select
 from train.windows.plan import make_plan
 from train.windows.settings import DataSettings
 
@@ -65,10 +65,10 @@ def draws_of(run: History, store: Store) -> Draws:
     seed, facts = int(run.settings["seed"]), run.start["stream"]
     store.person_days = store.person_days.at(facts["table_version"])
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
-    everyone = everyone.but(run.start.get(WITHDRAWN_SLOTS, []))
+    everyone = everyone.without_slots(run.start.get("validation_slots_withdrawn", []))
     plan = make_plan(everyone, run.start["validation_participants"], data, seed, facts["lanes"])
     members, quota = plan.members, plan.quotas
-    there = np.isin(members.slots, members.of(store.withdrawals.participants(), kept=False).slots)
+    there = np.isin(members.slots, members.without_participants(store.withdrawals.participants()).slots)
     chosen = int(np.argmax(np.where(there, members.starts, -1)))
     slot = int(members.slots[chosen])
     lane = next(lane.number for lane in plan.lanes if slot in lane.slots)

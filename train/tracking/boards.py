@@ -1,7 +1,7 @@
-"""Boards that show a run: TensorBoard, and MLflow or Weights & Biases where installed and asked for (`--track`).
+"""Boards that show a run: TensorBoard, and with `--track` MLflow or Weights & Biases.
 
-Where these send things is theirs to know, from their own variables (MLFLOW_TRACKING_URI, WANDB_API_KEY, WANDB_MODE).
-A run that goes on goes on there too: it is known by its folder of checkpoints.
+MLflow and Weights & Biases are configured by their own variables (MLFLOW_TRACKING_URI, WANDB_API_KEY, WANDB_MODE). A
+resumed run continues there too: its key is the URL of its checkpoints.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from pipeline.errors import UserError
 
 PROJECT = "persondays"
 KEY = "persondays.checkpoints"
-Tracked = Literal["mlflow", "wandb"]
+TrackerName = Literal["mlflow", "wandb"]
 
 
 class Board(Protocol):
-    """Where numbers of a run go to be looked at."""
+    """Shows the numbers of a run."""
 
     def write(self, numbers: dict[str, float], step: int) -> None:
-        """Numbers by name, of a step."""
+        """Write numbers by name for a step."""
         ...
 
     def close(self) -> None:
-        """The run has ended."""
+        """Finish, at the end of the run."""
         ...
 
 
 class Tensorboard:
-    """TensorBoard's files in a folder; what an earlier try wrote beyond `step` is not shown."""
+    """TensorBoard files in a folder; what an earlier attempt wrote after `step` is hidden."""
 
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -50,7 +50,7 @@ class Tensorboard:
 
 
 class Mlflow:
-    """A run of MLflow in the experiment `persondays`."""
+    """An MLflow run in the experiment `persondays`."""
 
     def __init__(self, name: str, settings: dict[str, Any], key: str) -> None:
         import mlflow
@@ -73,7 +73,7 @@ class Mlflow:
 
 
 class Wandb:
-    """A run of Weights & Biases in the project `persondays`; it sends in the background by itself."""
+    """A Weights & Biases run in the project `persondays`; it sends in the background."""
 
     def __init__(self, name: str, settings: dict[str, Any], key: str) -> None:
         import wandb
@@ -90,7 +90,7 @@ class Wandb:
 
 
 class BestEffort:
-    """A board that a run does without once it fails: training does not stop because nobody can look at it."""
+    """A board that is dropped when it fails, so that training continues without it."""
 
     def __init__(self, board: Board, name: str) -> None:
         self.board: Board | None = board
@@ -98,33 +98,35 @@ class BestEffort:
 
     def write(self, numbers: dict[str, float], step: int) -> None:
         """See `Board`."""
-        self._try(lambda board: board.write(numbers, step))
+        self._attempt(lambda board: board.write(numbers, step))
 
     def close(self) -> None:
         """See `Board`."""
-        self._try(lambda board: board.close())
+        self._attempt(lambda board: board.close())
 
-    def _try(self, work: Callable[[Board], None]) -> None:
+    def _attempt(self, work: Callable[[Board], None]) -> None:
         if self.board is None:
             return
         try:
             work(self.board)
         except Exception as error:
-            print(f"warning: {self.name} fails ({error}); the run goes on without it.", file=sys.stderr)
+            print(f"warning: {self.name} failed ({error}); the run continues without it.", file=sys.stderr)
             self.board = None
 
 
-_TRACKERS: dict[Tracked, Callable[[str, dict[str, Any], str], Board]] = {"mlflow": Mlflow, "wandb": Wandb}
+_TRACKERS: dict[TrackerName, Callable[[str, dict[str, Any], str], Board]] = {"mlflow": Mlflow, "wandb": Wandb}
 
 
-def make_tracker(name: Tracked, run_name: str, settings: dict[str, Any], checkpoints_url: str) -> Board:
-    """The tracker asked for; raises UserError where it is not installed or cannot be reached."""
+def make_tracker(name: TrackerName, run_name: str, settings: dict[str, Any], checkpoints_url: str) -> Board:
+    """Make a tracker; raises UserError if it is not installed or cannot be reached."""
     key = sha256(checkpoints_url.encode()).hexdigest()[:16]
     try:
         return BestEffort(_TRACKERS[name](run_name, settings, key), name)
     except ImportError as error:
         raise UserError(
-            f"--track {name}: {name} cannot be imported here ({error}). pip install {name}, or leave it out."
+            f"--track {name}: {name} cannot be imported ({error}). Run pip install {name}, or leave out --track."
         ) from None
     except Exception as error:
-        raise UserError(f"--track {name}: {name} refuses ({error}). Check where it is told to send things.") from None
+        raise UserError(
+            f"--track {name}: {name} cannot start ({error}). Check its configuration, usually environment variables."
+        ) from None

@@ -1,9 +1,9 @@
-"""Draw a day's windows: without replacement, with probability by the window's mean motion.
+"""Drawing a day's windows: without replacement, with probability by the window's mean motion.
 
-An exponential race (Efraimidis and Spirakis 2006, doi:10.1016/j.ipl.2005.11.003): every eligible start
-runs a time that is exponential with rate its weight; the first `quota` to arrive are drawn. Each start
-has its own counter-based number, so a draw does not depend on anything but its own key. Compiled, because a
-day is 86,400 starts and a core is to draw more than a hundred days a second.
+The draw is an exponential race (Efraimidis and Spirakis 2006, doi:10.1016/j.ipl.2005.11.003): every eligible start has
+an arrival time, exponentially distributed with its weight as the rate, and the first `quota` to arrive are drawn. Each
+start has its own counter-based random number, so a draw depends only on its key. The code is compiled, because a day
+has 86,400 starts and a core should draw more than a hundred days a second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from train.random import MASK, Purpose, philox_many, philox_run
 
 MOTION_FLOOR_G = 1e-6
 MARGIN = 1.2
-"""So many times the starts that are wanted should have arrived, were all weights small, when the race is stopped."""
+"""The race first stops when this multiple of the starts needed should have arrived, if all weights were small."""
 
 _DRAW = int(Purpose.DRAW)
 
@@ -34,32 +34,32 @@ def draw(
     quota: int,
     key: tuple[int, int],
     slot: int,
-    after: int = 0,
+    skip: int = 0,
     spacing: int = 1,
 ) -> Int:
-    """Start seconds of `quota` windows, ascending, int64; the first `after` to arrive are passed over.
+    """Draw the start seconds of `quota` windows, ascending, int64; the first `skip` arrivals are skipped.
 
-    With a `spacing` above 1, a start that is less than so many seconds from an earlier arrival is passed over as
-    well. Raises ValueError when fewer starts are left.
+    With a `spacing` above 1, a start less than so many seconds from an earlier arrival is skipped too. Raises
+    ValueError if fewer starts are left.
     """
     weight_S = weights(motion_S, state_S, seconds)
-    wanted, available = after + quota, int(np.count_nonzero(weight_S))
+    wanted, available = skip + quota, int(np.count_nonzero(weight_S))
     if spacing > 1:
         start_N, arrival_N = arrivals(weight_S, key[0], key[1], slot)
         in_order = _spaced(start_N[np.argsort(arrival_N, kind="stable")], weight_S.size, spacing)
-        available, drawn = in_order.size, np.sort(in_order[after:wanted])
+        available, drawn = in_order.size, np.sort(in_order[skip:wanted])
     elif wanted < available:
-        drawn = _first(*_soonest(weight_S, key, slot, wanted, MARGIN * wanted / weight_S.sum()), after, wanted)
+        drawn = _first(*_soonest(weight_S, key, slot, wanted, MARGIN * wanted / weight_S.sum()), skip, wanted)
     else:
-        drawn = _first(*arrivals(weight_S, key[0], key[1], slot), after, wanted)
+        drawn = _first(*arrivals(weight_S, key[0], key[1], slot), skip, wanted)
     if available < wanted:
-        raise ValueError(f"{wanted} windows were asked of slot {slot}, which has {available} to give")
+        raise ValueError(f"slot {slot}: expected at least {wanted} windows to draw, found {available}")
     return drawn
 
 
 @njit(cache=True, nogil=True)
 def weights(motion_S: NDArray[np.float32], state_S: NDArray[np.uint8], seconds: int) -> Float:
-    """Weight of every start second: the mean motion of its window in g (at least 1e-6), 0 where it is not eligible.
+    """Return the weight of every start second: its window's mean motion in g (at least 1e-6), or 0 if not eligible.
 
     Shapes (S,). The means are differences of one running sum.
     """
@@ -68,7 +68,7 @@ def weights(motion_S: NDArray[np.float32], state_S: NDArray[np.uint8], seconds: 
     total_S[0] = 0.0
     run = 0
     for s in range(motion_S.size):
-        if state_S[s] & (MEASURED | NONWEAR | BAD) == MEASURED and motion_S[s] >= 0.0:  # not so of NaN
+        if state_S[s] & (MEASURED | NONWEAR | BAD) == MEASURED and motion_S[s] >= 0.0:  # False for NaN
             total_S[s + 1] = total_S[s] + np.float64(motion_S[s])
             run += 1
         else:
@@ -81,7 +81,7 @@ def weights(motion_S: NDArray[np.float32], state_S: NDArray[np.uint8], seconds: 
 
 
 def _soonest(weight_S: Float, key: tuple[int, int], slot: int, count: int, until: float) -> tuple[Int, Float]:
-    """Starts, ascending, that arrive by some moment at which `count` have arrived; tried first is `until`."""
+    """Return at least `count` starts, ascending, that arrive before some time; `until` is the first time tried."""
     while True:
         start_N, arrival_N = arrivals(weight_S, key[0], key[1], slot, until)
         if start_N.size >= count:
@@ -91,10 +91,10 @@ def _soonest(weight_S: Float, key: tuple[int, int], slot: int, count: int, until
 
 @njit(cache=True, nogil=True)
 def arrivals(weight_S: Float, key0: int, key1: int, slot: int, until: float = np.inf) -> tuple[Int, Float]:
-    """Eligible starts, ascending, and when each arrives; those only that arrive by a moment.
+    """Return the eligible starts that arrive by a time, ascending, and their arrival times.
 
-    A logarithm costs more than the random number in it. As -log(u) is never below 1 - u, most of those that come too
-    late are told without one.
+    A logarithm costs more than the random number in it. Because -log(u) is at least 1 - u, most late starts can be
+    dropped without one.
     """
     word_4N = philox_run(slot, (weight_S.size + 3) // 4, _DRAW, key0, key1)
     start_N, arrival_N = np.empty(weight_S.size, np.int64), np.empty(weight_S.size)
@@ -112,7 +112,7 @@ def arrivals(weight_S: Float, key0: int, key1: int, slot: int, until: float = np
 
 
 def _first(start_N: Int, arrival_N: Float, begin: int, end: int) -> Int:
-    """The starts that arrive from the `begin`-th to before the `end`-th, ascending."""
+    """Return the starts whose rank of arrival is from `begin` to before `end`, ascending."""
     if end >= start_N.size and not begin:
         return start_N
     order = np.argpartition(arrival_N, [bound for bound in (begin - 1, end - 1) if 0 <= bound < arrival_N.size])
@@ -121,7 +121,7 @@ def _first(start_N: Int, arrival_N: Float, begin: int, end: int) -> Int:
 
 @njit(cache=True, nogil=True)
 def _spaced(start_N: Int, size: int, spacing: int) -> Int:
-    """Starts in the order given, without those that are less than `spacing` from one before."""
+    """Return the starts in the given order, without those less than `spacing` from an earlier one."""
     free = np.ones(size, np.bool_)
     kept = np.empty(start_N.size, np.int64)
     count = 0
@@ -134,7 +134,7 @@ def _spaced(start_N: Int, size: int, spacing: int) -> Int:
 
 
 def own_numbers(key0: int, key1: int, slot_N: Int, start_N: Int, purpose: int) -> Int:
-    """63 random bits that belong to each (slot, start) and decide its place in an order."""
+    """Return 63 random bits for each (slot, start), which decide its place in an order."""
     c2, c3, k0, k1 = (np.full(slot_N.size, value) for value in (purpose, 0, key0, key1))
     four = np.empty((4, slot_N.size), np.int64)
     philox_many(slot_N & MASK, start_N & MASK, c2, c3, k0, k1, four)

@@ -1,4 +1,4 @@
-"""Batches on the device, one ahead: on CUDA the copy of the next goes on beside the work on this one."""
+"""Batches on the device. On CUDA, the next batch is copied while this one is used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from train.windows.stream import Stream
 
 
 class Feed:
-    """The stream's batches, on a device. On the CPU they are handed on as they are."""
+    """The stream's batches on a device; on the CPU, they are passed through."""
 
     def __init__(self, stream: Stream, device: torch.device) -> None:
         self.stream, self.device = stream, device

@@ -1,10 +1,10 @@
-"""The sampling law as a pure function: which windows a step gets follows from the tables and a seed.
+"""The sampling law as a pure function: the tables and a seed decide which windows each step gets.
 
-The members (person-days) are dealt to L lanes. A lane visits each of its days once, in an order of
-its own, before any again: that is a round. It takes a few days at a time (a pool) and gives b windows
-to each step. Every position of a lane's endless stream is therefore known without reading a sample:
-position p lies in round p // (windows of a round), and in that round the prefix sums of the quotas
-name the pool. Rank r of W owns the lanes r, r + W, ..., so the global batch is the same at every W.
+The members (person-days) are dealt to L lanes. A lane visits each of its days once, in its own order, before it visits
+any again: this is a round. It takes a few days at a time (a pool) and gives b windows to each step. So every position
+of a lane's endless stream is known without reading a sample: position p is in round p // (windows of a round), and
+there the prefix sums of the quotas give the pool. Rank r of W owns the lanes r, r + W, ..., so the global batch is the
+same at every W.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ from train.windows.draw import Int, own_numbers
 
 
 def quotas(eligible_starts: Int, windows_per_day: int, spacing: int = 1) -> Int:
-    """Windows that each day gives to a round: its share of `windows_per_day` by eligible starts, at least 1.
+    """Return the windows that each day gives to a round: its share of `windows_per_day` by eligible starts, at least 1.
 
-    Never more than there are starts, or than surely fit when starts are `spacing` seconds apart: each taken start
-    shuts out itself and `spacing - 1` on both sides. 0 where there is none.
+    Never more than it has starts, or than certainly fit when starts are `spacing` seconds apart: each drawn start
+    excludes `spacing - 1` others on both sides. 0 for a day without eligible starts.
     """
     share = np.rint(windows_per_day * eligible_starts / SECONDS_PER_DAY).astype(np.int64)
     return np.minimum(np.maximum(share, 1), -(-eligible_starts // (2 * spacing - 1)))
 
 
 def lane_count(members: int, lanes: int) -> int:
-    """The lanes of a run: as asked, or the largest power of two not above the number of members."""
+    """Return the number of lanes: as set, or the largest power of two not above a smaller number of members."""
     if members < 1:
-        raise UserError("no person-day is left to draw from: widen --where, lower min_wear_hours, or ingest more.")
+        raise UserError(
+            "no person-day is left to draw from: widen data.where, lower data.min_wear_hours, or ingest more."
+        )
     return lanes if lanes <= members else 1 << (members.bit_length() - 1)
 
 
 def per_step(batch: int, lanes: int, world_size: int) -> int:
-    """Windows that a lane gives to each step.
+    """Return the number of windows that a lane gives to each step.
 
-    Raises UserError, with the nearest valid values, where batch, lanes and processes do not divide.
+    Raises UserError, with the nearest valid values, if batch, lanes and processes do not divide.
     """
     if lanes % world_size:
         valid = [count for count in range(1, lanes + 1) if lanes % count == 0]
@@ -56,20 +58,20 @@ def per_step(batch: int, lanes: int, world_size: int) -> int:
 
 
 def nearest(value: int, valid: list[int]) -> str:
-    """The valid numbers next to a value, in words."""
+    """Return the valid numbers next to a value, as text."""
     below = max((count for count in valid if count < value), default=None)
     above = min((count for count in valid if count > value), default=None)
     return " or ".join(str(count) for count in (below, above) if count is not None)
 
 
 def _order(slots: Int, lane_key: tuple[int, int], purpose: Purpose) -> Int:
-    """A random order of slots that each slot's own number decides."""
+    """Return a random order of slots, decided by each slot's own number."""
     return np.argsort(own_numbers(*lane_key, slots, np.zeros_like(slots), int(purpose)), kind="stable")
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The days that a lane holds at one time, and where their windows stand in the lane's stream."""
+    """The days that a lane draws from at one time, and the position of their windows in the lane's stream."""
 
     lane: int
     round: int
@@ -77,7 +79,7 @@ class Pool:
     slots: Int
     quotas: Int
     first: int
-    """Position, in the lane's stream, of the pool's first window."""
+    """Position of the pool's first window in the lane's stream."""
 
     @property
     def size(self) -> int:
@@ -92,16 +94,16 @@ class Round:
     slots: Int
     quotas: Int
     firsts: Int
-    """Windows given before each pool, and by all."""
+    """Windows in this round before each pool, and in all of it."""
     cuts: Int
-    """Index of each pool's first day, and the number of days."""
+    """Index of the first day of each pool, and the number of days."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lane:
     """One lane's endless stream. `slots` and `quotas` are those of its members, sorted by slot.
 
-    With `person_M` (whose each day is) a round visits one day of every person, another in each round.
+    With `participant_M` (the participant of each day), a round visits one day of each participant, chosen per round.
     """
 
     number: int
@@ -109,49 +111,49 @@ class Lane:
     days_per_pool: int
     slots: Int
     quotas: Int
-    person_M: Int | None = None
+    participant_M: Int | None = None
     _ends: list[int] = field(default_factory=lambda: [0])
 
     @property
     def largest_pool(self) -> int:
-        """Windows that no pool has more of."""
+        """Upper bound on the windows of a pool."""
         return int(np.sort(self.quotas)[-self.days_per_pool :].sum())
 
     def round(self, number: int) -> Round:
-        """The order of a round; its first pool is shorter by the lane's number, lest all lanes read at once."""
+        """Return a round. Its first pool is shorter by the lane's number, so that lanes do not all read at once."""
         return _round(self, number)
 
     def windows_in(self, number: int) -> int:
-        """Windows of a round: the same in each, unless it visits one day of every person."""
+        """Return the windows of a round: always the same, unless it visits one day of each participant."""
         return int(self.quotas[self._visited(number)].sum())
 
     def begin(self, number: int) -> int:
-        """Position of a round's first window."""
-        if self.person_M is None:
+        """Return the position of a round's first window."""
+        if self.participant_M is None:
             return number * int(self.quotas.sum())
         while len(self._ends) <= number:
             self._ends.append(self._ends[-1] + self.windows_in(len(self._ends) - 1))
         return self._ends[number]
 
     def _round_of(self, position: int) -> int:
-        if self.person_M is None:
+        if self.participant_M is None:
             return position // int(self.quotas.sum())
         while self._ends[-1] <= position:
             self.begin(len(self._ends))
         return bisect_right(self._ends, position) - 1
 
     def _visited(self, number: int) -> Int:
-        """Places in `slots` of the days of a round."""
-        if self.person_M is None:
+        """Return the indices in `slots` of the days of a round."""
+        if self.participant_M is None:
             return np.arange(self.slots.size)
         key = _key(self, number)
         chance = own_numbers(*key, self.slots, np.zeros_like(self.slots), int(Purpose.DAY_CHOICE))
-        order = np.lexsort((chance, self.person_M))
-        first = np.diff(self.person_M[order], prepend=-1) != 0
+        order = np.lexsort((chance, self.participant_M))
+        first = np.diff(self.participant_M[order], prepend=-1) != 0
         return np.sort(order[first])
 
     def pool_at(self, position: int) -> Pool:
-        """The pool that holds a position of the stream: by arithmetic and prefix sums, nothing is replayed."""
+        """Return the pool that contains a position of the stream, by arithmetic and prefix sums."""
         number = self._round_of(position)
         begin, visit = self.begin(number), self.round(number)
         index = int(np.searchsorted(visit.firsts, position - begin, side="right")) - 1
@@ -160,7 +162,7 @@ class Lane:
         return Pool(self.number, number, index, visit.slots[days], visit.quotas[days], first)
 
     def after(self, pool: Pool) -> Pool:
-        """The pool that follows one."""
+        """Return the pool that follows."""
         return self.pool_at(pool.first + pool.size)
 
 
@@ -180,30 +182,30 @@ def _round(lane: Lane, number: int) -> Round:
 
 
 def deal(
-    slots: Int, quotas_: Int, lanes: int, seed: int, days_per_pool: int, person_M: Int | None = None
+    slots: Int, quotas_: Int, lanes: int, seed: int, days_per_pool: int, participant_M: Int | None = None
 ) -> list[Lane]:
-    """Deal members to lanes, as one deals cards: in an order that the seed decides, one each in turn.
+    """Deal members to lanes like cards: one at a time in turn, in an order that the seed decides.
 
-    Members are known by their slots, so the result does not depend on the order of the rows. With `person_M`
-    people are dealt, each known by the lowest of their slots, and all days of a person go to one lane.
+    Only slots matter, so the result does not depend on the order of the rows. With `participant_M`, participants are
+    dealt (by their lowest slot), and all days of a participant go to one lane.
     """
     first, second = round_key(seed, 0, 0)
     order = np.argsort(slots, kind="stable")
     slots, quotas_ = slots[order], quotas_[order]
     cards, card_M = slots, np.arange(slots.size)
-    if person_M is not None:
-        _, lowest, card_M = np.unique(person_M[order], return_index=True, return_inverse=True)
+    if participant_M is not None:
+        _, lowest, card_M = np.unique(participant_M[order], return_index=True, return_inverse=True)
         cards = slots[lowest]
     place = np.empty(cards.size, np.int64)
     place[_order(cards, (int(first), int(second)), Purpose.LANE_DEAL)] = np.arange(cards.size)
-    lane_M = (place[card_M] % lanes).astype(np.uint16)  # of which NumPy sorts 700,000 in milliseconds
+    lane_M = (place[card_M] % lanes).astype(np.uint16)  # NumPy sorts 700,000 of these in milliseconds
     mine = np.split(np.argsort(lane_M, kind="stable"), np.cumsum(np.bincount(lane_M, minlength=lanes))[:-1])
     return [
-        Lane(number, seed, days_per_pool, slots[days], quotas_[days], None if person_M is None else card_M[days])
+        Lane(number, seed, days_per_pool, slots[days], quotas_[days], None if participant_M is None else card_M[days])
         for number, days in enumerate(mine)
     ]
 
 
 def owned(lanes: list[Lane], rank: int, world_size: int) -> list[Lane]:
-    """The lanes of a rank."""
+    """Return the lanes of a rank."""
     return lanes[rank::world_size]

@@ -1,4 +1,4 @@
-"""Who takes part: the person-days that a run draws from, and the people held out to validate on."""
+"""The person-days that a run draws from, and the participants held out for validation."""
 
 from __future__ import annotations
 
@@ -20,88 +20,99 @@ if TYPE_CHECKING:
     from pipeline.store.store import Store
 
 VALIDATION_SHARE = 0.05
-VALIDATION_LEAST, VALIDATION_MOST = 2, 1_000
-WITHDRAWN_SLOTS = "validation_slots_withdrawn"
-"""In checkpoints and logs: days of people who were held out until they withdrew."""
+MIN_VALIDATION_PARTICIPANTS, MAX_VALIDATION_PARTICIPANTS = 2, 1_000
 
 
 @dataclass(frozen=True)
 class Members:
-    """Person-days by slot, ascending, with their numbers of eligible starts and their people.
+    """Person-days by slot, ascending, with their numbers of eligible starts and their participants.
 
-    person_M says whose a day is: a place in `names`, which may hold others too.
+    participant_M holds, for each day, an index into `names`, the keyed ids of participants. `names` may hold ids that
+    no day has.
     """
 
     slots: Int
     starts: Int
-    person_M: Int
+    participant_M: Int
     names: list[str]
 
-    def of(self, people: Collection[str], kept: bool) -> Members:
-        """Those of these people (kept), or of all others."""
-        wanted = np.array([name in people for name in self.names], np.bool_)
-        return self._where(wanted[self.person_M] == kept)
+    def of_participants(self, ids: Collection[str]) -> Members:
+        """Keep the days of these participants."""
+        return self._where(self._belongs_to(ids))
 
-    def but(self, slots: Collection[int]) -> Members:
-        """Those in other slots."""
+    def without_participants(self, ids: Collection[str]) -> Members:
+        """Drop the days of these participants."""
+        return self._where(~self._belongs_to(ids))
+
+    def without_slots(self, slots: Collection[int]) -> Members:
+        """Drop the days in these slots."""
         return self._where(~np.isin(self.slots, np.array(sorted(slots), np.int64)))
 
-    def before(self, slot: int) -> Members:
-        """Those in lower slots: slots are given in the order of time."""
+    def before_slot(self, slot: int) -> Members:
+        """Keep the days in lower slots, which are those ingested earlier."""
         return self._where(self.slots < slot)
 
-    def some(self, people: int | None) -> Members:
-        """Those of so many people: the same of any store they are in, and all of fewer among more. None: all."""
-        if people is None or people >= len(self.people):
+    def limited_to(self, participants: int | None) -> Members:
+        """Keep the days of so many participants, chosen by a hash of their ids; None keeps all.
+
+        The participants of a smaller number are among those of a larger one, and the same in every store.
+        """
+        if participants is None or participants >= len(self.participants):
             return self
-        return self.of(_lowest("participants", self.people, people), kept=True)
+        return self.of_participants(_lowest("participants", self.participants, participants))
 
     def spaced(self, seconds: int) -> Members:
-        """The same, with the starts that surely fit when they are so many seconds apart (`lanes.quotas`)."""
-        return Members(self.slots, -(-self.starts // (2 * seconds - 1)), self.person_M, self.names)
+        """Count only the starts that certainly fit when they are so many seconds apart (`lanes.quotas`)."""
+        return Members(self.slots, -(-self.starts // (2 * seconds - 1)), self.participant_M, self.names)
+
+    def _belongs_to(self, ids: Collection[str]) -> NDArray[np.bool_]:
+        wanted = np.array([name in ids for name in self.names], np.bool_)
+        return wanted[self.participant_M]
 
     def _where(self, mask: NDArray[np.bool_]) -> Members:
-        return Members(self.slots[mask], self.starts[mask], self.person_M[mask], self.names)
+        return Members(self.slots[mask], self.starts[mask], self.participant_M[mask], self.names)
 
     @property
     def digest(self) -> str:
-        """By which these days are told from others: of their slots and eligible starts."""
+        """16 hex digits that identify these slots and their numbers of eligible starts."""
         return sha256(self.slots.tobytes() + self.starts.tobytes()).hexdigest()[:16]
 
     @property
-    def end(self) -> int:
-        """The first slot beyond theirs."""
+    def end_slot(self) -> int:
+        """The first slot beyond the last day."""
         return int(self.slots[-1]) + 1
 
     @cached_property
-    def people(self) -> list[str]:
-        """Whose days they are, each once."""
-        return [self.names[person] for person in np.flatnonzero(np.bincount(self.person_M)).tolist()]
+    def participants(self) -> list[str]:
+        """Keyed ids of the participants who have a day here, each once."""
+        return [self.names[number] for number in np.flatnonzero(np.bincount(self.participant_M)).tolist()]
 
 
 @dataclass
 class HeldOut:
-    """People to validate on. Of those who withdraw slots stay, so that no run that goes on trains on their days."""
+    """Participants held out for validation, and the slots of those who have withdrawn.
 
-    people: set[str]
-    slots: set[int]
-    """Days of people held out who withdrew; nobody's, once they are forgotten."""
+    The slots stay so that a run never trains on those days, even when it resumes.
+    """
+
+    participants: set[str]
+    withdrawn_slots: set[int]
     members: Members
     withdrawn: Callable[[], frozenset[str]]
+    """Returns the keyed ids of all participants who have withdrawn."""
 
-    def facts(self) -> dict[str, Any]:
-        """As checkpoints and logs have them."""
-        with suppress(StorageUnavailable):  # asked again with the next checkpoint
-            gone = self.people & self.withdrawn()
-            self.slots |= set(self.members.of(gone, kept=True).slots.tolist())
-            self.people -= gone
-        return {"validation_participants": sorted(self.people), WITHDRAWN_SLOTS: sorted(self.slots)}
+    def update(self) -> None:
+        """Replace participants who have withdrawn by their slots."""
+        with suppress(StorageUnavailable):  # the next checkpoint tries again
+            gone = self.participants & self.withdrawn()
+            self.withdrawn_slots |= set(self.members.of_participants(gone).slots.tolist())
+            self.participants -= gone
 
 
 def select(store: Store, seconds: int, min_wear_hours: float, where: str | None) -> Members:
-    """The person-days of the table's version at hand that may be drawn from.
+    """Select the person-days to draw from, in the version of the table that the store has open.
 
-    Raises UserError for a condition that cannot be run, or when nothing is left.
+    Raises UserError for a condition that cannot be run, or if no day passes.
     """
     starts = f"eligible_{seconds}s"
     condition = f"wear_hours >= {min_wear_hours!r} and {starts} > 0" + (f" and ({where})" if where else "")
@@ -111,35 +122,36 @@ def select(store: Store, seconds: int, min_wear_hours: float, where: str | None)
             f"{store.folder.url}: none of {store.person_days.read(['slot']).num_rows} person-days has "
             f"{min_wear_hours:g} h of wear and a window of {seconds} s"
             + (f" and passes {where!r}" if where else "")
-            + ". Lower min_wear_hours, widen --where, or ingest more."
+            + ". Lower data.min_wear_hours, widen data.where, or ingest more."
         )
     slots, first = np.unique(_numpy(rows["slot"]), return_index=True)
     if slots.size != rows.num_rows:
-        raise UserError(f"{store.folder.url}: slots stand twice in the table of person-days. Run ingest again.")
-    people = rows["participant"].combine_chunks().dictionary_encode()
-    person_M = _numpy(people.indices)[first]
-    return Members(slots, _numpy(rows[starts])[first], person_M, people.dictionary.to_pylist())
+        raise UserError(f"{store.folder.url}: the table of person-days has a slot twice. Run ingest again.")
+    participants = rows["participant"].combine_chunks().dictionary_encode()
+    participant_M = _numpy(participants.indices)[first]
+    return Members(slots, _numpy(rows[starts])[first], participant_M, participants.dictionary.to_pylist())
 
 
 def _numpy(column: Any) -> Int:
-    """Whole numbers of an Arrow column, by a way on which pyarrow does not import pandas (0.4 s)."""
+    """Convert an Arrow column of integers; unlike pyarrow's own conversion, this does not import pandas (0.4 s)."""
     return np.from_dlpack(column.combine_chunks() if hasattr(column, "chunks") else column).astype(np.int64)
 
 
-def held_out(members: Members) -> set[str]:
-    """People to validate on: 5%, at least 2 and at most 1,000, the lowest by a hash of their keyed ids.
+def choose_held_out(members: Members) -> set[str]:
+    """Choose the participants to validate on: 5%, at least 2 and at most 1,000, the lowest by a hash of their ids.
 
-    Raises UserError when nobody would be left to train on.
+    Raises UserError if nobody would be left to train on.
     """
-    people = members.people
-    count = min(max(round(VALIDATION_SHARE * len(people)), VALIDATION_LEAST), VALIDATION_MOST)
-    if count >= len(people):
+    participants = members.participants
+    count = round(VALIDATION_SHARE * len(participants))
+    count = min(max(count, MIN_VALIDATION_PARTICIPANTS), MAX_VALIDATION_PARTICIPANTS)
+    if count >= len(participants):
         raise UserError(
-            f"{len(people)} participants are too few: {VALIDATION_LEAST} are held out to validate on, and at least one "
-            "has to be left to train on. Ingest more people; repeats of one person count once."
+            f"{len(participants)} participants are too few: {count} are held out for validation, and at least one more "
+            "is needed to train on. Ingest more participants; repeat recordings of a participant count once."
         )
-    return _lowest("validation", people, count)
+    return _lowest("validation", participants, count)
 
 
-def _lowest(purpose: str, people: list[str], count: int) -> set[str]:
-    return set(sorted(people, key=lambda person: sha256(f"{purpose}:{person}".encode()).digest())[:count])
+def _lowest(purpose: str, ids: list[str], count: int) -> set[str]:
+    return set(sorted(ids, key=lambda name: sha256(f"{purpose}:{name}".encode()).digest())[:count])

@@ -1,4 +1,4 @@
-"""A run's stream as it follows from the tables, the settings and a seed: who is drawn from, in which lanes."""
+"""The plan of a run's stream: its members, their quotas and lanes, from the tables, the settings and a seed."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from train.windows.settings import DataSettings
 
 @dataclass(frozen=True)
 class Plan:
-    """Members with what each gives to a round, and their lanes."""
+    """Members, the quota of each in a round, and the lanes that they are dealt to."""
 
     members: Members
     quotas: np.ndarray[tuple[int], np.dtype[np.int64]]
     lanes: list[Lane]
     epoch_windows: int
-    """Windows of a round of all lanes; of one in the mean, where it visits one day of every person."""
+    """Windows in a round of all lanes; the mean, if a round visits one day of every participant."""
 
 
 def make_plan(
-    everyone: Members, held: Collection[str], data: DataSettings, seed: int, most_lanes: int | None = None
+    everyone: Members, held_out: Collection[str], data: DataSettings, seed: int, max_lanes: int | None = None
 ) -> Plan:
-    """The plan for all but the people held out; `most_lanes` of a run that goes on are those it had.
+    """Plan the stream for everyone but the held-out participants.
 
-    Raises UserError where nobody is left.
+    A resumed run passes its number of lanes as `max_lanes`. Raises UserError if no day is left.
     """
-    members = everyone.of(held, kept=False).some(data.max_participants)
+    members = everyone.without_participants(held_out).limited_to(data.max_participants)
     quota = quotas(members.starts, data.quota, data.min_spacing_s)
-    person_M = members.person_M if data.one_day_per_participant else None
-    dealt = members.slots.size if person_M is None else len(members.people)
-    lanes = deal(members.slots, quota, lane_count(dealt, most_lanes or data.lanes), seed, data.days_per_pool, person_M)
+    participant_M = members.participant_M if data.one_day_per_participant else None
+    dealt = members.slots.size if participant_M is None else len(members.participants)
+    lanes = deal(
+        members.slots, quota, lane_count(dealt, max_lanes or data.lanes), seed, data.days_per_pool, participant_M
+    )
     windows = int(quota.sum())
-    if person_M is not None:
-        days = np.bincount(person_M)
-        windows = round(float((np.bincount(person_M, quota)[days > 0] / days[days > 0]).sum()))
+    if participant_M is not None:
+        days = np.bincount(participant_M)
+        windows = round(float((np.bincount(participant_M, quota)[days > 0] / days[days > 0]).sum()))
     return Plan(members, quota, lanes, windows)

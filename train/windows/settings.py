@@ -14,7 +14,7 @@ DEFAULT_WINDOWS_PER_DAY = {5: 3000, 10: 1500, 30: 500}
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which windows are drawn (docs/sampling.md)."""
+    """Which windows a run draws (docs/sampling.md)."""
 
     seconds: int = 10
     windows_per_day: int | None = None
@@ -23,22 +23,22 @@ class DataSettings:
     days_per_pool: int = 4
     min_wear_hours: float = 1.0
     where: str | None = None
-    """SQL over the table of person-days, as in "device = 'AX3' and wear_hours > 16"."""
+    """SQL condition on the table of person-days, such as "device = 'AX3' and wear_hours > 16"."""
     max_participants: int | None = None
-    """Draw from so many people only: of two such numbers, all of the smaller are among the larger."""
+    """Draw from so many participants only. Those of a smaller number are among those of a larger one."""
     one_day_per_participant: bool = False
-    """A round visits one day of every person, another in each."""
+    """A round visits one day of each participant, another day in each round."""
     min_spacing_s: int = 1
-    """Least seconds between two starts in a day's draw."""
+    """Fewest seconds between two starts in a draw from a day."""
     control: Literal["none", "noise", "phase"] = "none"
-    """Train on a control instead: each window becomes noise, or keeps only its spectrum."""
+    """Train on a control: each window becomes noise, or keeps only its spectrum."""
     threads: int | None = None
-    """That read and draw pools; None: 2, and 8 from object storage."""
+    """Threads that read and draw pools; None: 2, or 8 for object storage."""
     cache: Path | None = None
-    """A folder of the node's own disk for objects fetched from object storage, shared by its processes."""
+    """A folder on the node's disk that caches objects from object storage, for all processes of the node."""
     cache_gb: float = 100.0
     skip_damaged: bool = False
-    """Let other days give the windows of those that cannot be read, instead of stopping."""
+    """Replace days that cannot be read by others, instead of stopping."""
 
     def __post_init__(self) -> None:
         if self.seconds not in DEFAULT_WINDOWS_PER_DAY:
@@ -58,5 +58,5 @@ class DataSettings:
 
     @property
     def quota(self) -> int:
-        """Windows a day that is eligible throughout."""
+        """Windows drawn from a day that is eligible throughout."""
         return DEFAULT_WINDOWS_PER_DAY[self.seconds] if self.windows_per_day is None else self.windows_per_day

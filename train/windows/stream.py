@@ -1,8 +1,8 @@
-"""The stream of a rank: pools read ahead by threads, windows handed out step by step.
+"""The stream of a rank: threads read pools ahead, and each step takes its batch from them.
 
-Threads, because all that takes time (reading, decompressing, drawing, cutting) leaves Python's lock
-free. Pools are read in the order in which steps will need them, with a bounded number ahead; memory is
-(lanes of the rank + ahead) pools of days_per_pool x windows a day.
+Threads are enough, because everything that takes time (reading, decompressing, drawing, cutting) releases Python's
+lock. They read pools in the order in which steps will need them, with a bounded number ahead. Memory is (lanes of the
+rank + ahead) pools of days_per_pool x windows a day.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from pipeline.errors import UnreadableDay
 from pipeline.grid import AXES, TICKS_PER_SECOND
 from train.windows.lanes import Lane, Pool
-from train.windows.pool import Days, Part, Windows, distinct_seconds, draw_pool
+from train.windows.pool import DayDraw, DaySource, Windows, distinct_seconds, draw_pool
 
 if TYPE_CHECKING:
     from train.windows.withdrawn import Substitutes
 
-PIECE = 64
-"""Windows to take from a lane at a time, at the least: to go to every lane costs more than what a few windows weigh."""
+MIN_PIECE = 64
+"""Fewest windows to take from a lane at a time: visiting every lane costs more than copying a few windows."""
 
 
 class Held(NamedTuple):
-    """A pool's windows, the seconds that they cover, and the memory that they lie in."""
+    """A pool's windows, the number of distinct seconds in them, and the memory that they are in."""
 
     pool: Pool
     signal_BCT: NDArray[np.int16]
@@ -41,11 +41,11 @@ class Held(NamedTuple):
 
 
 class Stream:
-    """The batches of one rank from a step on, without end. Close it, or use it as a context manager."""
+    """The endless batches of one rank, starting at a step. Close it, or use it as a context manager."""
 
     def __init__(
         self,
-        days: Days,
+        days: DaySource,
         lanes: list[Lane],
         windows_per_step: int,
         seconds: int,
@@ -66,7 +66,7 @@ class Stream:
         self._free: deque[NDArray[np.int16]] = deque()
         self._used: list[NDArray[np.int16]] = []
         self._ready: deque[Windows] = deque()
-        self._most = max((lane.largest_pool for lane in lanes), default=0)
+        self._largest_pool = max((lane.largest_pool for lane in lanes), default=0)
         self._wanted: list[tuple[int, int, int]] = []
         for lane in lanes:
             pool = lane.pool_at(self.position)
@@ -81,8 +81,8 @@ class Stream:
         return self._ready.popleft()
 
     def _assembled(self) -> Iterator[Windows]:
-        """The batches of the next steps: several at a time where a lane gives few windows to each."""
-        steps = -(-PIECE // self.per_step)
+        """Assemble the batches of the next step, or of several steps if a lane gives few windows to each."""
+        steps = -(-MIN_PIECE // self.per_step)
         shape = steps, len(self.lanes), self.per_step
         ticks = self.seconds * TICKS_PER_SECOND
         signal_SLNCT = torch.empty((*shape, AXES, ticks), dtype=torch.int16, pin_memory=self.pinned)
@@ -91,13 +91,13 @@ class Stream:
             signal_NCT, place_N4 = self._from_lane(number, steps * self.per_step)
             signal_SLNCT.numpy()[:, index] = signal_NCT.reshape(steps, self.per_step, AXES, ticks)
             place_SLN4.numpy()[:, index] = place_N4.reshape(steps, self.per_step, 4)
-            self._free.extend(self._used)  # nothing looks at these pools any more
+            self._free.extend(self._used)  # these pools are used up
             self._used.clear()
         self.position += steps * self.per_step
         return map(Windows, signal_SLNCT.flatten(1, 2), place_SLN4.flatten(1, 2))
 
     def _from_lane(self, number: int, count: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-        """So many of a lane's windows from this position on, from one pool or from several."""
+        """Return the next `count` windows of a lane, from one pool or several."""
         position, end, pieces = self.position, self.position + count, []
         while position < end:
             held = self._held(number, position)
@@ -112,7 +112,7 @@ class Stream:
         return pieces[0]
 
     def _held(self, number: int, position: int) -> Held:
-        """The pool of a lane that holds a position of its stream, waited for if need be."""
+        """Return the pool that contains a position of a lane's stream; waits until it is read."""
         held = self._current.get(number)
         if held is None or position >= held.pool.first + held.pool.size:
             if held is not None:
@@ -130,7 +130,7 @@ class Stream:
         return held
 
     def _read_ahead(self, needed: int | None) -> None:
-        """Start reading the pools wanted first, up to the bound; `needed` (a lane) is read whatever the bound."""
+        """Start reading the pools needed first, up to the bound; the pool of lane `needed` is read in any case."""
         while self._wanted and (
             len(self._reading) < self.ahead or (needed is not None and needed not in self._reading)
         ):
@@ -146,22 +146,22 @@ class Stream:
         return Held(pool, signal_BCT, place_B4, distinct_seconds(windows, self.seconds), memory_NCT)
 
     def _memory(self) -> NDArray[np.int16]:
-        """Memory for the largest pool: what an earlier one left, because new pages cost as much as their contents."""
+        """Return memory for the largest pool, reused if possible: new pages cost as much time as filling them."""
         try:
             return self._free.pop()
         except IndexError:
-            return np.empty((self._most, AXES, self.seconds * TICKS_PER_SECOND), np.int16)
+            return np.empty((self._largest_pool, AXES, self.seconds * TICKS_PER_SECOND), np.int16)
 
     def _draw(self, lane: Lane, pool: Pool, memory_NCT: NDArray[np.int16]) -> Windows:
-        """A pool's windows; where the person of a day has withdrawn, other days give what it would have."""
+        """Draw a pool; days that are gone are replaced."""
         days = list(zip(pool.slots.tolist(), pool.quotas.tolist(), strict=True))
         while True:
-            parts = [Part(*day) for day in days]
+            draws = [DayDraw(*day) for day in days]
             if self.substitutes is not None:
-                parts = [part for day in days for part in self.substitutes.parts(lane, pool.round, *day)]
+                draws = [draw for day in days for draw in self.substitutes.draws(lane, pool.round, *day)]
             try:
                 return draw_pool(
-                    self.days, parts, self.seconds, lane.seed, lane.number, pool.round, self.spacing, memory_NCT
+                    self.days, draws, self.seconds, lane.seed, lane.number, pool.round, self.spacing, memory_NCT
                 )
             except UnreadableDay as error:
                 if self.substitutes is None or not self.substitutes.is_gone(error.slot):
@@ -169,11 +169,11 @@ class Stream:
 
     @property
     def coverage(self) -> float:
-        """Distinct seconds among those of all windows drawn so far: 1 where no two windows of a round overlap."""
+        """Share of distinct seconds in all windows drawn so far: 1 if no two windows of a round overlap."""
         return self.covered_s / max(self.drawn * self.seconds, 1)
 
     def close(self) -> None:
-        """Stop reading ahead; returns when the threads have ended."""
+        """Stop reading ahead and wait for the threads to end."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> Stream:

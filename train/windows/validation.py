@@ -1,4 +1,4 @@
-"""The windows to validate on: drawn once from the people held out, the same at every validation and world size."""
+"""The windows to validate on: drawn once from the held-out participants, the same at any world size."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ import numpy as np
 
 from pipeline.errors import UnreadableDay
 from train.windows.members import Members
-from train.windows.pool import Days, Part, Windows, draw_pool
+from train.windows.pool import DayDraw, DaySource, Windows, draw_pool
 
 LANE = 0xFFFFFFFF
-"""The number that stands for validation where windows of the stream have their lane's."""
+"""Lane number of validation windows."""
 
 WINDOWS_PER_DAY = 100
-WINDOWS_MOST = 131_072
+MAX_WINDOWS = 131_072
 
 
 def draw_validation(
-    days: Days,
+    days: DaySource,
     members: Members,
     seconds: int,
     seed: int,
     rank: int,
     world_size: int,
     threads: int = 2,
-    withdrew: Callable[[int], bool] = lambda slot: False,
+    is_gone: Callable[[int], bool] = lambda slot: False,
 ) -> Windows:
-    """This rank's share of the validation windows: up to 100 a day, 131,072 in all.
+    """Draw this rank's share of the validation windows: up to 100 a day, 131,072 in all.
 
-    Each rank takes every `world_size`-th day; the windows together are the same at every world size. A day that is
-    not there is left out where `withdrew` says so of its slot, else it raises UnreadableDay.
+    Each rank draws from every `world_size`-th day, so all ranks together have the same windows at any world size. A
+    day that cannot be read is left out if `is_gone` returns True for its slot; otherwise it raises UnreadableDay.
     """
 
     def draw_one(slot: int, count: int) -> Windows:
         try:
-            return draw_pool(days, [Part(slot, count)], seconds, seed, LANE, 0)
+            return draw_pool(days, [DayDraw(slot, count)], seconds, seed, LANE, 0)
         except UnreadableDay as error:
-            if not withdrew(error.slot):
+            if not is_gone(error.slot):
                 raise
-            return Windows.none(seconds)
+            return Windows.empty(seconds)
 
-    per_day = max(1, min(WINDOWS_PER_DAY, WINDOWS_MOST // members.slots.size))
-    slots = members.slots[:WINDOWS_MOST]
-    counts = np.minimum(per_day, members.starts[:WINDOWS_MOST])
-    mine = list(zip(slots[rank::world_size].tolist(), counts[rank::world_size].tolist(), strict=True))
+    per_day = max(1, min(WINDOWS_PER_DAY, MAX_WINDOWS // members.slots.size))
+    slots = members.slots[:MAX_WINDOWS]
+    counts = np.minimum(per_day, members.starts[:MAX_WINDOWS])
+    own_days = list(zip(slots[rank::world_size].tolist(), counts[rank::world_size].tolist(), strict=True))
     with ThreadPoolExecutor(threads) as pool:
-        parts = pool.map(lambda day: draw_one(*day), mine)
-        return Windows.join(list(parts)) if mine else Windows.none(seconds)
+        parts = pool.map(lambda day: draw_one(*day), own_days)
+        return Windows.join(list(parts)) if own_days else Windows.empty(seconds)

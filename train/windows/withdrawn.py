@@ -1,10 +1,10 @@
-"""Days whose person withdrew while a run was drawing them: the lane's next days give their windows.
+"""Replacing days that a run can no longer draw, because the participant withdrew or the day is damaged.
 
-A run holds one version of the tables, and people may withdraw after it. The places of their days in the
-stream stay, so that every position keeps its meaning; windows that the law would not have drawn this round
-fill them, from the days that follow in the lane. What a rank draws depends on who has withdrawn and on
-nothing else, so it is the same at every world size; but ranks learn of it each in its own time, and from
-then on a run is no longer exactly one that drew those days.
+A run uses one version of the tables, and participants may withdraw later. The place of such a day in the stream stays,
+so that every position keeps its meaning. It is filled with windows of the days that follow in the lane, windows that
+this round would not have drawn otherwise. The result depends only on which days are gone, so it is the same at any
+world size. But ranks learn of a withdrawal at different moments, and from then on the run is not exactly one that drew
+those days.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 
@@ -23,22 +22,21 @@ from pipeline.storage.disk_cache import DiskCache
 from pipeline.storage.folder import StorageUnavailable
 from train.windows.lanes import Lane
 from train.windows.members import Members
-from train.windows.pool import Part
+from train.windows.pool import DayDraw
 
-LOOK_EVERY_S = 60.0
-"""How often a run asks who has withdrawn, while nothing is missing."""
+CHECK_INTERVAL_S = 60.0
+"""Time between two checks for withdrawals; a missing object is a reason to check at once."""
+
+MAX_SLOTS_SHOWN = 6
 
 
-SLOTS_TOLD = 6
-
-
-def fill(
+def substitute_draws(
     lane: Lane, round_: int, lanes: Sequence[Lane], members: Members, gone: frozenset[int]
-) -> dict[int, list[Part]]:
-    """What a lane draws in a round instead of each of its days that are gone, by slot: as many windows.
+) -> dict[int, list[DayDraw]]:
+    """For each day of a round that is gone, by slot, the draws that give as many windows instead.
 
-    They come from the days that follow in the round, beyond those that such a day gives in its own place; where the
-    lane has no others, from the lanes that follow. Raises UserError when too little is left in all.
+    They come from the days that follow in the round, after the windows that such a day gives in its own place. If the
+    lane has none left, they come from the lanes that follow. Raises UserError if too few windows are left in all.
     """
     visit = lane.round(round_)
     absent = np.isin(visit.slots, np.array(sorted(gone), np.int64))
@@ -46,69 +44,69 @@ def fill(
     used: Counter[int] = Counter()
 
     def following(index: int) -> Iterator[tuple[int, int]]:
-        """Days to take from, and how many of their windows are drawn in this lane already."""
+        """Candidate days, each with the number of its windows that this lane already draws."""
         for at in np.roll(present, -int(np.searchsorted(present, index))):
             yield int(visit.slots[at]), int(visit.quotas[at]) + used[int(visit.slots[at])]
         others = (lanes[(lane.number + ahead) % len(lanes)] for ahead in range(1, len(lanes)))
         yield from ((slot, used[slot]) for other in others for slot in other.round(round_).slots.tolist())
 
-    filled: dict[int, list[Part]] = {}
+    substitutes: dict[int, list[DayDraw]] = {}
     for index in np.flatnonzero(absent):
-        need, parts = int(visit.quotas[index]), []
+        needed, draws = int(visit.quotas[index]), []
         for slot, drawn in following(int(index)):
-            count = min(need, starts_of(members, slot) - drawn)
+            count = min(needed, starts_of(members, slot) - drawn)
             if count > 0 and slot not in gone:
-                parts.append(Part(slot, count, drawn))
+                draws.append(DayDraw(slot, count, drawn))
                 used[slot] += count
-                need -= count
-            if not need:
+                needed -= count
+            if not needed:
                 break
-        if need:
+        if needed:
             raise UserError(
-                f"{len(gone):,} of {members.slots.size:,} person-days belong to people who have withdrawn or cannot be "
-                "read, and the others hold too few windows to take their places. Begin a new run, in another folder of "
-                "checkpoints."
+                f"{len(gone):,} of {members.slots.size:,} person-days belong to participants who have withdrawn, or "
+                "cannot be read, and the others have too few windows to replace them. Start a new run, in another "
+                "folder of checkpoints."
             )
-        filled[int(visit.slots[index])] = parts
-    return filled
+        substitutes[int(visit.slots[index])] = draws
+    return substitutes
 
 
 def starts_of(members: Members, slot: int) -> int:
-    """Eligible starts of a member."""
+    """Number of eligible starts of a member."""
     return int(members.starts[np.searchsorted(members.slots, slot)])
 
 
 class Substitutes:
-    """What the lanes of a run draw, now that some of its days may be gone. Used by many threads.
+    """Knows which days of a run are gone, and what to draw in their place. Thread-safe.
 
-    Gone are the days of people who have withdrawn (`people` asks who has) and, where it is allowed, those that
-    could not be read. A cache is rid of them.
+    Days are gone if their participant has withdrawn (`withdrawn` returns the ids), or, with `skip_damaged`, if they
+    could not be read. Days of participants who have withdrawn are deleted from the cache.
     """
 
     def __init__(
         self,
         members: Members,
         lanes: list[Lane],
-        people: Callable[[], frozenset[str]],
+        withdrawn: Callable[[], frozenset[str]],
         skip_damaged: bool = False,
         cache: DiskCache | None = None,
     ) -> None:
         self.members, self.lanes, self.skip_damaged = members, lanes, skip_damaged
-        self._ask, self._cache = people, cache
+        self._get_withdrawn, self._cache = withdrawn, cache
         self._lock = threading.Lock()
-        self._people: frozenset[str] = frozenset()
+        self._participants: frozenset[str] = frozenset()
         self._withdrawn: frozenset[int] = frozenset()
         self._damaged: frozenset[int] = frozenset()
-        self._filled: dict[int, tuple[int, dict[int, list[Part]]]] = {}
-        self._noticed: dict[int, bool] = {}
-        self._look()
+        self._by_lane: dict[int, tuple[int, dict[int, list[DayDraw]]]] = {}
+        self._reported: dict[int, bool] = {}
+        self._check()
 
-    def _look(self) -> None:
-        self._asked = time.monotonic()
-        people = self._ask()
-        if people != self._people:
-            slots = self.members.of(people, kept=True).slots
-            self._people, self._withdrawn, self._filled = people, frozenset(slots.tolist()), {}
+    def _check(self) -> None:
+        self._checked = time.monotonic()
+        participants = self._get_withdrawn()
+        if participants != self._participants:
+            slots = self.members.of_participants(participants).slots
+            self._participants, self._withdrawn, self._by_lane = participants, frozenset(slots.tolist()), {}
             if self._cache is not None:
                 self._cache.purge(self._withdrawn)
 
@@ -117,58 +115,47 @@ class Substitutes:
         return self._withdrawn | self._damaged
 
     def is_gone(self, slot: int) -> bool:
-        """Whether a day that cannot be read may be done without: its person has withdrawn (asked anew), or it may."""
+        """Check for withdrawals, and return whether the run may continue without a day that it could not read."""
         with self._lock:
-            self._look()
+            self._check()
             if slot not in self._withdrawn and self.skip_damaged:
-                self._damaged, self._filled = self._damaged | {slot}, {}
-                self._noticed.setdefault(slot, False)
+                self._damaged, self._by_lane = self._damaged | {slot}, {}
+                self._reported.setdefault(slot, False)
             return slot in self._gone
 
-    def parts(self, lane: Lane, round_: int, slot: int, quota: int) -> list[Part]:
-        """What is drawn in a day's place: the day itself, unless its person has withdrawn."""
+    def draws(self, lane: Lane, round_: int, slot: int, quota: int) -> list[DayDraw]:
+        """Return what to draw in the place of a day: the day itself, unless it is gone."""
         with self._lock:
-            if time.monotonic() - self._asked >= LOOK_EVERY_S:
-                with suppress(StorageUnavailable):  # asked again in a minute; what is missing is asked for at once
-                    self._look()
+            if time.monotonic() - self._checked >= CHECK_INTERVAL_S:
+                with suppress(StorageUnavailable):  # checked again in a minute, or when an object is missing
+                    self._check()
             if slot not in self._gone:
-                return [Part(slot, quota)]
-            self._noticed.setdefault(slot, False)
-            held = self._filled.get(lane.number)
-            if held is None or held[0] != round_:
-                held = round_, fill(lane, round_, self.lanes, self.members, self._gone)
-                self._filled[lane.number] = held
-            return held[1][slot]
+                return [DayDraw(slot, quota)]
+            self._reported.setdefault(slot, False)
+            known = self._by_lane.get(lane.number)
+            if known is None or known[0] != round_:
+                known = round_, substitute_draws(lane, round_, self.lanes, self.members, self._gone)
+                self._by_lane[lane.number] = known
+            return known[1][slot]
 
-    def news(self) -> list[tuple[int, bool]]:
-        """Slots that were done without for the first time since this was last asked; which are damaged."""
+    def take_new(self) -> list[tuple[int, bool]]:
+        """Return the slots that were replaced for the first time since the last call, and whether each is damaged."""
         with self._lock:
-            fresh = [slot for slot, told in self._noticed.items() if not told]
-            self._noticed.update(dict.fromkeys(fresh, True))
+            fresh = [slot for slot, reported in self._reported.items() if not reported]
+            self._reported.update(dict.fromkeys(fresh, True))
             return [(slot, slot in self._damaged) for slot in fresh]
 
 
 def days_message(slots: list[int], damaged: bool) -> str:
-    """What a run says when it first does without some days."""
-    some = ", ".join(map(str, slots[:SLOTS_TOLD])) + (" ..." if len(slots) > SLOTS_TOLD else "")
-    what = (
-        f"damaged: {len(slots):,} person-days of this run cannot be read (slots {some}; `persondays verify --repair` "
-        "brings them in again)."
+    """The message of a run when it replaces days for the first time."""
+    shown = ", ".join(map(str, slots[:MAX_SLOTS_SHOWN])) + (" ..." if len(slots) > MAX_SLOTS_SHOWN else "")
+    reason = (
+        f"damaged: {len(slots):,} person-days of this run cannot be read (slots {shown}; `persondays verify --repair` "
+        "has them ingested again)."
         if damaged
-        else f"withdrawn: the people of {len(slots):,} person-days of this run asked to be forgotten (slots {some})."
+        else f"withdrawn: the participants of {len(slots):,} person-days of this run have withdrawn (slots {shown})."
     )
-    then = (
-        "The next days of their lanes give the windows instead; validation goes on without them. From here on this is "
-        "not exactly a run that drew them."
-    )
-    return f"{what} {then}"
-
-
-def version_message(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What a run says that goes on with a newer version of the tables than its checkpoint has."""
     return (
-        f"withdrawn: people asked to be forgotten, and version {before['table_version']} of the tables went with them. "
-        f"This run goes on with version {now['table_version']}: {before['members']:,} person-days before, "
-        f"{now['members']:,} now; {before['lanes']} lanes before, {now['lanes']} now. From here on it is not exactly "
-        "the run that never stopped."
+        f"{reason} The next days of their lanes replace them in training; validation continues without them. From here "
+        "on, this run is not exactly the same as one that drew those days."
     )

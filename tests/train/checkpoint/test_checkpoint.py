@@ -1,4 +1,4 @@
-"""Conformance of the checkpoint's format: by name, checked, complete or not there."""
+"""Conformance of the checkpoint format: by name, checked, atomic."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
 from train.checkpoint import format as ck
 from train.checkpoint.saver import Saver
+from train.checkpoint.state import State, StreamFacts, state_from_json
 
 
 def a_model(seed: int = 0, width: int = 4) -> nn.Module:
@@ -46,12 +47,12 @@ def more(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed: i
 
 def held(model: nn.Module, optimizer: torch.optim.Optimizer, step: int, score: float | None = None) -> ck.Checkpoint:
     return ck.Checkpoint(
-        ck.to_host(model.state_dict()), {"step": step, ck.SCORE: score}, ck.optimizer_by_name(model, optimizer)
+        ck.to_host(model.state_dict()), State(step, validation_loss=score), ck.optimizer_by_name(model, optimizer)
     )
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
-def test_a_run_goes_on_to_the_bit_after_a_round_trip(tmp_path: Path, kind: type[torch.optim.Optimizer]) -> None:
+def test_training_continues_to_the_bit_after_a_round_trip(tmp_path: Path, kind: type[torch.optim.Optimizer]) -> None:
     model, optimizer = trained(0, 3, kind)
     ck.save(Folder(str(tmp_path)), held(model, optimizer, 3))
     more(model, optimizer, 4, seed=9)
@@ -64,7 +65,7 @@ def test_a_run_goes_on_to_the_bit_after_a_round_trip(tmp_path: Path, kind: type[
         assert torch.equal(left, right), name
 
 
-def test_the_files_are_what_the_format_says(tmp_path: Path) -> None:
+def test_the_files_follow_the_format(tmp_path: Path) -> None:
     model, optimizer = trained()
     ck.save(Folder(str(tmp_path)), held(model, optimizer, 1200, 0.5))
     folder = tmp_path / "step-000001200"
@@ -81,7 +82,7 @@ def test_the_files_are_what_the_format_says(tmp_path: Path) -> None:
         assert marker["files"][file] == {"size": len(data), "sha256": sha256(data).hexdigest()}
 
 
-def test_the_copy_is_not_changed_by_later_steps() -> None:
+def test_later_steps_do_not_change_the_copy() -> None:
     model, optimizer = trained()
     kept = held(model, optimizer, 3)
     before = kept.model["0.weight"].clone(), kept.optimizer["0.weight"]["exp_avg"].clone()
@@ -100,8 +101,8 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         ck.open_checkpoint(str(tmp_path))
 
 
-def test_a_marker_with_a_flipped_bit_is_damaged_or_says_the_same(tmp_path: Path) -> None:
-    """Its score alone is not checked twice: it decides what is best, never what is sound."""
+def test_a_marker_with_a_flipped_bit_is_damaged_or_equivalent(tmp_path: Path) -> None:
+    """Only the score has no checksum: it decides which checkpoint is best, not which is intact."""
     model, optimizer = trained()
     folder, whole = Folder(str(tmp_path)), held(model, optimizer, 3, 0.5)
     ck.save(folder, whole)
@@ -123,7 +124,7 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
     other(torch.zeros(2, 3, 10))
     with pytest.raises(UserError, match="another network"):
         ck.load_model(other, model.state_dict())
-    with pytest.raises(UserError, match="has not: 0"):
+    with pytest.raises(UserError, match="does not have: 0"):
         ck.load_optimizer(
             nn.Linear(2, 2), torch.optim.Adam(nn.Linear(2, 2).parameters()), ck.optimizer_by_name(model, optimizer)
         )
@@ -147,6 +148,7 @@ CUT_OFF = """
 import os, sys, torch
 from pipeline.storage.folder import Folder
 from train.checkpoint import format as ck
+from train.checkpoint.state import State
 folder, step = Folder(sys.argv[1]), int(sys.argv[2])
 """
 SAVING = """
@@ -155,7 +157,7 @@ def half(self, name, data):
     if name.endswith("state.json"): os.kill(os.getpid(), 9)
     write(self, name, data)
 Folder.write = half
-ck.save(folder, ck.Checkpoint({"w": torch.ones(2)}, {"step": step}))
+ck.save(folder, ck.Checkpoint({"w": torch.ones(2)}, State(step)))
 """
 PRUNING = """
 remove = type(folder.fs).rm_file
@@ -170,7 +172,7 @@ ck.prune(folder, 1)
 @pytest.mark.parametrize(
     ("doing", "cut"), [(SAVING, 5), (SAVING, 4), (PRUNING, 3)], ids=["saving", "saving again", "pruning"]
 )
-def test_one_cut_off_is_no_checkpoint_and_the_others_stand(tmp_path: Path, doing: str, cut: int) -> None:
+def test_an_interrupted_save_is_not_a_checkpoint_and_the_others_stay(tmp_path: Path, doing: str, cut: int) -> None:
     folder = Folder(str(tmp_path))
     for step in (3, 4):
         ck.save(folder, held(*trained(), step))
@@ -183,7 +185,7 @@ def test_one_cut_off_is_no_checkpoint_and_the_others_stand(tmp_path: Path, doing
     assert sorted(ck.marked(folder)) == [step for step in (3, 4) if step != cut]
 
 
-def test_no_checkpoint_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_checkpoints_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no complete one"):
         ck.open_checkpoint(str(tmp_path))
     ck.save(Folder(str(tmp_path)), held(*trained(), 3))
@@ -191,7 +193,7 @@ def test_no_checkpoint_is_said(tmp_path: Path) -> None:
         ck.open_checkpoint(str(tmp_path), "best")
 
 
-def test_a_failed_save_is_raised_at_the_next(tmp_path: Path) -> None:
+def test_the_error_of_a_save_is_raised_by_the_next_call(tmp_path: Path) -> None:
     (tmp_path / "step-000000003").write_text("in the way")
     saver = Saver(Folder(str(tmp_path)), keep=2)
     saver.save(held(*trained(), 3))
@@ -200,3 +202,52 @@ def test_a_failed_save_is_raised_at_the_next(tmp_path: Path) -> None:
     saver.save(held(*trained(), 4))
     saver.wait()
     assert ck.open_checkpoint(str(tmp_path)).step == 4
+
+
+OLD_STATE = """
+{
+  "step": 30,
+  "windows_seen": 480,
+  "windows_digest": "0123456789abcdef",
+  "settings": {"name": "demo", "seed": 0, "network": {"preset": "harnet10", "width": 0.0625}},
+  "validation_loss": 0.69,
+  "validation": {"real": {"loss": 0.69, "windows": 400}},
+  "best": [0.68, 320],
+  "store": {"fingerprint": "fedcba9876543210", "key_check": "00ff"},
+  "stream": {"table_version": 3, "lanes": 4, "members": 8},
+  "participants": 4,
+  "code": "persondays 0.1.0",
+  "versions": {"torch": "2.13.0", "device": "cpu"},
+  "devices": {"x86_64": 1},
+  "machines": 1,
+  "world_size": 1,
+  "threads": 1,
+  "validation_participants": ["aa", "bb"]
+}
+"""
+
+
+def test_an_old_state_can_be_read(tmp_path: Path) -> None:
+    """Written before `slots_end`, `members_digest` and `validation_slots_withdrawn` existed."""
+    table = json.loads(OLD_STATE)
+    state = state_from_json(table)
+    assert (state.step, state.windows_seen, state.best) == (30, 480, (0.68, 320))
+    assert state.facts.stream == StreamFacts(table_version=3, lanes=4, members=8)
+    assert state.facts.validation_participants == ["aa", "bb"]
+    assert state.facts.validation_slots_withdrawn == []
+    assert state.to_json() == table | {"validation_slots_withdrawn": []}
+    assert list(state.to_json())[: len(table)] == list(table), "in the same order"
+    ck.save(Folder(str(tmp_path)), ck.Checkpoint({"w": torch.ones(2)}, state))
+    assert ck.open_checkpoint(str(tmp_path)).state == state
+
+
+def test_unknown_keys_of_a_state_are_ignored_and_a_state_without_a_step_is_damaged(tmp_path: Path) -> None:
+    assert state_from_json({"step": 1, "of a later release": {}}) == State(1)
+    ck.save(Folder(str(tmp_path)), ck.Checkpoint({"w": torch.ones(2)}, State(3)))
+    folder = tmp_path / ck.name_of(3)
+    (folder / ck.STATE).write_text("{}")
+    marker = json.loads((folder / ck.MARKER).read_text())
+    marker["files"][ck.STATE] = {"size": 2, "sha256": sha256(b"{}").hexdigest()}
+    (folder / ck.MARKER).write_text(json.dumps(marker))
+    with pytest.raises(ck.DamagedCheckpoint, match=r"state\.json: expected a checkpoint's state"):
+        ck.read(Folder(str(tmp_path)), 3)

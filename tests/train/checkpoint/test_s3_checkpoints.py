@@ -1,4 +1,4 @@
-"""Checkpoints on a real S3 server that goes away: nothing is lost; what cannot work is told before the first step."""
+"""Checkpoints on a real S3 server: outages lose nothing, and refused writes are reported before the first step."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from tests.train.runs import alone, same_checkpoint
 from train.checkpoint import format as ck
 
 SHORT = {"run__windows": 240, "run__validate_every": 240}
-AWAY_S = 3.0
+OUTAGE_S = 3.0
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A server of our own with a bucket, reached by the environment."""
+    """A local server with a bucket, configured by environment variables."""
     with s3_here(tmp_path_factory.mktemp("s3"), "ours") as server:
         yield server
 
 
-def test_a_server_that_dies_in_the_midst_of_a_save_is_waited_for(
+def test_a_save_waits_for_a_server_that_dies(
     store: str, server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is killed before the second of the files of step 10 is sent, and comes back a little later."""
+    """The server is killed before the second file of step 10 is sent, and restarts a little later."""
     write, checkpoints = Folder.write, "s3://ours/dies"
-    standing: list[int] = []
+    complete_then: list[int] = []
 
     def killed(folder: Folder, name: str, data: bytes, flushed: bool = True) -> None:
-        if name == f"{ck.name_of(10)}/{ck.OPTIMIZER}" and not standing:
-            standing.append(ck.newest(folder)[0].step)
+        if name == f"{ck.name_of(10)}/{ck.OPTIMIZER}" and not complete_then:
+            complete_then.append(ck.newest(folder)[0].step)
             server.kill()
-            threading.Timer(AWAY_S, server.start).start()
+            threading.Timer(OUTAGE_S, server.start).start()
         write(folder, name, data, flushed)
 
     monkeypatch.setattr(Folder, "write", killed)
     assert alone(store, checkpoints, logs=tmp_path / "logs", **SHORT) == 0
-    assert standing == [5]
+    assert complete_then == [5]
     assert "Waiting for it" in caplog.text
     assert "the storage answers again" in caplog.text
     assert sorted(ck.complete(Folder(checkpoints))) == [5, 10, 15]
@@ -52,10 +52,10 @@ def test_a_server_that_dies_in_the_midst_of_a_save_is_waited_for(
     same_checkpoint(tmp_path / "straight", local, 15)
 
 
-def test_what_cannot_be_saved_to_is_told_before_the_first_step(
+def test_storage_that_refuses_writes_is_reported_before_the_first_step(
     store: str, server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong secret; a bucket that is not there; one that may only be read. (An administrator's write makes one.)"""
+    """A wrong secret; a missing bucket; a read-only bucket. (An administrator's write would create the bucket.)"""
     import s3fs
 
     everything, reading = ["Admin", "Read", "List", "Tagging", "Write"], ["Read", "List"]
@@ -73,4 +73,4 @@ def test_what_cannot_be_saved_to_is_told_before_the_first_step(
         with pytest.raises(UserError, match="not permitted") as error:
             alone(store, f"s3://{bucket}/refused", logs=tmp_path / "logs", **SHORT)
         assert "not-the-secret" not in str(error.value)
-        assert not (tmp_path / "logs").exists(), "nothing was begun"
+        assert not (tmp_path / "logs").exists(), "nothing was started"

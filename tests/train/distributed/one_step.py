@@ -1,10 +1,10 @@
-"""One step from each of several saved states, by an engine and a number of processes: run by test_parity.py.
+"""One step from each of several saved states, with a given engine and number of processes; test_parity.py runs this.
 
 [torchrun ... ] -m tests.train.distributed.one_step STORE CHECKPOINTS OUT STEP,STEP,... [--set ...]
 
-ReLU is replaced by SiLU. Where the input of a ReLU is 0 but for rounding, its gradient is there or not, as rounding has
-it, and one such among some 10,000 moves a layer's gradient by a hundredth. That is no fault of who computes, and in
-float32 happens in most steps: convolutions of 32 windows and of 16 round differently.
+ReLU is replaced by SiLU. If the input of a ReLU is close to 0, rounding decides whether its gradient is 0, and one such
+input among some 10,000 changes a layer's gradient by a hundredth. This is not an error, and in float32 it happens in
+most steps, because convolutions of 32 windows and of 16 round differently.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from train.recipe import load_recipe
 
 
 def one_step(store: str, checkpoints: str, out: str, steps: list[int], settings: list[str]) -> None:
-    """A file for each state: loss, norm of the gradient and updated weights, from the first process."""
+    """Write a file for each state: loss, gradient norm and updated weights, from the first process."""
     recipe = load_recipe("demo", settings)
     processes = Processes(recipe.run.threads)
     for step in steps:
@@ -36,12 +36,12 @@ def one_step(store: str, checkpoints: str, out: str, steps: list[int], settings:
         with run.stream:
             meter = Meter()
             meter.add(take_step(run))
-            stretch = meter.look(processes)
+            reading = meter.read(processes)
         if processes.first:
-            loss = stretch.figures["loss_sum"] / stretch.figures["count"]
+            loss = reading.figures["loss_sum"] / reading.figures["count"]
             found = {
                 "loss": torch.tensor(loss),
-                "norm": torch.tensor(stretch.norm),
+                "norm": torch.tensor(reading.norm),
                 **ck.to_host(run.model.state_dict()),
             }
             safetensors.torch.save_file(found, Path(out) / f"{step}.safetensors")
@@ -49,6 +49,6 @@ def one_step(store: str, checkpoints: str, out: str, steps: list[int], settings:
 
 
 if __name__ == "__main__":
-    F.relu = F.silu  # without a kink
+    F.relu = F.silu  # smooth
     store, checkpoints, out, steps, *settings = sys.argv[1:]
     one_step(store, checkpoints, out, [int(step) for step in steps.split(",")], settings)

@@ -1,4 +1,4 @@
-"""The same windows, whatever the number of processes: stopped at one world size, resumed at another."""
+"""Resuming with another number of processes: every step gets the same windows."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from tests.train.runs import alone, run
 from train.checkpoint import format as ck
 from train.distributed.processes import Processes
 from train.loop.meter import Meter, digest
-from train.loop.setup import DIGEST
-from train.loop.step import Step
+from train.loop.step import StepResult
 
 EIGHT = {"data__lanes": 8, "run__batch": 32, "run__validate_every": 320, "run__save_every": 320}
 
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store of as many days as eight lanes want."""
+    """A store with enough days for eight lanes."""
     return write_store(str(tmp_path_factory.mktemp("made") / "wide"), people=6, days=2).folder.url
 
 
 def digest_of(folder: Path) -> str:
-    """Of all windows that a run has seen and the steps they came in."""
+    """Digest of all windows that a run has seen, and their steps."""
     state = ck.open_checkpoint(str(folder)).state
-    assert state["stream"]["lanes"] == 8
-    return str(state[DIGEST])
+    assert state.facts.stream.lanes == 8
+    return state.windows_digest
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), [(2, [1]), (4, [1, 2, 8])])
-def test_other_processes_go_on_with_the_same_windows(wide: str, tmp_path: Path, first: int, then: list[int]) -> None:
+def test_other_numbers_of_processes_resume_with_the_same_windows(
+    wide: str, tmp_path: Path, first: int, then: list[int]
+) -> None:
     assert alone(wide, tmp_path / "alone", run__windows=640, **EIGHT) == 0
     stopped = run(wide, tmp_path / "stopped", first, run__windows=320, **EIGHT)
     assert stopped.returncode == 0, stopped.stderr
@@ -42,25 +43,25 @@ def test_other_processes_go_on_with_the_same_windows(wide: str, tmp_path: Path, 
         shutil.copytree(tmp_path / "stopped", tmp_path / str(processes))
         done = run(wide, tmp_path / str(processes), processes, run__windows=640, run__accumulate=2, **EIGHT)
         assert done.returncode == 0, done.stderr
-        assert "going on after 320 windows" in done.stderr
+        assert "resuming after 320 windows" in done.stderr
         assert digest_of(tmp_path / str(processes)) == digest_of(tmp_path / "alone")
 
 
 def seen(*places: torch.Tensor) -> int:
-    """The digest of steps with windows of these places."""
+    """Digest of steps with windows of these places."""
     meter, one = Meter(), torch.ones((), dtype=torch.float64)
     for number, place_B4 in enumerate(places, 1):
-        meter.add(Step(number, {"loss_sum": one, "count": one}, one, place_B4, 0.0))
-    return meter.look(Processes(1)).digest
+        meter.add(StepResult(number, {"loss_sum": one, "count": one}, one, place_B4, 0.0))
+    return meter.read(Processes(1)).digest
 
 
-def test_a_digest_is_of_the_steps_that_windows_came_in() -> None:
+def test_a_digest_depends_on_the_step_of_each_window() -> None:
     first, second = (torch.randint(0, 1 << 40, (8, 4), generator=torch.Generator().manual_seed(n)) for n in (0, 1))
     assert seen(first, second) == seen(first.flip(0), second)
     assert seen(first, second) != seen(second, first)
 
 
-def test_a_digest_is_of_the_windows_and_not_of_their_order() -> None:
+def test_a_digest_does_not_depend_on_the_order_of_windows() -> None:
     place_B4 = torch.randint(0, 1 << 40, (100, 4), generator=torch.Generator().manual_seed(0))
     whole = int(digest(place_B4))
     assert int(digest(place_B4[torch.randperm(100)])) == whole

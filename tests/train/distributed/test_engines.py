@@ -1,4 +1,4 @@
-"""Engines: what a step is, whatever carries it out."""
+"""Engines: a step is the same with either."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from train.windows.pool import Windows
 
 
 class Small(nn.Module):
-    """A network without BatchNorm, for which pieces of a batch make no difference."""
+    """A network without BatchNorm, so that cutting a batch makes no difference."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,15 +64,15 @@ def stepped(pieces: int, clip: float | None, steps: int = 3) -> tuple[nn.Module,
 
 @pytest.mark.parametrize("clip", [None, 0.05])
 @pytest.mark.parametrize("pieces", [2, 3, 24])
-def test_a_batch_in_pieces_is_the_batch(pieces: int, clip: float | None) -> None:
+def test_a_batch_in_pieces_gives_the_same_update(pieces: int, clip: float | None) -> None:
     (whole, norms), (cut, norms_cut) = stepped(1, clip), stepped(pieces, clip)
     np.testing.assert_allclose(norms_cut, norms, rtol=1e-5)
     for left, right in zip(whole.parameters(), cut.parameters(), strict=True):
         torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
 
 
-def test_a_long_gradient_is_shortened_and_a_short_one_is_not() -> None:
-    """Against plain NumPy; a plain gradient descent shows the gradient that it was given."""
+def test_only_a_long_gradient_is_clipped() -> None:
+    """Compared with NumPy; plain gradient descent shows the gradient that it was given."""
     for most in (1e-3, 1e3):
         torch.manual_seed(1)
         model = Small()
@@ -90,12 +90,12 @@ def test_a_long_gradient_is_shortened_and_a_short_one_is_not() -> None:
             np.testing.assert_allclose(new.detach().numpy(), wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_pieces_that_are_not_equal_are_explained(store: str, tmp_path: Path) -> None:
+def test_unequal_pieces_are_explained(store: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"16 windows of a process cannot be cut into 5 equal pieces: make it 4 or 8"):
         alone(store, tmp_path, run__accumulate=5)
 
 
-def test_a_run_takes_its_batches_in_pieces_and_tells_of_all(store: str, tmp_path: Path) -> None:
+def test_a_run_with_pieces_logs_whole_batches(store: str, tmp_path: Path) -> None:
     assert alone(store, tmp_path, run__accumulate=4, run__windows=32) == 0
     model = ck.open_checkpoint(str(tmp_path)).model
     passes = {int(value) for name, value in model.items() if name.endswith("num_batches_tracked")}
@@ -105,7 +105,7 @@ def test_a_run_takes_its_batches_in_pieces_and_tells_of_all(store: str, tmp_path
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float64"])
-def test_precision_is_of_the_work_and_weights_stay_what_they_are(store: str, tmp_path: Path, precision: str) -> None:
+def test_precision_and_the_type_of_the_weights(store: str, tmp_path: Path, precision: str) -> None:
     short = {"run__windows": 160, "run__save_every": 160, "run__validate_every": 160}
     for kind in ("float32", precision):
         assert alone(store, tmp_path / kind, run__precision=kind, **short) == 0
@@ -140,10 +140,10 @@ def test_deepspeeds_configuration_follows_the_recipe() -> None:
     assert made["zero_optimization"] == {"stage": 2}
     assert made["torch_autocast"]["enabled"] is True
     assert "bf16" not in made
-    assert configured(engine__zero_stage=0, **settings)["gradient_clipping"] == 0.0  # ours, there
+    assert configured(engine__zero_stage=0, **settings)["gradient_clipping"] == 0.0  # stage 0 clips by our own code
 
 
-def test_a_file_in_deepspeeds_words_is_merged_over_it(tmp_path: Path) -> None:
+def test_a_deepspeed_file_is_merged_over_it(tmp_path: Path) -> None:
     path = tmp_path / "own.json"
     path.write_text(json.dumps({"zero_optimization": {"reduce_bucket_size": 5000}, "wall_clock_breakdown": True}))
     made = configured(engine__deepspeed=str(path))
@@ -152,7 +152,7 @@ def test_a_file_in_deepspeeds_words_is_merged_over_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "output"),
     [
         ('{"optimizer": {}, "bf16": {}}', "sets bf16, optimizer, which the recipe decides"),
         ('{"torch_autocast": {"enabled": true}}', "sets torch_autocast, which the recipe decides"),
@@ -162,10 +162,10 @@ def test_a_file_in_deepspeeds_words_is_merged_over_it(tmp_path: Path) -> None:
         ("{", "cannot read .* as JSON"),
     ],
 )
-def test_what_such_a_file_may_not_say(tmp_path: Path, text: str, told: str) -> None:
+def test_settings_that_such_a_file_may_not_have(tmp_path: Path, text: str, output: str) -> None:
     path = tmp_path / "own.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=output):
         configured(engine__deepspeed=str(path))
 
 
@@ -175,14 +175,14 @@ def test_deepspeed_does_not_train_in_float64(store: str, tmp_path: Path) -> None
 
 
 def on_deepspeed(store: str, folder: Path, processes: int, stage: int, **settings: Any) -> None:
-    """Some more steps, by the other engine."""
+    """Take more steps with DeepSpeed."""
     done = run(store, folder, processes, engine__name="deepspeed", engine__zero_stage=stage, **settings)
     assert done.returncode == 0, done.stderr
-    assert "engine deepspeed; going on after" in done.stderr
+    assert "engine deepspeed; resuming after" in done.stderr
 
 
-def test_a_checkpoint_of_one_engine_is_one_of_the_other(store: str, tmp_path: Path) -> None:
-    """One process; to DeepSpeed and back. Steps differ by rounding, which a run multiplies as it goes on."""
+def test_each_engine_reads_the_others_checkpoints(store: str, tmp_path: Path) -> None:
+    """One process, to DeepSpeed and back. Steps differ by rounding, which grows with every step."""
     constant = {"optimizer__schedule": "constant", "optimizer__warmup_windows": 0, "optimizer__clip_norm": 0.5}
     constant |= {"run__validate_every": 160, "run__save_every": 16}
     assert alone(store, tmp_path / "ddp", run__windows=160, **constant) == 0
@@ -192,7 +192,7 @@ def test_a_checkpoint_of_one_engine_is_one_of_the_other(store: str, tmp_path: Pa
         assert alone(store, tmp_path / name, run__windows=192, **constant) == 0
     for step, near in ((11, 1e-5), (12, 1e-4)):
         left, right = (ck.read(Folder(str(tmp_path / name)), step) for name in ("ddp", "both"))
-        assert left.state["windows_digest"] == right.state["windows_digest"]
+        assert left.state.windows_digest == right.state.windows_digest
         assert left.optimizer.keys() == right.optimizer.keys()
         for name, value in left.model.items():
             torch.testing.assert_close(right.model[name], value, rtol=near, atol=near)
@@ -212,7 +212,7 @@ def test_a_checkpoint_of_one_engine_is_one_of_the_other(store: str, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_checkpoints_cross_engines_at_two_processes(store: str, tmp_path: Path, stage: int) -> None:
-    """And pieces, bfloat16 and a file of the user's own do their part under every stage."""
+    """With pieces, bfloat16 and a user's DeepSpeed file, at every stage."""
     own = tmp_path / "own.json"
     own.write_text(json.dumps({"zero_optimization": {"reduce_bucket_size": 20000}}))
     more = {"engine__deepspeed": str(own), "run__accumulate": 2}
@@ -248,7 +248,7 @@ def test_a_compiled_network_learns_the_same(store: str, tmp_path: Path, engine: 
         torch.testing.assert_close(quick.model[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_engine_by_its_flag(store: str, tmp_path: Path) -> None:
+def test_an_unknown_engine_is_refused(store: str, tmp_path: Path) -> None:
     flags = [*command(store, tmp_path), "--engine", "zero"]
     done = subprocess.run(flags, capture_output=True, text=True, check=False)
     assert done.returncode == 2

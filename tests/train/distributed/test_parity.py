@@ -1,4 +1,4 @@
-"""The same numbers, whoever computes them: engines, world sizes, and the code of today beside that of a known day."""
+"""The same numbers from every engine and world size, and the same losses as when the golden file was written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.train.days import NoiseDays, write_store
 from tests.train.runs import alone, overrides, run
 from train.checkpoint import format as ck
 from train.distributed.processes import Processes
-from train.loop.setup import DIGEST, prepare
+from train.loop.setup import prepare
 from train.loop.step import take_step
 from train.recipe import load_recipe
 
@@ -39,14 +39,14 @@ DEEPSPEED = {f"zero-{stage}": {"engine__name": "deepspeed", "engine__zero_stage"
 OTHERS = [("ddp", 2, {}), ("ddp", 4, {}), *((name, 2, settings) for name, settings in DEEPSPEED.items())]
 
 
-def test_losses_are_those_of_a_known_day(store: str) -> None:
-    """Fifty steps of float32, each within what rounding alone can change on another processor.
+def test_losses_equal_the_golden_ones(store: str) -> None:
+    """Fifty float32 steps, each within what rounding alone can change on another processor.
 
-    Runs that differ only in the order of their sums part by 1e-6 at once, 1e-5 after 8 steps, and 1e-3 after 40, where
-    the difference stops growing. Kernels for SSE4.1, AVX2 and AVX-512, one thread and two, and float64 weights stay
-    within a third of this bound. Float64 would not make it tighter: the views of a window are float32 in any case.
+    Runs that differ only in the order of their sums differ by 1e-6 at once, by 1e-5 after 8 steps and by 1e-3 after 40,
+    where the difference stops growing. Kernels for SSE4.1, AVX2 and AVX-512, one thread and two, and float64 weights
+    stay within a third of this bound. Float64 would not make it tighter, because the views of a window are float32.
 
-    `python -m tests.train.distributed.test_parity` writes the file anew, where a change is meant to change them.
+    If a change is meant to change the losses, `python -m tests.train.distributed.test_parity` writes a new file.
     """
     golden = json.loads(GOLDEN.read_text())
     for step, (known, found) in enumerate(zip(golden, losses(store), strict=True)):
@@ -54,7 +54,7 @@ def test_losses_are_those_of_a_known_day(store: str) -> None:
 
 
 def losses(store: str) -> list[float]:
-    """Of the first fifty steps of a small run."""
+    """Losses of the first fifty steps of a small run."""
     found = prepare(load_recipe("demo", overrides({})), Store.open(store), None, Processes(1))
     with found.stream:
         figures = [take_step(found).figures for _ in range(50)]
@@ -63,20 +63,20 @@ def losses(store: str) -> list[float]:
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store of as many days as eight lanes want."""
+    """A store with enough days for eight lanes."""
     return write_store(str(tmp_path_factory.mktemp("made") / "wide"), people=6, days=2, made=NoiseDays()).folder.url
 
 
 @pytest.fixture(scope="module")
 def saved(wide: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The states of a run of one process."""
+    """Checkpoints of a run of one process."""
     folder = tmp_path_factory.mktemp("saved")
     assert alone(wide, folder, **SYNCHRONISED) == 0
     return folder
 
 
 def stepped(wide: str, saved: Path, out: Path, processes: int, settings: dict[str, Any]) -> Path:
-    """One step from each state."""
+    """Take one step from each state."""
     out.mkdir()
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     states = ",".join(map(str, STATES))
@@ -90,7 +90,7 @@ def stepped(wide: str, saved: Path, out: Path, processes: int, settings: dict[st
 
 @pytest.fixture(scope="module")
 def one(wide: str, saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The steps of one process under DDP."""
+    """Steps of one process under DDP."""
     return stepped(wide, saved, tmp_path_factory.mktemp("one") / "out", 1, {})
 
 
@@ -114,18 +114,18 @@ def test_a_step_is_the_same_by_any_engine_and_number_of_processes(
 
 
 def forget_gradients_of_rounding(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
-    """Make a few weights equal that are not after Adam's very first step.
+    """Make the few weights equal that differ after Adam's first step.
 
-    It divides every gradient by its own size, so one that is nothing but rounding moves its weight by up to the whole
-    rate, either way. Two of 42,808 weights did so when this was written; ten may, by no more than the way between.
+    Adam divides every gradient by its own size, so a gradient that is only rounding moves its weight by up to the full
+    rate, in either direction. This affected two of 42,808 weights when written; the test allows ten.
     """
-    few, rate = 10, 2e-3 * (32 / 512) ** 0.5  # the demo's, at this batch
+    allowed, rate = 10, 2e-3 * (32 / 512) ** 0.5  # the demo's, at this batch
     for key in (key for key in left if key not in ("loss", "norm") and "running_" not in key):
         far = ~torch.isclose(left[key], right[key], rtol=1e-5, atol=1e-5)
         assert (left[key] - right[key])[far].abs().le(2.001 * rate).all(), key
         right[key][far] = left[key][far]
-        few -= int(far.sum())
-    assert few >= 0
+        allowed -= int(far.sum())
+    assert allowed >= 0
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def forget_gradients_of_rounding(left: dict[str, torch.Tensor], right: dict[str,
 def test_pieces_clipping_and_bfloat16_are_the_same_by_either_engine(
     wide: str, saved: Path, tmp_path: Path, settings: dict[str, Any], stages: tuple[int, ...]
 ) -> None:
-    """At as many processes, since a piece is a part of each one's share."""
+    """Both engines use two processes, because a piece is a part of a process's share."""
     ours = stepped(wide, saved, tmp_path / "ddp", 2, settings)
     for stage in stages:
         other = stepped(wide, saved, tmp_path / str(stage), 2, settings | DEEPSPEED[f"zero-{stage}"])
@@ -158,7 +158,7 @@ def test_fifty_steps_in_float64_are_the_same_at_any_number_of_processes(wide: st
         assert done.returncode == 0, done.stderr
         ends.append(ck.read(Folder(str(tmp_path / str(processes))), 50))
     for end in ends[1:]:
-        assert end.state[DIGEST] == ends[0].state[DIGEST]
+        assert end.state.windows_digest == ends[0].state.windows_digest
         for name, value in end.model.items():
             torch.testing.assert_close(value, ends[0].model[name], rtol=1e-9, atol=1e-9)
 

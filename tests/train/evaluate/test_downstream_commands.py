@@ -22,6 +22,7 @@ from pipeline.store.person_day import PersonDay, motion
 from pipeline.store.states import MEASURED
 from pipeline.store.store import Store
 from train.checkpoint import format as ck
+from train.checkpoint.state import State
 from train.networks.harnet import Harnet
 from train.networks.model import Model
 from train.objectives.multitask import Multitask, MultitaskSettings
@@ -57,7 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(seed)
         network = Harnet("harnet5", 0.125)
         model = Model(network, Multitask(MultitaskSettings()).heads(network.features))
-        state = {"step": step, "windows_seen": 64 * step, ck.SCORE: float(step)}
+        state = State(step, windows_seen=64 * step, validation_loss=float(step))
         state |= {"settings": {"network": {"preset": "harnet5", "width": 0.125}}}
         ck.save(Folder(str(folder / "checkpoints")), ck.Checkpoint(ck.to_host(model.state_dict()), state))
     write_new_key(folder / "key")

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
+from train.checkpoint.state import State, state_from_json
 from train.export.card import shareable
 from train.export.folder import write_export
 from train.networks.downstream import DownstreamNetwork
@@ -38,8 +39,8 @@ def trained(preset: str = "harnet10") -> dict[str, Tensor]:
     return model.state_dict()
 
 
-def state(preset: str = "harnet10") -> dict[str, Any]:
-    return {
+def state(preset: str = "harnet10") -> State:
+    values = {
         "settings": {
             "network": {"preset": preset, "width": WIDTH},
             "optimizer": {"name": "adamw", "learning_rate": 1e-3, "amsgrad": True},
@@ -55,6 +56,7 @@ def state(preset: str = "harnet10") -> dict[str, Any]:
         "validation_participants": ["cd" * 32, "ef" * 32],
         "validation": {"real": {"reversal": {"accuracy": 0.71}}},
     }
+    return state_from_json(values)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +189,7 @@ def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="harnet30"):
         write_export(trained("harnet10"), state("harnet30"), tmp_path / "model", "the checkpoint")
     with pytest.raises(UserError, match="name its network"):
-        write_export(trained(), {}, tmp_path / "model", "the checkpoint")
+        write_export(trained(), State(step=1), tmp_path / "model", "the checkpoint")
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else_is(exported: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What may go wrong in a run, and what it then does."""
+"""Faults: damaged checkpoints, signals, non-finite numbers, hanging processes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
-from tests.train.runs import alone, overrides, ranks_of, run, under_way, wait_for
+from tests.train.runs import alone, background_run, overrides, ranks_of, run, wait_for
 from train.checkpoint import format as ck
 from train.distributed.processes import Processes
 from train.loop.messages import non_finite_message
-from train.loop.meter import Broken, Meter
+from train.loop.meter import Meter, NonFinite
 from train.loop.setup import prepare
 from train.loop.signals import exit_status
 from train.loop.step import take_step
@@ -33,21 +33,21 @@ QUICK = {"run__windows": 320, "run__validate_every": 320, "run__save_every": 80}
 
 @pytest.fixture(scope="module")
 def finished(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of twenty steps, saved every five."""
+    """A run of twenty steps that saved every five."""
     folder = tmp_path_factory.mktemp("finished")
     assert alone(store, folder, **QUICK) == 0
     return folder
 
 
 def damage(path: Path) -> None:
-    """Change a byte."""
+    """Flip a bit."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
 
 
 @pytest.mark.parametrize("file", [ck.MODEL, ck.OPTIMIZER, ck.MARKER])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(
     store: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str
 ) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
@@ -57,15 +57,15 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(
     else:
         damage(newest / file)
     assert alone(store, tmp_path, run__keep=1, **QUICK) == 0
-    told = capsys.readouterr().err
-    assert f"{file} is damaged" in told
-    assert "Going on from step 15" in told
-    assert "going on after 240 windows" in told
+    output = capsys.readouterr().err
+    assert f"{file} is damaged" in output
+    assert "Resuming from step 15" in output
+    assert "resuming after 240 windows" in output
     again, before = ck.read(Folder(str(tmp_path)), 20), ck.read(Folder(str(finished)), 20)
     assert all(torch.equal(value, before.model[name]) for name, value in again.model.items())
 
 
-def test_a_damaged_checkpoint_never_pushes_a_sound_one_out(finished: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_never_replaces_an_intact_one(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     damage(tmp_path / ck.name_of(20) / ck.MODEL)
     folder = Folder(str(tmp_path))
@@ -76,11 +76,11 @@ def test_a_damaged_checkpoint_never_pushes_a_sound_one_out(finished: Path, tmp_p
     assert ck.newest(folder)[0].step == 15
 
 
-def test_where_no_checkpoint_is_sound_nothing_begins_anew(store: str, finished: Path, tmp_path: Path) -> None:
+def test_no_new_run_starts_if_all_checkpoints_are_damaged(store: str, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     for step in ck.complete(Folder(str(tmp_path))):
         damage(tmp_path / ck.name_of(step) / ck.STATE)
-    with pytest.raises(UserError, match="no checkpoint is sound"):
+    with pytest.raises(UserError, match="all checkpoints are damaged"):
         alone(store, tmp_path, **QUICK)
 
 
@@ -90,13 +90,13 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(store: s
         alone(store, tmp_path / "file" / "checkpoints")
 
 
-def test_sigusr1_before_pre_emption_saves_and_leaves(store: str, tmp_path: Path) -> None:
-    with under_way(store, tmp_path, run__windows=16_000, run__validate_every=16_000) as process:
+def test_sigusr1_before_pre_emption_saves_and_exits(store: str, tmp_path: Path) -> None:
+    with background_run(store, tmp_path, run__windows=16_000, run__validate_every=16_000) as process:
         wait_for(tmp_path, 1)
         process.send_signal(signal.SIGUSR1)
-        _, told = process.communicate(timeout=100)
+        _, output = process.communicate(timeout=100)
     assert process.returncode == 128 + signal.SIGUSR1
-    assert "stopped by signal 10; run the same command again to go on" in told
+    assert "stopped by signal 10; run the same command again to resume" in output
     step = ck.open_checkpoint(str(tmp_path)).step
     lines = read_lines(tmp_path / "logs" / "log.jsonl")
     assert max(line["step"] for line in lines) == step
@@ -107,7 +107,7 @@ def test_sigusr1_before_pre_emption_saves_and_leaves(store: str, tmp_path: Path)
     assert all(line["seconds"] > 0 and line["bytes"] > 100_000 for line in saved)
 
 
-def test_statuses() -> None:
+def test_exit_statuses() -> None:
     assert exit_status(0, False) == exit_status(0, True) == exit_status(signal.SIGUSR1, True) == 0
     assert exit_status(signal.SIGUSR1, False) == 138
     assert exit_status(signal.SIGTERM, True) == exit_status(signal.SIGTERM, False) == 143
@@ -115,10 +115,10 @@ def test_statuses() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_one_process_is_told_to_leave_and_all_of_them_do(store: str, tmp_path: Path) -> None:
-    """SIGUSR1 ends torchrun with 0; after SIGTERM, with which a machine goes, it starts its processes again."""
+def test_a_signal_to_one_process_stops_all(store: str, tmp_path: Path) -> None:
+    """After SIGTERM, sent when a machine shuts down, torchrun restarts its processes; SIGUSR1 ends it with 0."""
     long = {"run__windows": 160_000, "run__validate_every": 160_000}
-    with under_way(store, tmp_path, 2, restarts=2, **long) as torchrun:
+    with background_run(store, tmp_path, 2, restarts=2, **long) as torchrun:
         wait_for(tmp_path, 1)
         first = ranks_of(torchrun)
         os.kill(first[1], signal.SIGTERM)
@@ -127,37 +127,37 @@ def test_one_process_is_told_to_leave_and_all_of_them_do(store: str, tmp_path: P
         second = ranks_of(torchrun)
         assert not set(first) & set(second)
         os.kill(second[0], signal.SIGUSR1)
-        _, told = torchrun.communicate(timeout=200)
-    assert torchrun.returncode == 0, told
-    assert told.count("stopped by signal 15") == told.count("stopped by signal 10") == 1
-    assert "going on after" in told
+        _, output = torchrun.communicate(timeout=200)
+    assert torchrun.returncode == 0, output
+    assert output.count("stopped by signal 15") == output.count("stopped by signal 10") == 1
+    assert "resuming after" in output
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
-def test_a_torchrun_that_is_killed_takes_its_processes_with_it(store: str, tmp_path: Path) -> None:
-    with under_way(store, tmp_path, 2, run__windows=160_000, run__validate_every=160_000) as torchrun:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
+def test_the_processes_of_a_killed_torchrun_stop(store: str, tmp_path: Path) -> None:
+    with background_run(store, tmp_path, 2, run__windows=160_000, run__validate_every=160_000) as torchrun:
         wait_for(tmp_path, 1)
         ranks = ranks_of(torchrun)
         torchrun.kill()
-        _, told = torchrun.communicate(timeout=100)  # the ranks hold the other end, too
-    assert "stopped by signal 15; run the same command again to go on" in told
+        _, output = torchrun.communicate(timeout=100)  # the ranks hold the pipe open
+    assert "stopped by signal 15; run the same command again to resume" in output
     for _ in range(100):
         if not any(_runs(rank) for rank in ranks):
             return
         time.sleep(0.2)
-    pytest.fail("they are still there")
+    pytest.fail("the processes still run")
 
 
 def _runs(process: int) -> bool:
-    """Whether it is there; one that ended and that nobody has asked for is not."""
+    """Return whether a process runs; a zombie does not."""
     with suppress(FileNotFoundError):
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     return False
 
 
-def test_a_loss_that_is_not_finite_names_step_and_slots(store: str, tmp_path: Path) -> None:
+def test_a_non_finite_loss_names_step_and_slots(store: str, tmp_path: Path) -> None:
     wild = {"optimizer__rate_per_512": 1e30, "optimizer__warmup_windows": 0}
-    with pytest.raises(UserError, match=r"the loss is nan at step \d+ .* from slots \d+.*begin anew") as error:
+    with pytest.raises(UserError, match=r"the loss is nan at step \d+ .* from slots \d+.*start a new run") as error:
         alone(store, tmp_path, **wild)
     (line,) = [line for line in read_lines(tmp_path / "logs" / "log.jsonl") if line["kind"] == "broken"]
     assert f"at step {line['broken_step']} " in str(error.value)
@@ -166,7 +166,7 @@ def test_a_loss_that_is_not_finite_names_step_and_slots(store: str, tmp_path: Pa
         for _ in range(line["broken_step"]):
             windows = next(before.feed)
     assert line["slots"] == sorted(set(windows.slot_B.tolist()))
-    assert line["broken_step"] <= 10, "found within the steps between two looks"
+    assert line["broken_step"] <= 10, "found within the steps between two readings"
 
 
 def open_store(url: str) -> Any:
@@ -175,7 +175,7 @@ def open_store(url: str) -> Any:
     return Store.open(url)
 
 
-def test_the_first_step_is_blamed_and_the_process_that_had_it(store: str) -> None:
+def test_the_first_non_finite_step_and_its_process_are_found(store: str) -> None:
     run_ = prepare(load_recipe("demo", overrides({})), open_store(store), None, Processes(1))
     with run_.stream:
         meter = Meter()
@@ -184,62 +184,62 @@ def test_the_first_step_is_blamed_and_the_process_that_had_it(store: str) -> Non
         steps[3].figures["loss_sum"].fill_(float("inf"))
         for step in steps:
             meter.add(step)
-        broken = meter.look(run_.processes).broken
+        broken = meter.read(run_.processes).non_finite
         assert (broken.step, broken.processes) == (3, [0])
         assert broken.slots == sorted(set(steps[2].place_B4[:, 2].tolist()))
         assert broken.norm_before == pytest.approx(float(steps[1].norm))
         for step in steps[:2]:
             meter.add(step)
-        assert meter.look(run_.processes).broken is None
-        told, _ = non_finite_message(Broken(3, float("nan"), 1.0, 2.0, [1], list(range(30))), run_)
-        assert "slots 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 ...." in told
+        assert meter.read(run_.processes).non_finite is None
+        output = non_finite_message(NonFinite(3, float("nan"), 1.0, 2.0, [1], list(range(30))), run_)
+        assert "slots 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 ...." in output
 
 
-STILL = """
+HANGING = """
 import sys, time
 from train.loop.signals import Watchdog
-def in_the_middle_of_something():
+def hanging_here():
     time.sleep(60)
 with Watchdog(2.0, "process 3 of 8") as watchdog:
     for _ in range(30):
         watchdog.beat()
         time.sleep(0.1)
-    print("went on", flush=True)
-    in_the_middle_of_something()
+    print("beating", flush=True)
+    hanging_here()
 """
 
 
-def test_a_process_that_stands_still_says_where_and_ends() -> None:
-    done = subprocess.run([sys.executable, "-c", STILL], capture_output=True, text=True, check=False, timeout=60)
+def test_a_hanging_process_prints_its_stacks_and_exits() -> None:
+    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 124
-    assert done.stdout == "went on\n"
+    assert done.stdout == "beating\n"
     assert "process 3 of 8 has taken no step for 2 s (run.timeout_s)" in done.stderr
-    assert "in in_the_middle_of_something" in done.stderr
+    assert "in hanging_here" in done.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_rank_that_hangs_is_ended_and_the_run_goes_on(store: str, tmp_path: Path) -> None:
-    """One process is stopped for good; the other one notices, torchrun ends both and starts them again."""
-    with under_way(store, tmp_path, 2, restarts=1, run__timeout_s=20.0) as torchrun:
+def test_a_hanging_rank_is_ended_and_the_run_resumes(store: str, tmp_path: Path) -> None:
+    """One process is stopped; the other one notices, torchrun ends both and restarts them."""
+    with background_run(store, tmp_path, 2, restarts=1, run__timeout_s=20.0) as torchrun:
         wait_for(tmp_path, 1)
         os.kill(ranks_of(torchrun)[1], signal.SIGSTOP)
-        _, told = torchrun.communicate(timeout=500)
-    assert torchrun.returncode == 0, told
-    assert "process 0 of 2 has taken no step for 20 s" in told
-    assert "any_a_call_ago" in told or "all_reduce" in told or "backward" in told
-    assert "going on after" in told
-    assert "done: 480 windows seen" in told
+        _, output = torchrun.communicate(timeout=500)
+    assert torchrun.returncode == 0, output
+    assert "process 0 of 2 has taken no step for 20 s" in output
+    assert "previous_max" in output or "all_reduce" in output or "backward" in output
+    assert "resuming after" in output
+    assert "done: 480 windows seen" in output
 
 
 def test_patience_ends_a_run(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {"run__patience": 32, "run__validate_every": 16, "optimizer__rate_per_512": 0.5, "run__windows": 1600}
     assert alone(store, tmp_path, optimizer__warmup_windows=0, optimizer__clip_norm=1.0, **settings) == 0
-    told = capsys.readouterr().err
-    assert "(run.patience)" in told
+    output = capsys.readouterr().err
+    assert "(run.patience)" in output
     state = ck.open_checkpoint(str(tmp_path)).state
-    assert state["windows_seen"] - state["best"][1] >= 32
-    assert state["windows_seen"] < 1600
+    assert state.windows_seen - state.best[1] >= 32
+    assert state.windows_seen < 1600
 
 
 @pytest.mark.slow
@@ -251,7 +251,7 @@ def test_patience_ends_all_processes(store: str, tmp_path: Path) -> None:
     assert "(run.patience)" in done.stderr
 
 
-def test_a_run_says_all_of_itself(store: str, finished: Path) -> None:
+def test_the_log_and_checkpoints_describe_the_run(store: str, finished: Path) -> None:
     start = read_lines(finished / "logs" / "log.jsonl")[0]
     assert start["settings"]["run"]["accumulate"] == 1
     assert start["settings"]["engine"] == {"name": "ddp", "zero_stage": 1, "deepspeed": None}
@@ -259,7 +259,7 @@ def test_a_run_says_all_of_itself(store: str, finished: Path) -> None:
     assert start["versions"]["torch"] == torch.__version__
     assert sum(start["devices"].values()) == start["world_size"] == start["machines"] == 1
     assert start["store"]["fingerprint"] == open_store(store).attributes.fingerprint
-    state = ck.open_checkpoint(str(finished)).state
+    state = ck.open_checkpoint(str(finished)).state.to_json()
     assert {name: state[name] for name in ("code", "versions", "devices", "store")} == {
         name: start[name] for name in ("code", "versions", "devices", "store")
     }

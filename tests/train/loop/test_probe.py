@@ -1,4 +1,4 @@
-"""The linear probe: what `evaluate` says of the same network, and that training is the same with and without."""
+"""The linear probe: equal to `evaluate` on the same network, and without effect on training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from train.networks import NetworkSettings, make_network
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six people who lie still, walk, and turn."""
+    """Six participants who lie still, walk and turn."""
     random, time = np.random.default_rng(0), np.arange(150) / 30
     x, y, pid = [], [], []
     for person in range(6):
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_says_what_evaluate_says(folder: Path) -> None:
+def test_the_probe_equals_evaluate(folder: Path) -> None:
     torch.manual_seed(0)
     network, data = make_network(NetworkSettings("harnet5", 0.125)), read_labelled(folder, 150)
     found = probe(network, data)
@@ -49,7 +49,7 @@ def test_it_says_what_evaluate_says(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_network_mode_and_random_numbers_stay_as_they_are(folder: Path, training: bool) -> None:
+def test_network_mode_and_random_numbers_do_not_change(folder: Path, training: bool) -> None:
     network = make_network(NetworkSettings("transformer5", 0.125)).train(training).double()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     threads, numbers = torch.get_num_threads(), torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""The trainer, run as users run it: alone, by torchrun, interrupted, killed, resumed."""
+"""The trainer as users run it: as one process, by torchrun, interrupted, killed, resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from train.tracking.log import read_lines, wilson
 
 @pytest.fixture(scope="module")
 def straight(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one process that nothing disturbed."""
+    """An undisturbed run of one process."""
     folder = tmp_path_factory.mktemp("straight")
     assert alone(store, folder) == 0
     return folder
@@ -47,12 +47,12 @@ def test_a_run_writes_checkpoints_and_a_log(straight: Path) -> None:
                 assert 0 <= result["low"] <= result["accuracy"] <= result["high"] <= 1
     assert any(path.name.startswith("events") for path in (straight / "logs").iterdir())
     state = ck.open_checkpoint(str(straight)).state
-    assert state["windows_seen"] == 480
-    assert len(state["validation_participants"]) == 2
-    assert state["versions"]["torch"] == torch.__version__
+    assert state.windows_seen == 480
+    assert len(state.facts.validation_participants) == 2
+    assert state.facts.versions["torch"] == torch.__version__
 
 
-def test_run_again_there_is_nothing_to_do(store: str, straight: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_has_nothing_to_do(store: str, straight: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert alone(store, straight) == 0
     assert "nothing to do: 480 windows seen" in capsys.readouterr().out
 
@@ -70,21 +70,21 @@ def test_killed_and_resumed_equals_never_killed(store: str, straight: Path, tmp_
     assert seen == [0, 160, 320, 480]
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(store: str, straight: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_explains_how_to_resume(store: str, straight: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(command(store, tmp_path), stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path, 1)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=100)
+    _, output = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert "SIGINT: saves after this step or the next, then leaves" in told
-    assert "run the same command again to go on" in told
-    assert "Traceback" not in told
+    assert "SIGINT: will save after this step or the next, then exit" in output
+    assert "run the same command again to resume" in output
+    assert "Traceback" not in output
     assert alone(store, tmp_path) == 0
     same_checkpoint(straight, tmp_path, 30)
 
 
 def test_weights_that_are_not_finite_are_never_saved(store: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="begin anew"):
+    with pytest.raises(UserError, match="start a new run"):
         alone(store, tmp_path, optimizer__rate_per_512=1e30, optimizer__warmup_windows=0)
     assert ck.complete(Folder(str(tmp_path))) == {}
 
@@ -99,7 +99,7 @@ def test_other_folders_beside_checkpoints_are_left_alone(store: str, straight: P
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "output"),
     [
         ({"run__batch": 18}, "make it 16 or 20"),
         ({"data__seconds": 30}, "set data.seconds = 10"),
@@ -114,8 +114,8 @@ def test_other_folders_beside_checkpoints_are_left_alone(store: str, straight: P
         ({"optimizer__rate_per_512": -1}, "rate_per_512: expected a number above 0"),
     ],
 )
-def test_mistakes_are_explained(store: str, tmp_path: Path, settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_mistakes_are_explained(store: str, tmp_path: Path, settings: dict[str, Any], output: str) -> None:
+    with pytest.raises(UserError, match=output):
         alone(store, tmp_path, **settings)
 
 
@@ -133,19 +133,19 @@ def test_checkpoints_of_another_run_are_refused(store: str, straight: Path) -> N
         alone(store, straight, "never")
 
 
-def test_a_missing_store_is_said_once_by_two_processes(tmp_path: Path) -> None:
+def test_two_processes_report_a_missing_store_once(tmp_path: Path) -> None:
     done = run(str(tmp_path / "nowhere"), tmp_path / "checkpoints", 2)
     assert done.returncode == 1
     assert done.stderr.count("expected a window store, found none") == 1
 
 
-def test_a_control_is_trained_on_noise(store: str, tmp_path: Path) -> None:
+def test_a_control_run_trains_on_noise(store: str, tmp_path: Path) -> None:
     assert alone(store, tmp_path, data__control="noise", run__windows=160) == 0
     state = ck.open_checkpoint(str(tmp_path)).state
-    assert state[ck.SCORE] == state["validation"]["noise"]["loss"]
+    assert state.validation_loss == state.validation["noise"]["loss"]
 
 
-def test_our_recipes_load_and_a_missing_one_lists_them() -> None:
+def test_our_recipes_load_and_an_unknown_name_lists_them() -> None:
     for name in ("demo", "harnet5", "harnet10", "harnet30"):
         assert load_recipe(name).name == name
     with pytest.raises(UserError, match="demo, harnet10"):
@@ -161,11 +161,10 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule() -> None:
     assert rate_at(OptimizerSettings(rate_cap=5e-5), 512, 0, 10) == 5e-5
 
 
-def test_wilson_against_its_formula() -> None:
-    from scipy.stats import norm
+def test_wilson_against_scipy() -> None:
+    from scipy.stats import binomtest
 
-    low, high = wilson(80, 100)
-    z = norm.ppf(0.995)
-    for bound in (low, high):
-        assert abs(80 / 100 - bound) == pytest.approx(z * (bound * (1 - bound) / 100) ** 0.5)
+    for correct, count in ((80, 100), (0, 7), (7, 7), (66_000, 131_072)):
+        expected = binomtest(correct, count).proportion_ci(0.99, method="wilson")
+        assert wilson(correct, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert json.dumps(wilson(0, 0)) == "[0.0, 1.0]"

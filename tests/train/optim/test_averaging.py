@@ -1,4 +1,4 @@
-"""The running mean of weights: its law, that it changes nothing, and its way through a checkpoint."""
+"""The running mean of weights: its formula, no effect on training, and the round trip through a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
 from train.checkpoint import format as ck
+from train.checkpoint.state import State
 from train.optim.averaging import Average, averaged_model, averages, without_average
 
 
@@ -27,7 +28,7 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, average: Average, 
         average.update(seen=5 * (step + 1), batch=5)
 
 
-def test_it_is_the_plain_mean_first_and_then_an_exponential_one() -> None:
+def test_the_mean_is_plain_at_first_and_exponential_later() -> None:
     model = nn.Linear(1, 1, bias=False)
     average = Average(model, windows=40)
     values = torch.randn(30, generator=torch.Generator().manual_seed(1)).tolist()
@@ -37,10 +38,10 @@ def test_it_is_the_plain_mean_first_and_then_an_exponential_one() -> None:
         average.update(seen=10 * number, batch=10)
         expected = sum(values[:number]) / number if number <= 4 else 0.75 * expected + 0.25 * value
         assert average.mean["weight"].item() == pytest.approx(expected, rel=1e-5)
-        assert model.weight.item() == pytest.approx(value), "the weights themselves are left alone"
+        assert model.weight.item() == pytest.approx(value), "the weights themselves do not change"
 
 
-def test_it_is_applied_for_a_while_and_buffers_are_averaged_too() -> None:
+def test_the_mean_is_applied_inside_the_block_and_includes_buffers() -> None:
     model = a_model()
     average = Average(model, 100)
     train(model, torch.optim.Adam(model.parameters(), 0.1), average, range(6))
@@ -54,19 +55,19 @@ def test_it_is_applied_for_a_while_and_buffers_are_averaged_too() -> None:
     assert "1.num_batches_tracked" not in average.mean
 
 
-def test_a_run_goes_on_to_the_bit_with_its_mean_in_the_checkpoint(tmp_path: Path) -> None:
+def test_the_mean_continues_to_the_bit_from_a_checkpoint(tmp_path: Path) -> None:
     model = a_model()
     optimizer, average = torch.optim.Adam(model.parameters(), 0.1), Average(model, 20)
     train(model, optimizer, average, range(3))
-    kept = average.into(ck.optimizer_by_name(model, optimizer))
-    ck.save(Folder(str(tmp_path)), ck.Checkpoint(ck.to_host(model.state_dict()), {"step": 3}, kept))
+    kept = average.add_to(ck.optimizer_by_name(model, optimizer))
+    ck.save(Folder(str(tmp_path)), ck.Checkpoint(ck.to_host(model.state_dict()), State(3), kept))
     train(model, optimizer, average, range(3, 9))
 
     back, other = ck.open_checkpoint(str(tmp_path)), a_model(5)
     fresh, resumed = torch.optim.Adam(other.parameters(), 0.1), Average(other, 20)
     ck.load_model(other, back.model)
     ck.load_optimizer(other, fresh, without_average(back.optimizer))
-    resumed.take_from(back.optimizer)
+    resumed.load(back.optimizer)
     train(other, fresh, resumed, range(3, 9))
     for name, value in average.mean.items():
         assert torch.equal(value, resumed.mean[name]), name
@@ -74,10 +75,10 @@ def test_a_run_goes_on_to_the_bit_with_its_mean_in_the_checkpoint(tmp_path: Path
     assert torch.equal(averaged_model(back, "here")["3.weight"], back.optimizer["3.weight"]["average"])
 
 
-def test_a_checkpoint_without_it_is_told() -> None:
+def test_a_checkpoint_without_a_mean_is_reported() -> None:
     model = a_model()
-    state = ck.Checkpoint(model.state_dict(), {"step": 1}, {})
-    with pytest.raises(UserError, match="Leave --averaged out"):
+    state = ck.Checkpoint(model.state_dict(), State(1), {})
+    with pytest.raises(UserError, match="Leave out --averaged"):
         averaged_model(state, "here")
     with pytest.raises(UserError, match="found 0"):
-        Average(model, 10).take_from({})
+        Average(model, 10).load({})

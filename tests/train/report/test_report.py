@@ -142,7 +142,7 @@ def test_the_draws_are_those_of_the_run(store: Store, history: History) -> None:
     """Beside what a stream of the same settings hands out in its first round."""
     found = draws_of(history, store)
     people = set(history.start["validation_participants"])
-    members = select(store, 10, 0.0, None).of(people, kept=False)
+    members = select(store, 10, 0.0, None).without_participants(people)
     quota = quotas(members.starts, 4000)
     lanes = deal(members.slots, quota, history.start["stream"]["lanes"], 0, 4)
     lane = next(lane for lane in lanes if found.slot in lane.slots)

@@ -1,4 +1,4 @@
-"""Trackers, by modules that stand in for theirs: what they are told, and what happens when they fail."""
+"""Trackers, with fake modules: what they receive, and what happens when they fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.train.runs import overrides
 from train.checkpoint import format as ck
 from train.loop.trainer import train
 from train.recipe import load_recipe
-from train.tracking.boards import Tracked
+from train.tracking.boards import TrackerName
 
 FAKE = """
 import json, os
@@ -59,23 +59,23 @@ def end_run(): write("end")
 
 @dataclass
 class Tracking:
-    """A module that stands in for a tracker's, and what it was told."""
+    """A fake tracker module, and the log of its calls."""
 
     store: str
     folder: Path
     monkeypatch: pytest.MonkeyPatch
 
-    def run(self, name: Tracked, module: str, **environment: str) -> list[Any]:
-        """What the module was told by a short run."""
+    def run(self, name: TrackerName, module: str, **environment: str) -> list[Any]:
+        """Train a short run and return the calls."""
         (self.folder / f"{name}.py").write_text(module)
         self.monkeypatch.syspath_prepend(self.folder)
         self.monkeypatch.delitem(sys.modules, name, raising=False)
-        for variable, value in {"FAKE_LOG": str(self.folder / "told.jsonl"), **environment}.items():
+        for variable, value in {"FAKE_LOG": str(self.folder / "calls.jsonl"), **environment}.items():
             self.monkeypatch.setenv(variable, value)
         recipe = load_recipe("demo", overrides({"run__windows": 160, "run__validate_every": 80}))
         assert train(recipe, self.store, str(self.folder / "out"), "auto", None, name) == 0
         del sys.modules[name]
-        return [json.loads(line) for line in (self.folder / "told.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture
@@ -83,30 +83,30 @@ def tracking(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tra
     return Tracking(store, tmp_path, monkeypatch)
 
 
-def test_numbers_go_to_weights_and_biases_and_a_run_does_without_it_when_it_fails(
+def test_numbers_go_to_weights_and_biases_until_it_fails(
     tracking: Tracking, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = tracking.run("wandb", FAKE_WANDB, FAKE_FAILS="yes")
-    assert told[0][:3] == ["init", "persondays", "demo"]
-    assert told[0][4:] == ["allow", 0]
-    steps = {line[1]: line[2] for line in told[1:] if "train/loss" in line[2]}
+    output = tracking.run("wandb", FAKE_WANDB, FAKE_FAILS="yes")
+    assert output[0][:3] == ["init", "persondays", "demo"]
+    assert output[0][4:] == ["allow", 0]
+    steps = {line[1]: line[2] for line in output[1:] if "train/loss" in line[2]}
     assert list(steps) == [5]
     assert {"train/loss", "train/windows_per_s", "train/reversal/accuracy"} <= set(steps[5])
-    assert capsys.readouterr().err.count("wandb fails (the server is gone); the run goes on without it") == 1
+    assert capsys.readouterr().err.count("wandb failed (the server is gone); the run continues without it") == 1
 
 
 def test_numbers_go_to_mlflow(tracking: Tracking) -> None:
-    told = tracking.run("mlflow", FAKE_MLFLOW)
-    assert told[0] == ["experiment", "persondays"]
-    assert told[1][1]["run_name"] == "demo"
-    assert told[1][1]["run_id"] is None
-    assert told[2] == ["dict", 0, "settings.json"]
-    assert [line[1] for line in told if line[0] == "log" and "validation/real/loss" in line[2]] == [0, 5, 10]
-    assert told[-2:] == [["flush"], ["end"]]
+    output = tracking.run("mlflow", FAKE_MLFLOW)
+    assert output[0] == ["experiment", "persondays"]
+    assert output[1][1]["run_name"] == "demo"
+    assert output[1][1]["run_id"] is None
+    assert output[2] == ["dict", 0, "settings.json"]
+    assert [line[1] for line in output if line[0] == "log" and "validation/real/loss" in line[2]] == [0, 5, 10]
+    assert output[-2:] == [["flush"], ["end"]]
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
-def test_a_tracker_that_is_not_there_is_said_before_the_first_step(store: str, tmp_path: Path, name: Tracked) -> None:
+def test_a_missing_tracker_is_reported_before_the_first_step(store: str, tmp_path: Path, name: TrackerName) -> None:
     with pytest.raises(UserError, match=f"--track {name}: .*pip install {name}"):
         train(load_recipe("demo", overrides({})), store, str(tmp_path), "auto", None, name)
     assert ck.complete(Folder(str(tmp_path))) == {}

@@ -16,7 +16,7 @@ from tests.train.days import MadeDays
 from train.random import Purpose, round_key, words
 from train.windows.draw import arrivals, draw, own_numbers, weights
 from train.windows.lanes import Lane, deal, lane_count, owned, per_step, quotas
-from train.windows.pool import Part, Windows, distinct_seconds, draw_pool
+from train.windows.pool import DayDraw, Windows, distinct_seconds, draw_pool
 from train.windows.stream import Stream
 
 SECONDS = 10
@@ -51,7 +51,7 @@ def test_a_round_visits_every_member_once_in_one_lane(members: int, lanes: int, 
 
 
 @pytest.mark.parametrize("members", [3, 8, 11])
-def test_lanes_with_fewer_as_many_and_more_members(members: int) -> None:
+def test_number_of_lanes_for_few_and_many_members(members: int) -> None:
     dealt = a_deal(members, 8)
     assert len(dealt) == {3: 2, 8: 8, 11: 8}[members]
 
@@ -82,7 +82,7 @@ def test_starts_are_staggered() -> None:
 
 @pytest.mark.parametrize("world_size", [1, 2, 4, 8])
 @pytest.mark.parametrize("members", [5, 8, 50])
-def test_ranks_share_the_lanes_whatever_the_world_size(world_size: int, members: int) -> None:
+def test_ranks_share_the_lanes_at_any_world_size(world_size: int, members: int) -> None:
     dealt = a_deal(members, 8)
     if len(dealt) % world_size:
         with pytest.raises(UserError, match=r"cannot share 4 lanes evenly: run 4 processes"):
@@ -92,7 +92,7 @@ def test_ranks_share_the_lanes_whatever_the_world_size(world_size: int, members:
     assert sorted(shares) == list(range(len(dealt)))
 
 
-def test_a_batch_that_cannot_be_shared_names_the_nearest() -> None:
+def test_an_invalid_batch_names_the_nearest_valid_ones() -> None:
     assert per_step(512, 64, 8) == 8
     with pytest.raises(UserError, match="make it 448 or 512"):
         per_step(500, 64, 8)
@@ -137,9 +137,9 @@ def test_the_global_batch_is_the_same_at_every_world_size(small: tuple[MadeDays,
     alone = batches(days, dealt, 0, 1, 0, 12, 1)
     shared = [batches(days, dealt, rank, world_size, 0, 12, 3) for rank in range(world_size)]
     for step in range(12):
-        together = Windows.join([shared[rank][step] for rank in range(world_size)])
-        assert as_set(together) == as_set(alone[step])
-        assert len(together) == 32
+        whole = Windows.join([shared[rank][step] for rank in range(world_size)])
+        assert as_set(whole) == as_set(alone[step])
+        assert len(whole) == 32
 
 
 @pytest.mark.parametrize("step", [1, 5, 17, 40])
@@ -152,7 +152,7 @@ def test_resuming_at_a_step_equals_never_having_stopped(small: tuple[MadeDays, l
             assert torch.equal(getattr(left, name), getattr(right, name)), name
 
 
-def test_windows_are_cut_where_they_say_and_never_twice_in_a_round(small: tuple[MadeDays, list[Lane]]) -> None:
+def test_windows_come_from_their_place_and_never_twice_in_a_round(small: tuple[MadeDays, list[Lane]]) -> None:
     days, dealt = small
     lane = dealt[0]
     steps = lane.begin(2) // 4 + 1
@@ -184,13 +184,13 @@ def test_only_eligible_seconds_are_drawn() -> None:
     windows = np.zeros((count, 3, SECONDS * 30), np.int16)
     days.open_day(3).windows(every, np.arange(count), windows)
     assert (windows[:, 0] == 3).all()
-    with pytest.raises(ValueError, match="to give"):
+    with pytest.raises(ValueError, match="expected at least"):
         draw(day.motion_S, day.state_S, SECONDS, count + 1, key_of(0, 0, 0), 3)
 
 
 @given(st.integers(0, 1000), st.integers(1, 3000), st.integers(0, 50), st.sampled_from([0.02, 1.0, 3.0]))
 @settings(max_examples=40, deadline=None)
-def test_a_race_that_is_stopped_early_has_the_same_winners(seed: int, quota: int, after: int, spread: float) -> None:
+def test_stopping_the_race_early_does_not_change_the_draw(seed: int, quota: int, after: int, spread: float) -> None:
     random = np.random.default_rng(seed)
     motion_S = random.lognormal(-3, spread, 86_400).astype(np.float32)
     state_S = np.repeat(random.choice([0, 1, 1], 96), 900).astype(np.uint8)
@@ -200,7 +200,7 @@ def test_a_race_that_is_stopped_early_has_the_same_winners(seed: int, quota: int
     np.testing.assert_array_equal(drawn, np.sort(in_order[after : after + quota]))
 
 
-def test_a_second_whose_motion_is_not_a_number_is_in_no_window() -> None:
+def test_no_window_has_a_second_whose_motion_is_nan() -> None:
     day = MadeDays().read_day(3)
     motion_S = day.motion_S.copy()
     first = int(np.flatnonzero(weights(motion_S, day.state_S, SECONDS))[0])
@@ -215,7 +215,7 @@ def test_a_second_whose_motion_is_not_a_number_is_in_no_window() -> None:
 @given(st.integers(0, 100), st.sampled_from([1, 5, 10, 30]))
 @settings(max_examples=20, deadline=None)
 def test_weights_are_the_mean_motion_of_the_window(seed: int, seconds: int) -> None:
-    """Against a loop over the starts, on states that come and go."""
+    """Compared with a loop over the starts, on changing states."""
     random = np.random.default_rng(seed)
     state_S = np.repeat(random.choice([0, 1, 1, 1, 17, 33, 3], 40), random.integers(1, 60, 40)).astype(np.uint8)
     motion_S = random.random(state_S.size, np.float32) * random.choice([0, 1e-9, 1], state_S.size)
@@ -228,8 +228,8 @@ def test_weights_are_the_mean_motion_of_the_window(seed: int, seconds: int) -> N
         assert weight_S[start] == pytest.approx(wanted, rel=1e-6, abs=1e-12)
 
 
-def test_compiled_numbers_are_those_of_the_law() -> None:
-    """The counter of a draw is (slot, block of four starts), that of an order (slot, start): as `train.random` says."""
+def test_compiled_random_numbers_equal_those_of_train_random() -> None:
+    """The counter of a draw is (slot, block of four starts), that of an order (slot, start), as in `train.random`."""
     key = round_key(5, 6, 7)
     weight_S = np.zeros(86_400)
     weight_S[[0, 3, 4, 500, 86_399]] = [1.0, 2.0, 0.5, 1e-6, 3.0]
@@ -243,17 +243,17 @@ def test_compiled_numbers_are_those_of_the_law() -> None:
     assert ours.tolist() == [int(first) << 31 | int(second) >> 1 for first, second in two]
 
 
-def test_a_pool_stands_in_the_order_of_its_windows_own_numbers() -> None:
-    parts = [Part(slot, 300) for slot in (4, 5)]
+def test_the_order_of_a_pool_is_that_of_its_windows_own_numbers() -> None:
+    parts = [DayDraw(slot, 300) for slot in (4, 5)]
     windows = draw_pool(MadeDays(), parts, SECONDS, 1, 2, 3)
     two = words(round_key(1, 2, 3), windows.slot_B, windows.start_B, Purpose.SHUFFLE, 2)
     assert ((two[:, 0] << 31) + (two[:, 1] >> 1)).diff().min() > 0
     assert 100 < (windows.slot_B[:300] == 4).sum() < 200, "of 300, with a standard deviation of 6"
-    assert 200 < (windows.start_B.diff() > 0).sum() < 400, "neither way up"
+    assert 200 < (windows.start_B.diff() > 0).sum() < 400, "in no order"
 
 
 def a_race(motion: dict[int, float], quota: int, key: tuple[int, int], slot: int) -> np.ndarray:
-    """A draw of windows of one second from starts with these weights."""
+    """Draw windows of one second from starts with these weights."""
     motion_S, state_S = np.zeros(86_400, np.float32), np.zeros(86_400, np.uint8)
     motion_S[list(motion)], state_S[list(motion)] = list(motion.values()), 1
     return draw(motion_S, state_S, 1, quota, key, slot)
@@ -286,7 +286,7 @@ def test_inclusion_follows_numpys_choice_without_replacement() -> None:
 
 @given(st.integers(0, 1000), st.integers(1, 40))
 @settings(max_examples=20, deadline=None)
-def test_starts_keep_their_distance_and_the_quota_always_fits(slot: int, spacing: int) -> None:
+def test_starts_keep_their_spacing_and_the_quota_always_fits(slot: int, spacing: int) -> None:
     days = MadeDays()
     day = days.read_day(slot)
     (quota,) = quotas(np.array([days.starts(slot, SECONDS)]), 100_000, spacing)
@@ -297,7 +297,7 @@ def test_starts_keep_their_distance_and_the_quota_always_fits(slot: int, spacing
 
 def test_distinct_seconds_are_counted_once() -> None:
     days = MadeDays()
-    parts = [Part(slot, 200) for slot in (1, 2, 3)]
+    parts = [DayDraw(slot, 200) for slot in (1, 2, 3)]
     windows = draw_pool(days, parts, SECONDS, 0, 0, 0)
     covered = {
         (int(slot), second)
@@ -305,22 +305,22 @@ def test_distinct_seconds_are_counted_once() -> None:
         for second in range(start, start + SECONDS)
     }
     assert distinct_seconds(windows, SECONDS) == len(covered)
-    assert distinct_seconds(Windows.none(SECONDS), SECONDS) == 0
+    assert distinct_seconds(Windows.empty(SECONDS), SECONDS) == 0
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
-def test_one_day_of_every_person_a_round_and_in_time_all_of_them(lanes: int) -> None:
+def test_a_round_visits_one_day_of_each_participant_and_over_time_all_days(lanes: int) -> None:
     random = np.random.default_rng(0)
-    slots, quota, person_M = np.arange(60), random.integers(1, 9, 60), np.sort(random.integers(0, 20, 60))
-    people = np.unique(person_M)
-    dealt = deal(slots, quota, lanes, 3, 4, person_M)
+    slots, quota, participant_M = np.arange(60), random.integers(1, 9, 60), np.sort(random.integers(0, 20, 60))
+    people = np.unique(participant_M)
+    dealt = deal(slots, quota, lanes, 3, 4, participant_M)
     shuffled = random.permutation(60)
-    again = deal(slots[shuffled], quota[shuffled], lanes, 3, 4, person_M[shuffled])
+    again = deal(slots[shuffled], quota[shuffled], lanes, 3, 4, participant_M[shuffled])
     seen: Counter[int] = Counter()
     for round_ in range(40):
         visited = np.concatenate([lane.round(round_).slots for lane in dealt])
         assert np.array_equal(visited, np.concatenate([lane.round(round_).slots for lane in again]))
-        assert sorted(person_M[visited]) == people.tolist()
+        assert sorted(participant_M[visited]) == people.tolist()
         seen.update(visited.tolist())
         for lane in dealt:
             assert lane.begin(round_ + 1) - lane.begin(round_) == quota[lane.round(round_).slots].sum()

@@ -1,4 +1,4 @@
-"""People withdraw while a run draws their days, and between a run and the one that goes on from its checkpoint."""
+"""Participants withdraw while a run draws their days, and between a run and its resumption."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from train.recipe import load_recipe
 from train.tracking.log import read_lines
 from train.windows.draw import draw
 from train.windows.lanes import Lane, deal, lane_count, owned, quotas
-from train.windows.members import Members, select
+from train.windows.members import Members, choose_held_out, select
 from train.windows.pool import Windows
 from train.windows.stream import Stream
 from train.windows.validation import draw_validation
-from train.windows.withdrawn import Substitutes, fill, starts_of
+from train.windows.withdrawn import Substitutes, starts_of, substitute_draws
 
 SECONDS = 10
 DAYS = 2
-"""Of each person of a made store."""
+"""Days of each participant in a made store."""
 
 
 def person(number: int) -> str:
@@ -50,12 +50,12 @@ def slots_of(number: int) -> list[int]:
 
 
 def withdraw(url: str, numbers: list[int]) -> None:
-    """As `persondays withdraw` does: a note, rows, objects, older versions of the tables."""
+    """Withdraw as `persondays withdraw` does: note, rows, objects, older versions of the tables."""
     forget(Store.open(url), [person(number) for number in numbers], date(2026, 3, 4))
 
 
 def members_of(count: int, rng: np.random.Generator) -> tuple[Members, np.ndarray[Any, np.dtype[np.int64]]]:
-    """Members of one day a person with some windows more than their quotas."""
+    """Members with one day per participant and a few more windows than their quotas."""
     slots = np.sort(rng.choice(5 * count, count, replace=False)).astype(np.int64)
     quota = rng.integers(1, 8, count)
     names = [person(slot) for slot in slots]
@@ -64,7 +64,7 @@ def members_of(count: int, rng: np.random.Generator) -> tuple[Members, np.ndarra
 
 @given(st.integers(1, 40), st.sampled_from([1, 2, 4]), st.integers(0, 2**32), st.data())
 @settings(max_examples=150, deadline=None)
-def test_places_of_withdrawn_days_are_filled_whole_and_no_window_comes_twice(
+def test_withdrawn_days_are_replaced_completely_and_no_window_comes_twice(
     count: int, lanes: int, seed: int, data: st.DataObject
 ) -> None:
     members, quota = members_of(count, np.random.default_rng(seed))
@@ -76,17 +76,17 @@ def test_places_of_withdrawn_days_are_filled_whole_and_no_window_comes_twice(
         mine = set(lane.slots.tolist())
         spare = {slot: starts_of(members, slot) - (own_quota[slot] if slot in mine else 0) for slot in own_quota}
         if need > sum(count for slot, count in spare.items() if slot not in gone):
-            with pytest.raises(UserError, match="Begin a new run"):
-                fill(lane, 3, dealt, members, gone)
+            with pytest.raises(UserError, match="Start a new run"):
+                substitute_draws(lane, 3, dealt, members, gone)
             continue
-        filled = fill(lane, 3, dealt, members, gone)
+        filled = substitute_draws(lane, 3, dealt, members, gone)
         assert set(filled) == gone & set(lane.slots.tolist())
         taken = {slot: list(range(own_quota[slot])) for slot in lane.slots.tolist() if slot not in gone}
         for slot, parts in filled.items():
             assert sum(part.count for part in parts) == own_quota[slot]
             for part in parts:
                 assert part.slot not in gone
-                taken.setdefault(part.slot, []).extend(range(part.after, part.after + part.count))
+                taken.setdefault(part.slot, []).extend(range(part.skip, part.skip + part.count))
         for slot, places in taken.items():
             assert len(set(places)) == len(places)
             assert max(places) < starts_of(members, slot)
@@ -98,30 +98,30 @@ def test_the_next_days_of_the_lane_come_first() -> None:
     (lane,) = deal(members.slots, quota, 1, 5, 4)
     order = lane.round(2).slots.tolist()
     first, second, last = order[3], order[4], order[8]
-    filled = fill(lane, 2, [lane], members, frozenset({first, second, last}))
+    filled = substitute_draws(lane, 2, [lane], members, frozenset({first, second, last}))
     assert [part.slot for part in filled[first]] == [order[5]]
     assert [part.slot for part in filled[second]] == [order[5]]
     assert [part.slot for part in filled[last]] == [order[0]]
-    assert filled[second][0].after == filled[first][0].after + filled[first][0].count
+    assert filled[second][0].skip == filled[first][0].skip + filled[first][0].count
 
 
-def test_windows_passed_over_are_those_a_day_gives_in_its_own_place() -> None:
+def test_skipped_windows_are_those_a_day_gives_in_its_own_place() -> None:
     day = MadeDays().read_day(4)
     first, second = (int(word) for word in round_key(1, 2, 3))
 
-    def drawn(quota: int, after: int = 0) -> list[int]:
-        return draw(day.motion_S, day.state_S, SECONDS, quota, (first, second), 4, after).tolist()
+    def drawn(quota: int, skip: int = 0) -> list[int]:
+        return draw(day.motion_S, day.state_S, SECONDS, quota, (first, second), 4, skip).tolist()
 
-    assert sorted([*drawn(20), *drawn(15, after=20)]) == drawn(35)
+    assert sorted([*drawn(20), *drawn(15, skip=20)]) == drawn(35)
     count = MadeDays().starts(4, SECONDS)
-    assert sorted([*drawn(count - 15), *drawn(15, after=count - 15)]) == drawn(count)
-    with pytest.raises(ValueError, match="to give"):
-        drawn(15, after=count - 14)
+    assert sorted([*drawn(count - 15), *drawn(15, skip=count - 15)]) == drawn(count)
+    with pytest.raises(ValueError, match="expected at least"):
+        drawn(15, skip=count - 14)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> str:
-    """Six people of two days."""
+    """Six participants with two days each."""
     return write_store(str(tmp_path / "store"), people=6, days=DAYS).folder.url
 
 
@@ -161,7 +161,7 @@ def test_a_stream_without_withdrawn_days_is_the_same_at_every_world_size(store: 
         assert len(mine) == lane.begin(1)
 
 
-def test_a_lane_of_which_nobody_is_left_draws_from_the_others(store: str) -> None:
+def test_an_empty_lane_draws_from_the_others(store: str) -> None:
     opened = Store.open(store)
     members = select(opened, SECONDS, 0.0, None)
     dealt = deal(members.slots, quotas(members.starts, 1500), 4, 3, 2)
@@ -170,11 +170,11 @@ def test_a_lane_of_which_nobody_is_left_draws_from_the_others(store: str) -> Non
         assert (batch.lane_B == 1).all()
         assert not set(batch.slot_B.tolist()) & set(dealt[1].slots.tolist())
     opened.withdrawals.begin([person(number) for number in range(6)], date(2026, 3, 4))
-    with pytest.raises(UserError, match="12 of 12 person-days belong to people who have withdrawn"):
+    with pytest.raises(UserError, match="12 of 12 person-days belong to participants who have withdrawn"):
         batches(opened, members, dealt, 0, 1, 1)
 
 
-def test_a_note_is_enough_before_anything_is_deleted(store: str) -> None:
+def test_a_noted_withdrawal_counts_before_anything_is_deleted(store: str) -> None:
     opened = Store.open(store)
     members = select(opened, SECONDS, 0.0, None)
     dealt = deal(members.slots, quotas(members.starts, 1500), 4, 3, 2)
@@ -183,7 +183,7 @@ def test_a_note_is_enough_before_anything_is_deleted(store: str) -> None:
     assert not set(drawn.slot_B.tolist()) & set(slots_of(2))
 
 
-def test_a_missing_object_of_somebody_else_is_an_error(store: str) -> None:
+def test_a_missing_object_without_a_withdrawal_is_an_error(store: str) -> None:
     opened = Store.open(store)
     members = select(opened, SECONDS, 0.0, None)
     dealt = deal(members.slots, quotas(members.starts, 1500), 4, 3, 2)
@@ -193,7 +193,7 @@ def test_a_missing_object_of_somebody_else_is_an_error(store: str) -> None:
         batches(opened, members, dealt, 0, 1, 30)
 
 
-def test_a_damaged_day_is_passed_over_only_where_that_is_allowed(store: str) -> None:
+def test_a_damaged_day_is_replaced_only_if_that_is_allowed(store: str) -> None:
     opened = Store.open(store)
     members = select(opened, SECONDS, 0.0, None)
     dealt = deal(members.slots, quotas(members.starts, 1500), 4, 3, 2)
@@ -207,14 +207,14 @@ def test_a_damaged_day_is_passed_over_only_where_that_is_allowed(store: str) -> 
         drawn = Windows.join([next(stream) for _ in range(30)])
     assert 7 not in drawn.slot_B
     assert (drawn.signal_BCT[:, 0] == drawn.slot_B[:, None]).all()
-    assert substitutes.news() == [(7, True)]
+    assert substitutes.take_new() == [(7, True)]
 
 
-def test_a_damaged_day_of_a_person_held_out_is_left_out_and_told(store: str) -> None:
+def test_a_damaged_validation_day_is_left_out_and_reported(store: str) -> None:
     opened = Store.open(store)
     members = select(opened, SECONDS, 0.0, None)
-    trained = members.of({members.names[0]}, kept=False)
-    others = members.of({members.names[0]}, kept=True)
+    trained = members.without_participants({members.names[0]})
+    others = members.of_participants({members.names[0]})
     dealt = deal(trained.slots, quotas(trained.starts, 1500), 4, 3, 2)
     gone = int(others.slots[0])
     shard = Path(store) / "signal" / "c" / str(gone) / "0" / "0"
@@ -222,15 +222,26 @@ def test_a_damaged_day_of_a_person_held_out_is_left_out_and_told(store: str) -> 
     with pytest.raises(DamagedDay):
         draw_validation(DayReader(opened.folder), others, SECONDS, 0, 0, 1)
     substitutes = Substitutes(members, dealt, opened.withdrawals.participants, skip_damaged=True)
-    drawn = draw_validation(DayReader(opened.folder), others, SECONDS, 0, 0, 1, withdrew=substitutes.is_gone)
+    drawn = draw_validation(DayReader(opened.folder), others, SECONDS, 0, 0, 1, is_gone=substitutes.is_gone)
     assert set(drawn.slot_B.tolist()) == set(others.slots.tolist()) - {gone}
-    assert substitutes.news() == [(gone, True)]
-    assert substitutes.news() == []
+    assert substitutes.take_new() == [(gone, True)]
+    assert substitutes.take_new() == []
+
+
+def test_a_damaged_validation_day_of_one_process_ends_both_with_its_error(store: str, tmp_path: Path) -> None:
+    members = select(Store.open(store), SECONDS, 0.0, None)
+    slot = int(members.of_participants(choose_held_out(members)).slots[0])
+    shard = Path(store) / "signal" / "c" / str(slot) / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    done = run(store, tmp_path / "out", 2)
+    assert done.returncode == 1
+    assert done.stderr.count(f"slot {slot} is damaged") == 1, done.stderr
+    assert "TypeError" not in done.stderr
 
 
 def trained(checkpoints: Path) -> list[int]:
-    """People that a run trains on, by number."""
-    held_out = set(ck.open_checkpoint(str(checkpoints)).state["validation_participants"])
+    """Numbers of the participants that a run trains on."""
+    held_out = set(ck.open_checkpoint(str(checkpoints)).state.facts.validation_participants)
     return [number for number in range(6) if person(number) not in held_out]
 
 
@@ -238,29 +249,29 @@ LONG = {"run__windows": 1600, "run__validate_every": 1600, "run__save_every": 16
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_run_that_meets_a_withdrawn_day_goes_on(store: str, tmp_path: Path, processes: int) -> None:
+def test_a_run_continues_without_withdrawn_days(store: str, tmp_path: Path, processes: int) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(command(store, out, processes, **LONG), stderr=subprocess.PIPE, text=True)
     wait_for(out, 1)
     left = trained(out)[1:3]
     withdraw(store, left)
-    _, told = process.communicate(timeout=200)
-    assert process.returncode == 0, told
-    assert "Traceback" not in told
+    _, output = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
     slots = [slot for number in left for slot in slots_of(number)]
     lines = [line for line in read_lines(out / "logs" / "log.jsonl") if line["kind"] == "withdrawn"]
     assert sorted(slot for line in lines for slot in line["slots"]) == slots, "each once"
-    assert told.count("asked to be forgotten") == len(lines)
-    assert "From here on this is not exactly" in told
+    assert output.count("have withdrawn (slots") == len(lines)
+    assert "From here on, this run is not exactly" in output
     state = ck.open_checkpoint(str(out)).state
-    assert state["windows_seen"] == 1600
-    assert state["stream"]["members"] == 8
+    assert state.windows_seen == 1600
+    assert state.facts.stream.members == 8
 
 
-def test_a_run_goes_on_when_its_version_of_the_tables_went_with_people(
+def test_a_run_resumes_after_a_withdrawal_deleted_its_version_of_the_tables(
     store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One trained on and one held out have withdrawn, and somebody new came in, who stays out."""
+    """One participant trained on and one held out have withdrawn; a new one was ingested, and is not drawn."""
     out = tmp_path / "out"
     assert alone(store, out) == 0
     before = ck.open_checkpoint(str(out)).state
@@ -273,25 +284,25 @@ def test_a_run_goes_on_when_its_version_of_the_tables_went_with_people(
     withdraw(store, [trained(out)[0], held_out])
     capsys.readouterr()
     assert alone(store, out, run__windows=960) == 0
-    told = capsys.readouterr().err
-    version = before["stream"]["table_version"]
-    assert f"version {version} of the tables went with them" in told
-    assert "8 person-days before, 6 now; 4 lanes before, 4 now" in told
+    output = capsys.readouterr().err
+    version = before.facts.stream.table_version
+    assert f"version {version} of the tables was deleted with" in output
+    assert "8 person-days before, 6 now; 4 lanes before, 4 now" in output
     after = ck.open_checkpoint(str(out)).state
-    assert after["stream"]["table_version"] > version
-    assert after["stream"]["members"] == 6
+    assert after.facts.stream.table_version > version
+    assert after.facts.stream.members == 6
     lines = read_lines(out / "logs" / "log.jsonl")
-    (moved,) = (line for line in lines if line["kind"] == "withdrawn")
-    assert moved["before"] == before["stream"]
-    assert moved["now"] == after["stream"]
-    looks = {line["seen"]: line["real"]["windows"] for line in lines if line["kind"] == "validation"}
-    assert looks == {0: 400, 160: 400, 320: 400, 480: 400, 640: 200, 800: 200, 960: 200}
-    assert alone(store, out, run__windows=1120) == 0, "and from there as any other run"
-    assert "went with them" not in capsys.readouterr().err
+    (change,) = (line for line in lines if line["kind"] == "withdrawn")
+    assert change["before"] == before.facts.stream.to_json()
+    assert change["now"] == after.facts.stream.to_json()
+    windows_validated = {line["seen"]: line["real"]["windows"] for line in lines if line["kind"] == "validation"}
+    assert windows_validated == {0: 400, 160: 400, 320: 400, 480: 400, 640: 200, 800: 200, 960: 200}
+    assert alone(store, out, run__windows=1120) == 0, "it then continues like any other run"
+    assert "of the tables was deleted" not in capsys.readouterr().err
 
 
-def test_who_was_held_out_and_withdraws_is_named_no_more_and_not_trained_on(store: str, tmp_path: Path) -> None:
-    """Noted, and not deleted yet: the version of the tables still has the days, whoever goes on with it."""
+def test_held_out_participants_who_withdraw_are_not_named_and_not_trained_on(store: str, tmp_path: Path) -> None:
+    """Noted but not deleted yet: the version of the tables still has the days."""
     out = tmp_path / "out"
     assert alone(store, out, run__windows=160) == 0
     first = ck.open_checkpoint(str(out)).state
@@ -300,33 +311,34 @@ def test_who_was_held_out_and_withdraws_is_named_no_more_and_not_trained_on(stor
     for windows in (240, 320):
         assert alone(store, out, run__windows=windows) == 0
         state = ck.open_checkpoint(str(out)).state
-        assert state["windows_seen"] == windows
+        assert state.windows_seen == windows
         assert person(number) not in str(state)
-        assert state["validation_participants"] == sorted({*first["validation_participants"]} - {person(number)})
-        assert state["validation_slots_withdrawn"] == slots_of(number)
-        assert {**state["stream"], "slots_end": 0} == {**first["stream"], "slots_end": 0}
-        assert state["participants"] == first["participants"]
+        assert state.facts.validation_participants == sorted({*first.facts.validation_participants} - {person(number)})
+        assert state.facts.validation_slots_withdrawn == slots_of(number)
+        assert replace(state.facts.stream, slots_end=0) == replace(first.facts.stream, slots_end=0)
+        assert state.facts.participants == first.facts.participants
     again = out / "again"
     assert train(load_recipe("demo", overrides({"run__windows": 400})), store, str(out), "auto", again) == 0
     assert person(number) not in (again / "log.jsonl").read_text()
     withdraw(store, [])
     assert alone(store, out, run__windows=480) == 0
     after = ck.open_checkpoint(str(out)).state
-    assert (after["stream"]["members"], after["participants"]) == (first["stream"]["members"], first["participants"])
+    assert after.facts.stream.members == first.facts.stream.members
+    assert after.facts.participants == first.facts.participants
 
 
-def test_who_withdraws_while_a_run_goes_on_is_not_in_its_next_checkpoint(store: str, tmp_path: Path) -> None:
+def test_a_withdrawal_during_a_run_is_in_its_next_checkpoint(store: str, tmp_path: Path) -> None:
     opened = Store.open(store)
     recipe = load_recipe("demo", overrides({}))
     run = prepare(recipe, opened, None, Processes(1))
     with run.stream:
-        ann, bob = run.facts["validation_participants"]
+        ann, bob = run.facts().validation_participants
         opened.withdrawals.begin([ann], date(2026, 3, 4))
-        assert run.facts["validation_participants"] == [bob]
-        assert run.facts["validation_slots_withdrawn"] == slots_of(int(ann, 16))
+        assert run.facts().validation_participants == [bob]
+        assert run.facts().validation_slots_withdrawn == slots_of(int(ann, 16))
         opened.withdrawals.begin([bob], date(2026, 3, 4))
-        assert run.facts["validation_participants"] == []
-        assert run.facts["validation_slots_withdrawn"] == sorted([*slots_of(int(ann, 16)), *slots_of(int(bob, 16))])
+        assert run.facts().validation_participants == []
+        assert run.facts().validation_slots_withdrawn == sorted([*slots_of(int(ann, 16)), *slots_of(int(bob, 16))])
 
 
 def test_fewer_days_than_lanes_make_fewer_lanes(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -338,7 +350,7 @@ def test_fewer_days_than_lanes_make_fewer_lanes(store: str, tmp_path: Path, caps
     assert "8 person-days before, 2 now; 4 lanes before, 2 now" in capsys.readouterr().err
 
 
-def test_what_cannot_go_on_says_so(store: str, tmp_path: Path) -> None:
+def test_a_run_that_cannot_resume_explains_why(store: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert alone(store, out) == 0
     opened = Store.open(store)
@@ -348,12 +360,12 @@ def test_what_cannot_go_on_says_so(store: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no longer exists"):  # nobody withdrew
         alone(store, out, run__windows=960)
     withdraw(store, [number for number in range(6) if number not in trained(out)])
-    with pytest.raises(UserError, match="all people that were held out"):
+    with pytest.raises(UserError, match="all participants held out"):
         alone(store, out, run__windows=960)
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_run_stops_at_a_day_that_is_missing_and_did_not_withdraw(store: str, tmp_path: Path, processes: int) -> None:
+def test_a_run_stops_at_a_day_missing_without_a_withdrawal(store: str, tmp_path: Path, processes: int) -> None:
     out = tmp_path / "out"
     assert alone(store, out) == 0
     slot = slots_of(trained(out)[0])[1]
@@ -362,4 +374,4 @@ def test_a_run_stops_at_a_day_that_is_missing_and_did_not_withdraw(store: str, t
     done = run(store, out, processes, run__windows=1920)
     assert done.returncode == 1
     assert f"objects of slot {slot} are missing" in done.stderr
-    assert "asked to be forgotten" in done.stderr
+    assert "participants have withdrawn, and version" in done.stderr

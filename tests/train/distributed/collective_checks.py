@@ -1,6 +1,7 @@
-"""What several processes work out together, checked against one process that has the whole batch.
+"""Collective operations, compared with one process that has the whole batch.
 
-Run by test_together.py as `python -m tests.train.distributed.together WORLD FOLDER`; every process checks its own part.
+test_collectives.py runs `python -m tests.train.distributed.collective_checks WORLD FOLDER`. Every process checks its
+own part.
 """
 
 from __future__ import annotations
@@ -56,19 +57,19 @@ def check_nt_xent(dtype: torch.dtype, world: int) -> None:
     assert own_weight.grad is not None
     own_gradient = own_weight.grad / world
     dist.all_reduce(own_gradient)
-    together = torch.stack([loss.detach().double() / world, *figures.values()])
-    dist.all_reduce(together)
+    totals = torch.stack([loss.detach().double() / world, *figures.values()])
+    dist.all_reduce(totals)
 
     alone, alone_figures = whole_loss(objective, z @ whole_weight)
     alone.backward()
     tolerance = {"rtol": 0, "atol": 5 * CLOSE[dtype]}
     torch.testing.assert_close(own_gradient, whole_weight.grad, **tolerance)
-    torch.testing.assert_close(together[0], alone.detach().double(), **tolerance)
-    torch.testing.assert_close(together[1:], torch.stack(list(alone_figures.values())), rtol=CLOSE[dtype] * 10, atol=0)
+    torch.testing.assert_close(totals[0], alone.detach().double(), **tolerance)
+    torch.testing.assert_close(totals[1:], torch.stack(list(alone_figures.values())), rtol=CLOSE[dtype] * 10, atol=0)
 
 
 def whole_loss(objective: Simclr, z: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss of one process that has all views: what the score of a single day is, with a gradient."""
+    """The loss of one process that has all views, with a gradient; equals the score of a single day."""
     similarity = (
         nn.functional.normalize(z, dim=1) @ nn.functional.normalize(z, dim=1).T / objective.settings.temperature
     )
@@ -96,7 +97,7 @@ def check_batch_norm(dtype: torch.dtype, world: int, rank: int) -> None:
     assert list(synchronised.state_dict()) == names
 
     x_whole, x_own = x.clone().requires_grad_(), x.split(sizes)[rank].clone().requires_grad_()
-    for _ in range(2):  # twice, so that running statistics are not the first ones
+    for _ in range(2):  # twice, so that running statistics are not the initial ones
         whole, part = plain(x_whole), synchronised(x_own)
     close = {"rtol": CLOSE[dtype], "atol": CLOSE[dtype]}
     torch.testing.assert_close(part, whole.split(sizes)[rank], **close)
@@ -125,7 +126,7 @@ def check_bfloat16(world: int) -> None:
 
 
 def check_a_step(preset: str, world: int) -> None:
-    """A whole SimCLR step of a network with synchronised BatchNorm under DDP, beside one of a single process."""
+    """A SimCLR step of a network with synchronised BatchNorm under DDP, compared with one process."""
     objective = Simclr(SimclrSettings(projection=16))
 
     def model(synchronised: bool) -> Model:
@@ -147,7 +148,7 @@ def check_a_step(preset: str, world: int) -> None:
 
 
 def check_running_statistics(world: int, rank: int) -> None:
-    """Each process gets the mean of all; a network that has none is left as it is."""
+    """Each process gets the mean of all; a network without running statistics does not change."""
     processes = Processes.__new__(Processes)
     processes.world_size = world
     layer = nn.BatchNorm1d(3)
@@ -162,7 +163,7 @@ def check_running_statistics(world: int, rank: int) -> None:
 
 
 def check_all(world: int, rank: int, folder: str) -> None:
-    """What one process does."""
+    """Run all checks in one process."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/{world}", timedelta(seconds=120), world, rank)
     check_gather(world, rank)
@@ -177,9 +178,9 @@ def check_all(world: int, rank: int, folder: str) -> None:
 
 
 def main() -> None:
-    """Start the processes; status 1 unless all of them end well."""
+    """Start the processes; exits with 1 unless all succeed."""
     world, folder = int(sys.argv[1]), sys.argv[2]
-    context = multiprocessing.get_context("fork")  # nothing has run yet, and what is imported need not be again
+    context = multiprocessing.get_context("fork")  # nothing has run yet, and children need not import again
     processes = [context.Process(target=check_all, args=(world, rank, folder)) for rank in range(world)]
     for process in processes:
         process.start()

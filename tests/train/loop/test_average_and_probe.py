@@ -1,4 +1,4 @@
-"""Parts that a run may have beside it: a running mean of the weights, a linear probe."""
+"""Optional parts of a run: the running mean of the weights, and the linear probe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEPT = {"optimizer__average_windows": 64, "run__validate_every": 80}
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four people who lie still or shake."""
+    """Four participants who lie still or shake."""
     random = np.random.default_rng(0)
     x = random.normal(0, 0.02, (64, 300, 3)).astype(np.float32) + np.array([0, 0, 1], np.float32)
     x[::2] *= random.uniform(0.5, 1.5, (32, 300, 1)).astype(np.float32)
@@ -33,7 +33,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_running_mean_is_kept_validated_and_gone_on_with_to_the_bit(store: str, tmp_path: Path) -> None:
+def test_a_running_mean_is_kept_validated_and_resumed_to_the_bit(store: str, tmp_path: Path) -> None:
     assert alone(store, tmp_path / "whole", run__windows=320, **KEPT) == 0
     assert alone(store, tmp_path / "cut", run__windows=160, **KEPT) == 0
     assert alone(store, tmp_path / "cut", run__windows=320, **KEPT) == 0
@@ -48,7 +48,7 @@ def test_a_running_mean_is_kept_validated_and_gone_on_with_to_the_bit(store: str
     assert looks[-1]["averaged"]["loss"] != looks[-1]["real"]["loss"]
 
 
-def test_the_running_mean_is_that_of_the_weights_after_each_step(store: str, tmp_path: Path) -> None:
+def test_the_running_mean_is_the_mean_of_the_weights_after_each_step(store: str, tmp_path: Path) -> None:
     every_step = {"run__save_every": 16, "run__windows": 64}
     assert alone(store, tmp_path, **KEPT | every_step) == 0
     steps = [ck.read(Folder(str(tmp_path)), step) for step in (1, 2, 3, 4)]
@@ -57,13 +57,13 @@ def test_the_running_mean_is_that_of_the_weights_after_each_step(store: str, tmp
         torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6, msg=name)
 
 
-def test_a_run_without_a_mean_does_not_go_on_with_one(store: str, tmp_path: Path) -> None:
+def test_a_run_without_a_mean_does_not_resume_with_one(store: str, tmp_path: Path) -> None:
     assert alone(store, tmp_path, run__windows=80) == 0
     with pytest.raises(UserError, match=r"optimizer\.average_windows: then None, now 64"):
         alone(store, tmp_path, **KEPT)
 
 
-def test_the_probe_is_told_beside_training_and_changes_nothing(store: str, labelled: Path, tmp_path: Path) -> None:
+def test_the_probe_is_logged_during_training_and_changes_nothing(store: str, labelled: Path, tmp_path: Path) -> None:
     assert alone(store, tmp_path / "bare", run__windows=160) == 0
     asked = {"probe__data": labelled, "probe__every": 48, "run__windows": 160}
     assert alone(store, tmp_path / "probed", **asked) == 0
@@ -75,6 +75,6 @@ def test_the_probe_is_told_beside_training_and_changes_nothing(store: str, label
     assert {name: lines[0][name] for name in fresh} == fresh
 
 
-def test_a_labelled_set_that_is_not_there_is_told(store: str, tmp_path: Path) -> None:
+def test_a_missing_labelled_set_is_reported(store: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such file"):
         alone(store, tmp_path, probe__data=tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Runs that come across something: another run's checkpoints or log, a setting of older code, a second Ctrl-C."""
+"""Conflicts: another run's checkpoints or log, another store, settings of older code, a second Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from tests.train.days import write_store
 from tests.train.runs import alone, command
 from train.checkpoint import format as ck
 from train.checkpoint.saver import Saver
+from train.checkpoint.state import State
 from train.tracking.log import read_lines
 
 SHORT = {"run__windows": 160, "run__validate_every": 80}
 
 
 def a_checkpoint(step: int) -> ck.Checkpoint:
-    return ck.Checkpoint({"w": torch.full((3,), float(step))}, {"step": step})
+    return ck.Checkpoint({"w": torch.full((3,), float(step))}, State(step))
 
 
-def test_two_runs_into_one_folder_are_told_by_the_second_that_saves(tmp_path: Path) -> None:
+def test_of_two_runs_in_one_folder_the_second_to_save_stops(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
     ck.save(folder, a_checkpoint(1))
     ours, other = Saver(folder, keep=2), Saver(folder, keep=2)
@@ -35,7 +36,7 @@ def test_two_runs_into_one_folder_are_told_by_the_second_that_saves(tmp_path: Pa
         ours.save(a_checkpoint(step))
         ours.wait()
     other.save(a_checkpoint(5))
-    with pytest.raises(UserError, match=r"another run saves here as well \(step-000000004 is its own\)"):
+    with pytest.raises(UserError, match=r"another run saves here \(it wrote step-000000004\)"):
         other.wait()
     assert sorted(ck.complete(folder)) == [3, 4]
     ours.save(a_checkpoint(6))
@@ -43,21 +44,21 @@ def test_two_runs_into_one_folder_are_told_by_the_second_that_saves(tmp_path: Pa
     assert ck.newest(folder)[0].step == 6
 
 
-def test_a_log_of_another_run_is_not_written_over(store: str, tmp_path: Path) -> None:
+def test_the_log_of_another_run_is_not_overwritten(store: str, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     assert alone(store, tmp_path / "one", logs=logs, **SHORT) == 0
     before = (logs / "log.jsonl").read_text()
-    with pytest.raises(UserError, match=r"holds the log of another run, whose checkpoints are in .*one\. Name a"):
+    with pytest.raises(UserError, match=r"has the log of another run, whose checkpoints are in .*one\. Name a"):
         alone(store, tmp_path / "two", logs=logs, **SHORT)
     assert (logs / "log.jsonl").read_text() == before
     for file in (tmp_path / "one").glob("step-*/complete.json"):
         file.unlink()
-    assert alone(store, tmp_path / "one", logs=logs, **SHORT) == 0, "the same run, begun anew"
+    assert alone(store, tmp_path / "one", logs=logs, **SHORT) == 0, "the same run, started again"
     assert [line["kind"] for line in read_lines(logs / "log.jsonl")].count("start") == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a place where even root cannot make a folder")
-def test_a_log_folder_that_cannot_be_made_is_told(store: str, tmp_path: Path) -> None:
+def test_a_log_folder_that_cannot_be_made_is_reported(store: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--log-folder /proc/logs: cannot be written"):
         alone(store, tmp_path, logs=Path("/proc/logs"), **SHORT)
 
@@ -73,10 +74,10 @@ def test_a_store_of_other_days_or_other_settings_is_refused(store: str, tmp_path
         alone(other, tmp_path / "out", **SHORT | {"run__windows": 240})
 
 
-def test_a_setting_that_is_newer_than_a_checkpoint_counts_as_its_default(store: str, tmp_path: Path) -> None:
+def test_a_setting_newer_than_the_checkpoint_counts_as_its_default(store: str, tmp_path: Path) -> None:
     assert alone(store, tmp_path, **SHORT) == 0
     found = ck.open_checkpoint(str(tmp_path))
-    del found.state["settings"]["network"]["sync_batch_norm"]
+    del found.state.settings["network"]["sync_batch_norm"]
     ck.save(Folder(str(tmp_path)), found)
     longer = SHORT | {"run__windows": 240}
     with pytest.raises(UserError, match=r"network\.sync_batch_norm: then False, now True"):
@@ -84,7 +85,7 @@ def test_a_setting_that_is_newer_than_a_checkpoint_counts_as_its_default(store: 
     assert alone(store, tmp_path, **longer) == 0
 
 
-def test_tensorboard_shows_every_validation_of_a_run_that_went_on(store: str, tmp_path: Path) -> None:
+def test_tensorboard_shows_every_validation_of_a_resumed_run(store: str, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for windows in (160, 240):
@@ -107,8 +108,8 @@ sys.exit(run_command(train, "train"))
 """
 
 
-def test_a_second_ctrl_c_waits_for_no_save(store: str, tmp_path: Path) -> None:
-    """The storage never answers; the second comes before the run has got to wait for it."""
+def test_a_second_ctrl_c_does_not_wait_for_the_save(store: str, tmp_path: Path) -> None:
+    """The storage never answers; the second one comes before the run waits for it."""
     python, _, _, *arguments = command(store, tmp_path, run__windows=16_000)
     process = subprocess.Popen([python, "-c", STUCK, *arguments], stderr=subprocess.PIPE, text=True)
     try:
@@ -119,11 +120,11 @@ def test_a_second_ctrl_c_waits_for_no_save(store: str, tmp_path: Path) -> None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         time.sleep(0.2)
-        assert process.poll() is None, "the first one lets a step end"
+        assert process.poll() is None, "the first one lets the step finish"
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, output = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 130
-    assert "Traceback" not in told
+    assert "Traceback" not in output

@@ -1,4 +1,4 @@
-"""Gathering with a gradient, NT-Xent and synchronised BatchNorm over processes, against one with the whole batch."""
+"""Gathering with gradients, NT-Xent and synchronised BatchNorm over processes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_processes_together_equal_one_that_has_all(tmp_path: Path, world: int) -> None:
-    command = [sys.executable, "-m", "tests.train.distributed.together", str(world), str(tmp_path)]
+def test_several_processes_equal_one_with_the_whole_batch(tmp_path: Path, world: int) -> None:
+    command = [sys.executable, "-m", "tests.train.distributed.collective_checks", str(world), str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_alone_nothing_is_exchanged() -> None:
+def test_a_single_process_exchanges_nothing() -> None:
     x = torch.randn(5, 4, requires_grad=True)
     assert collectives.gather(x) is x
     assert (collectives.world_size(), collectives.rank()) == (1, 0)

@@ -1,0 +1,165 @@
+"""The data of a run: the version of the tables, the members and held-out participants, the stream, validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+from pipeline.storage.disk_cache import DiskCache
+from pipeline.store.day_reader import DayReader
+from train.checkpoint.state import RunFacts, StoreFacts, StreamFacts
+from train.distributed.processes import Processes
+from train.recipe import Recipe
+from train.windows.lanes import nearest, owned, per_step
+from train.windows.members import HeldOut, Members, choose_held_out, select
+from train.windows.plan import Plan, make_plan
+from train.windows.pool import Windows
+from train.windows.settings import DataSettings
+from train.windows.stream import Stream
+from train.windows.validation import draw_validation
+from train.windows.withdrawn import Substitutes
+
+if TYPE_CHECKING:
+    from pipeline.store.store import Store
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which person-days a run draws from, and which it validates on."""
+
+    everyone: Members
+    plan: Plan
+    held_out: HeldOut
+    validation: Members
+    stream: StreamFacts
+    previous_stream: StreamFacts | None
+    """The stream of the checkpoint, if withdrawals have deleted its version of the tables since."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The windows of a run, ready to be drawn."""
+
+    days: DayReader
+    substitutes: Substitutes
+    stream: Stream
+    validation: Windows
+
+
+def store_facts(store: Store) -> StoreFacts:
+    """What identifies a store."""
+    return StoreFacts(store.attributes.fingerprint, store.attributes.key_check)
+
+
+def select_days(recipe: Recipe, store: Store, before: RunFacts | None, processes: Processes) -> Selection:
+    """Select the days of a run, as `before` says if it resumes. All processes have to call this.
+
+    Opens the store's table of person-days at the run's version. Raises UserError if the store is not that of the
+    checkpoint, or has too few participants.
+    """
+    data, old = recipe.data, before.stream if before else None
+    version, withdrawn = processes.from_first(lambda: (choose_version(store, old), store.withdrawals.participants()))
+    if before and before.store != store_facts(store):
+        raise UserError(f"{store.folder.url}: the checkpoints were trained on another store. Name that one.")
+    store.person_days = store.person_days.at(version)
+    everyone = select(store, data.seconds, data.min_wear_hours, data.where)
+    excluded = set(before.validation_slots_withdrawn) if before else set()
+    if old:  # a newer version of the tables may have days that the run has never had
+        everyone = everyone.before_slot(old.slots_end or everyone.end_slot).without_slots(excluded)
+    held_out = (
+        set(before.validation_participants) if before else choose_held_out(everyone.without_participants(withdrawn))
+    )
+    validation = everyone.of_participants(held_out).without_participants(withdrawn)
+    if not validation.slots.size:
+        raise UserError("all participants held out for validation have withdrawn: start a new run.")
+    plan = make_plan(everyone, held_out, data, recipe.seed, old.lanes if old else None)
+    stream = StreamFacts(
+        table_version=version,
+        lanes=len(plan.lanes),
+        members=int(plan.members.slots.size),
+        slots_end=everyone.end_slot,
+        members_digest=plan.members.digest,
+    )
+    same_version = old is not None and old.table_version == version
+    if old and same_version and old.members_digest not in (None, stream.members_digest):
+        raise UserError(f"{store.folder.url}: the checkpoints were trained on other person-days. Name their store.")
+    return Selection(
+        everyone=everyone,
+        plan=plan,
+        held_out=HeldOut(held_out, excluded, everyone, store.withdrawals.participants),
+        validation=validation,
+        stream=stream,
+        previous_stream=None if same_version else old,
+    )
+
+
+def choose_version(store: Store, before: StreamFacts | None) -> int:
+    """Choose the version of the tables: the newest for a new run, the same as before for a resumed one.
+
+    If withdrawals have deleted that version, it is the newest too. Raises UserError if it is missing otherwise.
+    """
+    newest = store.person_days.version
+    if before is None:
+        return newest
+    try:
+        return store.person_days.at(before.table_version).version
+    except UserError:
+        if not store.withdrawals.participants():
+            raise
+        return newest
+
+
+def open_data(recipe: Recipe, store: Store, selection: Selection, step: int, processes: Processes) -> RunData:
+    """Open the stream of this process at a step, and draw its validation windows.
+
+    Raises UserError if batch, lanes and processes do not divide, and UnreadableDay if a validation day is damaged.
+    """
+    data, lanes = recipe.data, selection.plan.lanes
+    share = per_step(recipe.run.batch, len(lanes), processes.world_size)
+    check_pieces(recipe.run.batch // processes.world_size, recipe.run.accumulate)
+    threads = data.threads or (2 if store.folder.is_local else 8)
+    cache = open_cache(data, store)
+    days = DayReader(store.folder, cache)
+    spaced = selection.everyone.spaced(data.min_spacing_s)
+    substitutes = Substitutes(spaced, lanes, store.withdrawals.participants, data.skip_damaged, cache)
+    validation = draw_validation(
+        days=days,
+        members=selection.validation,
+        seconds=data.seconds,
+        seed=recipe.seed,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        threads=threads,
+        is_gone=substitutes.is_gone,
+    )
+    stream = Stream(
+        days=days,
+        lanes=owned(lanes, processes.rank, processes.world_size),
+        windows_per_step=share,
+        seconds=data.seconds,
+        step=step,
+        threads=threads,
+        spacing=data.min_spacing_s,
+        substitutes=substitutes,
+    )
+    return RunData(days, substitutes, stream, validation)
+
+
+def check_pieces(share: int, pieces: int) -> None:
+    """Raise UserError, with the nearest valid numbers, if a process's windows cannot be cut into equal pieces."""
+    if share % pieces:
+        valid = [count for count in range(1, share + 1) if share % count == 0]
+        raise UserError(
+            f"run.accumulate: the {share} windows of a process cannot be cut into {pieces} equal pieces: "
+            f"make it {nearest(pieces, valid)}."
+        )
+
+
+def open_cache(data: DataSettings, store: Store) -> DiskCache | None:
+    """Open the node's cache, without days that the store no longer has; None for a local store or no `data.cache`."""
+    if data.cache is None or store.folder.is_local:
+        return None
+    cache = DiskCache(data.cache, data.cache_gb * 1e9, store.folder.url)
+    cache.keep_only(set(store.person_days.read(["slot"])["slot"].to_pylist()))
+    return cache
