@@ -41,7 +41,7 @@ from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from ingest.run.summary import Summary
 from ingest.settings import SignalSettings
-from ingest.simulate.cohort import Cohort, make
+from ingest.simulate.cohort import SimulatedCohort, make
 from pipeline.identity import Key
 from pipeline.storage.folder import Folder
 from pipeline.store.lease import Lease
@@ -86,7 +86,7 @@ def cell(value: float | None) -> str:
 def grow(given: argparse.Namespace) -> list[dict[str, Any]]:
     """Ingest recordings with one worker process and with two, both warm."""
     raw = given.out / f"raw-{given.recordings}-{given.days:g}"
-    make(Cohort(given.recordings, given.days, seed=0), raw, os.cpu_count() or 1)
+    make(SimulatedCohort(given.recordings, given.days, seed=0), raw, os.cpu_count() or 1)
     folder, sources = list_sources(str(raw), KEY)
     slots = int(np.ceil(given.days)) + 1
     rows: list[dict[str, Any]] = []
@@ -132,7 +132,7 @@ def saturate(given: argparse.Namespace) -> list[dict[str, Any]]:
 def a_real_result(out: Path) -> Ingested:
     """A worker's result of a week, made from its result of a minute."""
     raw, store = out / "minute", fresh_store(out / "store")
-    make(Cohort(1, 1 / 1440, seed=0), raw, 1)
+    make(SimulatedCohort(1, 1 / 1440, seed=0), raw, 1)
     folder, (source,) = list_sources(str(raw), KEY)
     store.grow(1)
     (found,) = IngestTask(folder.url, store.folder.url, (Part(source, 0, 1),), SignalSettings(), 0)()

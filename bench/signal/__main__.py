@@ -26,9 +26,9 @@ from ingest.devices.registry import decode
 from ingest.process import Processed, process
 from ingest.settings import SignalSettings
 from ingest.signal.calibrate import apply
-from ingest.simulate.blocks import Clock
+from ingest.simulate.axivity_file import SampleClock
 from ingest.simulate.recording import Faults, plan, simulate_recording
-from ingest.simulate.streams import Purpose, stream
+from ingest.simulate.streams import StreamPurpose, stream
 from pipeline.grid import SAMPLE_RATE_HZ, TICKS_PER_SECOND
 from pipeline.numerics.resample import UNITY, Course, design, resample
 from pipeline.store.states import NONWEAR, eligible
@@ -155,9 +155,9 @@ def rms_mg(difference_TC: Array, seconds_S: NDArray[np.bool_]) -> float:
 
 def true_seconds(participant: int, days: float, samples: int) -> Array:
     """When a simulated device took its samples, seconds since 1970: its clock is drawn as `simulate_recording` does."""
-    made, noise = plan(0, participant, days=days, faults=Faults()), stream(0, participant, Purpose.NOISE, 1)
+    made, noise = plan(0, participant, days=days, faults=Faults()), stream(0, participant, StreamPurpose.NOISE, 1)
     noise.integers(1, 2**31)  # the session's number
-    clock = Clock(made.device.rate_hz, float(noise.uniform(0, 2 * np.pi)))
+    clock = SampleClock(made.device.rate_hz, float(noise.uniform(0, 2 * np.pi)))
     return made.start.astype(np.int64) / 1e6 + clock.seconds(np.arange(samples))
 
 

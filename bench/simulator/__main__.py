@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.signal import resample_poly, welch
 
-from ingest.simulate.cohort import TRUTH, Cohort, make
+from ingest.simulate.cohort import TRUTH, SimulatedCohort, make
 from ingest.simulate.recording import plan
 
 from ..command import ROOT, module, parser, with_real_recordings
@@ -30,7 +30,7 @@ from ..peers import peers_python
 
 Signal = NDArray[np.float64]
 PEERS = ("actipy==3.8.3", "cwa-reader-rs==0.5.0")
-COHORT = Cohort(participants=12, days=1, seed=0)
+COHORT = SimulatedCohort(participants=12, days=1, seed=0)
 HZ, RAIL_G = 20, 2.0
 BANDS = ((0.3, 0.8), (0.8, 1.5), (1.5, 2.5), (2.5, 4.0), (4.0, 6.0), (6.0, 9.9))
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)

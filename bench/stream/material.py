@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ingest.simulate.cohort import Cohort, make
+from ingest.simulate.cohort import SimulatedCohort, make
 from pipeline.grid import FILL
 from pipeline.identity import write_new_key
 from pipeline.storage.folder import Folder
@@ -92,7 +92,7 @@ def _remove(path: Path) -> None:
 
 def ingest_simulated(folder: Path, days: int) -> None:
     """Simulate recordings and ingest them."""
-    make(Cohort(-(-days // FULL_DAYS), RECORDED_DAYS, SEED), folder / "raw", os.cpu_count() or 1)
+    make(SimulatedCohort(-(-days // FULL_DAYS), RECORDED_DAYS, SEED), folder / "raw", os.cpu_count() or 1)
     write_new_key(folder / "key")
     command = [sys.executable, "-m", "ingest", "--recordings", str(folder / "raw"), "--store", str(folder / "store")]
     subprocess.run([*command, "--key-file", str(folder / "key")], cwd=ROOT, check=True)

@@ -1,4 +1,4 @@
-"""Where a device was worn, in a few fixed words: free text is never passed on, it may name the person."""
+"""Where a device was worn, in a few fixed words. Free text is never passed on: it may name the person."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ _WORD = re.compile(
 )
 
 WRIST = "wrist"
-"""The end of a place that is taken unless told otherwise: "non-dominant left wrist"."""
+"""The last word of every location that is accepted by default, as in "non-dominant left wrist"."""
 
 
 def require_wrist(where: str | None) -> None:
-    """Raise UserError for a recording that says that it was worn elsewhere."""
+    """Raise UserError for a recording that states another location than a wrist."""
     if where is not None and not where.endswith(WRIST):
         raise UserError(
-            f"worn on the {where}: only wrists are taken, and recordings that do not tell. A store made with "
-            "--any-location takes all."
+            f"expected a recording from a wrist, or one that does not state its location; this one was worn on the "
+            f"{where}. A store made with --any-location accepts all."
         )
 
 
-def place(*said: str) -> str | None:
-    """The place that some texts of a file's header tell, such as "non-dominant left wrist"; None for none.
+def place(*texts: str) -> str | None:
+    """Return the location in some texts of a file's header, such as "non-dominant left wrist", or None.
 
-    A text that holds another word than those of places is left out.
+    A text with any word that is not part of a location is ignored.
     """
     words: dict[str | None, str] = {}
-    for text in said:
+    for text in texts:
         words |= _words(re.sub(r"[\s_-]+", " ", text.strip().lower()))
     if "dominance" in words:
         words["dominance"] = "non-dominant" if words["dominance"].startswith("non") else "dominant"
@@ -38,7 +38,7 @@ def place(*said: str) -> str | None:
 
 
 def _words(text: str) -> dict[str | None, str]:
-    """The words of a text by their kind; empty where it holds any other."""
+    """The words of a text by kind; empty where any other word occurs."""
     found: dict[str | None, str] = {}
     while text:
         match = _WORD.match(text)

@@ -1,11 +1,11 @@
-"""Recordings of every supported device, one module each; a `.gz` or `.zip` around one is unwrapped.
+"""Find the module that reads a recording, and read it; a `.gz` or `.zip` around the recording is unwrapped.
 
-Which module reads a file is told by its content, not by its name: a .cwa renamed .bin is still an Axivity's.
-Names only say which files of a folder are recordings, because a folder is listed without reading.
+The content of a file decides which module reads it, not its name: a .cwa renamed to .bin is still an Axivity recording.
+Names only decide which files of a folder are recordings, because a folder is listed without reading its files.
 
-Another device is one module (`Device` says what it has) and one entry point of the group `persondays.devices`,
-named by the suffix of its files without the dot (docs/adding-a-device.md). Errors are UserError, whose message
-never holds the file's name: only the caller knows whether that may be shown.
+Another device is one module (see `DeviceModule`) and one entry point of the group `persondays.devices`, named by the
+suffix of its files without the dot (docs/adding-a-device.md). Errors are UserError. Their messages never contain the
+file's name: only the caller knows whether it may be shown.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, BinaryIO, Protocol
 
-from ingest.devices.io.ends import END_BYTES, Ends, count_ends, read_ends
-from ingest.devices.io.mapped import let_go
-from ingest.devices.io.wrapped import GZIP_SUFFIX, ZIP_SUFFIX, Inside, is_wrapped, read_all, unwrap
+from ingest.devices.io.ends import END_BYTES, Ends, read_ends, read_ends_of_stream
+from ingest.devices.io.mapped import release_pages
+from ingest.devices.io.wrapped import GZIP_SUFFIX, ZIP_SUFFIX, UnwrappedFile, is_wrapped, read_all, unwrap
 from ingest.recording import Probe, Recording
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
@@ -31,102 +31,106 @@ DEVICES = {
     ".csv": TABLE,
     ".parquet": TABLE,
 }
-"""Suffix to the module that reads such files, in the order in which they are asked whether a file is theirs: tables,
-which hold anything, come last. They alone are no `Device`: they have to be told what they do not tell themselves."""
+"""Suffix to the module that reads such files, in the order in which modules are asked whether they recognise a file.
+
+Tables come last, because almost any text is one. Their module differs from a `DeviceModule`: `probe` and `decode` also
+take the TableSettings with which a user states what a table leaves open."""
 
 GROUP = "persondays.devices"
 WRAPPINGS = (GZIP_SUFFIX, ZIP_SUFFIX)
-NOTHING_TOLD = TableSettings()
+NO_TABLE_SETTINGS = TableSettings()
 BUFFER_BYTES = 1 << 20
-MOST_LAYERS = 2
-"""A .cwa.gz in a .zip, and no deeper."""
+MAX_LAYERS = 2
+"""Wrappings around a recording: a .cwa.gz in a .zip, and no deeper."""
 
 
-class Device(Protocol):
-    """What a device module has."""
+class DeviceModule(Protocol):
+    """The functions of a device module."""
 
     def recognises(self, head: bytes) -> bool:
-        """Whether a file that begins so (64 KB, or all of it) is a recording of this device."""
+        """Return whether a file with this head (its first 64 KB, or all of it) is a recording of this device."""
         ...
 
     def probe(self, ends: Ends) -> Probe:
-        """What the ends of a recording tell without reading it."""
+        """Return what the two ends of a recording show without reading it all."""
         ...
 
     def decode(self, data: Any) -> Recording:
-        """The recording in the bytes of a whole file (bytes, a memory map, any buffer)."""
+        """Return the recording in the bytes of a complete file (bytes, a memory map, any buffer)."""
         ...
 
 
 @cache
 def devices() -> tuple[tuple[str, str], ...]:
-    """Suffixes and the modules that read such files: of the devices that are installed beside ours, then of ours."""
+    """Pairs of suffix and module: first those of installed packages, then our own."""
     installed = sorted((f".{point.name.lower()}", point.value) for point in entry_points(group=GROUP))
     return (*installed, *DEVICES.items())
 
 
-def kinds() -> str:
-    """How the names of recordings end, in words."""
-    return f"{', '.join(dict.fromkeys(suffix for suffix, _ in devices()))}, also with .gz or .zip behind"
+def suffix_words() -> str:
+    """The suffixes of recordings, as words for a message."""
+    return f"{', '.join(dict.fromkeys(suffix for suffix, _ in devices()))}, optionally followed by .gz or .zip"
 
 
 def suffixes() -> tuple[str, ...]:
-    """How the names of recordings end."""
+    """All suffixes of recordings."""
     return (*(suffix + wrapping for suffix, _ in devices() for wrapping in ("", *WRAPPINGS)), ZIP_SUFFIX)
 
 
 def is_recording(name: str) -> bool:
-    """Whether a file name, path or URL is that of a recording: by its suffix, in any case.
+    """Return whether a file name, path or URL is that of a recording, by its suffix in any case.
 
-    Names that begin with a dot or an underscore are not: copies leave such files behind, and other tables may stand
-    beside recordings under one.
+    Names that begin with a dot or an underscore are not: copies leave such files behind, and an underscore marks tables
+    that are stored beside recordings.
     """
     return name.lower().endswith(suffixes()) and not name.rsplit("/", 1)[-1].startswith((".", "_"))
 
 
-def probe(file: BinaryIO, name: str, size: int, told: TableSettings = NOTHING_TOLD) -> Probe:
-    """Device, span and size of a recording, from its ends; `file` is seekable and has `size` bytes.
+def probe(file: BinaryIO, name: str, size: int, table_settings: TableSettings = NO_TABLE_SETTINGS) -> Probe:
+    """Return device, span and size of a recording from its ends; `file` is seekable and has `size` bytes.
 
-    What is wrapped is decompressed once in a stream. Raises UserError for what is no recording.
+    A wrapped recording is decompressed once as a stream. Raises UserError for a file that is not a recording.
     """
     content, head, device = _content(file, name)
-    inside = isinstance(content, Inside)
-    ends = count_ends(io.BufferedReader(content, BUFFER_BYTES)) if inside else read_ends(file, size, head)
-    return device.probe(ends, *_told(device, told))
+    if isinstance(content, UnwrappedFile):
+        ends = read_ends_of_stream(io.BufferedReader(content, BUFFER_BYTES))
+    else:
+        ends = read_ends(file, size, head)
+    return device.probe(ends, *_extra_arguments(device, table_settings))
 
 
-def decode(data: Any, name: str, told: TableSettings = NOTHING_TOLD) -> Recording:
-    """The recording in the bytes of a whole file (bytes, memory map, any buffer); raises UserError.
+def decode(data: Any, name: str, table_settings: TableSettings = NO_TABLE_SETTINGS) -> Recording:
+    """Return the recording in the bytes of a complete file (bytes, memory map, any buffer); raises UserError.
 
-    The memory of a NumPy memory map is given back.
+    Memory of a NumPy memory map is released afterwards.
     """
     content, device = data, _recognised(bytes(memoryview(data)[:END_BYTES]))
     if device is None:
         content, _, device = _content(io.BytesIO(data), name)
-        if not isinstance(content, Inside):
+        if not isinstance(content, UnwrappedFile):
             content = data
-        elif not _told(device, told):
+        elif device.__name__ != TABLE:  # tables are read as a stream
             content = read_all(content)
     try:
-        recording: Recording = device.decode(content, *_told(device, told))
+        recording: Recording = device.decode(content, *_extra_arguments(device, table_settings))
     finally:
-        let_go(data)
+        release_pages(data)
     return recording
 
 
-def _told(device: Any, told: TableSettings) -> tuple[TableSettings, ...]:
-    """What a module is given beside the file: tables what the user tells of them."""
-    return (told,) if device.__name__ == TABLE else ()
+def _extra_arguments(device: Any, table_settings: TableSettings) -> tuple[TableSettings, ...]:
+    return (table_settings,) if device.__name__ == TABLE else ()
 
 
 def _content(file: BinaryIO, name: str) -> tuple[Any, bytes, Any]:
-    """What a file holds below its wrappings (an Inside, or the file itself), its head, and the module that reads it.
+    """Return the content below all wrappings (an UnwrappedFile, or the file itself), its head, and its module.
 
-    What no module recognises goes to the one that its name tells, the outermost first: that can say what is wrong.
+    Content that no module recognises goes to the module that a name suggests, the outermost name first: that module can
+    explain what is wrong with the file.
     """
     content: Any = file
     layers: list[tuple[Any, bytes, str]] = []
-    for _ in range(MOST_LAYERS + 1):
+    for _ in range(MAX_LAYERS + 1):
         head = _head(content)
         if device := _recognised(head):
             return content, head, device
@@ -136,16 +140,16 @@ def _content(file: BinaryIO, name: str) -> tuple[Any, bytes, Any]:
         try:
             content = unwrap(content, name, is_recording)
         except UserError:
-            if _named(name) is None:
+            if _module_for(name) is None:
                 raise
             break
         name = content.name
     else:
         raise UserError(
-            f"a recording is wrapped in .gz or .zip at most {MOST_LAYERS} times; this one is more often: unpack it."
+            f"expected a recording inside at most {MAX_LAYERS} layers of .gz or .zip; found more. Unpack it first."
         )
-    for layer, head, called in layers:
-        if device := _named(called):
+    for layer, head, layer_name in layers:
+        if device := _module_for(layer_name):
             return layer, head, device
     raise _unknown(name)
 
@@ -162,8 +166,8 @@ def _recognised(head: bytes) -> Any:
     return next((device for device in _modules() if device.recognises(head)), None)
 
 
-def _named(name: str) -> Any:
-    """The module for files whose names end so; None where there is none."""
+def _module_for(name: str) -> Any:
+    """The module for files with this suffix, or None."""
     return next((_module(suffix, module) for suffix, module in devices() if name.lower().endswith(suffix)), None)
 
 
@@ -172,10 +176,10 @@ def _unknown(name: str) -> UserError:
     if low.endswith(WRAPPINGS):
         kind = "gzip" if low.endswith(GZIP_SUFFIX) else "zip"
         return UserError(
-            f"{kind} data was expected, as the name says; its content is damaged or cut off, or of another kind. Copy "
-            "the file again, or give it its true suffix."
+            f"expected {kind} data, by the file's suffix; the content is damaged, cut off or of another kind. Copy the "
+            "file again, or correct its suffix."
         )
-    return UserError(f"no reader knows this content; expected what files hold that end in {kinds()}.")
+    return UserError(f"no reader recognises this content; expected a recording: {suffix_words()}.")
 
 
 @cache
@@ -191,5 +195,5 @@ def _module(suffix: str, module: str) -> Any:
         if module in DEVICES.values():
             raise
         raise UserError(
-            f"the reader of {suffix} files that is installed as {module} cannot be loaded ({error}): mend or remove it."
+            f"the installed reader of {suffix} files, {module}, cannot be loaded ({error}). Repair or remove it."
         ) from None

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from ingest.devices.io.wrapped import ZIP_SUFFIX
-from ingest.devices.registry import NOTHING_TOLD, TABLE, WRAPPINGS, devices, is_recording, kinds, suffixes
+from ingest.devices.registry import NO_TABLE_SETTINGS, TABLE, WRAPPINGS, devices, is_recording, suffix_words, suffixes
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
 from pipeline.identity import SHORT_ID, Key
@@ -60,7 +60,7 @@ class Source:
     size: int
     fingerprint: str
     """Of its state: 16 digits of the file's and, of a table that the user tells something of, a dash and 16 of that."""
-    told: TableSettings = NOTHING_TOLD
+    told: TableSettings = NO_TABLE_SETTINGS
 
     @property
     def file_state(self) -> str:
@@ -92,7 +92,7 @@ class Source:
 
 
 def list_sources(
-    url: str, key: Key, told: TableSettings = NOTHING_TOLD, beside: Sequence[Path] = ()
+    url: str, key: Key, told: TableSettings = NO_TABLE_SETTINGS, beside: Sequence[Path] = ()
 ) -> tuple[Folder, list[Source]]:
     """The folder of recordings and what is in it, in the order of the ids. `url` may also name one recording.
 
@@ -119,7 +119,7 @@ def list_sources(
     if not sources:
         others = "a file of another kind" if single else f"{len(names):,} files of other kinds" if names else "no file"
         raise UserError(
-            f"{url}: expected recordings (files that end in {kinds()}), found {others}. Check --recordings."
+            f"{url}: expected recordings (files that end in {suffix_words()}), found {others}. Check --recordings."
         )
     return folder, sorted(sources, key=lambda source: source.id)
 
@@ -128,7 +128,7 @@ def _source(name: str, details: dict[str, Any], key: Key, told: TableSettings) -
     mark = next((str(details[mark]) for mark in MARKS if details.get(mark)), "")
     size = int(details.get("size") or 0)
     source = Source(name, key.recording(name), size, fingerprint([size, mark]))
-    if told == NOTHING_TOLD or not _may_be_table(source.suffix):
+    if told == NO_TABLE_SETTINGS or not _may_be_table(source.suffix):
         return source
     return replace(source, fingerprint=f"{source.fingerprint}-{fingerprint(plain(told))}", told=told)
 

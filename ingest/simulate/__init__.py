@@ -1,1 +1,1 @@
-"""A population of people who never were, recorded by devices of a real make: files with a known truth."""
+"""The simulator: recordings of an invented population, in the formats of real devices, with a known truth."""

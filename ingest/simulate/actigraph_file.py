@@ -1,7 +1,7 @@
-"""Samples into the records of an ActiGraph's log.bin, a second each, inside the archive that a .gt3x file is.
+"""Write samples as the records of an ActiGraph's log.bin, a second each, inside the zip archive of a .gt3x file.
 
-With idle sleep the device stores nothing while it does not move, as the vendor describes it: it falls asleep after
-ten seconds within 40 mg and looks once a second whether it has moved.
+With idle sleep the device stores nothing while it does not move. As the vendor describes it, the device falls asleep
+after ten seconds within 40 mg, and checks once a second whether it has moved.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.actigraph import format as gt3x
-from ingest.simulate.files import NO_NUMBER, Pieces
+from ingest.devices.actigraph import gt3x_format as gt3x
+from ingest.simulate.file_writer import NO_NUMBER, Pieces
 from ingest.simulate.population import Device
 from ingest.simulate.sensor import RANGE_G
 
@@ -30,7 +30,7 @@ VERSION = (1, 7, 2)
 
 
 class ActigraphFile:
-    """One .gt3x file; the device begins with a whole second and takes exactly its nominal rate of samples in each."""
+    """Writes one .gt3x file; the device starts on a full second and takes exactly its nominal rate in each."""
 
     def __init__(self, device: Device, name: str, wrist: str, start: np.datetime64, end: np.datetime64) -> None:
         self.samples = round(device.nominal_hz)
@@ -40,14 +40,14 @@ class ActigraphFile:
         self._waiting = np.empty((0, 3), dtype=np.int16)
         self._seconds = 0
         self._quiet: list[tuple[NDArray[np.int16], NDArray[np.int16]]] = []
-        """Least and greatest values of the last seconds."""
+        """Smallest and largest values of the last seconds."""
         self._held: NDArray[np.int32] | None = None
         """The last sample before idle sleep; None when awake."""
         self._last: NDArray[np.int32] = np.zeros(3, dtype=np.int32)
 
     @contextmanager
-    def begun(self, file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
-        """The log's place in the archive, after info.txt and the log's own first records."""
+    def opened(self, file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
+        """Write info.txt and the first records; yields the function that writes records."""
         moment = np.datetime64(self._start_us, "us").astype("datetime64[s]").item().timetuple()[:6]
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(_entry("info.txt", moment), self._info(), zipfile.ZIP_DEFLATED)
@@ -59,13 +59,13 @@ class ActigraphFile:
                 yield log.write
 
     def add(self, counts: NDArray[np.int16], celsius: NDArray[np.float32], light: float) -> Pieces:
-        """The records that `counts` (n, 3) complete."""
+        """Return the records that `counts` (n, 3) complete."""
         counts = np.concatenate((self._waiting, counts))
-        whole = len(counts) // self.samples
-        self._waiting = counts[whole * self.samples :]
-        counts_SNC = counts[: whole * self.samples].reshape(whole, self.samples, 3)
+        complete = len(counts) // self.samples
+        self._waiting = counts[complete * self.samples :]
+        counts_SNC = counts[: complete * self.samples].reshape(complete, self.samples, 3)
         first = self._start_us // 1_000_000 + self._seconds
-        raw_SB = activity(counts_SNC, first + np.arange(whole), self._packed)
+        raw_SB = activity(counts_SNC, first + np.arange(complete), self._packed)
         pieces: list[tuple[int, float, bytes]] = []
         for i, samples_NC in enumerate(counts_SNC):
             number = self._seconds + i
@@ -77,32 +77,32 @@ class ActigraphFile:
                 pieces.append((NO_NUMBER, number, record(gt3x.EVENT, first + i, bytes([event]))))
             if stored:
                 pieces.append((number, number, raw_SB[i].tobytes()))
-        self._seconds += whole
+        self._seconds += complete
         return Pieces.of(pieces)
 
     def _watch(self, samples_NC: NDArray[np.int16]) -> tuple[int, bool]:
-        """The event before a second (0 for none), and whether the second is stored."""
+        """Return the event before a second (0 for none), and whether the second is stored."""
         if not self._device.idle_sleep:
             return 0, True
-        most = IDLE_G * COUNTS_PER_G
-        least_C, greatest_C = samples_NC.min(axis=0), samples_NC.max(axis=0)
+        max_counts = IDLE_G * COUNTS_PER_G
+        min_C, max_C = samples_NC.min(axis=0), samples_NC.max(axis=0)
         if self._held is not None:
-            if max((greatest_C - self._held).max(), (self._held - least_C).max()) <= most:
+            if max((max_C - self._held).max(), (self._held - min_C).max()) <= max_counts:
                 return 0, False
             self._held, self._quiet = None, []
             return gt3x.IDLE_ENDS, True
         if len(self._quiet) == IDLE_SECONDS:
             low_C, high_C = np.min([low for low, _ in self._quiet], axis=0), np.max([x for _, x in self._quiet], axis=0)
-            if (high_C - low_C).max() <= 2 * most:
+            if (high_C - low_C).max() <= 2 * max_counts:
                 self._held = self._last
                 return gt3x.IDLE_BEGINS, False
-        self._quiet = [*self._quiet[1 - IDLE_SECONDS :], (least_C, greatest_C)]
+        self._quiet = [*self._quiet[1 - IDLE_SECONDS :], (min_C, max_C)]
         self._last = samples_NC[-1].astype(np.int32)
         return 0, True
 
     def _info(self) -> str:
         start, end = gt3x.to_ticks(self._start_us), gt3x.to_ticks(self._end_us)
-        said = {
+        values = {
             "Serial Number": serial(self._device),
             "Device Type": "wGT3XBT" if self._packed else "Link",
             "Firmware": ".".join(map(str, VERSION)),
@@ -123,7 +123,7 @@ class ActigraphFile:
             "Dominance": "Non-Dominant" if self._wrist == "left" else "Dominant",
             "Subject Name": self._name,
         }
-        return "".join(f"{name}: {value}\r\n" for name, value in said.items())
+        return "".join(f"{name}: {value}\r\n" for name, value in values.items())
 
     def _metadata(self) -> list[dict[str, str | bool]]:
         return [
@@ -145,18 +145,18 @@ class ActigraphFile:
 
 
 def serial(device: Device) -> str:
-    """A serial number of the device's model."""
+    """Return a serial number in the form of the device's model."""
     return f"{'MOS2D' if device.packing != 'unpacked' else 'TAS1D'}{device.serial:08d}"
 
 
 def record(kind: int, second: int, payload: bytes) -> bytes:
-    """One record."""
+    """Return one record."""
     body = struct.pack("<BBIH", gt3x.SEPARATOR, kind, second, len(payload)) + payload
     return body + bytes([gt3x.checksum(body)])
 
 
 def activity(counts_SNC: NDArray[np.int16], second_S: NDArray[np.int64], packed: bool) -> NDArray[np.uint8]:
-    """Records of samples, ACTIVITY where packed and else ACTIVITY2, one a row: S seconds of N samples."""
+    """Return records of samples, one a row for S seconds of N samples: ACTIVITY where packed, else ACTIVITY2."""
     seconds = len(counts_SNC)
     payload_SB = pack_12_bits(counts_SNC) if packed else counts_SNC.astype("<i2").reshape(seconds, -1).view(np.uint8)
     head_S = np.zeros(seconds, dtype=[("separator", "u1"), ("kind", "u1"), ("second", "<u4"), ("length", "<u2")])
@@ -167,7 +167,7 @@ def activity(counts_SNC: NDArray[np.int16], second_S: NDArray[np.int64], packed:
 
 
 def pack_12_bits(counts_SNC: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Rows of samples in the order y, x, z, 12 bits each, the highest first; half a byte of zeros where that is odd."""
+    """Pack rows of samples in the order y, x, z, 12 bits each, highest first; four zero bits pad an odd number."""
     word_SV = counts_SNC[:, :, [1, 0, 2]].reshape(len(counts_SNC), -1).astype(np.uint16)
     half_SH = np.stack([word_SV >> shift & 0xF for shift in (8, 4, 0)], axis=2).reshape(len(word_SV), -1)
     half_SH = np.pad(half_SH.astype(np.uint8), ((0, 0), (0, half_SH.shape[1] % 2)))

@@ -1,6 +1,6 @@
-"""How each activity moves the arm that carries the device: one function an activity draws a stretch of it.
+"""How each activity moves the arm: one function per activity draws the movement of an interval.
 
-The numbers were set beside real recordings (docs/simulator.md): motion a second, spectrum, asymmetry in time.
+The numbers were tuned against real recordings (docs/simulator.md): motion of a second, spectrum, asymmetry in time.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ CELSIUS = {
     Activity.CYCLING: 25.5,
     Activity.NON_WEAR: 21.0,
 }
-"""What the device's temperature tends to."""
+"""The temperature that the device approaches."""
 
 
 def draw(bout: Bout, person: Person, rng: np.random.Generator) -> Movement:
-    """A stretch of the bout's activity by this person."""
+    """Draw a person's movement during a bout."""
     skew = float(np.clip(0.7 * person.asymmetry + rng.normal(0, 0.3), -0.9, 0.9))
     movement = _DRAW[bout.activity](bout, person, rng, skew)
     if person.tremor_hz and bout.activity in (Activity.SITTING, Activity.STANDING):
@@ -76,7 +76,7 @@ def draw(bout: Bout, person: Person, rng: np.random.Generator) -> Movement:
 def _bursts(
     rng: np.random.Generator, duration_s: float, share: float, level: float, length_s: float
 ) -> NDArray[np.float32]:
-    """A control that is on for `share` of the time, in stretches of about `length_s`, with log-normal strength."""
+    """Return a control that is on for `share` of the time, `length_s` at a time, with log-normal strength."""
     on = wander(rng, duration_s, 1.0, length_s) > ndtri(1 - share)
     return (level * np.exp(wander(rng, duration_s, 0.5, length_s)) * on).astype(np.float32)
 
@@ -84,9 +84,18 @@ def _bursts(
 def _sleep(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     postures = np.stack([rng.normal((0.3, 1.2, 0.0, 0.0), (0.5, 0.5, 1.2, 0.8)) for _ in range(5)])
     turns = gestures(
-        rng, bout.duration_s, pause_s=200 / person.restlessness, spread=1.1, flurry=0.6, length_s=(0.9, 0.5),
-        skew=skew, anchors=postures, scatter=(0.1, 0.15, 0.3, 0.2), stay=0.6, continued=bout.continued,
-    )  # fmt: skip
+        rng,
+        bout.duration_s,
+        pause_s=200 / person.restlessness,
+        spread=1.1,
+        flurry=0.6,
+        length_s=(0.9, 0.5),
+        skew=skew,
+        anchors=postures,
+        scatter=(0.1, 0.15, 0.3, 0.2),
+        stay=0.6,
+        continued=bout.continued,
+    )
     return Movement(bout.duration_s, turns)
 
 
@@ -101,11 +110,19 @@ def _sitting(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
     }[manner]
     own = rng.normal(0, (0.15, 0.2, 0.4, 0.2))
     moves = gestures(
-        rng, duration, pause_s=pause / person.restlessness, spread=1.2, flurry=0.35,
-        length_s=(0.75 / person.vigour, 0.4), skew=skew, anchors=anchors + own,
-        scatter=(0.03, 0.05, 0.12, 0.06), stay=0.85, returning=manner == "meal",
+        rng,
+        duration,
+        pause_s=pause / person.restlessness,
+        spread=1.2,
+        flurry=0.35,
+        length_s=(0.75 / person.vigour, 0.4),
+        skew=skew,
+        anchors=anchors + own,
+        scatter=(0.03, 0.05, 0.12, 0.06),
+        stay=0.85,
+        returning=manner == "meal",
         continued=bout.continued,
-    )  # fmt: skip
+    )
     return Movement(
         duration, moves, sway=_bursts(rng, duration, share, level * person.vigour, 6.0), sway_hz=rng.uniform(0.8, 2.5)
     )
@@ -114,17 +131,23 @@ def _sitting(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
 def _standing(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     own = rng.normal(0, (0.08, 0.15, 0.3, 0.1))
     moves = gestures(
-        rng, bout.duration_s, pause_s=7.0 / person.restlessness, spread=1.1, flurry=0.35,
-        length_s=(0.8 / person.vigour, 0.4), skew=skew,
+        rng,
+        bout.duration_s,
+        pause_s=7.0 / person.restlessness,
+        spread=1.1,
+        flurry=0.35,
+        length_s=(0.8 / person.vigour, 0.4),
+        skew=skew,
         anchors=np.stack((HANGING, HANGING, HOLDING, AT_WORKTOP, AT_FACE)) + own,
-        scatter=(0.06, 0.1, 0.2, 0.1), stay=0.75,
-    )  # fmt: skip
+        scatter=(0.06, 0.1, 0.2, 0.1),
+        stay=0.75,
+    )
     level = 0.009 * np.exp(wander(rng, bout.duration_s, 0.8, 8.0)) * person.vigour
     return Movement(bout.duration_s, moves, sway=level.astype(np.float32), sway_hz=rng.uniform(0.6, 1.2))
 
 
 def _pose(pose: Array) -> NDArray[np.void]:
-    """One gesture into a pose, to stay there."""
+    """Return one gesture into a pose that is then held."""
     made = np.zeros(1, dtype=GESTURE)
     made["length_s"], made["pose"] = 0.7, pose
     return made
@@ -133,7 +156,7 @@ def _pose(pose: Array) -> NDArray[np.void]:
 def _strides(
     rng: np.random.Generator, duration_s: float, strides_per_s: float, stops_each_s: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cadence and strength of a gait: it drifts, it stops now and then, it starts slowly and so goes on."""
+    """Return cadence and strength of a gait, which drifts, stops now and then, and starts slowly."""
     drift = wander(rng, duration_s, 0.025, 6.0) + wander(rng, duration_s, 0.02, 60.0)
     strength = constant(duration_s, 1.0)
     at = rng.exponential(stops_each_s)
@@ -147,17 +170,26 @@ def _strides(
 
 
 def _seconds_since(on: NDArray[np.bool_]) -> Array:
-    """Seconds since a control last switched on."""
+    """Return the seconds since a control was last switched on."""
     index = np.arange(on.size)
     off = np.maximum.accumulate(np.where(on, -1, index))
     return (index - np.maximum(off, -1)) / CONTROL_HZ
 
 
 def _gait(
-    bout: Bout, person: Person, rng: np.random.Generator, skew: float, *,
-    pose: Array, swing: float, elbow: float, bounce_g: float, jolt_g: float, stops_each_s: float,
-) -> Movement:  # fmt: skip
-    """Arm swing at stride rate, the body's bounce at step rate, a jolt a step."""
+    bout: Bout,
+    person: Person,
+    rng: np.random.Generator,
+    skew: float,
+    *,
+    pose: Array,
+    swing: float,
+    elbow: float,
+    bounce_g: float,
+    jolt_g: float,
+    stops_each_s: float,
+) -> Movement:
+    """Draw a gait: arm swing at stride rate, bounce of the body at step rate, and a jolt at every step."""
     shape = np.zeros((CHANNELS, HARMONICS, 2))
     arm = 0.4 * skew
     shape[SHOULDER] = swing * harmonics_of(skewed_cycle(arm))
@@ -196,37 +228,64 @@ def _walking(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
     pace = bout.cadence / 1.82
     free = rng.random() < 0.75
     return _gait(
-        bout, person, rng, skew,
+        bout,
+        person,
+        rng,
+        skew,
         pose=HANGING if free else HOLDING * (0.6, rng.uniform(0.5, 1.0), 1.0, 1.0),
         swing=person.swing * pace * (rng.uniform(0.8, 1.2) if free else rng.uniform(0.05, 0.3)),
-        elbow=person.swing * 0.5 * (1.0 if free else 0.2), bounce_g=0.13 * pace,
-        jolt_g=2.2 * person.impact_g * pace, stops_each_s=90.0,
-    )  # fmt: skip
+        elbow=person.swing * 0.5 * (1.0 if free else 0.2),
+        bounce_g=0.13 * pace,
+        jolt_g=2.2 * person.impact_g * pace,
+        stops_each_s=90.0,
+    )
 
 
 def _running(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     return _gait(
-        bout, person, rng, skew, pose=np.array([0.0, 1.6, -0.9, 0.1]), swing=0.65 * person.swing,
-        elbow=0.2, bounce_g=1.0 * person.vigour, jolt_g=4.5 * person.impact_g, stops_each_s=400.0,
-    )  # fmt: skip
+        bout,
+        person,
+        rng,
+        skew,
+        pose=np.array([0.0, 1.6, -0.9, 0.1]),
+        swing=0.65 * person.swing,
+        elbow=0.2,
+        bounce_g=1.0 * person.vigour,
+        jolt_g=4.5 * person.impact_g,
+        stops_each_s=400.0,
+    )
 
 
 def _stairs(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     down = rng.random() < 0.5
     return _gait(
-        bout, person, rng, skew, pose=HANGING if rng.random() < 0.7 else AT_WORKTOP,
-        swing=person.swing * rng.uniform(0.4, 0.9), elbow=0.2, bounce_g=0.28 if down else 0.18,
-        jolt_g=person.impact_g * (2.6 if down else 1.2), stops_each_s=60.0,
-    )  # fmt: skip
+        bout,
+        person,
+        rng,
+        skew,
+        pose=HANGING if rng.random() < 0.7 else AT_WORKTOP,
+        swing=person.swing * rng.uniform(0.4, 0.9),
+        elbow=0.2,
+        bounce_g=0.28 if down else 0.18,
+        jolt_g=person.impact_g * (2.6 if down else 1.2),
+        stops_each_s=60.0,
+    )
 
 
 def _housework(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     duration = bout.duration_s
     moves = gestures(
-        rng, duration, pause_s=1.6 / person.vigour, spread=1.0, flurry=0.5, length_s=(0.8 / person.vigour, 0.4),
-        skew=skew, anchors=np.stack((AT_WORKTOP, AT_WORKTOP, HOLDING, BELOW, ABOVE, HANGING)),
-        scatter=(0.25, 0.3, 0.5, 0.4), stay=0.6,
-    )  # fmt: skip
+        rng,
+        duration,
+        pause_s=1.6 / person.vigour,
+        spread=1.0,
+        flurry=0.5,
+        length_s=(0.8 / person.vigour, 0.4),
+        skew=skew,
+        anchors=np.stack((AT_WORKTOP, AT_WORKTOP, HOLDING, BELOW, ABOVE, HANGING)),
+        scatter=(0.25, 0.3, 0.5, 0.4),
+        stay=0.6,
+    )
     shape = np.zeros((CHANNELS, HARMONICS, 2))
     strokes = rng.uniform(1.0, 3.2)
     size = person.vigour * rng.uniform(0.1, 0.25) / strokes**1.5
@@ -245,10 +304,17 @@ def _housework(bout: Bout, person: Person, rng: np.random.Generator, skew: float
 
 def _reaching(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
     moves = gestures(
-        rng, bout.duration_s, pause_s=0.9 / person.vigour, spread=0.6, flurry=0.2,
-        length_s=(0.75 / person.vigour, 0.25), skew=skew,
-        anchors=np.stack((AT_WORKTOP, ABOVE, ABOVE, BELOW)), scatter=(0.2, 0.2, 0.3, 0.3), returning=True,
-    )  # fmt: skip
+        rng,
+        bout.duration_s,
+        pause_s=0.9 / person.vigour,
+        spread=0.6,
+        flurry=0.2,
+        length_s=(0.75 / person.vigour, 0.25),
+        skew=skew,
+        anchors=np.stack((AT_WORKTOP, ABOVE, ABOVE, BELOW)),
+        scatter=(0.2, 0.2, 0.3, 0.3),
+        returning=True,
+    )
     level = 0.02 * person.vigour
     return Movement(
         bout.duration_s, moves, sway=constant(bout.duration_s, level), sway_hz=1.0, wobble_hz=person.wobble_hz
@@ -269,10 +335,15 @@ def _cycling(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
     road = rng.uniform(0.04, 0.10) * np.exp(wander(rng, duration, 0.5, 12.0) + wander(rng, duration, 0.4, 1.0))
     stopped = wander(rng, duration, 1.0, 20.0) > 1.5
     return Movement(
-        duration, _pose(HANDLEBAR + rng.normal(0, (0.1, 0.1, 0.2, 0.05))), rhythm=rhythm,
-        sway=constant(duration, 0.015), sway_hz=0.7, shaking=(road * ~stopped).astype(np.float32),
-        wobble_hz=rng.uniform(12, 20), wobble_damping=0.5,
-    )  # fmt: skip
+        duration,
+        _pose(HANDLEBAR + rng.normal(0, (0.1, 0.1, 0.2, 0.05))),
+        rhythm=rhythm,
+        sway=constant(duration, 0.015),
+        sway_hz=0.7,
+        shaking=(road * ~stopped).astype(np.float32),
+        wobble_hz=rng.uniform(12, 20),
+        wobble_damping=0.5,
+    )
 
 
 def _non_wear(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:

@@ -1,7 +1,7 @@
-"""A folder of recordings: made by several processes, whole file by whole file, and gone on with where it stopped.
+"""A folder of simulated recordings, written by several processes; an interrupted run is resumed.
 
-`simulation.json` is written first and says what the folder is being filled with; `_truth.parquet` is
-written last and says that it is complete.
+`simulation.json` is written first and states the arguments; `_truth.parquet` is written last and marks the folder as
+complete. Every file is written atomically.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from ingest.simulate.population import Kind
-from ingest.simulate.recording import SUFFIX, Recording, name_of, plan, simulate_recording, truth
+from ingest.simulate.recording import SUFFIX, SimulatedRecording, name_of, plan, simulate_recording, truth
 from pipeline.errors import UserError
 from pipeline.progress import Progress
 
 ARGUMENTS = "simulation.json"
 TRUTH = "_truth.parquet"
-"""Begins with an underscore, so that ingest does not take it for a recording."""
+"""Begins with an underscore, so that ingest does not read it as a recording."""
 
 
 SIMULATOR = "0.1.0"
@@ -34,8 +34,8 @@ SIMULATOR = "0.1.0"
 
 
 @dataclass(frozen=True)
-class Cohort:
-    """What a folder is filled with."""
+class SimulatedCohort:
+    """The arguments of a folder of simulated recordings."""
 
     participants: int
     days: float
@@ -52,17 +52,17 @@ class Cohort:
         if self.device not in SUFFIX:
             raise UserError(f"expected --device to be one of {', '.join(SUFFIX)}; found {self.device}.")
 
-    def recordings(self) -> Iterator[Recording]:
-        """What is true about each recording; makes no samples."""
+    def recordings(self) -> Iterator[SimulatedRecording]:
+        """Return the truth about each recording, without samples."""
         return (plan(self.seed, number, days=self.days, kind=self.device) for number in range(1, self.participants + 1))
 
     def file_of(self, participant: int) -> str:
-        """P0001.cwa for 1."""
+        """Return P0001.cwa for 1."""
         return name_of(participant) + SUFFIX[self.device]
 
 
-def make(cohort: Cohort, folder: Path, workers: int) -> int:
-    """Fill `folder` with the cohort's recordings and their truth; gives how many recordings were made now.
+def make(cohort: SimulatedCohort, folder: Path, workers: int) -> int:
+    """Write the cohort's missing recordings and their truth into `folder`; returns how many were missing.
 
     Raises UserError when the folder holds anything else.
     """
@@ -75,30 +75,30 @@ def make(cohort: Cohort, folder: Path, workers: int) -> int:
     return len(missing)
 
 
-def _claim(cohort: Cohort, folder: Path) -> None:
-    """See that the folder is new, or was begun with the same arguments; remove what a killed run left."""
+def _claim(cohort: SimulatedCohort, folder: Path) -> None:
+    """Check that the folder is new or has the same arguments, and remove partial files of a killed run."""
     arguments = folder / ARGUMENTS
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise UserError(f"expected a folder to write into, found a file: {folder}.") from None
+        raise UserError(f"expected a folder to write into, found a file: {folder}. Name another one.") from None
     except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror}. Name one that can be written.") from None
+        raise UserError(f"cannot create the folder {folder}: {error.strerror}. Name one that can be written.") from None
     if arguments.exists():
         found = json.loads(arguments.read_text())
         if found != asdict(cohort):
             raise UserError(
-                f"{folder} was simulated with {_words(found)}; asked for now: {_words(asdict(cohort))}. "
-                "Name another folder, or delete that one."
+                f"{folder} was simulated with {_words(found)}; expected {_words(asdict(cohort))}. Name another folder, "
+                "or delete that one."
             )
         _remove_partial(folder)
         return
     if any(path.name != f".{ARGUMENTS}.partial" for path in folder.iterdir()):
         raise UserError(
-            f"expected a new or empty folder, or one that `persondays simulate` began: {folder} holds other files. "
+            f"expected a new or empty folder, or one of `persondays simulate`; {folder} holds other files. "
             "Name another folder."
         )
-    _write_whole(arguments, json.dumps(asdict(cohort), indent=2).encode() + b"\n")
+    _write_atomically(arguments, json.dumps(asdict(cohort), indent=2).encode() + b"\n")
 
 
 def _remove_partial(folder: Path) -> None:
@@ -110,43 +110,43 @@ def _words(arguments: dict[str, Any]) -> str:
     return " ".join(f"{name} {value:g}" if name == "days" else f"{name} {value}" for name, value in arguments.items())
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def _write_atomically(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
     os.replace(partial, path)
 
 
-def _run(cohort: Cohort, folder: Path, participants: list[int], workers: int) -> None:
-    """Make recordings in processes that each take the next participant; the first fault ends all of them."""
+def _run(cohort: SimulatedCohort, folder: Path, participants: list[int], workers: int) -> None:
+    """Simulate in processes that each take the next participant; the first error stops all of them."""
     context = multiprocessing.get_context("spawn")
-    taken, seconds = context.Value("q", 0), context.Value("d", 0.0)
-    faults, answer = context.Pipe(duplex=False)
-    arguments = (cohort, folder, participants, taken, seconds, answer)
+    next_position, seconds = context.Value("q", 0), context.Value("d", 0.0)
+    errors, error_pipe = context.Pipe(duplex=False)
+    arguments = (cohort, folder, participants, next_position, seconds, error_pipe)
     processes: list[BaseProcess] = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(workers)]
     hours = len(participants) * cohort.days * 24
     with Progress("simulate", hours, "hours of recording") as progress, _ended(processes, folder):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # processes inherit it: only the parent hears Ctrl-C
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited: Ctrl-C reaches only this process
         for process in processes:
             process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         running = list(processes)
         while running:
-            wait([faults, *(process.sentinel for process in running)], timeout=0.25)
+            wait([errors, *(process.sentinel for process in running)], timeout=0.25)
             running = [process for process in running if process.is_alive()]
-            if faults.poll():
-                raise faults.recv()
+            if errors.poll():
+                raise errors.recv()
             for process in processes:
                 if process.exitcode:
                     raise UserError(
-                        f"a simulating process ended with status {process.exitcode}; was memory short? Files that are "
-                        "whole stay: run the same command again, with fewer --workers."
+                        f"a worker process ended with status {process.exitcode}, perhaps for lack of memory. Complete "
+                        "files are kept: run the same command again with fewer --workers."
                     )
             progress.update(seconds.value / 3_600, f"{workers} at a time")
 
 
 @contextmanager
 def _ended(processes: list[BaseProcess], folder: Path) -> Iterator[None]:
-    """Whatever happens inside, no process is left behind, and no part of a file."""
+    """Leave no process and no partial file behind, whatever happens inside."""
     try:
         yield
     finally:
@@ -157,10 +157,17 @@ def _ended(processes: list[BaseProcess], folder: Path) -> Iterator[None]:
         _remove_partial(folder)
 
 
-def _work(cohort: Cohort, folder: Path, participants: list[int], taken: Any, seconds: Any, answer: Connection) -> None:
+def _work(
+    cohort: SimulatedCohort,
+    folder: Path,
+    participants: list[int],
+    next_position: Any,
+    seconds: Any,
+    error_pipe: Connection,
+) -> None:
     parent = parent_process()
 
-    def made(recorded_s: float) -> None:
+    def on_progress(recorded_s: float) -> None:
         with seconds.get_lock():
             seconds.value += recorded_s
         if parent is not None and not parent.is_alive():
@@ -168,20 +175,21 @@ def _work(cohort: Cohort, folder: Path, participants: list[int], taken: Any, sec
 
     try:
         while True:
-            with taken.get_lock():
-                position, taken.value = taken.value, taken.value + 1
+            with next_position.get_lock():
+                position = next_position.value
+                next_position.value += 1
             if position >= len(participants):
                 return
             number = participants[position]
             path = folder / cohort.file_of(number)
-            simulate_recording(path, cohort.seed, number, days=cohort.days, kind=cohort.device, on_progress=made)
+            simulate_recording(path, cohort.seed, number, days=cohort.days, kind=cohort.device, on_progress=on_progress)
     except Exception as error:
         error.add_note(traceback.format_exc())
-        answer.send(error)
+        error_pipe.send(error)
 
 
-def _write_truth(cohort: Cohort, path: Path) -> None:
-    """One row a bout: participant, start, end (microseconds, the device's clock), activity, cadence, wrist."""
+def _write_truth(cohort: SimulatedCohort, path: Path) -> None:
+    """Write a row for each bout: participant, start and end by the device's clock, activity, cadence, wrist."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -208,4 +216,4 @@ def _write_truth(cohort: Cohort, path: Path) -> None:
     table = pa.concat_tables(parts).replace_schema_metadata({"simulation": json.dumps(asdict(cohort))})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    _write_whole(path, sink.getvalue().to_pybytes())
+    _write_atomically(path, sink.getvalue().to_pybytes())

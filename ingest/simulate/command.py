@@ -10,28 +10,26 @@ import typer
 
 def simulate(
     out: Annotated[Path, typer.Argument(help="Folder for the recordings and _truth.parquet.")],
-    participants: Annotated[int, typer.Option(help="How many people.")] = 12,
+    participants: Annotated[int, typer.Option(help="Number of participants.")] = 12,
     days: Annotated[float, typer.Option(help="Length of each recording in days of 24 hours.")] = 2.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
-    device: Annotated[str, typer.Option(help="Whose device: axivity, actigraph or geneactiv.")] = "axivity",
-    workers: Annotated[int | None, typer.Option(help="Processes (default: one a core).")] = None,
+    device: Annotated[str, typer.Option(help="Maker of the devices: axivity, actigraph or geneactiv.")] = "axivity",
+    workers: Annotated[int | None, typer.Option(help="Number of processes (default: one per core).")] = None,
 ) -> None:
-    """Make recordings of a plausible population, Axivity .cwa files unless told otherwise, and a table of what each
-    person did when.
-    """
+    """Simulate recordings of a plausible population, and write a table of what each person did when."""
     import os
 
-    from ingest.simulate.cohort import TRUTH, Cohort, make
+    from ingest.simulate.cohort import TRUTH, SimulatedCohort, make
     from ingest.simulate.population import Kind
     from pipeline.errors import UserError
 
     if workers is not None and workers < 1:
         raise UserError(f"expected --workers of 1 or more, found {workers}.")
-    cohort = Cohort(participants, days, seed, cast(Kind, device))
+    cohort = SimulatedCohort(participants, days, seed, cast(Kind, device))
     made = make(cohort, out, workers or len(os.sched_getaffinity(0)))
     size = sum((out / cohort.file_of(number)).stat().st_size for number in range(1, participants + 1))
     if made:
-        typer.echo(f"{participants} recordings of {days:g} days ({size / 1e6:,.0f} MB, {made} made now) in {out}")
+        typer.echo(f"{participants} recordings of {days:g} days ({size / 1e6:,.0f} MB, {made} new) in {out}")
         typer.echo(f"truth: {out / TRUTH}")
     else:
         typer.echo(f"nothing to do: {out} holds all {participants} recordings and {TRUTH}")

@@ -1,8 +1,8 @@
-"""What a person does, from the first second of a recording to the last: a list of bouts, drawn before any movement.
+"""What a person does during a recording: a list of bouts, drawn before any movement.
 
-Days have a frame (waking, work, sport, bed) with appointments; between them the next bout is drawn by
-weights that depend on the hour, with log-normal durations: most bouts are short, a few are long, as
-accelerometer studies of free living find (Chastin & Granat 2010, doi:10.1016/j.gaitpost.2009.09.002).
+Days have fixed points (waking, work, sport, bed). Between them the next bout is drawn by weights that depend on the
+hour, with log-normal durations: most bouts are short and a few are long, as accelerometer studies of free living find
+(Chastin & Granat 2010, doi:10.1016/j.gaitpost.2009.09.002).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 from ingest.simulate.population import Person
 
 DAY_S = 86_400.0
-SHORTEST_S = 5.0
+MIN_BOUT_S = 5.0
 
 
 class Activity(StrEnum):
-    """The words of the truth table."""
+    """The activities of the truth table."""
 
     SLEEP = "sleep"
     SITTING = "sitting"
@@ -42,9 +42,9 @@ A = Activity
 class Bout:
     """One activity from `start_s` to `end_s`, seconds of the device's clock since the recording's start.
 
-    `cadence` is in steps (cycling: turns of the crank) per second and 0 where there is none. `wearing`
-    counts how often the device was put on before: a strap flip shows from one wearing to the next.
-    `continued`: a part of a bout that began before.
+    `cadence` is in steps (cycling: turns of the crank) per second, and 0 where it has no meaning. `wearing` counts how
+    often the device was put on before: a flipped strap shows from one wearing to the next. `continued`: part of a bout
+    that began earlier.
     """
 
     start_s: float
@@ -83,7 +83,7 @@ Appointment = tuple[float, Activity, float]
 
 def _length(activity: Activity, rng: np.random.Generator) -> float:
     median, sigma, longest = LENGTH[activity]
-    return float(np.clip(rng.lognormal(np.log(median), sigma), SHORTEST_S, longest))
+    return float(np.clip(rng.lognormal(np.log(median), sigma), MIN_BOUT_S, longest))
 
 
 def _appointments(person: Person, works: bool, rng: np.random.Generator) -> list[Appointment]:
@@ -114,7 +114,7 @@ def _weights(person: Person, works: bool, second: float) -> dict[Activity, float
 def _waking_day(
     person: Person, wake_s: float, bed_s: float, rng: np.random.Generator
 ) -> Iterator[tuple[Activity, float]]:
-    """Activities and lengths that fill the seconds of the day from waking to bed."""
+    """Yield activities and lengths that fill the day from waking to bed."""
     works = bool(rng.random() < 0.7)
     waiting = _appointments(person, works, rng)
     now, last = wake_s, A.SLEEP
@@ -122,21 +122,21 @@ def _waking_day(
         while waiting and waiting[0][0] < now - 900:
             waiting.pop(0)
         until = min(waiting[0][0] if waiting else bed_s, bed_s)
-        if waiting and now >= until - SHORTEST_S:
+        if waiting and now >= until - MIN_BOUT_S:
             _, activity, length = waiting.pop(0)
         else:
             weights = {kind: weight for kind, weight in _weights(person, works, now).items() if kind != last}
             chances = np.array(list(weights.values()))
             activity = list(weights)[rng.choice(len(weights), p=chances / chances.sum())]
             length = _length(activity, rng)
-            length = min(length, max(until - now, SHORTEST_S))
-        length = min(length, max(bed_s - now, SHORTEST_S))
+            length = min(length, max(until - now, MIN_BOUT_S))
+        length = min(length, max(bed_s - now, MIN_BOUT_S))
         yield activity, length
         now, last = now + length, activity
 
 
 def _nights_and_days(person: Person, days: int, rng: np.random.Generator) -> Iterator[tuple[Activity, float]]:
-    """Activities and lengths from the midnight before the recording, over `days` whole days."""
+    """Yield activities and lengths from the midnight before the recording, over `days` full days."""
     now = 0.0
     for day in range(days):
         wake_s = (day * 24 + person.wake_h + rng.normal(0, 0.35)) * 3600
@@ -145,7 +145,7 @@ def _nights_and_days(person: Person, days: int, rng: np.random.Generator) -> Ite
             asleep, there, up, back = rng.uniform((0.4, 10, 40, 10), (0.8, 25, 150, 25)) * (wake_s - now, 1, 1, 1)
             yield from ((A.SLEEP, asleep), (A.WALKING, there), (A.STANDING, up), (A.WALKING, back))
             now += asleep + there + up + back
-        yield A.SLEEP, max(wake_s - now, SHORTEST_S)
+        yield A.SLEEP, max(wake_s - now, MIN_BOUT_S)
         yield from _waking_day(person, wake_s - day * DAY_S, bed_s - day * DAY_S, rng)
         now = bed_s
 
@@ -161,7 +161,7 @@ def _cadence(person: Person, activity: Activity, rng: np.random.Generator) -> fl
 
 
 def scripted(person: Person, script: Sequence[tuple[Activity, float]], rng: np.random.Generator) -> list[Bout]:
-    """Bouts from activities and seconds, one after the other from second 0."""
+    """Turn activities and seconds into consecutive bouts from second 0."""
     bouts, now = [], 0.0
     for activity, length in script:
         bouts.append(Bout(now, now + length, activity, _cadence(person, activity, rng)))
@@ -170,10 +170,10 @@ def scripted(person: Person, script: Sequence[tuple[Activity, float]], rng: np.r
 
 
 def free_living(person: Person, start_of_day_s: float, duration_s: float, rng: np.random.Generator) -> list[Bout]:
-    """Bouts that tile a recording of `duration_s` seconds which starts `start_of_day_s` seconds after midnight."""
+    """Draw bouts that tile a recording of `duration_s` seconds that starts `start_of_day_s` seconds after midnight."""
     days = int((start_of_day_s + duration_s) // DAY_S) + 2
-    whole = scripted(person, list(_nights_and_days(person, days, rng)), rng)
-    bouts = cut(whole, start_of_day_s, start_of_day_s + duration_s)
+    all_bouts = scripted(person, list(_nights_and_days(person, days, rng)), rng)
+    bouts = cut(all_bouts, start_of_day_s, start_of_day_s + duration_s)
     bouts = [replace(bout, start_s=bout.start_s - start_of_day_s, end_s=bout.end_s - start_of_day_s) for bout in bouts]
     for start_s, end_s in _times_off_wrist(person, start_of_day_s, duration_s, rng):
         bouts = take_off(bouts, start_s, end_s)
@@ -183,7 +183,7 @@ def free_living(person: Person, start_of_day_s: float, duration_s: float, rng: n
 def _times_off_wrist(
     person: Person, start_of_day_s: float, duration_s: float, rng: np.random.Generator
 ) -> Iterator[tuple[float, float]]:
-    """Hours of non-wear, once in two days; minutes of it where the strap is put on the other way round."""
+    """Yield spans of non-wear: hours on every second day, and minutes in which the strap is flipped."""
     spans = []
     if person.takes_device_off:
         spans += [(day, rng.uniform(2.0, 4.5) * 3600) for day in range(0, int(duration_s // DAY_S), 2)]
@@ -196,19 +196,19 @@ def _times_off_wrist(
 
 
 def cut(bouts: Sequence[Bout], start_s: float, end_s: float) -> list[Bout]:
-    """The parts of bouts between two instants."""
+    """Return the parts of bouts between two instants."""
     parts = (replace(bout, start_s=max(bout.start_s, start_s), end_s=min(bout.end_s, end_s)) for bout in bouts)
     return [part for part in parts if part.duration_s > 0]
 
 
 def overlay(bouts: Sequence[Bout], start_s: float, end_s: float, activity: Activity) -> list[Bout]:
-    """Bouts with one more laid over them; what it covers is cut away."""
+    """Return bouts with another one that replaces what it covers."""
     before, after = cut(bouts, 0.0, start_s), cut(bouts, end_s, bouts[-1].end_s)
     wearing = before[-1].wearing if before else 0
     return [*before, Bout(start_s, end_s, activity, wearing=wearing), *after]
 
 
 def take_off(bouts: Sequence[Bout], start_s: float, end_s: float) -> list[Bout]:
-    """Bouts with the device lying somewhere from `start_s` to `end_s` and put on anew after it."""
+    """Return bouts with the device taken off at `start_s` and put on again at `end_s`."""
     off = overlay(bouts, start_s, end_s, Activity.NON_WEAR)
     return [replace(bout, wearing=bout.wearing + 1) if bout.start_s >= end_s else bout for bout in off]

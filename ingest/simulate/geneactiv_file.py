@@ -1,7 +1,7 @@
-"""Samples into the pages of a GENEActiv .bin file.
+"""Write samples as the pages of a GENEActiv .bin file.
 
-The factory measured gain and offset of this device and wrote them into the header; it found most of them, and
-leaves the rest to calibration on gravity.
+The header holds the factory calibration, which covers most of the device's gain and offset; the rest is left to
+calibration on gravity.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.devices.geneactiv.pages import DIGITS, SAMPLES
-from ingest.simulate.blocks import Clock
-from ingest.simulate.files import Pieces
+from ingest.simulate.axivity_file import SampleClock
+from ingest.simulate.file_writer import Pieces
 from ingest.simulate.population import Device
 
 FACTORY_FINDS = 0.8
-"""Share of the true gain and offset that the header knows."""
+"""Share of the true gain and offset that the header states."""
 UNITS_PER_G = 25_600
-"""Of the header's gains: 256 counts a g, times 100."""
+"""Unit of the header's gains: 256 counts per g, times 100."""
 VOLTS, LUX = 300, 800
 PRESSED = 25
-"""Samples for which the wearer holds the button when the recording begins."""
+"""Samples for which the button is held down when the recording begins."""
 HEADER = """\
 Device Identity
 Device Unique Serial Code:
@@ -86,16 +86,16 @@ Memory Status
 Number of Pages:
 
 """
-"""Lines of the text before the pages; readers count them, so all of them are there."""
+"""The text before the pages. Readers count its lines, so all lines are present."""
 
 
 class GeneactivFile:
-    """One .bin file."""
+    """Writes one .bin file."""
 
     samples = SAMPLES
 
     def __init__(
-        self, device: Device, name: str, wrist: str, start: np.datetime64, end: np.datetime64, clock: Clock
+        self, device: Device, name: str, wrist: str, start: np.datetime64, end: np.datetime64, clock: SampleClock
     ) -> None:
         self._device, self._name, self._wrist, self._clock = device, name, wrist, clock
         self._start, self._end = start.astype("datetime64[us]"), end.astype("datetime64[us]")
@@ -104,13 +104,13 @@ class GeneactivFile:
         self._pages = 0
 
     @contextmanager
-    def begun(self, file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
-        """The file, after the header."""
+    def opened(self, file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
+        """Write the header; yields the function that writes pages."""
         file.write(self._header().encode())
         yield file.write
 
     def add(self, counts: NDArray[np.int16], celsius: NDArray[np.float32], light: float) -> Pieces:
-        """The pages that `counts` (n, 3) complete."""
+        """Return the pages that `counts` (n, 3) complete."""
         counts = np.concatenate((self._waiting, counts))
         celsius = np.concatenate((self._waiting_celsius, celsius))
         used = len(counts) // SAMPLES * SAMPLES
@@ -137,7 +137,7 @@ class GeneactivFile:
         gain = np.round(UNITS_PER_G * (1 + FACTORY_FINDS * (self._device.gain_C - 1))).astype(int)
         offset = np.round(UNITS_PER_G * FACTORY_FINDS * self._device.offset_C).astype(int)
         seconds = (self._end - self._start) / np.timedelta64(1, "s")
-        known = {
+        values = {
             "Device Unique Serial Code": f"{self._device.serial:06d}",
             "Measurement Frequency": f"{self._device.nominal_hz:g} Hz",
             "Measurement Period": f"{int(np.ceil(seconds / 3600))} Hours",
@@ -152,12 +152,12 @@ class GeneactivFile:
             "Lux": str(LUX),
             "Number of Pages": str(self._clock.index(seconds) // SAMPLES),
         }
-        lines = (line + known.get(line.removesuffix(":"), "") for line in HEADER.splitlines())
+        lines = (line + values.get(line.removesuffix(":"), "") for line in HEADER.splitlines())
         return "".join(f"{line}\r\n" for line in lines)
 
 
 def digits(counts_NC: NDArray[np.int16], light: int, pressed_N: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Pages (K, 3600) of hexadecimal digits: three axes of 12 bits, light of 10, the button, and a bit unused."""
+    """Return pages (K, 3600) of hexadecimal digits: three axes of 12 bits, 10 of light, the button, one unused bit."""
     last_N = np.full(len(counts_NC), light << 2, dtype=np.uint16) | pressed_N.astype(np.uint16) << 1
     word_NV = np.concatenate((counts_NC.astype(np.uint16), last_N[:, None]), axis=1)
     half_NVH = np.stack([word_NV >> shift & 0xF for shift in (8, 4, 0)], axis=2)
@@ -165,6 +165,6 @@ def digits(counts_NC: NDArray[np.int16], light: int, pressed_N: NDArray[np.bool_
 
 
 def _time(time: np.datetime64) -> str:
-    """2013-05-30 10:12:54:500."""
+    """Format a time as 2013-05-30 10:12:54:500."""
     date, clock = str(time.astype("datetime64[ms]")).split("T")
     return f"{date} {clock.replace('.', ':')}"

@@ -1,8 +1,8 @@
-"""What a stretch of movement is made of, as numbers that the arm's kernel turns into acceleration.
+"""The parts of a movement during an interval, as numbers that `arm` turns into acceleration.
 
-Everything an arm does here is a sum of a few things: gestures (from pose to pose), a rhythm (a cycle
-with harmonics and the jolts of its steps), sway (slow random wandering of the joints), shaking (fast
-random acceleration from outside) and a tremor. An activity is a way to draw these.
+A movement is a sum of gestures (from pose to pose), a rhythm (a cycle with harmonics and the jolts of its steps), sway
+(slow random wandering of the joints), shaking (fast random acceleration from outside) and a tremor. An activity is a
+way to draw these.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 CONTROL_HZ = 10
-"""Rate of the slow quantities; the kernel smooths them."""
+"""Rate of the slowly changing quantities, called controls; `arm` smooths them."""
 
 SHOULDER, ELBOW, ROLL, TURN = range(4)
 """Joints, radians: flexion of shoulder and elbow (0: the arm hangs), roll of the forearm, turn of the arm's plane."""
@@ -23,26 +23,26 @@ UP, FORWARD, SIDE = range(4, 7)
 """Channels of a rhythm after the joints: acceleration of the body in g."""
 CHANNELS = 7
 HARMONICS = 6
-QUICKEST, SLOWEST = 0.4, 6.0
-"""Seconds of a gesture of one radian."""
+MIN_GESTURE_S, MAX_GESTURE_S = 0.4, 6.0
+"""Seconds that a gesture of one radian takes."""
 END_S = 0.1
-"""A gesture ends at least so long before its stretch, so that the arm arrives."""
+"""Every gesture ends at least this long before its interval, so that the arm arrives."""
 
 GESTURE = np.dtype([("start_s", "f8"), ("length_s", "f8"), ("skew", "f8"), ("pose", "f8", JOINTS)])
 
 
 def control_points(duration_s: float) -> int:
-    """Number of control values for a stretch."""
+    """Return the number of control values for an interval."""
     return int(duration_s * CONTROL_HZ) + 2
 
 
 def constant(duration_s: float, value: float) -> NDArray[np.float32]:
-    """A control that does not change."""
+    """Return a constant control."""
     return np.full(control_points(duration_s), value, dtype=np.float32)
 
 
 def wander(rng: np.random.Generator, duration_s: float, sd: float, time_constant_s: float) -> NDArray[np.float32]:
-    """A control that wanders about 0: an Ornstein-Uhlenbeck process with this SD and time constant."""
+    """Return a control that wanders about 0: an Ornstein-Uhlenbeck process with this SD and time constant."""
     memory = np.exp(-1 / (time_constant_s * CONTROL_HZ))
     drive = rng.standard_normal(control_points(duration_s)) * sd * np.sqrt(1 - memory**2)
     drive[0] = sd * rng.standard_normal()
@@ -56,7 +56,7 @@ class Rhythm:
     cycle_hz: NDArray[np.float32]
     """Control."""
     strength: NDArray[np.float32]
-    """Control, 0 to 1; the kernel fades in and out within half a second."""
+    """Control, 0 to 1; `arm` fades it in and out within half a second."""
     harmonics: NDArray[np.float64]
     """(CHANNELS, HARMONICS, 2): cosine and sine coefficients; radians for joints, g for the body."""
     jolt_g: tuple[float, float] = (0.0, 0.0)
@@ -64,12 +64,12 @@ class Rhythm:
     jolt_direction: tuple[float, float, float] = (1.0, 0.0, 0.0)
     """Up, forward, side."""
     jolt_s: float = 0.02
-    """How long a jolt pushes: short ones ring, long ones swell."""
+    """Duration of a jolt: short ones ring, long ones swell."""
 
 
 @dataclass(frozen=True)
 class Movement:
-    """One stretch of movement; None and zeros mean that a part is missing."""
+    """The movement of one interval; None and 0 mean that a part is missing."""
 
     duration_s: float
     gestures: NDArray[np.void]
@@ -86,19 +86,19 @@ class Movement:
     wobble_damping: float = 0.4
     arm_m: float = 0.55
     seed: int = field(default=1)
-    """Of the kernel's own fast noise; not 0."""
+    """Seed of the fast noise; not 0."""
 
 
 def harmonics_of(wave: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cosine and sine coefficients (HARMONICS, 2) of one cycle given by its values; the mean is left out."""
+    """Return cosine and sine coefficients (HARMONICS, 2) of one cycle given by its values, without its mean."""
     spectrum = np.fft.rfft(wave)[1 : HARMONICS + 1] * 2 / wave.size
     return np.stack((spectrum.real, -spectrum.imag), axis=-1)
 
 
 def skewed_cycle(skew: float, times_a_cycle: int = 1, lead: float = 0.0) -> NDArray[np.float64]:
-    """One cycle of a cosine (256 values) whose rise is faster than its fall for a positive skew (-1 to 1).
+    """Return a cycle of a cosine (256 values) that rises faster than it falls for a positive skew (-1 to 1).
 
-    `times_a_cycle` waves stand in one cycle, shifted forward by `lead` radians of the wave.
+    The cycle holds `times_a_cycle` waves, shifted forward by `lead` radians of the wave.
     """
     phase = times_a_cycle * 2 * np.pi * np.arange(256) / 256 + lead
     return np.cos(phase + skew * np.cos(phase))
@@ -119,13 +119,12 @@ def gestures(
     returning: bool = False,
     continued: bool = False,
 ) -> NDArray[np.void]:
-    """Movements from pose to pose for a stretch; the first comes at once, unless the stretch is `continued`.
+    """Draw gestures (dtype GESTURE) for an interval; the first begins at once, unless the interval is `continued`.
 
-    A pause is log-normal (median `pause_s`, sigma `spread`), or with probability `flurry` under a
-    second; a movement takes a log-normal time (median and sigma in `length_s`) times the root of its way in
-    radians. It ends near one of
-    `anchors` (poses, one a row; the same as before with probability `stay`), off by normal `scatter` a
-    joint. `returning`: every second movement goes back to the first anchor.
+    A pause is log-normal (median `pause_s`, sigma `spread`), or with probability `flurry` under a second. A gesture
+    takes a log-normal time (median and sigma in `length_s`) times the root of its path in radians. It ends near one of
+    `anchors` (poses, one a row; the same as before with probability `stay`), with a normal `scatter` for each joint.
+    `returning`: every second gesture goes back to the first anchor.
     """
     expected = duration_s / (pause_s * np.exp(spread**2 / 2) * (1 - flurry) + 0.4 * flurry + length_s[0])
     count = int(2 * expected + 20)
@@ -139,7 +138,9 @@ def gestures(
         anchor[::2] = 0
     pose = anchors[anchor] + rng.standard_normal((count, JOINTS)) * scatter
     way = np.linalg.norm(np.diff(pose, axis=0, prepend=pose[:1] + 1.5), axis=1)
-    length = np.clip(rng.lognormal(np.log(length_s[0]), length_s[1], count), QUICKEST, SLOWEST) * np.sqrt(way)
+    length = np.clip(rng.lognormal(np.log(length_s[0]), length_s[1], count), MIN_GESTURE_S, MAX_GESTURE_S) * np.sqrt(
+        way
+    )
     made = np.zeros(count, dtype=GESTURE)
     made["start_s"] = np.cumsum(pause) + np.concatenate(([0.0], np.cumsum(length)[:-1]))
     made["length_s"] = length

@@ -1,4 +1,4 @@
-"""Who is simulated: a person's body and habits, and the device on the wrist, each drawn once from the seed."""
+"""Simulated people: body and habits of a person, and the device on the wrist, each drawn once from the seed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulate.streams import Purpose, is_one_in, stream
+from ingest.simulate.streams import StreamPurpose, is_one_in, stream
 
 Packing = Literal["packed, 8 g step", "packed, finest step", "unpacked"]
 """How an Axivity writes samples: 10 bits with the exponent of its range (real +-8 g files), 10 bits with the
 smallest exponent that holds the three axes, or int16. An ActiGraph writes int16 (a Link) or 12 bits (a wGT3X-BT)."""
 
 Kind = Literal["axivity", "actigraph", "geneactiv"]
-"""Whose device it is."""
+"""The maker of a device."""
 
 RATES_HZ: dict[Kind, dict[float, float]] = {
     "axivity": {100: 100},
     "actigraph": {30: 30, 50: 50, 80: 80, 100: 100},
     "geneactiv": {50: 50, 60: 60, 75: 75, 85.7: 600 / 7, 100: 100},
 }
-"""Usual rates, and what they are before they are rounded for the file's header."""
+"""Usual rates as in the file's header, and the exact rates that these are rounded from."""
 
 
 class Trait(IntEnum):
-    """What one in so many participants has, whatever the size of the population."""
+    """A trait of one in so many participants, whatever the size of the population."""
 
     TREMOR = 0
     RUNNER = 1
@@ -92,7 +92,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Device:
-    """A device as it was built: what it reports is gain * true + offset + drift * (celsius - 25), in g."""
+    """A device as it was built: it reports gain * true + offset + drift * (celsius - 25), in g."""
 
     kind: Kind
     serial: int
@@ -104,17 +104,17 @@ class Device:
     drift_C: NDArray[np.float64]
     """g per degree Celsius."""
     noise_g: float
-    """White noise of each axis; slower, coloured noise comes on top."""
+    """White noise of each axis; slower, coloured noise is added to it."""
     packing: Packing
     idle_sleep: bool
-    """Stores nothing while it does not move; an ActiGraph's setting."""
+    """An ActiGraph's setting: store nothing while the device does not move."""
     has_gap: bool
     has_damage: bool
 
 
 def person(seed: int, participant: int) -> Person:
-    """The person with this number."""
-    rng = stream(seed, participant, Purpose.PERSON)
+    """Draw the person with this number."""
+    rng = stream(seed, participant, StreamPurpose.PERSON)
     has = {trait: is_one_in(every, seed, participant, trait) for trait, every in ONE_IN.items()}
     return Person(
         wrist="right" if has[Trait.RIGHT_WRIST] else "left",
@@ -139,15 +139,15 @@ def person(seed: int, participant: int) -> Person:
 
 
 def device(seed: int, participant: int, kind: Kind = "axivity", nominal_hz: float | None = None) -> Device:
-    """The device that this participant wears; unless told, at one of the usual rates."""
-    rng = stream(seed, participant, Purpose.DEVICE)
+    """Draw the device that this participant wears, by default at one of the usual rates."""
+    rng = stream(seed, participant, StreamPurpose.DEVICE)
     has = {trait: is_one_in(every, seed, participant, trait) for trait, every in ONE_IN.items()}
     packing: Packing = "packed, 8 g step"
     if has[Trait.UNPACKED]:
         packing = "unpacked"
     elif has[Trait.FINEST_STEP]:
         packing = "packed, finest step"
-    model = stream(seed, participant, Purpose.MODEL)
+    model = stream(seed, participant, StreamPurpose.MODEL)
     usual_hz = float(model.choice(list(RATES_HZ[kind])))
     if kind != "axivity":
         packing = "unpacked" if kind == "actigraph" and model.random() < 0.5 else "packed, finest step"

@@ -1,4 +1,4 @@
-"""One recording: a person's diary, moved through and felt, sensed and written, hour by hour."""
+"""Simulate one recording, hour by hour: diary, movement, acceleration, sensor, file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy as np
 
 from ingest.simulate.actigraph_file import ActigraphFile
 from ingest.simulate.activities import CELSIUS, draw
-from ingest.simulate.arm import feel, resting
-from ingest.simulate.blocks import Clock, CwaFile
+from ingest.simulate.arm import resting, wrist_acceleration
+from ingest.simulate.axivity_file import CwaFile, SampleClock
 from ingest.simulate.diary import DAY_S, Activity, Bout, free_living, overlay, scripted
-from ingest.simulate.files import FileMaker, Pieces
+from ingest.simulate.file_writer import FileWriter, Pieces
 from ingest.simulate.geneactiv_file import GeneactivFile
 from ingest.simulate.population import Device, Kind, Packing, Person, device, person
 from ingest.simulate.sensor import Sensor, mounting
-from ingest.simulate.streams import Purpose, stream
+from ingest.simulate.streams import StreamPurpose, stream
 
-STRETCH_S = 3_600.0
-"""Longest stretch made at once: it bounds the memory."""
+MAX_INTERVAL_S = 3_600.0
+"""Longest interval that is simulated at once; bounds the memory."""
 FIRST_DAY = np.datetime64("2024-03-04")
 LIGHT_AT_NIGHT, LIGHT_BY_DAY = 60.0, 380.0
 SUFFIX: dict[Kind, str] = {"axivity": ".cwa", "actigraph": ".gt3x", "geneactiv": ".bin"}
@@ -31,24 +31,24 @@ SUFFIX: dict[Kind, str] = {"axivity": ".cwa", "actigraph": ".gt3x", "geneactiv":
 
 @dataclass(frozen=True)
 class Faults:
-    """What is wrong with a recording. The default is nothing."""
+    """Faults of a recording; none by default."""
 
     gaps: tuple[tuple[float, float], ...] = ()
-    """Seconds from and to, since the start: pieces (blocks, records, pages) stamped between them are left out."""
+    """Begin and end in seconds since the start: pieces (blocks, records, pages) stamped between them are omitted."""
     bad_checksums: tuple[int, ...] = ()
     """Numbers of pieces with one wrong byte in their samples."""
     garbage: tuple[int, ...] = ()
     """Numbers of pieces that are random bytes."""
     cut_bytes: int = 0
-    """Bytes that are missing at the end of the file."""
+    """Bytes cut off the end of the file."""
 
 
 NO_FAULTS = Faults()
 
 
 @dataclass(frozen=True)
-class Recording:
-    """All that is true about a simulated recording."""
+class SimulatedRecording:
+    """The truth about a simulated recording."""
 
     participant: str
     person: Person
@@ -56,12 +56,12 @@ class Recording:
     start: np.datetime64
     """Microseconds, the device's clock."""
     bouts: list[Bout] = field(repr=False)
-    """What was done, gaps included, tiling the recording."""
+    """What the person did, tiling the recording, also during gaps."""
     faults: Faults
 
 
 def name_of(participant: int) -> str:
-    """P0001 for 1."""
+    """Return P0001 for 1."""
     return f"P{participant:04d}"
 
 
@@ -77,13 +77,13 @@ def plan(
     kind: Kind = "axivity",
     nominal_hz: float | None = None,
     idle_sleep: bool | None = None,
-) -> Recording:
-    """Everything about a recording but its samples; arguments as in `simulate_recording`."""
+) -> SimulatedRecording:
+    """Draw everything about a recording but its samples; arguments as in `simulate_recording`."""
     who, what = person(seed, participant), device(seed, participant, kind, nominal_hz)
     what = replace(what, packing=packing or what.packing)
     if idle_sleep is not None:
         what = replace(what, idle_sleep=idle_sleep)
-    rng = stream(seed, participant, Purpose.DIARY)
+    rng = stream(seed, participant, StreamPurpose.DIARY)
     if start is None:
         start = FIRST_DAY + np.timedelta64(int(rng.integers(0, 365)), "D")
         start = start + np.timedelta64(int(rng.integers(8 * 60, 12 * 60)), "m")
@@ -93,12 +93,14 @@ def plan(
         bouts = scripted(who, [(Activity(activity), seconds) for activity, seconds in script], rng)
     else:
         bouts = free_living(who, of_day_s, days * DAY_S, rng)
-    faults = _faults(what, bouts[-1].end_s, stream(seed, participant, Purpose.FAULT)) if faults is None else faults
-    return Recording(name_of(participant), who, what, start, bouts, faults)
+    faults = (
+        _faults(what, bouts[-1].end_s, stream(seed, participant, StreamPurpose.FAULT)) if faults is None else faults
+    )
+    return SimulatedRecording(name_of(participant), who, what, start, bouts, faults)
 
 
-def truth(recording: Recording) -> list[Bout]:
-    """The bouts as the file has them: gaps laid over what was done."""
+def truth(recording: SimulatedRecording) -> list[Bout]:
+    """Return the bouts as the file shows them: gaps replace what was done."""
     bouts = recording.bouts
     for start_s, end_s in recording.faults.gaps:
         bouts = overlay(bouts, start_s, end_s, Activity.GAP)
@@ -106,7 +108,7 @@ def truth(recording: Recording) -> list[Bout]:
 
 
 def _faults(device: Device, duration_s: float, rng: np.random.Generator) -> Faults:
-    """The faults of a recording of half a day or more by this device; shorter ones have none."""
+    """Draw the faults of a recording by this device; recordings under half a day have none."""
     if duration_s < DAY_S / 2:
         return NO_FAULTS
     each = {"axivity": 120.0, "actigraph": device.rate_hz, "geneactiv": 300.0}[device.kind]
@@ -134,29 +136,35 @@ def simulate_recording(
     nominal_hz: float | None = None,
     idle_sleep: bool | None = None,
     on_progress: Callable[[float], None] = lambda seconds: None,
-) -> Recording:
-    """Write one recording, an Axivity .cwa file unless told otherwise, and give what is true about it.
+) -> SimulatedRecording:
+    """Write one recording, by default an Axivity .cwa file, and return the truth about it.
 
-    The file depends on the arguments alone: the same give the same bytes.
+    The same arguments give the same bytes.
 
-    path: the file to write; it appears whole or not at all.
-    participant: a number from 1; person, device and traits follow from it and `seed`.
-    days: length of a free-living recording in days of 24 hours; 1 / 24 is an hour.
-    start: first instant by the device's clock (default: 08:00 to 12:00 of a day from the seed).
-    script: instead of free living, activities (names as in `Activity`) and their seconds, one after the
-        other: `[("walking", 60), ("non-wear", 7200)]`.
-    faults: instead of the device's own (which recordings under half a day never have): `Faults()` for
+    path: the file, written atomically. participant: a number from 1; person, device and traits follow from it and
+    `seed`. days: length of a free-living recording in days of 24 hours; 1 / 24 is an hour. start: first instant by the
+    device's clock (default: 08:00 to 12:00 of a day from the seed). script: instead of free living, consecutive
+    activities (names as in `Activity`) and their seconds: `[("walking", 60), ("non-wear", 7200)]`. faults: instead of
+    the device's own (which recordings under half a day never have): `Faults()` for
         none, `Faults(gaps=((600, 900),), garbage=(3,), bad_checksums=(7,), cut_bytes=100)` for some.
     packing: instead of the device's own way to write samples, see `Packing`.
-    kind, nominal_hz: whose device, and its rate instead of one of the usual ones; but Axivity's begin with a whole
-        second.
+    kind, nominal_hz: the maker of the device, and its rate instead of a usual one. Recordings of makers other than
+        Axivity begin on a full second.
     idle_sleep: whether an ActiGraph stores nothing while it does not move, instead of the device's own setting.
     on_progress: called with the seconds of recording made since the last call.
     """
     recording = plan(
-        seed, participant, days=days, start=start, script=script, faults=faults, packing=packing, kind=kind,
-        nominal_hz=nominal_hz, idle_sleep=idle_sleep,
-    )  # fmt: skip
+        seed,
+        participant,
+        days=days,
+        start=start,
+        script=script,
+        faults=faults,
+        packing=packing,
+        kind=kind,
+        nominal_hz=nominal_hz,
+        idle_sleep=idle_sleep,
+    )
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -169,31 +177,33 @@ def simulate_recording(
 
 
 def _write(
-    file: BinaryIO, recording: Recording, seed: int, participant: int, on_progress: Callable[[float], None]
+    file: BinaryIO, recording: SimulatedRecording, seed: int, participant: int, on_progress: Callable[[float], None]
 ) -> None:
     who, what, bouts = recording.person, recording.device, recording.bouts
-    noise, damage = (stream(seed, participant, purpose, 1) for purpose in (Purpose.NOISE, Purpose.FAULT))
+    noise, damage = (stream(seed, participant, purpose, 1) for purpose in (StreamPurpose.NOISE, StreamPurpose.FAULT))
     session = int(noise.integers(1, 2**31))
     phase = float(noise.uniform(0, 2 * np.pi))
-    clock = Clock(what.rate_hz, phase) if what.kind == "axivity" else Clock(what.rate_hz, phase, 0.0)
+    clock = SampleClock(what.rate_hz, phase) if what.kind == "axivity" else SampleClock(what.rate_hz, phase, 0.0)
     sensor = Sensor(what, noise, celsius=CELSIUS[bouts[0].activity] - 3.0)
-    maker = _maker(recording, session, clock, noise)
+    writer = _writer(recording, session, clock, noise)
     arm = resting()
-    with maker.begun(file) as write:
-        for number, stretch in enumerate(_stretches(bouts)):
-            first, last = clock.index(stretch.start_s), clock.index(stretch.end_s)
-            step_s = stretch.duration_s / max(last - first, 1)
-            rng = stream(seed, participant, Purpose.MOVEMENT, number)
-            mount = mounting(who, stretch.wearing, stream(seed, participant, Purpose.DEVICE, 1 + stretch.wearing))
-            felt = feel(draw(stretch, who, rng), last - first, step_s, arm)
-            counts, celsius = sensor.counts(felt, mount, CELSIUS[stretch.activity] + rng.normal(0, 1.0), step_s)
-            made = maker.add(counts, celsius, _light(recording.start, stretch))
+    with writer.opened(file) as write:
+        for number, interval in enumerate(_intervals(bouts)):
+            first, last = clock.index(interval.start_s), clock.index(interval.end_s)
+            step_s = interval.duration_s / max(last - first, 1)
+            rng = stream(seed, participant, StreamPurpose.MOVEMENT, number)
+            mount = mounting(
+                who, interval.wearing, stream(seed, participant, StreamPurpose.DEVICE, 1 + interval.wearing)
+            )
+            accel_NC = wrist_acceleration(draw(interval, who, rng), last - first, step_s, arm)
+            counts, celsius = sensor.counts(accel_NC, mount, CELSIUS[interval.activity] + rng.normal(0, 1.0), step_s)
+            made = writer.add(counts, celsius, _light(recording.start, interval))
             write(_spoil(made, recording.faults, damage))
-            on_progress(stretch.duration_s)
+            on_progress(interval.duration_s)
 
 
-def _maker(recording: Recording, session: int, clock: Clock, noise: np.random.Generator) -> FileMaker:
-    """What writes the file of this recording's device."""
+def _writer(recording: SimulatedRecording, session: int, clock: SampleClock, noise: np.random.Generator) -> FileWriter:
+    """Return the writer for the file of this recording's device."""
     device, wrist, start = recording.device, recording.person.wrist, recording.start
     end = start + np.timedelta64(round(recording.bouts[-1].end_s * 1e6), "us")
     if device.kind == "actigraph":
@@ -203,11 +213,11 @@ def _maker(recording: Recording, session: int, clock: Clock, noise: np.random.Ge
     return CwaFile(device, wrist, start, end, session, clock, noise)
 
 
-def _stretches(bouts: Sequence[Bout]) -> list[Bout]:
-    """Bouts, the long ones in equal parts."""
+def _intervals(bouts: Sequence[Bout]) -> list[Bout]:
+    """Split long bouts into equal parts."""
     parts = []
     for bout in bouts:
-        count = int(np.ceil(bout.duration_s / STRETCH_S))
+        count = int(np.ceil(bout.duration_s / MAX_INTERVAL_S))
         edges = np.linspace(bout.start_s, bout.end_s, count + 1)
         parts += [
             replace(bout, start_s=float(a), end_s=float(b), continued=bool(a > bout.start_s))
@@ -216,17 +226,17 @@ def _stretches(bouts: Sequence[Bout]) -> list[Bout]:
     return parts
 
 
-def _light(start: np.datetime64, stretch: Bout) -> float:
-    """The raw light reading: dark in sleep, bright about noon, a hand in a sleeve now and then does not matter here."""
-    of_day_s = (start - start.astype("datetime64[D]")).astype(np.int64) / 1e6 + stretch.start_s
-    if stretch.activity == Activity.SLEEP:
+def _light(start: np.datetime64, interval: Bout) -> float:
+    """Return the raw light reading: dark in sleep, bright around noon."""
+    of_day_s = (start - start.astype("datetime64[D]")).astype(np.int64) / 1e6 + interval.start_s
+    if interval.activity == Activity.SLEEP:
         return LIGHT_AT_NIGHT
     height = max(0.0, float(np.sin(2 * np.pi * (of_day_s / DAY_S - 0.25))))
     return LIGHT_AT_NIGHT + 150 + (LIGHT_BY_DAY - LIGHT_AT_NIGHT - 150) * height
 
 
 def _spoil(pieces: Pieces, faults: Faults, rng: np.random.Generator) -> bytes:
-    """Pieces with a recording's faults: some damaged, those in a gap left out."""
+    """Apply faults to pieces: damage some, and omit those in a gap."""
     keep_K = np.ones(len(pieces.bytes_K), dtype=bool)
     for start_s, end_s in faults.gaps:
         keep_K &= (pieces.second_K < start_s) | (pieces.second_K >= end_s)

@@ -1,4 +1,4 @@
-"""Random numbers by what they are for, so that a recording never depends on the others or on the order of work."""
+"""Random streams by purpose, so that a recording depends neither on the others nor on the order of work."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from enum import IntEnum
 import numpy as np
 
 
-class Purpose(IntEnum):
-    """What a stream is for. Values are part of every simulated file: append, never renumber."""
+class StreamPurpose(IntEnum):
+    """What a stream is for. The values determine the bytes of every simulated file: append, never renumber."""
 
     COHORT = 0
     PERSON = 1
@@ -20,15 +20,15 @@ class Purpose(IntEnum):
     MODEL = 7
 
 
-def stream(seed: int, participant: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
-    """The generator of (seed, participant, purpose, index); streams share nothing."""
+def stream(seed: int, participant: int, purpose: StreamPurpose, index: int = 0) -> np.random.Generator:
+    """Return the generator of (seed, participant, purpose, index); streams are independent."""
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, participant, purpose, index))))
 
 
 def is_one_in(every: int, seed: int, participant: int, trait: int) -> bool:
-    """Whether `participant` is the one in `every` consecutive participants that carries a trait.
+    """Return whether `participant` is the one in `every` consecutive participants with a trait.
 
-    Even a small population so has each trait, and adding participants changes nobody.
+    So even a small population has each trait, and adding participants changes nobody.
     """
-    offset = int(stream(seed, 0, Purpose.COHORT, trait).integers(every))
+    offset = int(stream(seed, 0, StreamPurpose.COHORT, trait).integers(every))
     return (participant + offset) % every == 0

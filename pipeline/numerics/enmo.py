@@ -1,6 +1,6 @@
-"""ENMO, Euclidean norm minus one: how far the acceleration exceeds gravity (van Hees et al. 2013).
+"""ENMO, Euclidean norm minus one: by how much acceleration exceeds gravity (van Hees et al. 2013).
 
-doi:10.1371/journal.pone.0061691. From the stored values, as motion is; ingest keeps it and pictures show it.
+doi:10.1371/journal.pone.0061691. Computed from the stored values, as motion is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.numerics.jit import njit
 
 @njit(cache=True, nogil=True)
 def enmo(signal_CT: NDArray[np.int16], counts_per_g: float) -> NDArray[np.float32]:
-    """Mean of max(|a| - 1 g, 0) over each second, in g; meaningless where the second is not measured."""
+    """Return the mean of max(|a| - 1 g, 0) over each second, in g; meaningless for seconds that were not measured."""
     seconds = signal_CT.shape[1] // TICKS_PER_SECOND
     enmo_S = np.empty(seconds, dtype=np.float32)
     over_k = np.empty(TICKS_PER_SECOND)

@@ -1,13 +1,14 @@
-"""numba's `njit`, whose compiled code is kept in one cache a machine, found by what it was made of.
+"""numba's `njit` with one cache of compiled code per machine, keyed by the content of the source.
 
-numba by itself keeps it beside the source, or by the source's path: every fresh clone, working directory of a cluster's
-job and container compiles for ten seconds in each worker that comes first. And it looks at the one file only, so that a
-constant or a loop that was changed in a file which that one imports went unseen. Here the name of an entry is a digest
-of the file and of all files of ours that it imports, so the same code is compiled once, wherever it lies, and an image
-may bring it along (`infra/image/Dockerfile`). Entries are never changed; the folder may be deleted at any time.
+numba itself caches beside the source, or by the path of the source. So every fresh clone, container and working
+directory of a cluster job compiles for ten seconds in its first worker. It also checks one file only, and misses a
+changed constant or loop in an imported file. Here the name of an entry is a digest of the file and of all project files
+that it imports. So the same code is compiled once, wherever it is stored, and an image can ship the cache
+(`infra/image/Dockerfile`). Entries never change; the folder may be deleted at any time.
 
 The folder is `NUMBA_CACHE_DIR`, else `persondays` in the user's cache folder (`XDG_CACHE_HOME`, `~/.cache`). Only this
-user may write there: what lies in it is run. Where it cannot be written, numba does as it always does.
+user should be able to write there, because its content is executed. Where it is not writable, numba's own cache is
+used.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def njit(**options: Any) -> Callable[[Function], Function]:
-    """numba's decorator, with this cache before its own."""
+    """Return numba's decorator, with this cache before its own."""
 
     def decorate(function: Function) -> Function:
         before, config.CACHE_LOCATOR_CLASSES = config.CACHE_LOCATOR_CLASSES, LOCATORS
@@ -47,7 +48,7 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 
 
 def imported(path: Path) -> list[Path]:
-    """The files of ours that a file of ours imports at its top."""
+    """Return the project files that a project file imports at its top."""
     found = []
     for module, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
         place = ROOT.joinpath(*module.split("."))
@@ -59,7 +60,7 @@ def imported(path: Path) -> list[Path]:
 
 @cache
 def digest(path: Path) -> str:
-    """Of a file and all files of ours that it imports, directly or not: their names and contents."""
+    """Return a digest of the names and contents of a file and of all project files that it imports, directly or not."""
     seen, waiting = set[Path](), [path]
     while waiting:
         if (file := waiting.pop()) not in seen:
@@ -72,7 +73,7 @@ def digest(path: Path) -> str:
 
 
 class ByContent(caching.UserProvidedCacheLocator):
-    """Where the compiled code of a function of ours is kept."""
+    """Locates the cached code of a function by the content of its source."""
 
     def __init__(self, py_func: Any, py_file: str) -> None:
         path = Path(py_file).resolve()
@@ -81,12 +82,12 @@ class ByContent(caching.UserProvidedCacheLocator):
         self._cache_path = str(_folder() / f"{path.stem}-{self._digest[:24]}")
 
     def get_source_stamp(self) -> str:
-        """What has to be the same for an entry to be of use."""
+        """Return what must be equal for an entry to be valid."""
         return self._digest
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> ByContent | None:
-        """The locator for a function; None where there is no place to write to."""
+        """Return the locator for a function, or None where the folder is not writable."""
         try:
             self = cls(py_func, py_file)
             self.ensure_cache_path()

@@ -1,13 +1,13 @@
 """Resampling to 30 Hz: one polyphase filter bank for every rate and method, in exact integer arithmetic.
 
-A tick lies at some position between samples. The fraction of that position picks one of P sets of taps
-(Crochiere and Rabiner 1983, chapter 3), whose dot product with the samples around is the value. The
-methods differ in their taps only: a windowed sinc, two taps that add to one, or one tap. Any real ratio is
-followed, and with linear phase: nothing is delayed.
+A tick lies between samples. The fraction of its position selects one of P sets of taps (Crochiere and Rabiner 1983,
+chapter 3), and the dot product of these taps with the surrounding samples is the value. The methods differ only in
+their taps: a windowed sinc, two taps that add to one, or one tap. Any real ratio works, with linear phase: nothing is
+delayed.
 
-Taps are 14-bit integers and samples are int16, so sums are exact in 32 bits: the result is the same on
-every machine and in every order of summation, which float arithmetic would not give without slow code.
-Every set of taps adds to exactly one, so gravity passes unchanged.
+Taps are 14-bit integers and samples are int16, so sums are exact in 32 bits: the result is the same on every machine
+and in every order of summation, which float arithmetic would only give with slow code. Every set of taps adds to
+exactly one, so gravity passes unchanged.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ Method = Literal["bandlimited", "linear", "nearest"]
 
 TAP_BITS = 14
 UNITY = 1 << TAP_BITS
-"""The integer that stands for a tap of one."""
+"""The integer of a tap of one."""
 
 PASS_HZ, STOP_HZ = 12.0, 18.0
-"""The lowpass keeps up to the first (within 0.1 dB) and removes from the second on (40 dB): what would fold
-back at 30 Hz folds to above 12 Hz only."""
+"""The lowpass passes frequencies below the first (within 0.1 dB) and stops those above the second (40 dB). Frequencies
+between them alias to above 12 Hz only."""
 STOP_DB = 43.0
-"""Design attenuation; leaves room for the rounding of taps and phases."""
+"""Attenuation of the design; leaves room for rounding of taps and phases."""
 NO_LOWPASS_BELOW_HZ = 33.0
 """Slower recordings are interpolated up to their own Nyquist frequency, without the lowpass."""
 INTERPOLATION_TAPS, INTERPOLATION_DB = 32, 50.0
 TIME_RESOLUTION_HZ = 100_000
-"""Phases per second at least: a tick is off by 5 microseconds at most (-66 dB at 15 Hz)."""
+"""Minimum number of phases per second: a tick is off by at most 5 microseconds (-66 dB at 15 Hz)."""
 PHASES = (64, 8_192)
-"""Fewest and most sets of taps; the most is enough down to 12.5 Hz, and slower signals change more slowly."""
+"""Minimum and maximum number of sets of taps; the maximum suffices down to 12.5 Hz; slower signals change slowly."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Bank:
 
 
 def design(rate_hz: float, method: Method) -> Bank:
-    """The filter bank that brings samples at `rate_hz` (their true rate) to 30 Hz; Kaiser's window (1974)."""
+    """Design the filter bank from `rate_hz` (the true rate) to 30 Hz, with Kaiser's window (1974)."""
     phases = min(max(PHASES[0], 1 << max(0, math.ceil(math.log2(TIME_RESOLUTION_HZ / rate_hz)))), PHASES[1])
     fraction_P1 = np.arange(phases)[:, None] / phases
     if method == "bandlimited":
@@ -82,27 +82,30 @@ def design(rate_hz: float, method: Method) -> Bank:
 
 
 def _kaiser_beta(attenuation_db: float) -> float:
-    """Kaiser's empirical formula for the shape of his window."""
+    """Kaiser's empirical formula for the shape of his window.
+
+    The same as scipy.signal.kaiser_beta, whose import would cost every worker 0.6 s of CPU time.
+    """
     if attenuation_db > 50:
         return 0.1102 * (attenuation_db - 8.7)
     return 0.5842 * (attenuation_db - 21) ** 0.4 + 0.07886 * (attenuation_db - 21)
 
 
 def _integers(taps_PL: NDArray[np.float64]) -> NDArray[np.int16]:
-    """Taps as integers that add to UNITY in every set; the largest tap takes what rounding left."""
+    """Round taps to integers that add to UNITY in every set; the largest tap takes the rounding error."""
     scaled_PL = taps_PL * (UNITY / taps_PL.sum(axis=1, keepdims=True))
-    whole_PL = np.rint(scaled_PL).astype(np.int64)
-    sets_P = np.arange(len(whole_PL))
-    whole_PL[sets_P, whole_PL.argmax(axis=1)] += UNITY - whole_PL.sum(axis=1)
-    return whole_PL.astype(np.int16)
+    rounded_PL = np.rint(scaled_PL).astype(np.int64)
+    sets_P = np.arange(len(rounded_PL))
+    rounded_PL[sets_P, rounded_PL.argmax(axis=1)] += UNITY - rounded_PL.sum(axis=1)
+    return rounded_PL.astype(np.int16)
 
 
 @dataclass(frozen=True)
 class Course:
-    """Where ticks lie among samples, in R straight pieces, ordered by tick and not overlapping.
+    """The positions of ticks among samples, in R linear pieces, ordered by tick and not overlapping.
 
     Tick n of piece r (first_tick <= n < stop_tick) lies at position + (n - first_tick) * step, in samples.
-    Samples lo <= i < hi are those of the piece's contiguous segment; beyond them its end samples are held.
+    Samples lo <= i < hi are the piece's contiguous segment; beyond it the first and last samples are repeated.
     """
 
     first_tick_R: NDArray[np.int64]
@@ -114,7 +117,7 @@ class Course:
 
 
 def resample(x_CN: NDArray[np.int16], course: Course, bank: Bank, first_tick: int, out_CT: NDArray[np.int32]) -> None:
-    """Write the ticks from `first_tick` on into `out_CT`, in counts times UNITY; ticks off the course stay as they are.
+    """Write the ticks from `first_tick` on into `out_CT`, in counts times UNITY; other ticks are unchanged.
 
     Exact: |x| < 2**15 and taps whose magnitudes add to less than 4 cannot overflow int32.
     """
@@ -140,7 +143,7 @@ def resample(x_CN: NDArray[np.int16], course: Course, bank: Bank, first_tick: in
 
 @cache
 def _filter(count: int) -> Callable[..., None]:
-    """The compiled loop over ticks for this many taps: a constant there, so that the dot product is straight code."""
+    """Return the compiled loop over ticks; `count` is a constant in it, so that the dot product needs no loop."""
 
     @njit(cache=True, nogil=True)
     def filter_(
@@ -184,9 +187,9 @@ def _filter(count: int) -> Callable[..., None]:
 def resample_windows(
     x_BCN: NDArray[Any], rate_hz: float, ticks: int, method: Method = "bandlimited"
 ) -> NDArray[np.float32]:
-    """Windows of N samples at `rate_hz` as (batch, channel, tick) float32 at 30 Hz, in the unit they came in.
+    """Resample windows of N samples at `rate_hz` to (batch, channel, tick) float32 at 30 Hz, in the same unit.
 
-    Tick 0 is the first sample. A window knows nothing beyond its ends: its end samples are held there.
+    Tick 0 is the first sample. Beyond the window its first and last samples are repeated.
     """
     bank = design(rate_hz, method)
     phases, count = bank.taps_PL.shape

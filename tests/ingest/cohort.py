@@ -25,7 +25,7 @@ BEN = "1000022_90001_0_0.cwa"
 CLARA = "clara/1000033_90001_0_0.CWA.GZ"
 GOOD = (*ANNA, BEN, CLARA)
 BAD = {
-    "1000044_90001_0_0.cwa": "no Axivity recording",
+    "1000044_90001_0_0.cwa": "not an Axivity recording",
     "1000055_90001_0_0.cwa": "header of 1024 bytes",
     "1000066_90001_0_0.cwa.gz": "damaged or cut off",
     "1000077_90001_0_0.cwa": "--max-days",

@@ -107,7 +107,7 @@ def test_a_table_is_asked_for_and_told(tmp_path: Path, run: Any) -> None:
     file.write_bytes(text(movement(seconds(50, 600)), header="x,y,z"))
     status, _, error = run(file)
     assert status == 1
-    assert f"{file}: the table has no column of time" in error
+    assert f"{file}: the table has no time column" in error
     status, out, _ = run(file, "--rate", 50)
     assert status == 0
     assert "no calendar: counted from the first sample" in out

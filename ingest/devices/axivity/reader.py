@@ -1,8 +1,7 @@
-"""Axivity AX3 and the accelerometer of an AX6: .cwa files, packed or unpacked (`cwa_format` has the format).
+"""Read .cwa files of the Axivity AX3 and the accelerometer of the AX6, packed or unpacked (see `cwa_format`).
 
-Every block is checked (checksum, magic, length, format, sample count); one that fails is left out and
-counted, and nothing is guessed in its place. Decoding is one pass over the file, in compiled code, into
-int16: seven days at 100 Hz are 363 MB.
+Every block is checked (checksum, magic, length, format, sample count). A block that fails is left out and counted, and
+nothing is filled in. Decoding is one pass over the file, in compiled code, into int16: a week at 100 Hz takes 363 MB.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from urllib.parse import parse_qs
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.axivity import format as cwa
-from ingest.devices.io.ends import Ends, together
-from ingest.devices.io.mapped import let_go
+from ingest.devices.axivity import cwa_format as cwa
+from ingest.devices.io.ends import Ends, is_near_median
+from ingest.devices.io.mapped import release_pages
 from ingest.devices.location import place
 from ingest.recording import Probe, Recording
 from pipeline.errors import UserError
@@ -24,21 +23,21 @@ from pipeline.numerics.jit import njit
 PACKED_CAPACITY = 120
 """Samples of three axes that a packed block holds."""
 PAYLOAD_BYTES = 480
-STRETCH_BLOCKS = 1 << 17
-"""Unpacked at a time: then the memory of a map is given back."""
-SLOWEST = 0.95
-"""No device runs slower than this times its nominal rate; bounds the span when the end is unreadable."""
+CHUNK_BLOCKS = 1 << 17
+"""Blocks unpacked at a time; then the memory of a mapped file is released."""
+MIN_RATE = 0.95
+"""No device runs slower than this times its nominal rate. Bounds the span when the end is unreadable."""
 
 _BEGINNING = cwa.HEADER_MAGIC + cwa.HEADER_LENGTH.to_bytes(2, "little")
 
 
 def recognises(head: bytes) -> bool:
-    """Whether a file that begins so is a .cwa recording."""
+    """Return whether a file with this head is a .cwa recording."""
     return head.startswith(_BEGINNING)
 
 
 def probe(ends: Ends) -> Probe:
-    """What header, first and last blocks tell; raises UserError for what is not a .cwa recording."""
+    """Return what the header and the first and last blocks show; raises UserError."""
     header = _header(ends.head)
     head, tail = _blocks(ends.head[cwa.HEADER.itemsize :]), _blocks(ends.tail)
     first = _first_good(head)
@@ -46,13 +45,13 @@ def probe(ends: Ends) -> Probe:
     begin = _span(head, rate_hz)
     if begin is None:
         raise UserError(
-            "a recording with a calendar time in its first blocks was expected; its clock was never set (or these "
-            "are damaged). Leave it out, or repair it with the vendor's software."
+            "expected a calendar time in the first blocks, found none: the clock was never set, or these blocks are "
+            "damaged. Leave the recording out, or repair it with the vendor's software."
         )
     start_us, _ = begin
     blocks = max(0, (ends.size - cwa.HEADER.itemsize) // cwa.BLOCK.itemsize)
     samples = blocks * _capacity(int(head[first]["format"]))
-    end_us = start_us + round(samples * 1e6 / (SLOWEST * rate_hz))
+    end_us = start_us + round(samples * 1e6 / (MIN_RATE * rate_hz))
     if (last := _span(tail, rate_hz)) is not None:
         _, end_us = last
     return Probe(
@@ -67,10 +66,10 @@ def probe(ends: Ends) -> Probe:
 
 
 def _span(blocks: NDArray[np.void], rate_hz: float) -> tuple[int, int] | None:
-    """When the good blocks at an end of a recording begin and end, in microseconds; stray stamps are left out."""
+    """Return when the good blocks at an end of a recording begin and end, in microseconds; stray stamps are ignored."""
     good = blocks[_plausible(blocks)]
     stamp_us, offset, stamped = _stamps(good, rate_hz)
-    near = np.flatnonzero(stamped)[together(stamp_us[stamped])]
+    near = np.flatnonzero(stamped)[is_near_median(stamp_us[stamped])]
     if not near.size:
         return None
     first, last = near[0], near[-1]
@@ -81,7 +80,7 @@ def _span(blocks: NDArray[np.void], rate_hz: float) -> tuple[int, int] | None:
 
 
 def decode(data: Any) -> Recording:
-    """The recording in a whole .cwa file (bytes, a memory map, any buffer); raises UserError when it holds none."""
+    """Return the recording in a complete .cwa file (bytes, memory map, any buffer); raises UserError."""
     header = _header(bytes(memoryview(data)[: cwa.HEADER.itemsize]))
     blocks = _blocks(memoryview(data)[cwa.HEADER.itemsize :])
     first = blocks[_first_good(blocks)]
@@ -93,11 +92,11 @@ def decode(data: Any) -> Recording:
     good_B = np.empty(len(blocks), dtype=np.bool_)
     expected = (int.from_bytes(cwa.BLOCK_MAGIC, "little"), cwa.BLOCK_LENGTH, rate_code | format_ << 8, capacity)
     samples, heads = 0, []
-    for begin in range(0, len(blocks), STRETCH_BLOCKS):
-        words, good = words_BW[begin : begin + STRETCH_BLOCKS], good_B[begin : begin + STRETCH_BLOCKS]
+    for begin in range(0, len(blocks), CHUNK_BLOCKS):
+        words, good = words_BW[begin : begin + CHUNK_BLOCKS], good_B[begin : begin + CHUNK_BLOCKS]
         samples = _unpack(words, packed, 0 if axes == 3 else 3, axes, expected, samples, counts_CN, good)
         heads.append(np.ascontiguousarray(words[:, : cwa.PAYLOAD_OFFSET // 2])[good])
-        let_go(data, begin * cwa.BLOCK.itemsize, (begin + STRETCH_BLOCKS) * cwa.BLOCK.itemsize)
+        release_pages(data, begin * cwa.BLOCK.itemsize, (begin + CHUNK_BLOCKS) * cwa.BLOCK.itemsize)
     kept = np.concatenate(heads).view(cwa.BLOCK_HEAD)[:, 0]
     stamp_us, offset, stamped = _stamps(kept, rate_hz)
     count_K = kept["sample_count"].astype(np.int64)
@@ -132,18 +131,19 @@ def _header(head: bytes) -> NDArray[np.void]:
     """The header as a structured scalar."""
     if len(head) < cwa.HEADER.itemsize:
         raise UserError(
-            f"a .cwa recording begins with a header of {cwa.HEADER.itemsize} bytes; found {len(head)} bytes in all. "
-            "The file is empty or its copy was cut off: copy it again."
+            f"expected a .cwa header of {cwa.HEADER.itemsize} bytes, found {len(head)} bytes in all. The file is empty "
+            "or its copy was cut off: copy it again."
         )
     header: NDArray[np.void] = np.frombuffer(head, dtype=cwa.HEADER, count=1)[0]
     if header["magic"] != cwa.HEADER_MAGIC or header["length"] != cwa.HEADER_LENGTH:
         raise UserError(
-            "a .cwa recording begins with the bytes 'MD' and the length 1020; found "
-            f"{head[:4].hex(' ')}. This is no Axivity recording: leave it out, or give it its true suffix."
+            "expected an Axivity recording, which begins with 'MD' and the length 1020; found "
+            f"{head[:4].hex(' ')}. This is not an Axivity recording: leave it out, or correct its suffix."
         )
     if int(header["hardware"]) not in (*cwa.AX3_HARDWARE, *cwa.AX6_HARDWARE):
         raise UserError(
-            f"hardware type 0x{int(header['hardware']):02x} is neither an AX3 nor an AX6, and no other is supported."
+            f"expected the hardware type of an AX3 or AX6, found 0x{int(header['hardware']):02x}. "
+            "Leave the recording out."
         )
     return header
 
@@ -158,13 +158,13 @@ def _serial(header: NDArray[np.void]) -> str:
 
 
 def _location(header: NDArray[np.void]) -> str | None:
-    """Where the device was worn, from the annotation."""
+    """Return where the device was worn, from the annotation."""
     text = bytes(header["annotation"]).rstrip(b"\x20\x00\xff").decode("utf-8", "replace")
     return place(parse_qs(text).get("_p", [""])[0])
 
 
 def _blocks(data: Any) -> NDArray[np.void]:
-    """The whole blocks in a buffer that begins with one."""
+    """Return the complete blocks in a buffer that begins with one."""
     return np.frombuffer(data, dtype=cwa.BLOCK, count=len(data) // cwa.BLOCK.itemsize)
 
 
@@ -174,28 +174,27 @@ def _capacity(format_: int) -> int:
 
 
 def _plausible(blocks: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Blocks with the right magic, length, checksum and a format that can be read."""
+    """Return which blocks have the right magic, length and checksum, and a format that can be read."""
     sums = np.frombuffer(blocks, dtype="<u2").reshape(len(blocks), -1).sum(axis=1, dtype=np.uint16)
     plausible = (sums == 0) & (blocks["magic"] == cwa.BLOCK_MAGIC) & (blocks["length"] == cwa.BLOCK_LENGTH)
     return plausible & np.isin(blocks["format"], (0x30, 0x32, 0x62, 0x92)) & (blocks["sample_count"] > 0)
 
 
 def _first_good(blocks: NDArray[np.void]) -> int:
-    """Index of the first plausible block; raises UserError when there is none."""
+    """Return the index of the first plausible block; raises UserError when there is none."""
     chunk = 4096
     for start in range(0, len(blocks), chunk):
         good = np.flatnonzero(_plausible(blocks[start : start + chunk]))
         if good.size:
             return start + int(good[0])
     raise UserError(
-        f"a recording has at least one undamaged block of samples; of {len(blocks)} blocks "
-        f"{'none is' if len(blocks) else 'there is none'}. The device recorded nothing, or the copy is damaged: "
-        "copy it again or leave it out."
+        f"expected at least one undamaged block of samples, found {len(blocks)} damaged ones. The device recorded "
+        "nothing, or the copy is damaged: copy it again or leave it out."
     )
 
 
 def _stamps(blocks: NDArray[np.void], rate_hz: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Time stamps: microseconds since 1970, the sample of the block at which they hold, and whether there is one."""
+    """Return the stamps: microseconds since 1970, their sample in the block, and whether they exist."""
     time = cwa.unpack_timestamp(blocks["timestamp"])
     stamped = ~np.isnat(time)
     word = blocks["device_fractional"].astype(np.int64)
@@ -216,14 +215,14 @@ def _unpack(
     counts_CN: NDArray[np.int16],
     good_B: NDArray[np.bool_],
 ) -> int:
-    """Check every block and write the samples of the good ones behind those `before`; gives the number of all.
+    """Check every block, and write the samples of good ones after the first `before`; returns how many there are.
 
-    `axis` is the first accelerometer axis of `axes` in an unpacked block; `expected` are the words of
-    magic, length, rate code with format, and the capacity of a block.
+    `axis` is the first accelerometer axis of `axes` in an unpacked block. `expected` holds the words of magic, length,
+    and rate code with format, and the capacity of a block.
     """
     magic, length, kind, capacity = expected
     x, y, z = counts_CN[0], counts_CN[1], counts_CN[2]
-    one = np.uint64(1)  # places are unsigned: numba makes vector code of such alone
+    one = np.uint64(1)  # numba vectorises unsigned positions only
     first, at = np.uint64(axis + cwa.PAYLOAD_OFFSET // 2), np.uint64(before)
     for b in range(words_BW.shape[0]):
         words = words_BW[b]

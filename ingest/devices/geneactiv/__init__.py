@@ -1,1 +1,1 @@
-"""GENEActiv (.bin)."""
+"""GENEActiv: reads .bin files, a text header and pages of hexadecimal digits."""

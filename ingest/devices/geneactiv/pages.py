@@ -1,9 +1,9 @@
-"""The pages of a GENEActiv .bin file, read in compiled code straight from its bytes.
+"""The pages of a GENEActiv .bin file, read in compiled code from its bytes.
 
 A page is some lines of "name:value" and one of 3,600 hexadecimal digits: 300 samples of 12 digits, three axes of 12
-signed bits, 10 bits of light, one of the button, one unused. Pages have no checksum; one whose digits, number, rate
-or length are not as they must be is left out and counted. Source: Activinsights, GENEActiv instructions for use,
-"Understanding .bin files".
+signed bits, 10 bits of light, one of the button, one unused. Pages have no checksum. A page with invalid digits,
+number, rate or length is left out and counted. Source: Activinsights, GENEActiv instructions for use, "Understanding
+.bin files".
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.io.mapped import let_go
+from ingest.devices.io.mapped import release_pages
 from pipeline.numerics.jit import njit
 
 SAMPLES = 300
 DIGITS = 12 * SAMPLES
-LONGEST_LINE = 128
-"""Of the lines before the digits."""
-MOST_LINES = 16
-STRETCH_BYTES = 1 << 26
-"""Of a file, between moments when the memory of what was read is given back."""
+MAX_LINE_BYTES = 128
+"""Longest line before the digits."""
+MAX_LINES = 16
+CHUNK_BYTES = 1 << 26
+"""Bytes of the file that are read at a time; then their memory is released."""
 RATE_TOLERANCE_HZ = 0.06
-"""Header and pages round the rate to a tenth."""
+"""Header and pages round the rate to a tenth of a hertz."""
 UNKNOWN = -1
 
 _PAGE, _NUMBER, _TIME, _CELSIUS, _RATE = (
@@ -36,10 +36,10 @@ _PAGE, _NUMBER, _TIME, _CELSIUS, _RATE = (
 
 @dataclass(frozen=True)
 class Pages:
-    """The good pages of a file in their order; K of them, 300 samples each.
+    """The K good pages of a file in order, 300 samples each.
 
-    us_K: microseconds since 1970 of the first sample, -1 where the page tells none. celsius_K: NaN where none.
-    light_sum, light_most: of the raw readings of all samples. presses: how often the button went down.
+    us_K: microseconds since 1970 of the first sample, -1 where the page has no time. celsius_K: NaN where missing.
+    light_sum, light_max: over the raw readings of all samples. presses: how often the button was pressed.
     """
 
     counts_CN: NDArray[np.int16]
@@ -48,47 +48,53 @@ class Pages:
     celsius_K: NDArray[np.float32]
     damaged: int
     light_sum: int
-    light_most: int
+    light_max: int
     presses: int
 
 
 def read_pages(data: Any, begin: int, rate_hz: float) -> Pages:
-    """The pages in a buffer from the byte `begin` on, of a device at `rate_hz`."""
+    """Read the pages in a buffer from the byte `begin` on, of a device at `rate_hz`."""
     bytes_B = np.frombuffer(data, dtype=np.uint8)
-    bytes_B.flags.writeable = False  # one kind of array, one compilation
-    most = max(0, len(bytes_B) - begin) // DIGITS
-    counts_CN = np.empty((3, most * SAMPLES), dtype=np.int16)
-    number_K, us_K = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
-    celsius_K = np.empty(most, dtype=np.float32)
-    at, pages, damaged, light_sum, light_most, presses, pressed = _next_page(bytes_B, begin), 0, 0, 0, 0, 0, 0
+    bytes_B.flags.writeable = False  # all buffers have one type, so that the code is compiled once
+    max_pages = max(0, len(bytes_B) - begin) // DIGITS
+    counts_CN = np.empty((3, max_pages * SAMPLES), dtype=np.int16)
+    number_K, us_K = np.empty(max_pages, dtype=np.int64), np.empty(max_pages, dtype=np.int64)
+    celsius_K = np.empty(max_pages, dtype=np.float32)
+    at, pages, damaged, light_sum, light_max, presses, pressed = _next_page(bytes_B, begin), 0, 0, 0, 0, 0, 0
     while at < bytes_B.size:
         before = at
         at, pages, bad, total, most, downs, pressed = _read(
-            bytes_B, at, at + STRETCH_BYTES, rate_hz, pressed, pages, counts_CN, number_K, us_K, celsius_K
+            bytes_B, at, at + CHUNK_BYTES, rate_hz, pressed, pages, counts_CN, number_K, us_K, celsius_K
         )
         damaged, presses = damaged + bad, presses + downs
-        light_sum, light_most = light_sum + total, max(light_most, most)
-        let_go(data, before, at)
+        light_sum, light_max = light_sum + total, max(light_max, most)
+        release_pages(data, before, at)
     return Pages(
-        counts_CN[:, : pages * SAMPLES], number_K[:pages], us_K[:pages], celsius_K[:pages],
-        damaged, light_sum, light_most, presses,
-    )  # fmt: skip
+        counts_CN[:, : pages * SAMPLES],
+        number_K[:pages],
+        us_K[:pages],
+        celsius_K[:pages],
+        damaged,
+        light_sum,
+        light_max,
+        presses,
+    )
 
 
 @njit(cache=True, nogil=True)
 def _read(data, at, until, rate_hz, pressed, pages, counts_CN, number_K, us_K, celsius_K):  # type: ignore
-    """Read the pages that begin from the one at `at` on and before `until`, behind `pages` that were.
+    """Read the pages that begin between `at` and `until`, and store them after the first `pages`.
 
-    `pressed` is the button's state. Gives where the next page begins, the number of all pages, damaged ones, the
-    light's sum and maximum, presses of the button and its state.
+    `pressed` is the state of the button. Returns where the next page begins, the number of all pages, of damaged ones,
+    sum and maximum of the light, presses of the button and its state.
     """
     digit, flag = np.empty(DIGITS, dtype=np.uint8), np.empty(DIGITS, dtype=np.uint8)
     word = digit.view(np.uint32)
-    damaged, light_sum, light_most, presses = 0, 0, 0, 0
+    damaged, light_sum, light_max, presses = 0, 0, 0, 0
     while at < min(until, data.size):
         number, us, celsius, rate = UNKNOWN, UNKNOWN, np.nan, np.nan
         first, line = at, _line_end(data, at)
-        for _ in range(MOST_LINES):
+        for _ in range(MAX_LINES):
             if line == UNKNOWN:
                 break
             first = line + 1
@@ -110,7 +116,7 @@ def _read(data, at, until, rate_hz, pressed, pages, counts_CN, number_K, us_K, c
             n = pages * SAMPLES
             _samples(word, counts_CN[0, n:], counts_CN[1, n:], counts_CN[2, n:])
             total, most, downs, pressed = _light_and_button(word, pressed)
-            light_sum, light_most, presses = light_sum + total, max(light_most, most), presses + downs
+            light_sum, light_max, presses = light_sum + total, max(light_max, most), presses + downs
             number_K[pages], us_K[pages], celsius_K[pages] = number, us, celsius
             pages += 1
             at = _next_page(data, end)
@@ -118,12 +124,12 @@ def _read(data, at, until, rate_hz, pressed, pages, counts_CN, number_K, us_K, c
         else:
             damaged += 1
             at = _next_page(data, at + 1)
-    return at, pages, damaged, light_sum, light_most, presses, pressed
+    return at, pages, damaged, light_sum, light_max, presses, pressed
 
 
 @njit(cache=True, nogil=True)
 def _starts(data, at, key):  # type: ignore[no-untyped-def]
-    """Whether a key stands at a place."""
+    """Return whether a key begins at a position."""
     same, i = at + key.size <= data.size, 0
     while same and i < key.size:
         same, i = data[at + i] == key[i], i + 1
@@ -132,7 +138,7 @@ def _starts(data, at, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _next_page(data, at):  # type: ignore[no-untyped-def]
-    """Where the next page begins, or the end of the data."""
+    """Return where the next page begins, or the end of the data."""
     while at < data.size and not (data[at] == _PAGE[0] and _starts(data, at, _PAGE)):
         at += 1
     return at
@@ -147,8 +153,8 @@ def _after_blank(data, at):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _line_end(data, at):  # type: ignore[no-untyped-def]
-    """Where the line that begins at a place ends, if it is a short one."""
-    for i in range(at, min(at + LONGEST_LINE, data.size)):
+    """Return where the line at a position ends, or UNKNOWN when it is too long."""
+    for i in range(at, min(at + MAX_LINE_BYTES, data.size)):
         if data[i] == 10:
             return i
     return UNKNOWN
@@ -156,7 +162,7 @@ def _line_end(data, at):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _decimal(data, at, end):  # type: ignore[no-untyped-def]
-    """The number at the beginning of a text, with a point or a comma; NaN for none."""
+    """Parse the number at the beginning of a text, with a decimal point or comma; NaN where there is none."""
     while at < end and data[at] == 32:
         at += 1
     negative = at < end and data[at] == 45
@@ -176,7 +182,7 @@ def _decimal(data, at, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _time(data, at, end):  # type: ignore[no-untyped-def]
-    """Microseconds since 1970 of a time like 2013-05-30 10:12:54:500, or UNKNOWN."""
+    """Parse a time like 2013-05-30 10:12:54:500 to microseconds since 1970, or UNKNOWN."""
     part = np.zeros(7, dtype=np.int64)
     p, digits = 0, 0
     for i in range(at, end):
@@ -209,15 +215,15 @@ def _days_of(year, month):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _digits(text, digit, flag):  # type: ignore[no-untyped-def]
-    """Write the values of hexadecimal digits, and tell whether all are such; arithmetic that becomes vector code."""
+    """Write the values of hexadecimal digits; returns whether all are valid. The compiler vectorises this."""
     one = np.uint8
     for i in range(DIGITS):
         c = text[i]
         digit[i] = (c & one(15)) + one(9) * (c >> one(6))
         figure, letter = one(c - one(48)), one((c | one(32)) - one(97))
-        no_figure = ((figure & one(127)) + one(118)) | figure  # the highest bit is set from 10 on
-        no_letter = ((letter & one(127)) + one(122)) | letter  # and here from 6 on
-        flag[i] = no_figure & no_letter
+        not_a_figure = ((figure & one(127)) + one(118)) | figure  # the highest bit is set from 10 on
+        not_a_letter = ((letter & one(127)) + one(122)) | letter  # and here from 6 on
+        flag[i] = not_a_figure & not_a_letter
     wrong = np.uint64(0)
     for eight in flag.view(np.uint64):
         wrong |= eight
@@ -226,7 +232,7 @@ def _digits(text, digit, flag):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _samples(word, x, y, z):  # type: ignore[no-untyped-def]
-    """Write the axes of samples of three words, each of four digits (the first in the lowest byte)."""
+    """Unpack the axes; a sample is three words of four digits each, the first digit in the lowest byte."""
     w = np.uint32
     for i in range(SAMPLES):
         a, b, c = word[3 * i], word[3 * i + 1], word[3 * i + 2]
@@ -237,13 +243,13 @@ def _samples(word, x, y, z):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, inline="always")
 def _signed(upper):  # type: ignore[no-untyped-def]
-    """The signed 12 bits that stand in the upper part of 16."""
+    """Return the signed upper 12 of 16 bits."""
     return np.int16(np.uint16(upper)) >> np.int16(4)
 
 
 @njit(cache=True, nogil=True)
 def _light_and_button(word, pressed):  # type: ignore[no-untyped-def]
-    """Sum and maximum of the light, how often the button went down, and whether it is down at the end."""
+    """Return sum and maximum of the light, how often the button was pressed, and whether it is pressed at the end."""
     w = np.uint32
     total, most, downs = w(0), w(0), 0
     for i in range(SAMPLES):

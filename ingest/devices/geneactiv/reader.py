@@ -1,6 +1,6 @@
-"""GENEActiv: .bin files, a text header and pages of hexadecimal digits (`geneactiv_pages` reads those).
+"""Read .bin files of GENEActiv: a text header, here, and pages of hexadecimal digits (see `pages`).
 
-The header holds the gain and offset of each axis that the factory measured: g is (100 * count - offset) / gain.
+The header holds the factory calibration, a gain and offset for each axis: g is (100 * count - offset) / gain.
 Source: Activinsights, GENEActiv instructions for use, "Understanding .bin files".
 """
 
@@ -14,25 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.devices.geneactiv.pages import DIGITS, SAMPLES, UNKNOWN, Pages, read_pages
-from ingest.devices.io.ends import Ends, together
+from ingest.devices.io.ends import Ends, is_near_median
 from ingest.devices.location import place
 from ingest.recording import Probe, Recording
 from pipeline.errors import UserError
 
 BEGINNING, FIRST_PAGE = b"Device Identity", b"Recorded Data"
-LONGEST_HEADER = 1 << 16
+MAX_HEADER_BYTES = 1 << 16
 RATES_HZ = (5.0, 200.0)
 GAINS = (5_000.0, 100_000.0)
-"""About 25,600: 256 counts a g."""
-MOST_OFFSET_G = 1.0
+"""Usual gains are near 25,600: 256 counts per g."""
+MAX_OFFSET_G = 1.0
 LIMIT_COUNTS = 2048
-SLOWEST = 0.95
-"""No device runs slower than this times its nominal rate; bounds the span when the end is unreadable."""
+MIN_RATE = 0.95
+"""No device runs slower than this times its nominal rate. Bounds the span when the end is unreadable."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the text before the first page tells; `size` is its bytes."""
+    """The contents of the text before the first page; `size` is its length in bytes."""
 
     device: str
     serial: str
@@ -46,22 +46,22 @@ class Header:
 
 
 def recognises(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is a GENEActiv's."""
+    """Return whether a file with this head is a GENEActiv recording."""
     return head.startswith(BEGINNING)
 
 
 def probe(ends: Ends) -> Probe:
-    """What header, first and last pages tell; raises UserError for what is not a GENEActiv recording."""
+    """Return what the header and the first and last pages show; raises UserError for a file that is not a recording."""
     header = _header(ends.head)
     pages = max(0, ends.size - header.size) // DIGITS
     first = _span(read_pages(ends.head, header.size, header.rate_hz))
     if first is None:
         raise UserError(
-            "a recording with a calendar time on one of its first pages was expected; its clock was never set, or its "
-            "first pages are damaged. Leave it out, or copy it again."
+            "expected a calendar time on one of the first pages, found none: the clock was never set, or these pages "
+            "are damaged. Leave the recording out, or copy it again."
         )
     start_us = first[0]
-    end_us = start_us + round(pages * SAMPLES * 1e6 / (SLOWEST * header.rate_hz))
+    end_us = start_us + round(pages * SAMPLES * 1e6 / (MIN_RATE * header.rate_hz))
     last = _span(read_pages(ends.tail, 0, header.rate_hz))
     if last is not None:
         end_us = last[1] + round(last[2] * SAMPLES * 1e6 / header.rate_hz)
@@ -77,13 +77,13 @@ def probe(ends: Ends) -> Probe:
 
 
 def decode(data: Any) -> Recording:
-    """The recording in a whole .bin file (bytes, a memory map, any buffer); raises UserError when it holds none."""
-    header = _header(bytes(memoryview(data)[:LONGEST_HEADER]))
+    """Return the recording in a complete .bin file (bytes, memory map, any buffer); raises UserError."""
+    header = _header(bytes(memoryview(data)[:MAX_HEADER_BYTES]))
     pages = read_pages(data, header.size, header.rate_hz)
     count = pages.number_K.size
     if not count:
         raise UserError(
-            f"a recording has at least one undamaged page of samples; of {pages.damaged} pages none is. The device "
+            f"expected at least one undamaged page of samples, found {pages.damaged} damaged pages. The device "
             "recorded nothing, or the copy is damaged: copy it again or leave it out."
         )
     first_K = np.arange(count, dtype=np.int64) * SAMPLES
@@ -111,52 +111,52 @@ def decode(data: Any) -> Recording:
 
 
 def _extras(header: Header, pages: Pages) -> dict[str, float | str]:
-    """Light and button."""
+    """Return the figures of light and button."""
     extras: dict[str, float | str] = {"button_presses": pages.presses}
     if header.lux_per_count is not None:
         extras["light_mean_lux"] = pages.light_sum / (pages.number_K.size * SAMPLES) * header.lux_per_count
-        extras["light_max_lux"] = pages.light_most * header.lux_per_count
+        extras["light_max_lux"] = pages.light_max * header.lux_per_count
     return extras
 
 
 def _span(pages: Pages) -> tuple[int, int, int] | None:
-    """First and last time of some pages, in microseconds, stray ones left out, and the pages from the last one on."""
+    """Return first and last time of some pages in microseconds, without stray ones, and the pages from the last."""
     stamped = np.flatnonzero(pages.us_K != UNKNOWN)
-    near = stamped[together(pages.us_K[stamped])]
+    near = stamped[is_near_median(pages.us_K[stamped])]
     return (int(pages.us_K[near[0]]), int(pages.us_K[near[-1]]), pages.us_K.size - int(near[-1])) if near.size else None
 
 
 def _header(head: bytes) -> Header:
-    """The header at the beginning of a file; raises UserError for what is none, or is damaged."""
+    """Parse the header at the beginning of a file; raises UserError where it is missing or damaged."""
     if not recognises(head):
         raise UserError(
-            "a GENEActiv recording begins with the line 'Device Identity'; found "
-            f"{head[:4].hex(' ') or 'nothing'}. It is none: leave it out, or give it its true suffix."
+            "expected a GENEActiv recording, which begins with the line 'Device Identity'; found "
+            f"{head[:4].hex(' ') or 'nothing'}. Leave the file out, or correct its suffix."
         )
     size = head.find(FIRST_PAGE)
     text = head[: size if size >= 0 else len(head)].decode("utf-8", "replace")
     lines = (line.partition(":") for line in text.splitlines())
-    said = {name.strip(): value.strip() for name, _, value in lines}
-    gain, offset = ([_number(said, f"{axis} {name}") for axis in "xyz"] for name in ("gain", "offset"))
-    rate = _number(said, "Measurement Frequency")
-    volts, lux = (_number(said, name) for name in ("Volts", "Lux"))
+    stated = {name.strip(): value.strip() for name, _, value in lines}
+    gain, offset = ([_number(stated, f"{axis} {name}") for axis in "xyz"] for name in ("gain", "offset"))
+    rate = _number(stated, "Measurement Frequency")
+    volts, lux = (_number(stated, name) for name in ("Volts", "Lux"))
     for axis, g, o in zip("xyz", gain, offset, strict=True):
-        if g is None or o is None or not GAINS[0] <= g <= GAINS[1] or abs(o) > MOST_OFFSET_G * g:
+        if g is None or o is None or not GAINS[0] <= g <= GAINS[1] or abs(o) > MAX_OFFSET_G * g:
             raise UserError(
-                f"the calibration of the {axis} axis in the header is damaged: expected a gain of {GAINS[0]:,.0f} to "
-                f"{GAINS[1]:,.0f} and a smaller offset, found {g} and {o}. Copy the file again, or leave it out."
+                f"expected the header to state a gain of {GAINS[0]:,.0f} to {GAINS[1]:,.0f} and a smaller offset for "
+                f"the {axis} axis, found {g} and {o}. The header is damaged: copy the file again, or leave it out."
             )
     if rate is None or not RATES_HZ[0] <= rate <= RATES_HZ[1]:
         raise UserError(
-            f"the header tells a Measurement Frequency of {rate} Hz; expected {RATES_HZ[0]:g} to {RATES_HZ[1]:g}. The "
-            "header is damaged: copy the file again, or leave it out."
+            f"expected a Measurement Frequency of {RATES_HZ[0]:g} to {RATES_HZ[1]:g} Hz, found {rate}. The header is "
+            "damaged: copy the file again, or leave it out."
         )
-    model, firmware = said.get("Device Model", ""), said.get("Device Firmware Version", "")
+    model, firmware = stated.get("Device Model", ""), stated.get("Device Firmware Version", "")
     return Header(
         device=" ".join(["GENEActiv", *re.findall(r"^[\w.]{1,8}$", model)]),
-        serial=re.sub(r"[^A-Za-z0-9]", "", said.get("Device Unique Serial Code", ""))[:32],
+        serial=re.sub(r"[^A-Za-z0-9]", "", stated.get("Device Unique Serial Code", ""))[:32],
         firmware=firmware if re.fullmatch(r"[\w. ]{1,32}", firmware) else None,
-        location=place(said.get("Device Location Code", "")),
+        location=place(stated.get("Device Location Code", "")),
         rate_hz=rate,
         gain_C=np.array(gain, dtype=np.float64),
         offset_C=np.array(offset, dtype=np.float64),
@@ -165,7 +165,7 @@ def _header(head: bytes) -> Header:
     )
 
 
-def _number(said: dict[str, str], name: str) -> float | None:
-    """The number that a line of the header begins with; None for none."""
-    found = re.match(r"-?\d{1,9}(\.\d{1,9})?", said.get(name, "").replace(",", "."))
+def _number(stated: dict[str, str], name: str) -> float | None:
+    """Return the number at the beginning of a line of the header, or None."""
+    found = re.match(r"-?\d{1,9}(\.\d{1,9})?", stated.get(name, "").replace(",", "."))
     return float(found.group()) if found else None

@@ -1,1 +1,1 @@
-"""Reading bytes: archives, compression, memory maps, range reads."""
+"""How the bytes of a recording are read: archives, compression, memory maps, and the two ends of a file."""

@@ -1,4 +1,4 @@
-"""The two ends of a file, which is all that most probes need: two range reads, or one pass over what is compressed."""
+"""The two ends of a file, which most probes need and no more: two range reads, or one pass over compressed data."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _CHUNK = 1 << 20
 class Ends:
     """First and last bytes of a file; `tail` starts at a multiple of 512 bytes and may overlap the head.
 
-    file: the whole of it, for formats whose ends tell too little; seekable, and slow to go to and fro in where it
-        is compressed. It is open while a probe runs and no longer.
+    file: the complete file, for formats whose ends do not suffice. It is seekable, but seeking back in compressed data
+        is slow, and it is open only while the probe runs.
     """
 
     head: bytes
@@ -29,7 +29,7 @@ class Ends:
     file: BinaryIO = field(default_factory=io.BytesIO, repr=False, compare=False)
 
     def read(self, begin: int, end: int) -> bytes:
-        """The bytes from `begin` to `end` or the file's end."""
+        """Return the bytes from `begin` to `end` or the end of the file."""
         end = min(end, self.size)
         tail_begin = self.size - len(self.tail)
         if end <= len(self.head):
@@ -40,19 +40,19 @@ class Ends:
         return self.file.read(end - begin)
 
 
-def together(us_X: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which stamps at one end of a recording (microseconds) are within a day of their median: some may be stray."""
+def is_near_median(us_X: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which stamps at one end of a recording (microseconds) are within a day of their median, not stray."""
     return np.abs(us_X - np.median(us_X)) <= DAY_US if us_X.size else np.empty(0, dtype=np.bool_)
 
 
 def read_ends(file: BinaryIO, size: int, head: bytes) -> Ends:
-    """The ends of a plain file of `size` bytes, whose head was read to tell its kind, by one more range read."""
+    """Return the ends of an uncompressed file of `size` bytes, whose head is known, by one more range read."""
     file.seek(max(0, size - END_BYTES) // ALIGNMENT * ALIGNMENT)
     return Ends(head, file.read(), size, file)
 
 
-def count_ends(file: Any) -> Ends:
-    """The ends of a stream whose size is not known, by reading it once from its beginning."""
+def read_ends_of_stream(file: Any) -> Ends:
+    """Return the ends of a stream of unknown size, by reading it once from the beginning."""
     file.seek(0)
     head, tail, size = b"", b"", 0
     while chunk := file.read(_CHUNK):

@@ -1,6 +1,6 @@
-"""Deflate and gzip by Intel's library (isal), twice as fast as Python's own, which stands in where there is none.
+"""Deflate and gzip by Intel's library (isal), twice as fast as Python's zlib, which replaces it where isal is missing.
 
-It tells damage, but not what came right before it: who wants the last good byte asks zlib.
+isal reports damage but loses the bytes right before it; zlib is used to recover those.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ GzipFile: Any
 decompressobj: Any
 crc32: Any
 DEFLATE_ERRORS: Any
-"""Exceptions of both libraries."""
+"""What both libraries raise for damaged data."""
 
 try:
     from isal import igzip, isal_zlib

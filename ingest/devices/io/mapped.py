@@ -1,4 +1,4 @@
-"""Memory of a recording that is mapped: it counts as the process's own while its pages were looked at."""
+"""Release memory of a memory-mapped recording: pages that were read count as memory of the process until then."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 
-def let_go(data: Any, begin: int = 0, end: int | None = None) -> None:
-    """Give back the memory of these bytes of a mapped file; nothing, of any other buffer.
+def release_pages(data: Any, begin: int = 0, end: int | None = None) -> None:
+    """Release the memory of these bytes of a mapped file; does nothing for any other buffer.
 
-    They can be read again: the system has them in its cache, or reads the file. Whole pages are given back, the one
-    with the byte `begin` among them and the one with `end` not. A map that may be written to is left alone.
+    The bytes can be read again, from the page cache or the file. Only full pages are released, from the one that holds
+    `begin` up to but without the one that holds `end`. A writable map is left alone.
     """
     mapped = getattr(data, "base", None)
     if isinstance(mapped, mmap.mmap) and not data.flags.writeable and hasattr(mapped, "madvise"):

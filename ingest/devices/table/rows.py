@@ -1,8 +1,7 @@
-"""The rows of a table in batches, read by pyarrow: text or Parquet, never all of it at once.
+"""The rows of a table, text or Parquet, read in batches with pyarrow.
 
-A row of another width, or with a cell that is no number, is damaged: it is left out and counted. pyarrow ends at
-the first such row, so from there on a table that has one is read as text that is looked through before it is
-converted.
+A row of another width, or with a cell that is not a number, is damaged: it is left out and counted. pyarrow stops at
+the first such row, so the rest of the table is then read as text, which is checked before it is converted.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ingest.devices.table.layout import Columns, Layout
 BLOCK_BYTES = 1 << 22
 BATCH_ROWS = 1 << 17
 ANY_BYTES = "latin-1"
-"""An encoding in which no byte is wrong."""
+"""An encoding in which every byte is valid."""
 NO_TIME = np.iinfo(np.int64).min
 
 _VALUE = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
@@ -37,35 +36,35 @@ _TIME = (
 class Rows:
     """Consecutive rows. x_CN: float32 (3, N) in the table's unit, NaN where a row has no value.
 
-    time_N: the stamps as the table has them, int64 nanoseconds since 1970 where they are calendar times (NO_TIME where
-    there is none), else float64 in an unknown unit (NaN); None where there is no column of time.
+    time_N: the stamps. Calendar times are int64 nanoseconds since 1970 (NO_TIME where missing), others float64 in an
+    unknown unit (NaN where missing); None without a time column.
     """
 
     time_N: NDArray[Any] | None
     x_CN: NDArray[np.float32]
 
 
-class Table(Protocol):
-    """A table of either kind."""
+class RowSource(Protocol):
+    """A table of either format."""
 
     @property
     def zone(self) -> str:
-        """How the clock of stamps of calendar time stands to UTC; empty where they are the device's own clock."""
+        """The time zone of calendar stamps; empty where they show the device's own clock."""
         ...
 
     @property
     def damaged(self) -> int:
-        """Rows that could not be read, of those that `rows` has given."""
+        """Rows that could not be read, among those that `rows` has passed."""
         ...
 
     def rows(self) -> Iterator[Rows]:
-        """All rows, from the beginning; raises pyarrow's ArrowInvalid or OSError where the file is damaged."""
+        """Yield all rows from the beginning; raises pyarrow's ArrowInvalid or OSError where the file is damaged."""
         ...
 
 
 @dataclass
 class TextTable:
-    """A table as text, in a seekable file that stands where its first line is."""
+    """A text table in a seekable file."""
 
     source: Any
     layout: Layout
@@ -73,11 +72,11 @@ class TextTable:
 
     @property
     def zone(self) -> str:
-        """That of the first stamp."""
+        """The zone of the first stamp."""
         return self.layout.zone
 
     def rows(self) -> Iterator[Rows]:
-        """All rows."""
+        """Yield all rows."""
         self.damaged = 0
         for batch in self._batches():
             if batch.num_rows:
@@ -92,9 +91,9 @@ class TextTable:
                 read += 1
         except pa.ArrowInvalid:
             texts = dict.fromkeys(types, pa.string())
-            for number, batch in enumerate(self._reader(texts, ANY_BYTES, self._leave_out)):
+            for number, batch in enumerate(self._reader(texts, ANY_BYTES, self._skip_row)):
                 if number >= read:
-                    columns = [self._looked_through(batch[name], kind) for name, kind in types.items()]
+                    columns = [self._checked(batch[name], kind) for name, kind in types.items()]
                     yield pa.record_batch(columns, [*types])
 
     def _types(self) -> dict[str, pa.DataType]:
@@ -104,14 +103,14 @@ class TextTable:
             types[f"{self.layout.columns.time}"] = calendar if self.layout.is_text_time else pa.float64()
         return types
 
-    def _reader(self, types: dict[str, pa.DataType], encoding: str, left_out: Any) -> pa.csv.CSVStreamingReader:
+    def _reader(self, types: dict[str, pa.DataType], encoding: str, on_bad_row: Any) -> pa.csv.CSVStreamingReader:
         self.source.seek(0)
         layout = self.layout
         names = [f"{place}" for place in range(layout.width)]
         return pa.csv.open_csv(
             self.source,
             pa.csv.ReadOptions(block_size=BLOCK_BYTES, skip_rows=layout.skip, column_names=names, encoding=encoding),
-            pa.csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=left_out),
+            pa.csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=on_bad_row),
             pa.csv.ConvertOptions(
                 column_types=types,
                 include_columns=[*types],
@@ -120,12 +119,12 @@ class TextTable:
             ),
         )
 
-    def _leave_out(self, _row: Any) -> str:
+    def _skip_row(self, _row: Any) -> str:
         self.damaged += 1
         return "skip"
 
-    def _looked_through(self, text: pa.Array, kind: pa.DataType) -> pa.Array:
-        """A column of text as what it should hold; null where it does not."""
+    def _checked(self, text: pa.Array, kind: pa.DataType) -> pa.Array:
+        """Convert a column of text; null where a cell is invalid."""
         if self.layout.decimal != ".":
             text = pc.replace_substring(text, self.layout.decimal, ".")
         form = _TIME if pa.types.is_timestamp(kind) else _VALUE
@@ -139,7 +138,7 @@ class TextTable:
 
 @dataclass
 class ParquetTable:
-    """A Parquet table, of which some groups of rows are read (None: all)."""
+    """A Parquet table; `groups` are the row groups to read (None: all)."""
 
     file: pa.parquet.ParquetFile
     columns: Columns
@@ -148,7 +147,7 @@ class ParquetTable:
 
     @property
     def zone(self) -> str:
-        """That of the column's type."""
+        """The zone of the column's type."""
         return "" if self.columns.time is None else getattr(self._types[self.columns.time], "tz", None) or ""
 
     @property
@@ -156,7 +155,7 @@ class ParquetTable:
         return [field.type for field in self.file.schema_arrow]
 
     def rows(self) -> Iterator[Rows]:
-        """All rows of the groups."""
+        """Yield all rows of the groups."""
         names = [self.file.schema_arrow.names[place] for place in self.columns.places]
         for batch in self.file.iter_batches(BATCH_ROWS, self.groups, names):
             if batch.num_rows:

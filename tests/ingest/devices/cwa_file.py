@@ -1,4 +1,4 @@
-"""A second, plain writer of .cwa files, from the format page alone: one struct call a block."""
+"""A second, plain writer of .cwa files, from the format page alone, with one struct call per block."""
 
 from __future__ import annotations
 

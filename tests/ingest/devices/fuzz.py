@@ -1,4 +1,4 @@
-"""Damaged recordings by the thousand, from a seed: no reader may crash, hang or take more memory than a worker has.
+"""Thousands of damaged recordings from a seed: no reader may crash, hang or need more memory than a worker has.
 
 `python -m tests.ingest.devices.fuzz DEVICE --count 5000` reads that many, `--case 17` one of them again. A case is
 bytes that were cut, flipped, repeated or swapped, or whose header is nonsense under a good checksum. The result has to
@@ -22,14 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.devices.actigraph import format as gt3x
-from ingest.devices.axivity.format import BLOCK, HEADER
+from ingest.devices.actigraph import gt3x_format as gt3x
+from ingest.devices.axivity.cwa_format import BLOCK, HEADER
 from ingest.devices.registry import decode, probe
 from ingest.process import process
 from ingest.recording import Recording
 from ingest.settings import SignalSettings
 from ingest.simulate.actigraph_file import record
-from ingest.simulate.blocks import checksum
+from ingest.simulate.axivity_file import checksum
 from ingest.simulate.recording import SUFFIX, simulate_recording
 from pipeline.errors import UserError
 from tests.ingest.devices import fuzz_table
@@ -37,19 +37,19 @@ from tests.ingest.devices import fuzz_table
 Rng = np.random.Generator
 SUFFIXES = {**SUFFIX, "table": ".csv"}
 DEVICES = tuple(SUFFIXES)
-MOST_BYTES = 1.5e9
-MOST_SECONDS = 60
-"""Of the processor's time for a case; it takes hundredths."""
+MAX_BYTES = 1.5e9
+MAX_SECONDS = 60
+"""CPU seconds for a case, which takes hundredths of a second."""
 HUGE = [str(number) for number in (0, 1, -1, 2**16, 2**31, 2**32 - 1, 2**60, 2**63, 10**30)]
-"""Numbers as a text header may tell them."""
+"""Numbers that a text header may state."""
 LYING = {1: [8, 10, 16, 20, 24, 28, 30, 42], 3: [6, 8, 14, 18, 22, 26, 28], 5: [10, 12, 16]}
-"""Where fields stand in the three headers of a zip archive, by their signatures' third byte."""
+"""Offsets of fields in the three headers of a zip archive, by the third byte of their signatures."""
 SCRIPT = (("walking", 20), ("sitting", 60), ("sleep", 40))
 
 
 @cache
 def base(device: str, number: int) -> bytes:
-    """A small good recording of a device; numbers differ in person, rate and packing."""
+    """Return a small good recording of a device; numbers differ in person, rate and packing."""
     if device == "table":
         return fuzz_table.base(number)
     with tempfile.TemporaryDirectory() as folder:
@@ -60,12 +60,12 @@ def base(device: str, number: int) -> bytes:
 
 
 def cases(device: str, seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of damaged recordings; the same arguments give the same ones."""
+    """Yield names and bytes of damaged recordings; the same arguments give the same ones."""
     return (case(device, seed, number) for number in range(count))
 
 
 def case(device: str, seed: int, number: int) -> tuple[str, bytes]:
-    """One of them."""
+    """Return one of them."""
     rng = np.random.default_rng((seed, DEVICES.index(device), number))
     data = base(device, int(rng.integers(2)))
     if rng.random() < 0.5:
@@ -80,7 +80,7 @@ def case(device: str, seed: int, number: int) -> tuple[str, bytes]:
 
 
 def damaged(data: bytes, rng: Rng) -> bytes:
-    """Bytes with one fault of any file."""
+    """Return bytes with a fault that any file can have."""
     if not data:
         return data
     size = len(data)
@@ -111,7 +111,7 @@ def damaged(data: bytes, rng: Rng) -> bytes:
 
 
 def shuffled(pieces: list[bytes], rng: Rng) -> list[bytes]:
-    """Pieces of which some are lost, some repeated, and some stand elsewhere."""
+    """Lose some pieces, repeat some, and move some."""
     begin = int(rng.integers(len(pieces)))
     some = pieces[begin : begin + int(rng.integers(1, 40))]
     match rng.integers(4):
@@ -125,7 +125,7 @@ def shuffled(pieces: list[bytes], rng: Rng) -> list[bytes]:
 
 
 def axivity(data: bytes, rng: Rng) -> bytes:
-    """A .cwa file with nonsense in its header, or in blocks whose checksums are right."""
+    """Return a .cwa file with nonsense in its header, or in blocks with valid checksums."""
     if rng.random() < 0.3:
         head = np.frombuffer(data[: HEADER.itemsize], dtype=HEADER).copy()
         name = str(rng.choice(["hardware", "rate_code", "device_id", "logging_start", "time_zone", "sensor_config"]))
@@ -148,7 +148,7 @@ def axivity(data: bytes, rng: Rng) -> bytes:
 
 
 def actigraph(data: bytes, rng: Rng) -> bytes:
-    """A .gt3x file with nonsense in its archive, its info.txt, or in records whose checksums are right."""
+    """Return a .gt3x file with nonsense in its archive, its info.txt, or in records with valid checksums."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         info, log = archive.read("info.txt").decode(), archive.read("log.bin")
     records = split_log(log)
@@ -179,7 +179,7 @@ def actigraph(data: bytes, rng: Rng) -> bytes:
 
 
 def archived(info: str, log: bytes, rng: Rng) -> bytes:
-    """A .gt3x file, sometimes of the old kind, whose headers sometimes lie about sizes and methods."""
+    """Return a .gt3x file, sometimes of the old kind, sometimes with false sizes and methods in its headers."""
     held = io.BytesIO()
     method = int(rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
     with zipfile.ZipFile(held, "w", method) as archive:
@@ -196,7 +196,7 @@ def archived(info: str, log: bytes, rng: Rng) -> bytes:
 
 
 def split_log(log: bytes) -> list[bytes]:
-    """The records of a good log."""
+    """Return the records of a good log."""
     records, at = [], 0
     while at < len(log):
         end = at + gt3x.HEAD_BYTES + int.from_bytes(log[at + 6 : at + 8], "little") + 1
@@ -206,7 +206,7 @@ def split_log(log: bytes) -> list[bytes]:
 
 
 def restamped(piece: bytes, rng: Rng) -> bytes:
-    """A record of another time."""
+    """Return a record with another time."""
     return record(piece[1], int(rng.choice(_seconds(rng))), piece[gt3x.HEAD_BYTES : -1])
 
 
@@ -215,7 +215,7 @@ def _seconds(rng: Rng) -> list[int]:
 
 
 def geneactiv(data: bytes, rng: Rng) -> bytes:
-    """A .bin file with nonsense in its header or on its pages, which have no checksum."""
+    """Return a .bin file with nonsense in its header or on its pages, which have no checksum."""
     pages = re.split(b"(?=Recorded Data)", data)
     head, pages = pages[0], pages[1:]
     if rng.random() < 0.4:
@@ -245,24 +245,24 @@ NONSENSE: dict[str, Callable[[bytes, Rng], bytes]] = {
 }
 
 
-def check(name: str, data: bytes, whole: bool) -> str:
-    """Probe, decode and process a case (`whole`: its days too); gives what came of it, raises on a fault."""
+def check(name: str, data: bytes, with_days: bool) -> str:
+    """Probe, decode and process a case (`with_days`: its days too); returns the outcome, raises on a fault."""
     with suppress(UserError):
         probe(io.BytesIO(data), name, len(data))
     try:
         recording = decode(data, name)
-        fits_together(recording)
+        check_arrays(recording)
         processed = process(recording, SignalSettings(any_location=True))
         assert processed.figures.samples == recording.samples
-        days = list(processed.days()) if whole else []
+        days = list(processed.days()) if with_days else []
         assert len(days) <= processed.timeline.days
     except UserError:
         return "rejected"
     return "damage counted" if recording.damaged_blocks else "read"
 
 
-def fits_together(recording: Recording) -> None:
-    """The arrays of a recording are what its contract says."""
+def check_arrays(recording: Recording) -> None:
+    """Check the arrays of a recording against its contract."""
     blocks = recording.first_K.size
     for values_K in (
         recording.count_K, recording.sequence_K, recording.stamp_sample_K, recording.stamp_us_K, recording.stamped_K,
@@ -280,7 +280,7 @@ def fits_together(recording: Recording) -> None:
 
 
 def main() -> None:
-    """Read cases, each told before it is read, so that what kills the process has a number."""
+    """Read cases, and print each before it is read, so that a crash has a number."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("device", choices=DEVICES)
     parser.add_argument("--count", type=int, default=200)
@@ -290,11 +290,11 @@ def main() -> None:
     outcomes: dict[str, int] = {}
     for number in range(arguments.count) if arguments.case is None else [arguments.case]:
         print("case", number, flush=True)
-        signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
-        outcome = check(*case(arguments.device, arguments.seed, number), whole=number % 10 == 0)
+        signal.setitimer(signal.ITIMER_PROF, MAX_SECONDS)
+        outcome = check(*case(arguments.device, arguments.seed, number), with_days=number % 10 == 0)
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    assert peak < MOST_BYTES, f"{peak / 1e9:.2f} GB of memory"
+    assert peak < MAX_BYTES, f"{peak / 1e9:.2f} GB of memory"
     print(f"{arguments.device}: {outcomes}, at most {peak / 1e9:.2f} GB")
 
 

@@ -1,4 +1,4 @@
-"""Tables that are damaged in their own ways: nonsense in cells, headers and stamps; Parquet whose parts do not fit."""
+"""Damaged tables: nonsense in cells, headers and stamps, and inconsistent Parquet files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HEADERS = (b"time,x,y,z", b"x,y,z,time", b"a,b,c,d", b"x,x,x,x", b",,,", b"time,
 
 
 def base(number: int) -> bytes:
-    """A good table: text with stamps or ActiGraph's header, by number."""
+    """Return a good table: text with stamps, or with ActiGraph's header, by number."""
     second_N = seconds(RATE_HZ, LENGTH_S)
     x_CN = movement(second_N)
     x_CN[:, 500:600] = 0
@@ -49,7 +49,7 @@ def base(number: int) -> bytes:
 
 
 def nonsense(data: bytes, rng: Rng) -> bytes:
-    """A table with nonsense where its form is right; sometimes another one, in Parquet."""
+    """Return a table with nonsense in a valid form; sometimes another one, in Parquet."""
     if rng.random() < 0.3:
         return _parquet(rng)
     lines = data.splitlines()

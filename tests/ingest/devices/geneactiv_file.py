@@ -1,4 +1,4 @@
-"""A second, plain writer of GENEActiv .bin files, from the vendor's instructions and real files: strings joined."""
+"""A second, plain writer of GENEActiv .bin files, from the vendor's instructions and real files, by joining strings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REST: Sample = (0, 0, 256, 0, 0)
 
 
 def header(end: str = "\r\n", **other: object) -> bytes:
-    """The header; `other` replaces lines, None takes them away (blanks are underscores)."""
+    """The header; `other` replaces lines, None removes them (underscores are blanks)."""
     lines: dict[str, object] = {
         "Device_Unique_Serial_Code": "012967",
         "Device_Type": "GENEActiv           ",

@@ -1,4 +1,4 @@
-"""A second, plain writer of .gt3x files, from the vendor's format pages alone: one struct call a record."""
+"""A second, plain writer of .gt3x files, from the vendor's format pages alone, with one struct call per record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ticks(time: datetime) -> int:
 
 
 def info(**other: object) -> str:
-    """info.txt of a Link; `other` replaces lines, None takes them away (blanks are underscores)."""
+    """info.txt of a Link; `other` replaces lines, None removes them (underscores are blanks)."""
     lines: dict[str, object] = {
         "Serial_Number": "TAS1D12345678",
         "Device_Type": "Link",

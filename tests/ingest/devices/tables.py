@@ -1,4 +1,4 @@
-"""Tables as others write them, from a true signal: csv by plain formatting, Parquet by pyarrow; and their reading."""
+"""Write tables of a known signal, csv by plain formatting and Parquet by pyarrow, and read them back."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ingest.settings import TableSettings
 from ingest.signal.timing import fit
 
 START = np.datetime64("2024-03-04T10:00:00", "us")
-MOST_ROUNDING_G = 0.000125 + 1e-9
+MAX_ROUNDING_G = 0.000125 + 1e-9
 Time = Callable[[NDArray[np.float64]], Sequence[object]]
 
 
 def movement(second_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """g (3, N): half of the time at rest in one orientation, else swinging."""
+    """Return g (3, N): half of the time at rest in one orientation, else swinging."""
     moving_N = (second_N // 60 % 2).astype(bool)
     x_CN = np.stack([0.6 * np.ones_like(second_N), np.zeros_like(second_N), 0.8 * np.ones_like(second_N)])
     swing = np.stack([np.sin(2 * np.pi * 1.3 * second_N), np.cos(2 * np.pi * 0.7 * second_N), 0 * second_N])
@@ -34,7 +34,7 @@ def seconds(rate_hz: float, length_s: float = 300) -> NDArray[np.float64]:
 
 
 def iso(second_N: NDArray[np.float64], digits: int = 3, separator: str = " ", zone: str = "") -> list[str]:
-    """Stamps cut to some digits of a second."""
+    """Return stamps with some digits of a second."""
     text = np.datetime_as_string(START + np.round(second_N * 1e6).astype("timedelta64[us]"), unit="us")
     end = 19 if digits == 0 else 20 + digits
     return [stamp[:end].replace("T", separator) + zone for stamp in text.tolist()]
@@ -45,8 +45,13 @@ def epoch(second_N: NDArray[np.float64], unit_s: float, since: np.datetime64 = S
     return [f"{value:.6f}" if unit_s == 1 else f"{round(value / unit_s)}" for value in (start_s + second_N).tolist()]
 
 
-def text(x_CN: NDArray[np.float64], time: Sequence[object] | None = None, header: str = "", form: str = "{:.4f}",
-         delimiter: str = ",") -> bytes:  # fmt: skip
+def text(
+    x_CN: NDArray[np.float64],
+    time: Sequence[object] | None = None,
+    header: str = "",
+    form: str = "{:.4f}",
+    delimiter: str = ",",
+) -> bytes:
     columns = [[form.format(value) for value in axis_N] for axis_N in x_CN.tolist()]
     rows = zip(*([time] if time is not None else []), *columns, strict=True)
     return "\n".join([*([header] if header else []), *(delimiter.join(map(str, row)) for row in rows), ""]).encode()
@@ -58,13 +63,13 @@ def parquet(columns: dict[str, object], rows_a_group: int | None = None) -> byte
     return data.getvalue()
 
 
-def probe_bytes(data: bytes, told: TableSettings = TableSettings()) -> Any:  # noqa: B008
-    return probe(io.BytesIO(data), "a.csv", len(data), told)
+def probe_bytes(data: bytes, settings: TableSettings = TableSettings()) -> Any:  # noqa: B008
+    return probe(io.BytesIO(data), "a.csv", len(data), settings)
 
 
-def read(data: bytes, told: TableSettings = TableSettings()) -> Recording:  # noqa: B008
-    """The recording, after the probe has said that its days hold it."""
-    found, made = probe_bytes(data, told), decode(data, "a.csv", told)
+def read(data: bytes, settings: TableSettings = TableSettings()) -> Recording:  # noqa: B008
+    """Return the recording, and check that the span of the probe contains it."""
+    found, made = probe_bytes(data, settings), decode(data, "a.csv", settings)
     last_us = made.stamp_us_K[-1] + (made.count_K[-1] - 1) / made.nominal_rate_hz * 1e6
     assert found.start.astype(np.int64) <= made.stamp_us_K[0]
     assert found.end.astype(np.int64) >= last_us - 1
@@ -74,7 +79,7 @@ def read(data: bytes, told: TableSettings = TableSettings()) -> Recording:  # no
 
 
 def times(made: Recording, start: np.datetime64 = START) -> Any:
-    """Seconds from the start to each sample, by the fit."""
+    """Return the seconds from the start to each sample, by the fit."""
     timeline = fit(made)
     shift = (timeline.midnight.astype("datetime64[us]") - start).astype(np.int64) * 1e-6
     return timeline.seconds_of(np.arange(made.samples)) + shift

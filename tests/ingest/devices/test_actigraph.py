@@ -1,4 +1,4 @@
-"""The ActiGraph reader against a plain writer, against the vendor's exports, and against bad input."""
+"""The ActiGraph reader compared with a plain writer and with the vendor's exports; and bad input."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.devices.actigraph import reader as actigraph
-from ingest.devices.actigraph.format import decode_float, encode_float
-from ingest.devices.actigraph.log import read_log
-from ingest.devices.actigraph.samples import MOST_SAMPLES
+from ingest.devices.actigraph.gt3x_format import decode_float, encode_float
+from ingest.devices.actigraph.log_records import read_log
+from ingest.devices.actigraph.unpack_samples import MAX_SAMPLES
 from ingest.devices.registry import decode, probe
 from ingest.process import process
 from ingest.settings import SignalSettings
@@ -91,7 +91,7 @@ def test_the_example_of_the_format_page() -> None:
 
 
 @given(st.floats(-1e30, 1e30, allow_nan=False).filter(lambda x: x == 0 or abs(x) > 1e-30))
-def test_floats_of_parameters_go_both_ways(value: Any) -> None:
+def test_floats_of_parameters_round_trip(value: Any) -> None:
     assert decode_float(encode_float(value)) == pytest.approx(value, rel=2**-22)
 
 
@@ -125,20 +125,20 @@ def test_any_flipped_bit_costs_its_record(position: Any, bit: Any, which: Any) -
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(min_size=1, max_size=2_000), st.integers(0, 10), st.lists(st.integers(1, 500), max_size=40))
-def test_junk_between_records_is_passed_over_however_the_bytes_come(junk: Any, place: Any, lengths: Any) -> None:
+def test_junk_between_records_is_skipped_for_any_pieces(junk: Any, place: Any, lengths: Any) -> None:
     records = still(10)
     log = b"".join([*records[:place], junk, *records[place:]])
     edges = np.minimum(np.cumsum([0, *lengths]), len(log)).tolist()
     pieces = [log[a:b] for a, b in zip(edges, [*edges[1:], len(log)], strict=True)]
-    found, whole = read_log(pieces, len(log), 30), read_log([log], len(log), 30)
+    found, at_once = read_log(pieces, len(log), 30), read_log([log], len(log), 30)
     assert found.counts_CN[0, ::30].tolist() == list(range(10))
-    assert whole.damaged == found.damaged
+    assert at_once.damaged == found.damaged
     is_padding = len(junk) < 16 and not any(junk)
     assert (found.damaged == 0) == is_padding or record_like(junk)
 
 
 def record_like(junk: bytes) -> bool:
-    """Whether the junk may hold a good record by chance."""
+    """Return whether the junk may contain a good record by chance."""
     return b"\x1e" in junk
 
 
@@ -148,7 +148,7 @@ def test_zeros_between_records_are_padding() -> None:
     assert (made.samples, made.damaged_blocks) == (300, 0)
 
 
-def test_a_lost_stretch_is_counted_in_records() -> None:
+def test_a_lost_part_is_counted_in_records() -> None:
     records = still(200)
     made = decode(recording([*records[:50], bytes(len(records[0]) * 100), *records[150:]]), NAME)
     assert (made.samples, made.damaged_blocks) == (3000, 100)
@@ -177,7 +177,7 @@ def test_idle_sleep_becomes_spans_and_no_samples() -> None:
     assert figures["wear_hours"] == (60 + 160) / 3600
 
 
-def test_a_weekend_of_idle_sleep_is_no_jump_of_the_clock() -> None:
+def test_a_weekend_of_idle_sleep_is_not_a_jump_of_the_clock() -> None:
     week = [*still(30), event(SECOND + 30, 8), event(SECOND + 200_000, 9), *still(30, SECOND + 200_000)]
     assert [str(day) for day, _, _ in process(decode(recording(week), NAME), SignalSettings()).days()] == [
         "2024-03-04", "2024-03-06",
@@ -187,14 +187,14 @@ def test_a_weekend_of_idle_sleep_is_no_jump_of_the_clock() -> None:
         fit(decode(recording(without), NAME))
 
 
-def test_what_usb_leaves_is_neither_sample_nor_damage() -> None:
+def test_usb_records_are_neither_samples_nor_damage() -> None:
     log = [*still(30), record(26, SECOND + 30, b"\x5a"), record(0, SECOND + 31, b"\x5a")]
     made = decode(recording(log), NAME)
     assert (made.samples, made.damaged_blocks) == (900, 0)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_copy_that_was_cut_off_gives_what_is_there(method: Any) -> None:
+def test_a_truncated_copy_gives_its_records(method: Any) -> None:
     rng = np.random.default_rng(1)
     log = [activity2(SECOND + k, rng.integers(-300, 300, (30, 3)).tolist()) for k in range(200)]
     whole = recording(log, method)
@@ -207,7 +207,7 @@ def test_a_copy_that_was_cut_off_gives_what_is_there(method: Any) -> None:
         assert probe_bytes(whole[:size]).days == probe_bytes(whole).days
 
 
-def test_without_info_txt_the_first_records_tell() -> None:
+def test_without_info_txt_the_first_records_are_used() -> None:
     first = parameters(sample_rate=30, accel_scale=0x09400000, start=SECOND, firmware=1 << 24 | 7 << 16 | 2)
     bio = record(6, SECOND, b'{"MetadataType":"Bio","SubjectName":"Jane Doe","Limb":"Wrist","Side":"Right"}')
     whole = archive({"log.bin": b"".join([bio, first, *still(5_000)]), "info.txt": info()}, zipfile.ZIP_STORED)
@@ -220,7 +220,7 @@ def test_without_info_txt_the_first_records_tell() -> None:
     assert "Jane" not in repr((made, found))
 
 
-def test_parameters_count_more_than_info_txt() -> None:
+def test_parameters_win_over_info_txt() -> None:
     first = parameters(sample_rate=50, accel_scale=encode_float(341))
     made = decode(recording([first, *still(5, rate=50)]), NAME)
     assert (made.nominal_rate_hz, made.g_per_count_C[0]) == (50, 1 / 341)
@@ -230,13 +230,13 @@ def test_parameters_count_more_than_info_txt() -> None:
     ("serial", "counts_per_g", "rail"),
     [("NEO1C1", 341, 2046), ("CLE2A1", 341, 2046), ("MRA1A1", 341, 2046), ("MOS2D1", 256, 2047), ("TAS1D1", 256, 2047)],
 )
-def test_scale_and_range_by_serial_where_the_file_tells_none(serial: str, counts_per_g: int, rail: int) -> None:
+def test_scale_and_range_by_serial_where_the_file_states_none(serial: str, counts_per_g: int, rail: int) -> None:
     none = {"Acceleration_Scale": None, "Acceleration_Max": None, "Acceleration_Min": None}
     made = decode(recording(still(3), Serial_Number=serial, **none), NAME)
     assert (1 / made.g_per_count_C[0], made.rail_counts) == (counts_per_g, rail)
 
 
-def test_a_range_of_the_file_counts() -> None:
+def test_the_range_in_the_file_is_used() -> None:
     made = decode(recording(still(3), Acceleration_Max="16.0"), NAME)
     assert (made.rail_counts, made.limit_counts) == (4095, 4096)
 
@@ -250,22 +250,22 @@ def test_a_range_of_the_file_counts() -> None:
         ({"Limb": None, "Side": None}, None),
     ],
 )
-def test_place_is_read_and_nothing_else_of_the_person(said: Any, location: str | None) -> None:
+def test_location_is_read_and_nothing_else_about_the_person(said: Any, location: str | None) -> None:
     data = recording(still(3), **said)
     made = decode(data, NAME)
     assert made.location == location
     assert "Jane" not in repr(made) + repr(probe_bytes(data))
 
 
-def test_only_wrists_are_taken_unless_told_otherwise() -> None:
+def test_only_wrists_are_accepted_by_default() -> None:
     waist, unknown = (decode(recording(still(60), Limb=limb), NAME) for limb in ("Waist", None))
-    with pytest.raises(UserError, match="worn on the left waist: only wrists are taken"):
+    with pytest.raises(UserError, match=r"from a wrist.*worn on the left waist"):
         process(waist, SignalSettings())
     assert process(waist, SignalSettings(any_location=True)).figures.location == "left waist"
     assert process(unknown, SignalSettings()).figures.location is None
 
 
-def test_probe_reads_the_directory_and_info_txt_wherever_it_stands() -> None:
+def test_probe_reads_the_directory_and_info_txt_wherever_it_is() -> None:
     log = b"".join(still(5_000))
     reads = []
 
@@ -307,12 +307,12 @@ def test_a_probe_that_reads_everything_holds_a_piece_of_it() -> None:
     assert (found.samples, found.end) == (900, np.datetime64(START, "us") + np.timedelta64(30, "s"))
 
 
-def test_the_place_is_known_before_the_samples() -> None:
+def test_the_location_is_known_before_the_samples() -> None:
     for limb, location in (("Wrist", "left wrist"), ("Waist", "left waist")):
         assert probe_bytes(recording(still(60), Limb=limb)).location == location
 
 
-def test_members_in_any_order_are_an_actigraphs() -> None:
+def test_members_in_any_order_are_recognised() -> None:
     files = {"calibration.json": b"{}", "info.txt": info(), "log.bin": b"".join(still(60))}
     noise = np.random.default_rng(0).bytes(100_000)
     for name, before in (("a.zip", {}), (NAME, {"firmware.bin": noise}), (NAME, {"firmware.bat": noise})):
@@ -338,13 +338,13 @@ for at in (ENCRYPTED.index(b"PK\x03\x04") + 6, ENCRYPTED.index(b"PK\x01\x02") + 
     ENCRYPTED[at] |= 1
 
 LYING = bytearray(archive({"log.bin": b"".join(still(3)), "info.txt": info()}, zipfile.ZIP_STORED))
-LYING[28:30] = b"\xff\xff"  # the length of what stands between the first member's head and its bytes
+LYING[28:30] = b"\xff\xff"  # length of the extra field of the first member
 
 BAD = {
     "a member beyond the end": (bytes(LYING), "at least one undamaged record"),
     "empty": (b"", "no archive"),
     "text": (b"time,x,y,z\n" * 500, "no archive"),
-    "other archive": (archive({"notes.txt": "nothing"}), "an archive of 1 other files"),
+    "other archive": (archive({"notes.txt": "nothing"}), "an archive with 1 other files"),
     "encrypted": (bytes(ENCRYPTED), "encrypted"),
     "no samples": (recording([]), "at least one undamaged record"),
     "empty activity.bin": (archive({"info.txt": info(), "activity.bin": b""}), "at least one undamaged record"),
@@ -356,17 +356,17 @@ BAD = {
     "no scale": (recording(still(3), Serial_Number="", Acceleration_Scale="0"), "Acceleration Scale"),
     "activity.bin without a start": (
         archive({"info.txt": info(Start_Date=0), "activity.bin": nibbles([(1, 2, 3)])}),
-        "no Start Date",
+        "expected a Start Date",
     ),
     "a start in the year 3655": (
         archive({"info.txt": info(Start_Date=2**60), "activity.bin": nibbles([(1, 2, 3)])}),
-        "no Start Date",
+        "expected a Start Date",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_told_clearly_and_without_the_name(case: Any) -> None:
+def test_bad_input_is_rejected_without_the_name(case: Any) -> None:
     data, message = BAD[case]
     with pytest.raises(UserError, match=message) as error:
         decode(data, NAME)
@@ -374,7 +374,7 @@ def test_bad_input_is_told_clearly_and_without_the_name(case: Any) -> None:
 
 
 def bomb(piece: bytes, times: int) -> bytes:
-    """An archive whose log.bin unpacks to `piece`, `times` over, though the archive is small."""
+    """Return a small archive whose log.bin unpacks to `piece`, `times` over."""
     import zlib
 
     engine = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -392,15 +392,15 @@ SLOWER = (b"\x1e" * (1 << 20), b"\x1e\x06\0\0\0\0\xff\xff" * (1 << 17))
 def test_bombs_of_nothing_are_refused(piece: Any) -> None:
     data = bomb(piece, 4_000)
     assert len(data) < 20e6
-    with pytest.raises(UserError, match="unpacks to more"):
+    with pytest.raises(UserError, match="at most 170,000,000 samples"):
         decode(data, NAME)
 
 
 @pytest.mark.slow
 def test_a_bomb_of_good_records_is_refused() -> None:
     second = b"".join(activity(SECOND, [(0, 0, 256)] * 30) for _ in range(7_000))
-    data = bomb(second, MOST_SAMPLES // (30 * 7_000) + 2)
-    with pytest.raises(UserError, match="unpacks to more than 170,000,000 samples"):
+    data = bomb(second, MAX_SAMPLES // (30 * 7_000) + 2)
+    with pytest.raises(UserError, match="at most 170,000,000 samples"):
         decode(data, NAME)
 
 
@@ -409,7 +409,7 @@ def real(real_data: Path, name: str) -> Any:
 
 
 def export(real_data: Path, name: str) -> Any:
-    """The vendor's export, g (N, 3)."""
+    """Return the vendor's export in g (N, 3)."""
     with gzip.open(real_data / "recordings" / "actigraph" / f"{name}.csv.gz", "rt") as file:
         return np.loadtxt(file, delimiter=",", skiprows=11)
 
@@ -447,20 +447,20 @@ def test_values_of_an_old_device_are_the_vendors(real_data: Path) -> None:
 
 
 def test_values_times_and_idle_sleep_are_the_vendors(real_data: Path) -> None:
-    """The vendor's export holds the last value in idle sleep, and zeros where the device was on USB."""
+    """The vendor's export repeats the last value in idle sleep, and holds zeros where the device was on USB."""
     made, expected_NC = real(real_data, "TAS1H30182785_2019-09-17"), export(real_data, "TAS1H30182785_2019-09-17")
     assert expected_NC.shape == (240_500, 3)
     start_us = np.datetime64("2019-09-17T18:40:00", "us").astype(int)
     taken_N = np.rint(fit(made).seconds_of(np.arange(made.samples)) * 100).astype(int)
     taken_N -= round((start_us % 86_400_000_000) / 10_000)
     assert np.abs(made.counts_CN.T * made.g_per_count_C - expected_NC[taken_N]).max() <= 0.00050001
-    told_N = np.zeros(len(expected_NC), dtype=bool)
-    told_N[taken_N] = True
+    covered_N = np.zeros(len(expected_NC), dtype=bool)
+    covered_N[taken_N] = True
     for begin, end in ((made.idle_spans_us - start_us) // 10_000).tolist():
         assert (expected_NC[begin:end] == expected_NC[begin - 1]).all()
-        assert not told_N[begin:end].any()
-        told_N[begin:end] = True
-    assert np.flatnonzero(~told_N).tolist() == [*range(214_000, 214_700), *range(215_900, 240_500)]
+        assert not covered_N[begin:end].any()
+        covered_N[begin:end] = True
+    assert np.flatnonzero(~covered_N).tolist() == [*range(214_000, 214_700), *range(215_900, 240_500)]
 
 
 def test_a_night_of_idle_sleep_was_worn(real_data: Path) -> None:

@@ -1,4 +1,4 @@
-"""The Axivity reader against a plain writer, against the vendor's export, and against bad input."""
+"""The Axivity reader compared with a plain writer and with the vendor's export; and bad input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.devices.axivity import format as cwa_format
+from ingest.devices.axivity import cwa_format as cwa_format
 from ingest.devices.registry import decode, probe
 from ingest.signal.timing import fit
 from pipeline.errors import UserError
@@ -55,7 +55,7 @@ def test_packed_samples_come_back(rows: Any) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(*[st.integers(-2048, 2047)] * 3), min_size=1, max_size=120))
-def test_packing_loses_what_the_exponent_takes(samples: Any) -> None:
+def test_packing_loses_the_bits_below_the_exponent(samples: Any) -> None:
     recording = decode(header() + block(samples, [2] * len(samples)), NAME)
     assert recording.counts_CN.T.tolist() == [[value >> 2 << 2 for value in sample] for sample in samples]
 
@@ -85,16 +85,16 @@ days = st.datetimes(datetime(2000, 1, 1), datetime(2063, 12, 31)).map(lambda tim
 
 
 @given(st.lists(st.integers(0, 2**32 - 1) | days.flatmap(lambda bits: st.integers(bits & ~0x1FFFF, bits | 0x1FFFF))))
-def test_a_timestamp_is_read_whatever_stands_beside_it(bits: Any) -> None:
-    together = cwa_format.unpack_timestamp(np.array(bits, dtype=np.uint32))
+def test_a_timestamp_does_not_depend_on_its_neighbours(bits: Any) -> None:
+    at_once = cwa_format.unpack_timestamp(np.array(bits, dtype=np.uint32))
     alone = [cwa_format.unpack_timestamp(np.array([each], dtype=np.uint32))[0] for each in bits]
-    assert np.array_equal(together, np.array(alone, dtype="datetime64[s]"), equal_nan=True)
+    assert np.array_equal(at_once, np.array(alone, dtype="datetime64[s]"), equal_nan=True)
 
 
 @pytest.mark.parametrize("rate", [6.25, 12.5, 25, 50, 100, 200, 400, 800, 1600, 3200])
 @pytest.mark.parametrize("g", [2, 4, 8, 16])
 def test_every_rate_and_range_is_read(rate: float, g: int) -> None:
-    """The rail is the last value that the range leaves: packed samples step by 1, 2, 4, 8 counts at 2, 4, 8, 16 g."""
+    """The rail is the last value within the range: packed samples step by 1, 2, 4, 8 counts at 2, 4, 8, 16 g."""
     code = cwa_format.rate_code(rate, g)
     exponent = g.bit_length() - 2
     most = (511 << exponent, 0, -512 << exponent)
@@ -111,7 +111,7 @@ def test_every_rate_and_range_is_read(rate: float, g: int) -> None:
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2063, 12, 31, 23, 59, 59)))
-def test_timestamps_go_both_ways(time: Any) -> None:
+def test_timestamps_round_trip(time: Any) -> None:
     time = time.replace(microsecond=0)
     packed = cwa_format.pack_timestamp(np.array([time], dtype="datetime64[s]"))
     assert int(packed[0]) == stamp(time)
@@ -119,18 +119,18 @@ def test_timestamps_go_both_ways(time: Any) -> None:
 
 
 @pytest.mark.parametrize("bits", [0, 0xFFFFFFFF, 13 << 22 | 1 << 17, 2 << 22 | 30 << 17, 1 << 22 | 1 << 17 | 24 << 12])
-def test_impossible_timestamps_are_no_time(bits: Any) -> None:
+def test_impossible_timestamps_are_missing(bits: Any) -> None:
     assert np.isnat(cwa_format.unpack_timestamp(np.array([bits], dtype=np.uint32))[0])
 
 
 @pytest.mark.parametrize("rate", [6.25, 12.5, 25, 50, 100, 200, 400, 800, 1600, 3200])
 @pytest.mark.parametrize("g", [2, 4, 8, 16])
-def test_rate_codes_go_both_ways(rate: float, g: int) -> None:
+def test_rate_codes_round_trip(rate: float, g: int) -> None:
     code = cwa_format.rate_code(rate, g)
     assert (cwa_format.rate_hz(code), cwa_format.range_g(code)) == (rate, g)
 
 
-def test_stamps_hold_at_the_sample_the_firmware_meant() -> None:
+def test_stamps_belong_to_the_right_sample() -> None:
     new = block([(0, 0, 256)] * 120, [2] * 120, time=START, fraction=16384, offset=125)
     old = block([(0, 0, 256)] * 120, [2] * 120, sequence=1, time=START + timedelta(seconds=1), fraction=None, offset=55)
     recording = decode(header() + new + old, NAME)
@@ -160,7 +160,7 @@ def test_any_flipped_bit_of_a_block_is_noticed() -> None:
 
 @pytest.mark.parametrize("which", [0, 1, -1])
 @pytest.mark.parametrize("year", [2000, 2060])
-def test_a_stray_stamp_at_an_end_makes_no_decades(which: int, year: int) -> None:
+def test_a_stray_stamp_at_an_end_does_not_extend_the_span(which: int, year: int) -> None:
     def stamped(times: Any) -> Any:
         samples = [(0, 0, 256)] * 100
         blocks = (block(samples, [2] * 100, sequence=k, time=time, rate_code=0x49) for k, time in enumerate(times))
@@ -174,7 +174,7 @@ def test_a_stray_stamp_at_an_end_makes_no_decades(which: int, year: int) -> None
     assert found.end == wanted.end
 
 
-def test_serial_and_place_are_read_and_nothing_else_of_the_annotation() -> None:
+def test_serial_and_location_are_read_and_nothing_else_of_the_annotation() -> None:
     data = header(0x00B00B1E, annotation=b"_p=left+wrist&_sc=26&_sn=Jane+Doe") + still(1)
     recording = decode(data, NAME)
     assert (recording.serial, recording.location) == (str(0x00B00B1E), "left wrist")
@@ -183,7 +183,7 @@ def test_serial_and_place_are_read_and_nothing_else_of_the_annotation() -> None:
     assert "Jane" not in repr(probe_bytes(data))
 
 
-def test_probe_tells_span_and_size_without_reading_between() -> None:
+def test_probe_finds_span_and_size_without_reading_between() -> None:
     middle = b"\x00" * 512 * 5000
     found = probe_bytes(
         header() + still(300) + middle + block([(0, 0, 256)] * 120, [2] * 120, time=datetime(2024, 3, 6))
@@ -207,7 +207,7 @@ def test_gzip_reads_the_same() -> None:
     assert np.array_equal(decode(gzip.compress(data), NAME + ".gz").counts_CN, decode(data, NAME).counts_CN)
 
 
-def test_what_nobody_reads() -> None:
+def test_an_unknown_file_is_rejected() -> None:
     with pytest.raises(UserError, match=r"\.cwa"):
         decode(b"", "secret.xyz")
 
@@ -215,16 +215,16 @@ def test_what_nobody_reads() -> None:
 BAD = {
     "empty": (b"", "found 0 bytes"),
     "cut header": (header()[:700], "found 700 bytes"),
-    "text": (b"time,x,y,z\n" * 500, "no Axivity recording"),
+    "text": (b"time,x,y,z\n" * 500, "not an Axivity recording"),
     "other hardware": (header(hardware=0x42) + still(3), "0x42"),
-    "no blocks": (header(), "there is none"),
-    "only damaged blocks": (header() + bytes(512 * 9000), "none is"),
+    "no blocks": (header(), "found 0 damaged"),
+    "only damaged blocks": (header() + bytes(512 * 9000), "found 9000 damaged"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 @pytest.mark.parametrize("read", [probe_bytes, lambda data: decode(data, NAME)])
-def test_bad_input_is_told_clearly_and_without_the_name(case: Any, read: Any) -> None:
+def test_bad_input_is_rejected_without_the_name(case: Any, read: Any) -> None:
     data, message = BAD[case]
     with pytest.raises(UserError, match=message) as error:
         read(data)
@@ -235,7 +235,7 @@ def test_bad_input_is_told_clearly_and_without_the_name(case: Any, read: Any) ->
 @pytest.mark.parametrize(
     "spoil", [lambda data: data[:-50], lambda data: data[:300] + b"xx" + data[302:], lambda _: b"no"]
 )
-def test_damaged_gzip_is_told(read: Any, spoil: Any) -> None:
+def test_damaged_gzip_is_rejected(read: Any, spoil: Any) -> None:
     with pytest.raises(UserError, match="gzip"):
         read(spoil(gzip.compress(header() + still(400), mtime=0)), NAME + ".gz")
 
@@ -288,7 +288,7 @@ def test_real_recording_of_six_axes(real_data: Path) -> None:
 
 
 def test_values_and_times_are_those_of_the_vendor(real_data: Path) -> None:
-    """Its converter ends a block where the nominal rate says, counted from the stamp; a block begins where one ended.
+    """The converter ends a block by the nominal rate from its stamp; the next block begins where that one ended.
 
     By that rule our stamps give its times, which it cuts to milliseconds. The fit goes by the true rate, 98.5 Hz, so
     that the vendor is behind it by up to the 140 samples between a stamp and the end of a block: 22 ms.
@@ -320,7 +320,7 @@ def test_values_and_times_are_those_of_the_vendor(real_data: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ax3_testfile.cwa", "ax6_testfile.cwa"])
 def test_fractions_of_seconds_and_sample_offsets_fit_one_line(real_data: Path, name: str) -> None:
-    """Stamps of new firmware; with the offset taken by itself they would scatter by half the fraction's 100 samples."""
+    """Stamps of new firmware; without the fraction they would scatter by half of its 100 samples."""
     recording = read_real(real_data, name)
     assert fit(recording).residual_ms < 1.5
     samples = np.diff(recording.stamp_sample_K)

@@ -1,4 +1,4 @@
-"""Damaged recordings of every device, each read in a process of its own: a crash is seen, and its memory."""
+"""Damaged recordings of every device, read in a process of its own, so that crashes and memory are noticed."""
 
 from __future__ import annotations
 

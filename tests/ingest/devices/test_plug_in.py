@@ -1,4 +1,4 @@
-"""The page docs/adding-a-device.md, done: its module installed as a package of its own, its recordings in a store."""
+"""docs/adding-a-device.md: its example is installed as a package, and its recordings are ingested into a store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ START = np.datetime64("2024-05-06T10:00:00", "s")
 
 
 def install(site: Path) -> None:
-    """What `pip install` would leave of the package on the page."""
+    """Write what `pip install` would write for the package on the page."""
     (code,), (project,) = (re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for kind in ("python", "toml"))
     about = site / "acme_persondays-1.0.dist-info"
     about.mkdir(parents=True)
@@ -29,7 +29,7 @@ def install(site: Path) -> None:
 
 
 def write(path: Path, damaged: int | None = None) -> None:
-    """A recording of the Acme logger: a slow turn through gravity."""
+    """Write a recording of the Acme logger: a slow turn through gravity."""
     second = np.arange(MINUTES * 60 * RATE_HZ) / RATE_HZ
     turn = 2 * np.pi * second / 60
     counts = np.rint(256 * np.stack([np.sin(turn), np.zeros_like(turn), np.cos(turn)], axis=1)).astype("<i2")

@@ -1,4 +1,4 @@
-"""Tables: what is found in them against what was written, and what is asked instead of guessed."""
+"""Tables: what is read compared with what was written, and what the user is asked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ingest.settings import TableSettings
 from ingest.signal.timing import fit
 from pipeline.errors import UserError
 from tests.ingest.devices.tables import (
-    MOST_ROUNDING_G,
+    MAX_ROUNDING_G,
     START,
     epoch,
     iso,
@@ -39,10 +39,10 @@ STAMPS = {
     "iso with T": (lambda second: iso(second, 6, "T"), START, "calendar"),
     "iso in UTC": (lambda second: iso(second, 3, "T", "Z"), START, "calendar"),
     "iso ahead of UTC": (lambda second: iso(second, 3, " ", "+05:30"), START, "calendar"),
-    "whole seconds": (lambda second: iso(second, 0), START, "calendar"),
+    "full seconds": (lambda second: iso(second, 0), START, "calendar"),
     "tenths of seconds": (lambda second: iso(second, 1), START, "calendar"),
     "seconds since 1970": (lambda second: epoch(second, 1), START, "calendar"),
-    "whole seconds since 1970": (lambda second: [stamp.split(".")[0] for stamp in epoch(second, 1)], START, "calendar"),
+    "full seconds since 1970": (lambda second: [stamp.split(".")[0] for stamp in epoch(second, 1)], START, "calendar"),
     "milliseconds": (lambda second: epoch(second, 1e-3), START, "calendar"),
     "nanoseconds": (lambda second: epoch(second, 1e-9), START, "calendar"),
     "since boot in seconds": (lambda second: epoch(second, 1, BOOT), BOOT, "boot"),
@@ -59,12 +59,12 @@ def test_every_kind_of_stamp_gives_the_times(how: str, rate_hz: float) -> None:
     assert (made.origin, made.samples) == (kind, second_N.size)
     assert made.nominal_rate_hz == pytest.approx(rate_hz, rel=2e-3)
     assert np.abs(times(made, start) - second_N).max() < (
-        1 / rate_hz + 0.003 if "whole" in how or "tenth" in how else 0.0015
+        1 / rate_hz + 0.003 if "full" in how or "tenth" in how else 0.0015
     )
-    assert np.abs(values(made) - movement(second_N)).max() < MOST_ROUNDING_G + 0.00005
+    assert np.abs(values(made) - movement(second_N)).max() < MAX_ROUNDING_G + 0.00005
 
 
-def test_without_stamps_it_goes_by_the_rate() -> None:
+def test_without_stamps_the_rate_gives_the_times() -> None:
     second_N = seconds(50)
     made = read(text(movement(second_N), header="X,Y,Z"), TableSettings(rate_hz=50))
     assert (made.origin, made.nominal_rate_hz) == ("start", 50)
@@ -75,7 +75,7 @@ def test_without_stamps_it_goes_by_the_rate() -> None:
 
 @pytest.mark.parametrize("begin", [0.0, 0.35])
 def test_the_first_rows_of_a_shared_second_are_its_last(begin: float) -> None:
-    """Recordings begin and go on in the middle of a second; their other rows lie where the next second says."""
+    """Recordings begin and continue in the middle of a second; the next second places their other rows."""
     second_N = seconds(40, 120)
     second_N = second_N[(second_N >= begin) & ((second_N < 50) | (second_N >= 60.7))]
     made = read(text(movement(second_N), iso(second_N, 0)))
@@ -95,7 +95,7 @@ def test_rounding_is_bounded_at_every_scale(peak: list[float], unit: str, is_lat
     assert np.abs(made.counts_CN).max() <= made.limit_counts
 
 
-def test_beyond_what_devices_measure_is_impossible_and_told_so() -> None:
+def test_values_beyond_any_device_are_impossible() -> None:
     second_N = seconds(50)
     x_CN = movement(second_N)
     x_CN[1, 7000] = -40
@@ -138,13 +138,13 @@ def test_columns_are_found_by_their_names(header: str) -> None:
         columns[axis] = x_N.astype(str).tolist()
     data = "\n".join([header, *(delimiter.join(row) for row in zip(*columns, strict=True)), ""]).encode()
     made = read(data)
-    assert np.abs(values(made) - movement(second_N)).max() < 2 * MOST_ROUNDING_G
+    assert np.abs(values(made) - movement(second_N)).max() < 2 * MAX_ROUNDING_G
 
 
 DOUBTFUL = {
     "gyroscope only": "time,gyro_x,gyro_y,gyro_z",
     "two sensors": "time,acc1_x,acc1_y,acc1_z,acc2_x,acc2_y,acc2_z",
-    "gravity taken out": "time,linear_acc_x,linear_acc_y,linear_acc_z",
+    "gravity removed": "time,linear_acc_x,linear_acc_y,linear_acc_z",
     "no z": "time,x,y,speed",
     "two times": "time,timestamp,x,y,z",
     "counts of movement": "time,axis1,axis2,axis3",
@@ -152,7 +152,7 @@ DOUBTFUL = {
 
 
 @pytest.mark.parametrize("case", DOUBTFUL)
-def test_columns_in_doubt_are_a_question(case: str) -> None:
+def test_ambiguous_columns_are_a_question(case: str) -> None:
     header = DOUBTFUL[case]
     second_N = seconds(50, 20)
     row = [iso(second_N), *[[f"{i}.5"] * second_N.size for i in range(header.count(","))]]
@@ -162,14 +162,14 @@ def test_columns_in_doubt_are_a_question(case: str) -> None:
             ask()
 
 
-def test_columns_that_are_told() -> None:
+def test_columns_given_by_the_user() -> None:
     second_N = seconds(50)
     x_CN = movement(second_N)
     data = text(np.concatenate([x_CN[::-1], x_CN]), iso(second_N), "when,a,b,c,d,e,f")
     wanted = read(text(x_CN, iso(second_N))).counts_CN
-    for told in ("time=when,x=d,y=e,z=f", "time=1, x=5, y=6, z=7"):
-        assert np.array_equal(read(data, TableSettings(columns=told)).counts_CN, wanted)
-    with pytest.raises(UserError, match=r"no column of time.*--rate"):
+    for columns in ("time=when,x=d,y=e,z=f", "time=1, x=5, y=6, z=7"):
+        assert np.array_equal(read(data, TableSettings(columns=columns)).counts_CN, wanted)
+    with pytest.raises(UserError, match=r"no time column.*--rate"):
         read(data, TableSettings(columns="x=d,y=e,z=f"))
     with pytest.raises(UserError, match="'nothing'; the columns are 'when', 'a'"):
         read(data, TableSettings(columns="x=nothing,y=e,z=f"))
@@ -179,25 +179,25 @@ def test_columns_that_are_told() -> None:
         TableSettings(columns="x,y,z")
 
 
-def test_gravity_tells_the_unit() -> None:
+def test_gravity_gives_the_unit() -> None:
     second_N = seconds(50)
     x_CN = movement(second_N)
     in_g, in_si = (read(text(x_CN * one, iso(second_N), form="{:.6f}")) for one in (1, G))
     assert np.abs(values(in_g) - values(in_si)).max() < 0.0006
     for one in (1, G):
-        told = TableSettings(unit="g" if one != 1 else "m/s2")
-        with pytest.raises(UserError, match=r"--unit says .* but at rest the table reads (1|9\.8)"):
-            read(text(x_CN * one, iso(second_N)), told)
+        given = TableSettings(unit="g" if one != 1 else "m/s2")
+        with pytest.raises(UserError, match=r"--unit states .* but at rest the table reads (1|9\.8)"):
+            read(text(x_CN * one, iso(second_N)), given)
 
 
 @pytest.mark.parametrize("scale", [256, 1000, 0.02, 3.0])
-def test_a_unit_in_doubt_is_a_question(scale: float) -> None:
+def test_an_ambiguous_unit_is_a_question(scale: float) -> None:
     second_N = seconds(50)
     with pytest.raises(UserError, match=r"in g or in m/s2.*at rest the table reads"):
         read(text(movement(second_N) * scale, iso(second_N)))
 
 
-def test_values_that_do_not_fit_are_not_told_as_what_fits() -> None:
+def test_values_beyond_the_scale_are_reported_as_such() -> None:
     with pytest.raises(UserError, match=r"reads over 161.*in mg, or as counts"):
         read(text(movement(seconds(50)) * 1000, iso(seconds(50))))
 
@@ -208,7 +208,7 @@ def test_without_rest_the_user_is_believed() -> None:
     data = text(x_CN, iso(second_N))
     with pytest.raises(UserError, match="hardly ever at rest"):
         read(data)
-    assert np.abs(values(read(data, TableSettings(unit="g"))) - x_CN).max() < 2 * MOST_ROUNDING_G
+    assert np.abs(values(read(data, TableSettings(unit="g"))) - x_CN).max() < 2 * MAX_ROUNDING_G
 
 
 @pytest.mark.parametrize("zeros", [0, 20, 50, 130])
@@ -223,10 +223,10 @@ def test_zeros_for_a_second_are_idle_sleep(zeros: int) -> None:
     assert made.idle_spans_us.tolist() == (wanted_us.tolist() if slept else [])
     kept_N = np.delete(np.arange(second_N.size), np.s_[5010 : 5010 + slept])
     assert np.abs(times(made) - second_N[kept_N]).max() < 0.001
-    assert np.abs(values(made) - x_CN[:, kept_N]).max() < 2 * MOST_ROUNDING_G
+    assert np.abs(values(made) - x_CN[:, kept_N]).max() < 2 * MAX_ROUNDING_G
 
 
-def test_two_days_of_sleep_are_no_clock_that_was_set() -> None:
+def test_two_days_of_sleep_are_not_a_clock_that_was_set() -> None:
     second_N = seconds(2, 2.2 * 86_400)
     x_CN = np.zeros((3, second_N.size))
     x_CN[:, :3000], x_CN[:, -3000:] = movement(second_N[:3000]), movement(second_N[-3000:])
@@ -247,7 +247,7 @@ def test_rows_without_values_and_jumps_are_gaps() -> None:
     assert np.abs(times(made) - second_N[kept_N]).max() < 0.001
     assert made.idle_spans_us.size == 0
     assert len(fit(made).first_G) == 3
-    assert np.abs(values(made) - x_CN[:, kept_N]).max() < 2 * MOST_ROUNDING_G
+    assert np.abs(values(made) - x_CN[:, kept_N]).max() < 2 * MAX_ROUNDING_G
 
 
 def test_rows_before_the_first_stamp_are_not_placed() -> None:
@@ -336,20 +336,20 @@ def test_parquet(kind: str, name: str) -> None:
     }
     data = parquet(columns, rows_a_group=4000)
     if name != "time" and "instants" not in kind:
-        with pytest.raises(UserError, match="no column of time"):
+        with pytest.raises(UserError, match="no time column"):
             read(data)
         return
     made = read(data)
     assert np.abs(times(made) - second_N).max() < 0.001
-    assert np.abs(values(made) - x_CN).max() < 2 * MOST_ROUNDING_G
+    assert np.abs(values(made) - x_CN).max() < 2 * MAX_ROUNDING_G
     assert np.array_equal(decode(gzip.compress(data), "a").counts_CN, made.counts_CN)
 
 
-def test_parquet_of_something_else() -> None:
+def test_parquet_without_acceleration() -> None:
     data = parquet({"time": pa.array([0, 1], pa.timestamp("us")), "x": ["a", "b"], "y": [1.0, 2], "z": [1.0, 2]})
-    with pytest.raises(UserError, match="'x' holds string; expected numbers"):
+    with pytest.raises(UserError, match="expected numbers in the column 'x', found string"):
         read(data)
-    with pytest.raises(UserError, match="no column is plainly the acceleration along x"):
+    with pytest.raises(UserError, match="no column is clearly the acceleration along x"):
         read(parquet({"participant": ["a"], "start": [1], "end": [2]}))
 
 

@@ -1,4 +1,4 @@
-"""Tables as programs export them: ActiGraph's csv with its header; real exports against the recordings they are of."""
+"""Tables exported by programs: ActiGraph's csv with its header, and real exports compared with their recordings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ingest.process import process
 from ingest.recording import Recording
 from ingest.settings import SignalSettings
 from pipeline.errors import UserError
-from tests.ingest.devices.tables import MOST_ROUNDING_G, START, movement, read, seconds, text, times, values
+from tests.ingest.devices.tables import MAX_ROUNDING_G, START, movement, read, seconds, text, times, values
 
 VENDOR = """------------ Data File Created By ActiGraph wGT3XBT ActiLife v6.13.3 Firmware v1.9.2 date format {form} at 30 Hz  Filter Normal -----------
 Serial Number: MOS2A01
@@ -49,12 +49,12 @@ def test_the_header_of_actigraph(form: str, header: str) -> None:
     assert np.abs(times(made) - second_N).max() < 1e-6
     with pytest.raises(UserError, match="Start Date"):
         read(data.replace(b"Start Date", b"Begin"))
-    with pytest.raises(UserError, match="no time of the form"):
+    with pytest.raises(UserError, match="in the form"):
         read(data.replace(b"Start Time 10:00:00", b"Start Time noon"))
 
 
-def test_sleep_that_actigraph_fills_in_is_taken_out_again() -> None:
-    """With the last value, in whole seconds, as its export does; a single repeated value is a value."""
+def test_sleep_filled_in_by_actigraph_is_removed() -> None:
+    """Its export repeats the last value in full seconds; a single repeated value is a value."""
     second_N = seconds(30)
     x_CN = movement(second_N)
     x_CN[:, 3000:3090] = x_CN[:, 2999:3000]
@@ -69,8 +69,8 @@ def recordings(real_data: Path, name: str) -> bytes:
     return (real_data / "recordings" / name).read_bytes()
 
 
-def test_a_real_table_of_whole_seconds(real_data: Path) -> None:
-    """12 hours of an ActiGraph at 30 Hz, through another program: zeros where it slept."""
+def test_a_real_table_of_full_seconds(real_data: Path) -> None:
+    """12 hours of an ActiGraph at 30 Hz, exported by another program: zeros where it slept."""
     data = recordings(real_data, "tables/actigraph_30hz_12h.csv.gz")
     made = read(data)
     x_NC = np.loadtxt(io.BytesIO(gzip.decompress(data)), delimiter=",", skiprows=1, usecols=(1, 2, 3))
@@ -87,13 +87,13 @@ def test_the_vendors_export_of_an_axivity(real_data: Path) -> None:
     table = read(recordings(real_data, "axivity/example-610-steps.csv.gz"))
     binary = decode(recordings(real_data, "axivity/example-610-steps.cwa"), "a.cwa")
     assert table.samples == binary.samples
-    assert np.abs(values(table) - values(binary)).max() < MOST_ROUNDING_G
+    assert np.abs(values(table) - values(binary)).max() < MAX_ROUNDING_G
     start = np.datetime64("2012-03-27", "us")
     assert np.abs(times(table, start) - times(binary, start)).max() < 0.025
 
 
 def test_the_vendors_export_of_an_old_actigraph(real_data: Path) -> None:
-    """activity.bin by a reader of six lines: 12 bits an axis, y first, 341 counts a g."""
+    """Compare with activity.bin, read in six lines: 12 bits an axis, y first, 341 counts per g."""
     table = read(recordings(real_data, "actigraph/neo.csv.gz"))
     archive = recordings(real_data, "actigraph/neo.gt3x")
     packed = zipfile.ZipFile(io.BytesIO(archive)).read("activity.bin")
@@ -107,7 +107,7 @@ def test_the_vendors_export_of_an_old_actigraph(real_data: Path) -> None:
 
 
 def test_the_vendors_export_with_sleep_filled_in(real_data: Path) -> None:
-    """log.bin by a reader of its records: every second that it holds is measured, every other one was slept through.
+    """Compare with log.bin, read plainly: every second that it holds is measured, the device slept during all others.
 
     But for those that are zeros: of them the device tells nothing.
     """
@@ -131,7 +131,7 @@ def test_the_vendors_export_with_sleep_filled_in(real_data: Path) -> None:
 
 
 def assert_alike(table: Recording, binary: Recording) -> None:
-    """One recording from two files: the same samples, times and states."""
+    """Check that two files give the same samples, times and states."""
     assert np.abs(values(table) - values(binary)).max() < 0.00051
     assert np.abs(times(table) - times(binary)).max() < 1e-4
     assert (table.serial, table.firmware) == (binary.serial, binary.firmware)

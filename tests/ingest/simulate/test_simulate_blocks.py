@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ingest.devices.axivity.format import BLOCK, HEADER, unpack_timestamp
-from ingest.simulate.blocks import SAMPLES_A_BLOCK, BlockMaker, Clock, header, pack
+from ingest.devices.axivity.cwa_format import BLOCK, HEADER, unpack_timestamp
+from ingest.simulate.axivity_file import SAMPLES_A_BLOCK, CwaBlockBuilder, SampleClock, header, pack
 from ingest.simulate.population import Packing, device
 
 START = np.datetime64("2024-12-31T23:59:50.250000")
 
 
 def unpack(words: Any) -> Any:
-    """10 bits an axis shifted by the shared exponent, in plain numpy."""
+    """Unpack 10 bits an axis, shifted by the shared exponent, in plain NumPy."""
     exponent = (words >> 30).astype(int)
     axes = np.stack([(words >> shift & 1023).astype(int) for shift in (0, 10, 20)], axis=1)
     return np.where(axes > 511, axes - 1024, axes) << exponent[:, None], exponent
@@ -29,7 +29,7 @@ def made(packing: Packing = "packed, 8 g step", samples: int = 60_000, parts: in
     what = replace(device(0, 1), packing=packing, rate_hz=rate_hz)
     rng = np.random.default_rng(3)
     counts = np.round(rng.normal(0, 300, (samples, 3))).clip(-512, 511).astype(np.int16) * 4
-    maker = BlockMaker(what, 77, START, Clock(rate_hz, 1.0), np.random.default_rng(4))
+    maker = CwaBlockBuilder(what, 77, START, SampleClock(rate_hz, 1.0), np.random.default_rng(4))
     pieces = np.array_split(counts, parts)
     blocks = [maker.add(piece, np.full(len(piece), 31.5, dtype=np.float32), 300.0) for piece in pieces]
     return np.concatenate(blocks), counts
@@ -52,7 +52,7 @@ def test_packing_keeps_the_top_bits(counts: Any, least: Any) -> None:
 
 
 @pytest.mark.parametrize("packing", list(SAMPLES_A_BLOCK))
-def test_every_block_is_whole_and_holds_the_samples(packing: Any) -> None:
+def test_every_block_is_valid_and_holds_the_samples(packing: Any) -> None:
     blocks, counts = made(packing)
     assert blocks.dtype == BLOCK
     assert np.all(blocks.view("<u2").reshape(len(blocks), 256).sum(axis=1, dtype=np.uint16) == 0)
@@ -63,7 +63,7 @@ def test_every_block_is_whole_and_holds_the_samples(packing: Any) -> None:
     assert np.array_equal(values, counts[: len(values)])
 
 
-def test_samples_do_not_depend_on_the_portions_they_come_in() -> None:
+def test_blocks_do_not_depend_on_how_samples_are_split() -> None:
     whole, _ = made(parts=1)
     pieces, _ = made(parts=37)
     assert np.array_equal(whole["payload"], pieces["payload"])
@@ -86,8 +86,8 @@ def test_a_line_through_the_stamps_finds_rate_and_start(rate_hz: Any) -> None:
 
 
 @given(st.floats(97, 103), st.floats(0, 6.28), st.floats(0, 1e6))
-def test_clock_gives_back_the_sample_of_an_instant(rate_hz: Any, phase: Any, second: Any) -> None:
-    clock = Clock(rate_hz, phase)
+def test_clock_round_trips(rate_hz: Any, phase: Any, second: Any) -> None:
+    clock = SampleClock(rate_hz, phase)
     index = clock.index(second)
     before, at = clock.seconds(np.array([index - 1, index]))
     assert before - 1e-6 < second <= at + 1e-6

@@ -1,4 +1,4 @@
-"""`persondays simulate`: whole files, gone on with, never mixed, and nothing left behind when stopped."""
+"""`persondays simulate`: atomic files, runs that are resumed and never mixed, nothing left behind when stopped."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.simulate.cohort import ARGUMENTS, TRUTH, Cohort, make
+from ingest.simulate.cohort import ARGUMENTS, TRUTH, SimulatedCohort, make
 from ingest.simulate.recording import simulate_recording
 from pipeline.errors import UserError
 
-COHORT = Cohort(participants=3, days=0.01, seed=4)
+COHORT = SimulatedCohort(participants=3, days=0.01, seed=4)
 COMMAND = "from pipeline.cli import run_command as r; from ingest.simulate.command import simulate as s; import sys; "
 COMMAND += "sys.exit(r(s, 'simulate')) if __name__ == '__main__' else None"
 
@@ -36,7 +36,7 @@ def command(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(call, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def test_files_do_not_depend_on_workers_or_on_the_others(folder: Path, tmp_path: Path) -> None:
+def test_files_depend_neither_on_workers_nor_on_other_files(folder: Path, tmp_path: Path) -> None:
     for number in (1, 3):
         alone = tmp_path / f"{number}.cwa"
         simulate_recording(alone, COHORT.seed, number, days=COHORT.days)
@@ -53,7 +53,7 @@ def test_truth_table(folder: Path) -> None:
     assert (end - start).sum().astype(float) / 1e6 == pytest.approx(3 * 864, abs=1e-3)
 
 
-def test_a_second_run_makes_only_what_is_missing(folder: Path) -> None:
+def test_a_second_run_writes_only_missing_files(folder: Path) -> None:
     whole = (folder / "P0002.cwa").read_bytes()
     kept = (folder / "P0001.cwa").stat().st_mtime_ns
     (folder / "P0002.cwa").unlink()
@@ -75,8 +75,10 @@ def test_the_command_says_when_there_is_nothing_to_do(folder: Path) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("other", [Cohort(3, 0.01, 5), Cohort(4, 0.01, 4), Cohort(3, 0.02, 4)])
-def test_a_folder_of_other_arguments_is_refused(folder: Path, other: Any) -> None:
+@pytest.mark.parametrize(
+    "other", [SimulatedCohort(3, 0.01, 5), SimulatedCohort(4, 0.01, 4), SimulatedCohort(3, 0.02, 4)]
+)
+def test_a_folder_with_other_arguments_is_refused(folder: Path, other: Any) -> None:
     with pytest.raises(UserError, match=r"was simulated with participants 3 days 0\.01 seed 4"):
         make(other, folder, workers=1)
 
@@ -96,12 +98,16 @@ def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [(0, 1.0, 0), (1, 0.0, 0), (1, 61.0, 0), (1, 1.0, -1), (1, float("nan"), 0)])
 def test_impossible_cohorts_are_refused(arguments: Any) -> None:
     with pytest.raises(UserError, match="expected at least 1 participant"):
-        Cohort(*arguments)
+        SimulatedCohort(*arguments)
 
 
 def children(pid: int) -> list[int]:
     listed = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in listed.read_text().split()] if listed.exists() else []
+
+
+LONG_DAYS = 60
+"""No machine simulates this many days before it is interrupted."""
 
 
 def gone(pids: list[int], within_s: float = 20) -> bool:
@@ -112,7 +118,7 @@ def gone(pids: list[int], within_s: float = 20) -> bool:
 
 
 def started(process: subprocess.Popen[str], out: Path) -> list[int]:
-    """The processes under a command, once it writes a recording."""
+    """Return the processes of a command once it writes a recording."""
     until = time.monotonic() + 60
     while not list(out.glob(".*.cwa.partial")) and time.monotonic() < until:
         time.sleep(0.05)
@@ -121,7 +127,7 @@ def started(process: subprocess.Popen[str], out: Path) -> list[int]:
 
 def test_workers_end_when_the_command_is_killed(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = command(out, "--participants", 2, "--days", 2, "--workers", 1, start_new_session=True)
+    process = command(out, "--participants", 2, "--days", LONG_DAYS, "--workers", 1, start_new_session=True)
     workers = started(process, out)
     process.kill()
     process.communicate(timeout=60)
@@ -130,9 +136,9 @@ def test_workers_end_when_the_command_is_killed(tmp_path: Path) -> None:
     assert not list(out.glob("*.cwa"))
 
 
-def test_a_killed_worker_is_told(tmp_path: Path) -> None:
+def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = command(out, "--participants", 2, "--days", 2, "--workers", 1, start_new_session=True)
+    process = command(out, "--participants", 2, "--days", LONG_DAYS, "--workers", 1, start_new_session=True)
     for worker in started(process, out):
         if b"spawn_main" in Path(f"/proc/{worker}/cmdline").read_bytes():
             os.kill(worker, signal.SIGKILL)
@@ -142,9 +148,9 @@ def test_a_killed_worker_is_told(tmp_path: Path) -> None:
     assert [path.name for path in out.iterdir()] == [ARGUMENTS]
 
 
-def test_ctrl_c_leaves_whole_files_and_no_process(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_complete_files_and_no_process(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = command(out, "--participants", 4, "--days", 2, "--workers", 2, start_new_session=True)
+    process = command(out, "--participants", 4, "--days", LONG_DAYS, "--workers", 2, start_new_session=True)
     workers = started(process, out)
     os.killpg(process.pid, signal.SIGINT)
     error = process.communicate(timeout=60)[1]

@@ -1,4 +1,4 @@
-"""Simulated recordings of the other devices: read back by our readers, with the faults and the truth asked for."""
+"""Simulated recordings of the other devices are read back with the requested faults and truth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from ingest.devices.actigraph.samples import unpack_12_bits
+from ingest.devices.actigraph.unpack_samples import unpack_12_bits
 from ingest.devices.registry import decode
 from ingest.process import process
 from ingest.settings import SignalSettings
@@ -32,7 +32,7 @@ counts = st.integers(-2048, 2047)
 
 
 def simulated(folder: Path, kind: Any, participant: int = 1, seed: int = 0, **arguments: Any) -> Any:
-    """What is true about a recording, and the recording as it is read."""
+    """Return the truth about a recording, and the recording as read."""
     path = folder / f"a{SUFFIX[kind]}"
     truth = simulate_recording(path, seed, participant, kind=kind, **arguments)
     return truth, decode(path.read_bytes(), path.name)
@@ -49,7 +49,7 @@ def test_records_are_those_of_the_plain_writer(counts_SNC: NDArray[Any], packed:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 120).flatmap(lambda n: arrays(np.int16, (1, n, 3), elements=counts)))
-def test_twelve_bits_go_both_ways(counts_SNC: NDArray[Any]) -> None:
+def test_twelve_bits_round_trip(counts_SNC: NDArray[Any]) -> None:
     x, y, z = np.empty((3, counts_SNC.shape[1]), dtype=np.int16)
     packed = pack_12_bits(counts_SNC).tobytes()
     unpack_12_bits(np.frombuffer(packed, dtype=np.uint8), counts_SNC.shape[1], x, y, z)
@@ -69,7 +69,7 @@ def test_digits_of_a_page(counts_NC: NDArray[Any], light: Any, pressed_N: NDArra
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_same_arguments_same_bytes_and_others_others(tmp_path: Path, kind: Any) -> None:
+def test_equal_arguments_give_equal_bytes(tmp_path: Path, kind: Any) -> None:
     def digest(seed: Any, participant: Any) -> Any:
         simulate_recording(tmp_path / "a", seed, participant, days=HOUR / 4, kind=kind)
         return sha256((tmp_path / "a").read_bytes()).hexdigest()
@@ -79,7 +79,7 @@ def test_same_arguments_same_bytes_and_others_others(tmp_path: Path, kind: Any) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_people_have_every_usual_rate_and_kind_of_device(kind: Any) -> None:
+def test_all_usual_rates_and_devices_occur(kind: Any) -> None:
     made = [device(0, number, kind) for number in range(1, 41)]
     assert {what.nominal_hz for what in made} == set(RATES_HZ[kind])
     assert {what.packing for what in made} == (
@@ -98,7 +98,7 @@ def test_people_have_every_usual_rate_and_kind_of_device(kind: Any) -> None:
         ("geneactiv", 50, None),
     ],
 )
-def test_a_recording_comes_back(tmp_path: Path, kind: str, nominal_hz: float, packing: str | None) -> None:
+def test_a_recording_is_read_back(tmp_path: Path, kind: str, nominal_hz: float, packing: str | None) -> None:
     truth, made = simulated(
         tmp_path, kind, days=HOUR / 4, nominal_hz=nominal_hz, packing=packing, idle_sleep=False,
         start=np.datetime64("2024-02-29T23:50:00"),
@@ -135,7 +135,7 @@ def test_faults_are_where_asked(tmp_path: Path, kind: str, each_s: int) -> None:
     assert made.damaged_blocks == 3
 
 
-def test_idle_sleep_leaves_out_what_did_not_move(tmp_path: Path) -> None:
+def test_idle_sleep_omits_seconds_without_movement(tmp_path: Path) -> None:
     script = [("walking", 120), ("non-wear", 900), ("walking", 60), ("non-wear", 300)]
     arguments = {"script": script, "nominal_hz": 30, "packing": "unpacked"}
     _, awake = simulated(tmp_path, "actigraph", idle_sleep=False, **arguments)
@@ -169,8 +169,8 @@ def test_the_factory_leaves_a_fifth_of_gain_and_offset(tmp_path: Path) -> None:
         ("geneactiv", {"nominal_hz": 50}),
     ],
 )
-def test_two_days_are_calibrated_and_known_as_worn_or_not(tmp_path: Path, kind: str, arguments: Any) -> None:
-    """To the device's true gain; not worn is when it lay on a table, and nothing is lost."""
+def test_two_days_are_calibrated_and_split_by_wear(tmp_path: Path, kind: str, arguments: Any) -> None:
+    """The calibration finds the true gain, and non-wear is exactly the time on a table."""
     truth, made = simulated(tmp_path, kind, 3, seed=3, days=2, faults=Faults(), **arguments)
     processed = process(made, SignalSettings())
     found, days = processed.calibration, list(processed.days())
@@ -190,7 +190,7 @@ def test_two_days_are_calibrated_and_known_as_worn_or_not(tmp_path: Path, kind: 
     assert ((state_S & (MEASURED | IDLE)) != 0).sum() == pytest.approx(truth.bouts[-1].end_s, abs=10)
 
 
-def test_simulated_files_hold_the_name_that_readers_leave_out(tmp_path: Path) -> None:
+def test_simulated_files_hold_a_name_that_readers_ignore(tmp_path: Path) -> None:
     for kind in KINDS:
         path = tmp_path / f"a{SUFFIX[kind]}"
         simulate_recording(path, 0, 7, days=HOUR / 60, kind=kind)

@@ -1,4 +1,4 @@
-"""The arm: physics against a pendulum in plain numpy, quiet when still, smooth from bout to bout."""
+"""The arm: compared with a pendulum in plain NumPy, quiet when still, smooth from bout to bout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ingest.simulate.activities import draw
-from ingest.simulate.arm import feel, resting
+from ingest.simulate.arm import resting, wrist_acceleration
 from ingest.simulate.diary import Activity, Bout
 from ingest.simulate.movement import (
     CHANNELS,
@@ -31,10 +31,10 @@ CADENCE = {Activity.WALKING: 1.8, Activity.RUNNING: 2.7, Activity.STAIRS: 1.6, A
 HZ = 100
 
 
-def stretch(activity: Any, seconds: Any, participant: int = 1, seed: int = 0, arm: Any = None) -> Any:
+def simulate(activity: Any, seconds: Any, participant: int = 1, seed: int = 0, arm: Any = None) -> Any:
     bout = Bout(0.0, seconds, activity, CADENCE.get(activity, 0.0))
     movement = draw(bout, person(0, participant), np.random.default_rng(seed))
-    return feel(movement, int(seconds * HZ), 1 / HZ, arm or resting())
+    return wrist_acceleration(movement, int(seconds * HZ), 1 / HZ, arm or resting())
 
 
 def test_a_swinging_arm_is_a_pendulum() -> None:
@@ -45,8 +45,10 @@ def test_a_swinging_arm_is_a_pendulum() -> None:
     hang = np.zeros(1, dtype=GESTURE)
     hang["length_s"] = 1.0
     rhythm = Rhythm(constant(seconds, hertz), constant(seconds, 1.0), shape)
-    felt = feel(Movement(seconds, hang, rhythm=rhythm, arm_m=arm_m), 2000, 1 / HZ, resting())[800:1800]
-    seconds_t = np.arange(len(felt)) / HZ
+    accel_NC = wrist_acceleration(Movement(seconds, hang, rhythm=rhythm, arm_m=arm_m), 2000, 1 / HZ, resting())[
+        800:1800
+    ]
+    seconds_t = np.arange(len(accel_NC)) / HZ
     angle = amplitude * np.cos(2 * np.pi * hertz * seconds_t)
     speed = -amplitude * 2 * np.pi * hertz * np.sin(2 * np.pi * hertz * seconds_t)
     along = np.cos(angle) + arm_m * speed**2 / 9.80665
@@ -56,23 +58,23 @@ def test_a_swinging_arm_is_a_pendulum() -> None:
         turns = np.exp(-2j * np.pi * hertz * seconds_t[:, None] * np.array(cycles))
         return np.abs(turns.T @ (signal - signal.mean())) * 2 / len(signal)
 
-    assert sizes(-felt[:, 0].astype(float), [2]) == pytest.approx(sizes(along, [2]), rel=0.05)
-    assert sizes(felt[:, 2].astype(float), [1]) == pytest.approx(sizes(across, [1]), rel=0.1)
-    assert felt[:, 0].mean() == pytest.approx(-along.mean(), abs=0.01)
+    assert sizes(-accel_NC[:, 0].astype(float), [2]) == pytest.approx(sizes(along, [2]), rel=0.05)
+    assert sizes(accel_NC[:, 2].astype(float), [1]) == pytest.approx(sizes(across, [1]), rel=0.1)
+    assert accel_NC[:, 0].mean() == pytest.approx(-along.mean(), abs=0.01)
 
 
-def test_still_arm_feels_gravity_alone() -> None:
-    felt = stretch(Activity.NON_WEAR, 60.0)[200:]
-    assert np.allclose(np.linalg.norm(felt, axis=1), 1.0, atol=1e-6)
-    assert np.all(felt == felt[0])
+def test_a_still_arm_measures_gravity_alone() -> None:
+    accel_NC = simulate(Activity.NON_WEAR, 60.0)[200:]
+    assert np.allclose(np.linalg.norm(accel_NC, axis=1), 1.0, atol=1e-6)
+    assert np.all(accel_NC == accel_NC[0])
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES)
 def test_attitude_dominates_over_a_minute(activity: Any) -> None:
-    """Whatever the movement, mean squared force cannot be less than gravity's, and is no machine's."""
-    felt = stretch(activity, 120.0)
-    assert np.all(np.isfinite(felt))
-    assert 0.95 < np.mean(felt.astype(float) ** 2) * 3 < 12
+    """The mean square of acceleration is at least that of gravity, and plausible for a person."""
+    accel_NC = simulate(activity, 120.0)
+    assert np.all(np.isfinite(accel_NC))
+    assert 0.95 < np.mean(accel_NC.astype(float) ** 2) * 3 < 12
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -81,21 +83,21 @@ def test_nothing_jumps_from_bout_to_bout(seed: Any) -> None:
     order = rng.permutation(np.repeat(np.array(ACTIVITIES, dtype=object), 4))
     arm = resting()
     lengths = rng.uniform(2, 15, len(order))
-    felt = [stretch(a, s, 1 + seed, int(rng.integers(1e6)), arm) for a, s in zip(order, lengths, strict=True)]
-    edges = np.cumsum([len(part) for part in felt])[:-1]
-    whole = np.concatenate(felt)
-    jumps = np.linalg.norm(np.diff(whole, axis=0), axis=1)
+    accel_NC = [simulate(a, s, 1 + seed, int(rng.integers(1e6)), arm) for a, s in zip(order, lengths, strict=True)]
+    edges = np.cumsum([len(part) for part in accel_NC])[:-1]
+    joined = np.concatenate(accel_NC)
+    jumps = np.linalg.norm(np.diff(joined, axis=0), axis=1)
     around_edges = np.concatenate([jumps[edge - 3 : edge + 3] for edge in edges])
-    assert np.linalg.norm(whole, axis=1).max() < 16
+    assert np.linalg.norm(joined, axis=1).max() < 16
     assert around_edges.max() < 1.0
 
 
 def test_walking_shows_stride_and_step() -> None:
     bout = Bout(0.0, 300.0, Activity.WALKING, 1.8)
     who = replace(person(0, 1), swing=0.4)
-    felt = feel(draw(bout, who, np.random.default_rng(2)), 30_000, 1 / HZ, resting())
-    power = (np.abs(np.fft.rfft(felt - felt.mean(axis=0), axis=0)) ** 2).sum(axis=1)
-    hertz = np.fft.rfftfreq(len(felt), 1 / HZ)
+    accel_NC = wrist_acceleration(draw(bout, who, np.random.default_rng(2)), 30_000, 1 / HZ, resting())
+    power = (np.abs(np.fft.rfft(accel_NC - accel_NC.mean(axis=0), axis=0)) ** 2).sum(axis=1)
+    hertz = np.fft.rfftfreq(len(accel_NC), 1 / HZ)
 
     def share(low: Any, high: Any) -> Any:
         return power[(hertz > low) & (hertz < high)].sum() / power[hertz > 0.3].sum()

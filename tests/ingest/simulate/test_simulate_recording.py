@@ -1,4 +1,4 @@
-"""Whole recordings: same arguments, same bytes; a truth that tiles them; faults where asked; a gain to find."""
+"""Complete recordings: equal arguments give equal bytes, the truth tiles them, faults are as requested."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.devices.axivity.format import BLOCK, HEADER, celsius, unpack_timestamp
+from ingest.devices.axivity.cwa_format import BLOCK, HEADER, celsius, unpack_timestamp
 from ingest.simulate.diary import Activity
 from ingest.simulate.population import ONE_IN, Trait, device, person
 from ingest.simulate.recording import Faults, plan, simulate_recording, truth
@@ -24,7 +24,7 @@ HOUR = 1 / 24
 
 
 def read(path: Path) -> Any:
-    """Good blocks of a packed file and their counts, in plain numpy."""
+    """Return the good blocks of a packed file and their counts, in plain NumPy."""
     raw = path.read_bytes()
     blocks = np.frombuffer(raw[HEADER.itemsize :], dtype=BLOCK, count=(len(raw) - HEADER.itemsize) // BLOCK.itemsize)
     good = (blocks["magic"] == b"AX") & (blocks.view("<u2").reshape(-1, 256).sum(axis=1, dtype=np.uint16) == 0)
@@ -33,7 +33,7 @@ def read(path: Path) -> Any:
     return blocks, good, np.where(axes > 511, axes - 1024, axes) << (words >> 30).astype(int)[:, None]
 
 
-def test_same_arguments_same_bytes_and_others_others(tmp_path: Path) -> None:
+def test_equal_arguments_give_equal_bytes(tmp_path: Path) -> None:
     def digest(name: Any, seed: Any, participant: Any) -> Any:
         simulate_recording(tmp_path / name, seed, participant, days=HOUR / 2)
         return sha256((tmp_path / name).read_bytes()).hexdigest()
@@ -87,7 +87,7 @@ def test_twelve_people_are_a_plausible_population(seed: int) -> None:
     }  # fmt: skip
 
 
-def test_every_trait_is_carried_by_one_in_so_many() -> None:
+def test_every_trait_belongs_to_one_in_so_many() -> None:
     flipped = [number for number in range(1, 61) if person(0, number).flips_strap]
     assert np.all(np.diff(flipped) == ONE_IN[Trait.STRAP_FLIP])
     assert sum(person(0, number).tremor_hz > 0 for number in range(1, 61)) == 60 / ONE_IN[Trait.TREMOR]
@@ -112,8 +112,8 @@ def test_short_recordings_have_no_faults_of_their_own() -> None:
     assert all(plan(0, number, days=HOUR).faults == Faults() for number in range(1, 13))
 
 
-def test_a_script_is_followed_and_felt(tmp_path: Path) -> None:
-    """Non-wear is stationary (below 13 mg, the rule of ingest), running is not and meets no wall but the rail."""
+def test_a_script_is_followed(tmp_path: Path) -> None:
+    """Non-wear is stationary (below 13 mg, the rule of ingest); running is not, and only the rail limits it."""
     recording = simulate_recording(
         tmp_path / "a.cwa", 0, 2, script=[("non-wear", 600), ("running", 120), ("sleep", 300)],
         start=np.datetime64("2024-05-01T22:00"), packing="packed, 8 g step",
@@ -133,7 +133,7 @@ def test_a_script_is_followed_and_felt(tmp_path: Path) -> None:
 
 
 def test_autocalibration_finds_the_gain_and_offset(tmp_path: Path) -> None:
-    """Van Hees 2014 (doi:10.1152/japplphysiol.00421.2014) in plain numpy: stationary means onto the unit sphere."""
+    """Van Hees 2014 (doi:10.1152/japplphysiol.00421.2014) in plain NumPy: fit stationary means to the unit sphere."""
     script = [("sleep", 3600), ("sitting", 5400), ("non-wear", 900), ("standing", 900)]
     recording = simulate_recording(tmp_path / "a.cwa", 0, 3, script=script, packing="packed, finest step")
     g = read(tmp_path / "a.cwa")[2] / 256
@@ -157,7 +157,7 @@ def test_autocalibration_finds_the_gain_and_offset(tmp_path: Path) -> None:
 
 
 def test_the_arrow_of_time_differs_between_people(tmp_path: Path) -> None:
-    """The third moment of first differences in walking: its sign is not the same for all."""
+    """The third moment of first differences in walking does not have the same sign for everybody."""
     moments = []
     for participant in range(1, 9):
         simulate_recording(tmp_path / "a.cwa", 0, participant, script=[("walking", 240)], packing="packed, finest step")

@@ -1,4 +1,4 @@
-"""ENMO against its definition."""
+"""ENMO compared with its definition."""
 
 from __future__ import annotations
 

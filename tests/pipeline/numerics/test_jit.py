@@ -1,4 +1,4 @@
-"""Compiled code is found wherever its sources lie, and never after any of them has changed."""
+"""Cached code is found wherever its sources are, and never after any of them has changed."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ print(found.size, len(_spread.stats.cache_hits), len(_spread.stats.cache_misses)
 
 
 def clone(to: Path) -> Path:
-    """A copy of the package that both halves share."""
+    """Copy the package that both halves share."""
     shutil.copytree(ROOT / "pipeline", to / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     return to
 
 
 def ask(root: Path, cache: Path) -> list[int]:
-    """Seconds of two that were found, signatures that were found compiled, and compiled anew; in a new process."""
+    """Return, from a new process, the result, and how many signatures were cached and compiled."""
     environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(cache)}
     done = subprocess.run([sys.executable, "-c", ASKED], cwd=root, env=environment, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     return [int(number) for number in done.stdout.split()]
 
 
-def test_another_clone_finds_what_was_compiled_and_a_changed_constant_is_seen(tmp_path: Path) -> None:
+def test_another_clone_uses_the_cache_and_a_changed_constant_does_not(tmp_path: Path) -> None:
     first, second, cache = clone(tmp_path / "a"), clone(tmp_path / "deeper" / "b"), tmp_path / "cache"
     assert ask(first, cache) == [2, 0, 1]
     assert ask(second, cache) == [2, 1, 0]
@@ -48,7 +48,7 @@ def test_another_clone_finds_what_was_compiled_and_a_changed_constant_is_seen(tm
     assert ask(first, cache) == [2, 1, 0]
 
 
-def test_where_nothing_can_be_written_numba_goes_its_own_way(tmp_path: Path) -> None:
+def test_without_a_writable_folder_numba_uses_its_own_cache(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert ask(clone(tmp_path / "a"), tmp_path / "file" / "cache") == [2, 0, 1]
 
@@ -56,7 +56,7 @@ def test_where_nothing_can_be_written_numba_goes_its_own_way(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "name", ["ingest/devices/axivity/reader.py", "pipeline/numerics/resample.py", "train/windows/draw.py"]
 )
-def test_a_digest_is_that_of_the_files_that_python_imports(name: str) -> None:
+def test_a_digest_covers_the_files_that_python_imports(name: str) -> None:
     found, waiting = set(), [ROOT / name]
     while waiting:
         if (file := waiting.pop()) not in found:

@@ -1,4 +1,4 @@
-"""Resampling against analytic sinusoids, against a float reference written out, and against scipy and numpy."""
+"""Resampling compared with analytic sinusoids, a plain float reference, SciPy and NumPy."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def course(first_tick: int, stop_tick: int, position: float, step: float, lo: in
     return Course(*(np.array([value]) for value in (first_tick, stop_tick, position, step, lo, hi)))
 
 
-def whole(x_CN: NDArray[Any], rate: Any, method: Any, seconds: Any, offset: float = 0.0) -> Any:
-    """All ticks of a stream whose first sample is taken at `offset` seconds before tick 0."""
+def resampled(x_CN: NDArray[Any], rate: Any, method: Any, seconds: Any, offset: float = 0.0) -> Any:
+    """Resample a stream whose first sample is taken `offset` seconds before tick 0."""
     out_CT = np.zeros((3, int(seconds * 30)), dtype=np.int32)
     resample(
         x_CN, course(0, out_CT.shape[1], offset * rate, rate / 30, 0, x_CN.shape[1]), design(rate, method), 0, out_CT
@@ -39,7 +39,7 @@ def tone(rate: Any, hz: Any, seconds: Any, phase: float = 0.3) -> Any:
 
 
 def middle(x_CT: NDArray[Any]) -> Any:
-    """Without the edges, two seconds a side."""
+    """Remove two seconds at each end."""
     return x_CT[:, 60:-60]
 
 
@@ -49,7 +49,7 @@ def test_passband_keeps_size_and_phase(rate: Any, hz: float) -> None:
     if hz > 0.45 * rate:
         pytest.skip("beyond what this rate holds")
     seconds, phase = 20, 0.3
-    out_CT = whole(tone(rate, hz, seconds, phase), rate, "bandlimited", seconds)
+    out_CT = resampled(tone(rate, hz, seconds, phase), rate, "bandlimited", seconds)
     t = np.arange(out_CT.shape[1]) / 30
     exact = AMPLITUDE * np.sin(2 * np.pi * hz * t + phase)
     basis = np.stack([np.sin(2 * np.pi * hz * t + phase), np.cos(2 * np.pi * hz * t + phase)])[:, 60:-60]
@@ -66,7 +66,7 @@ def test_passband_keeps_size_and_phase(rate: Any, hz: float) -> None:
 def test_stopband_is_removed(rate: Any, hz: float) -> None:
     if hz > rate / 2:
         pytest.skip("beyond what this rate holds")
-    out_CT = whole(tone(rate, hz, 20), rate, "bandlimited", 20)
+    out_CT = resampled(tone(rate, hz, 20), rate, "bandlimited", 20)
     assert np.abs(middle(out_CT)).max() < 0.01 * AMPLITUDE
 
 
@@ -85,14 +85,14 @@ def test_response_of_the_bank_over_all_frequencies(rate: Any) -> None:
 @pytest.mark.parametrize("rate", [20.0, 25.0, 30.0, 31.9])
 def test_slow_recordings_keep_all_but_the_last_tenth_of_their_band(rate: float) -> None:
     for hz in np.linspace(0.1, 0.45 * rate, 12):
-        out_CT = whole(tone(rate, hz, 20), rate, "bandlimited", 20)
+        out_CT = resampled(tone(rate, hz, 20), rate, "bandlimited", 20)
         t = np.arange(out_CT.shape[1]) / 30
         exact = AMPLITUDE * np.sin(2 * np.pi * hz * t + 0.3)
         assert np.abs(middle(out_CT)[0] - exact[60:-60]).max() < 0.012 * AMPLITUDE
 
 
 def reference(x_CN: NDArray[Any], rate: Any, positions: Any) -> Any:
-    """The same windowed sinc, in float, at the exact positions, one dot product after the other."""
+    """The same windowed sinc in float arithmetic at the exact positions, one dot product after the other."""
     count = design(rate, "bandlimited").taps_PL.shape[1]
     beta_db = (count - 1) * 2.285 * 2 * np.pi * 6 / rate + 7.95 if rate >= 33 else 50.0
     cutoff = 15 / rate if rate >= 33 else 0.5
@@ -118,9 +118,9 @@ def test_against_a_float_reference(rate: Any) -> None:
     assert difference.std() < 0.0007 * 8_000
 
 
-def test_against_scipy_at_a_whole_ratio() -> None:
+def test_against_scipy_at_an_integer_ratio() -> None:
     x_CN = np.random.default_rng(2).integers(-8_000, 8_000, (3, 2_000)).astype(np.int16)
-    ours_CT = whole(x_CN, 90.0, "bandlimited", 20)
+    ours_CT = resampled(x_CN, 90.0, "bandlimited", 20)
     taps = scipy.signal.firwin(301, 15, window=("kaiser", 8), fs=90)
     theirs_CT = scipy.signal.resample_poly(x_CN.astype(float), 1, 3, axis=1, window=taps)[:, : ours_CT.shape[1]]
     f, ours = scipy.signal.welch(middle(ours_CT)[0], fs=30, nperseg=128)
@@ -136,10 +136,10 @@ def test_linear_and_nearest_against_numpy(rate: float) -> None:
     x_CN = np.random.default_rng(3).integers(-2_000, 2_000, (3, int(10 * rate) + 1)).astype(np.int16)
     positions = np.arange(300) * (rate / 30)
     linear = np.stack([np.interp(positions, np.arange(x_CN.shape[1]), x) for x in x_CN])
-    assert np.abs(whole(x_CN, rate, "linear", 10) - linear).max() < 4_000 * (rate * 5e-6 + 1 / UNITY)
+    assert np.abs(resampled(x_CN, rate, "linear", 10) - linear).max() < 4_000 * (rate * 5e-6 + 1 / UNITY)
     clear = np.abs(positions % 1 - 0.5) > 1e-3
     nearest = x_CN[:, np.floor(positions + 0.5).astype(int)]
-    assert np.array_equal(whole(x_CN, rate, "nearest", 10)[:, clear], nearest[:, clear])
+    assert np.array_equal(resampled(x_CN, rate, "nearest", 10)[:, clear], nearest[:, clear])
 
 
 @pytest.mark.parametrize("method", ["bandlimited", "linear", "nearest"])
@@ -149,13 +149,13 @@ def test_gravity_passes_unchanged(rate: float, method: str) -> None:
     assert (bank.taps_PL.sum(axis=1, dtype=int) == UNITY).all()
     assert np.abs(bank.taps_PL.astype(int)).sum(axis=1).max() < 4 * UNITY
     x_CN = np.full((3, int(3 * rate)), -2_047, dtype=np.int16)
-    assert (whole(x_CN, rate, method, 2.5) == -2_047).all()
+    assert (resampled(x_CN, rate, method, 2.5) == -2_047).all()
 
 
 def test_thirty_hertz_on_the_grid_is_copied() -> None:
     x_CN = np.random.default_rng(4).integers(-32_768, 32_767, (3, 900)).astype(np.int16)
     for method in ("bandlimited", "linear", "nearest"):
-        assert np.array_equal(whole(x_CN, 30.0, method, 30), x_CN)
+        assert np.array_equal(resampled(x_CN, 30.0, method, 30), x_CN)
 
 
 def test_largest_values_do_not_overflow() -> None:
@@ -169,7 +169,7 @@ def test_largest_values_do_not_overflow() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_pieces_and_stretches_of_ticks_make_no_difference(data: Any) -> None:
+def test_splitting_pieces_and_ticks_makes_no_difference(data: Any) -> None:
     rate = data.draw(st.sampled_from([25.0, 60.0, 98.7]))
     x_CN = np.random.default_rng(5).integers(-2_000, 2_000, (3, 3_000)).astype(np.int16)
     ticks = int(3_000 / rate * 30) - 2
@@ -193,7 +193,7 @@ def test_pieces_and_stretches_of_ticks_make_no_difference(data: Any) -> None:
     assert (at_once[:, ticks - 100 :] == -1).all()
 
 
-def test_nothing_beyond_a_segment_is_seen() -> None:
+def test_samples_beyond_a_segment_have_no_effect() -> None:
     x_CN = np.zeros((3, 1_000), dtype=np.int16)
     x_CN[:, :400], x_CN[:, 700:] = 9_999, -9_999
     out_CT = np.zeros((3, 80), dtype=np.int32)
@@ -209,4 +209,4 @@ def test_windows_are_resampled_as_recordings_are(rate: float, method: str) -> No
     assert windows.dtype == np.float32
     assert windows.shape == (5, 3, 300)
     for window, x_CN in zip(windows, x_BCN, strict=True):
-        assert np.allclose(window, whole(x_CN, rate, method, 10), atol=0.01)
+        assert np.allclose(window, resampled(x_CN, rate, method, 10), atol=0.01)

@@ -1,8 +1,7 @@
-"""Samples into the data blocks of a .cwa file, stamped as the device's firmware stamps them.
+"""Write samples as the data blocks of a .cwa file, with the stamps of the device's firmware.
 
-The device reads its sensor 25 samples at a time; a block is stamped by the clock at the first reading
-that completes it. Real files show this: the stamped sample is always a multiple of 25, 0 to 24 past the
-block's end.
+The device reads its sensor 25 samples at a time and stamps a block at the first reading that completes it. Real files
+show this: the stamped sample is always a multiple of 25, 0 to 24 samples past the end of the block.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.axivity.format import (
+from ingest.devices.axivity.cwa_format import (
     BLOCK,
     BLOCK_LENGTH,
     BLOCK_MAGIC,
@@ -28,7 +27,7 @@ from ingest.devices.axivity.format import (
     pack_timestamp,
     rate_code,
 )
-from ingest.simulate.files import Pieces
+from ingest.simulate.file_writer import Pieces
 from ingest.simulate.population import Device, Packing
 from ingest.simulate.sensor import RANGE_G
 from pipeline.numerics.jit import njit
@@ -42,19 +41,19 @@ SAMPLES_A_BLOCK: dict[Packing, int] = {"packed, 8 g step": 120, "packed, finest 
 
 
 @dataclass(frozen=True)
-class Clock:
-    """When the device took its samples, by its own clock: the true rate, slower and faster over a day by 0.02%."""
+class SampleClock:
+    """When the device takes its samples, by its own clock: the true rate, which varies by 0.02% over a day."""
 
     rate_hz: float
     phase: float
     _swing_s: float = 0.0002 * DAY_S / (2 * np.pi)
 
     def index(self, second: float) -> int:
-        """The number of the first sample at or after a second of the recording."""
+        """Return the number of the first sample at or after a second of the recording."""
         return int(np.ceil(self.rate_hz * (second + self._wander(np.float64(second)) - self._wander(np.float64(0.0)))))
 
     def seconds(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Seconds since the recording's start of samples by their number."""
+        """Return the seconds since the recording's start of samples by number."""
         even = index / self.rate_hz + self._wander(np.float64(0.0))
         seconds = even
         for _ in range(4):
@@ -66,7 +65,7 @@ class Clock:
 
 
 def header(device: Device, session: int, start: np.datetime64, end: np.datetime64, wrist: str) -> bytes:
-    """The 1,024 bytes at the start of a file."""
+    """Return the 1,024 bytes at the start of a file."""
     head = np.full(HEADER.itemsize, 0xFF, dtype=np.uint8).view(HEADER)
     head["magic"], head["length"] = HEADER_MAGIC, HEADER_LENGTH
     head["hardware"] = 0x17
@@ -81,35 +80,41 @@ def header(device: Device, session: int, start: np.datetime64, end: np.datetime6
 
 
 class CwaFile:
-    """One .cwa file."""
+    """Writes one .cwa file."""
 
     def __init__(
-        self, device: Device, wrist: str, start: np.datetime64, end: np.datetime64, session: int, clock: Clock,
+        self,
+        device: Device,
+        wrist: str,
+        start: np.datetime64,
+        end: np.datetime64,
+        session: int,
+        clock: SampleClock,
         rng: np.random.Generator,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.samples = SAMPLES_A_BLOCK[device.packing]
         self._clock = clock
         self._header = header(device, session, start, end, wrist)
-        self._maker = BlockMaker(device, session, start, clock, rng)
+        self._writer = CwaBlockBuilder(device, session, start, clock, rng)
 
     @contextmanager
-    def begun(self, file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
-        """The file, after the header."""
+    def opened(self, file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
+        """Write the header; yields the function that writes blocks."""
         file.write(self._header)
         yield file.write
 
     def add(self, counts: NDArray[np.int16], celsius: NDArray[np.float32], light: float) -> Pieces:
-        """The blocks that `counts` (n, 3) complete."""
-        blocks = self._maker.add(counts, celsius, light)
+        """Return the blocks that `counts` (n, 3) complete."""
+        blocks = self._writer.add(counts, celsius, light)
         number_K = blocks["sequence_id"].astype(np.int64)
         return Pieces(number_K, self._clock.seconds(number_K * self.samples), [block.tobytes() for block in blocks])
 
 
-class BlockMaker:
-    """Turns a stream of samples into blocks; what does not fill one waits for the next call."""
+class CwaBlockBuilder:
+    """Turns a stream of samples into blocks; the rest of the samples waits for the next call."""
 
     def __init__(
-        self, device: Device, session: int, start: np.datetime64, clock: Clock, rng: np.random.Generator
+        self, device: Device, session: int, start: np.datetime64, clock: SampleClock, rng: np.random.Generator
     ) -> None:
         self._device, self._session, self._clock, self._rng = device, session, clock, rng
         self._start = start.astype("datetime64[us]")
@@ -119,11 +124,11 @@ class BlockMaker:
         self.blocks = 0
 
     def add(self, counts: NDArray[np.int16], celsius: NDArray[np.float32], light: float) -> NDArray[np.void]:
-        """The blocks (dtype BLOCK) that `counts` (n, 3) complete."""
+        """Return the blocks (dtype BLOCK) that `counts` (n, 3) complete."""
         counts = np.concatenate((self._waiting, counts))
         celsius = np.concatenate((self._waiting_celsius, celsius))
-        whole = len(counts) // self._samples
-        used = whole * self._samples
+        complete = len(counts) // self._samples
+        used = complete * self._samples
         self._waiting, self._waiting_celsius = counts[used:], celsius[used:]
         return self._blocks(counts[:used], celsius[: used : self._samples], light)
 
@@ -164,7 +169,7 @@ class BlockMaker:
 
 
 def checksum(blocks: NDArray[np.void]) -> NDArray[np.uint16]:
-    """What the last word of each block (dtype BLOCK) has to be for its 256 words to sum to zero."""
+    """Return the last word of each block (dtype BLOCK) that makes its 256 words sum to zero."""
     words = blocks.view("<u2").reshape(-1, BLOCK.itemsize // 2)
     total: NDArray[np.uint16] = words[:, :-1].sum(axis=1, dtype=np.uint16)
     return np.negative(total)
@@ -172,7 +177,7 @@ def checksum(blocks: NDArray[np.void]) -> NDArray[np.uint16]:
 
 @njit(cache=True)
 def pack(counts, words, least_exponent):  # type: ignore[no-untyped-def]
-    """Counts (n, 3) into 32-bit words (n): 10 bits an axis, the least exponent that fits and is at least as given."""
+    """Pack counts (n, 3) into 32-bit words (n): 10 bits an axis, and the smallest exponent that fits."""
     for i in range(counts.shape[0]):
         x, y, z = np.int32(counts[i, 0]), np.int32(counts[i, 1]), np.int32(counts[i, 2])
         lowest, highest = min(x, y, z), max(x, y, z)

@@ -1,11 +1,11 @@
-"""The Axivity .cwa file as numpy sees it: one header of 1,024 bytes, then data blocks of 512 bytes.
+"""The Axivity .cwa file as NumPy dtypes: one header of 1,024 bytes, then data blocks of 512 bytes.
 
-Both the reader and the simulator's writer use this page, so that the format stands in one place.
+Both the reader and the simulator's writer use this file, so that the format is written once.
 All numbers are little-endian and tightly packed. Source: Open Movement, AX3 technical documentation
 (https://github.com/openmovementproject/openmovement/blob/master/Docs/ax3/ax3-technical.md), and for the
 light and temperature words its `cwa.h` (https://github.com/openmovementproject/openmovement, Docs/ax3).
 
-Samples of a block stand in `payload`. `format` 0x30 is three axes packed into 32 bits (bits 0 to 9 are x,
+The samples of a block are in `payload`. `format` 0x30 is three axes packed into 32 bits (bits 0 to 9 are x,
 10 to 19 y, 20 to 29 z, each signed; bits 30 and 31 are an exponent e shared by the three: value << e, in
 1/256 g), at most 120 of them. `format` 0x32 is three int16, at most 80 of them, in 1/2**(8 + n) g where
 n is `light >> 13` (0 on an AX3). The upper digit of `format` is the number of axes (6 or 9 on an AX6).
@@ -15,7 +15,7 @@ was taken at `timestamp`. When the top bit of `device_fractional` is set, its ot
 fraction f of a second of the stamp, in 1/32768 s, and `timestamp_offset` was already lowered by
 floor(f * nominal rate) for readers that ignore the fraction: the sample number
 `timestamp_offset + floor(f * nominal rate)` was taken at `timestamp + f`. When the bit is clear the word
-is the device's id (old firmware; whole seconds only).
+is the device's id (old firmware; full seconds only).
 """
 
 from __future__ import annotations
@@ -45,9 +45,6 @@ COUNTS_PER_G = 256
 
 FRACTION_FLAG = 0x8000
 """Top bit of `device_fractional`."""
-
-ALWAYS, NEVER = 0, 0xFFFFFFFF
-"""Timestamps of the header that are no instants."""
 
 HEADER = np.dtype(
     [
@@ -105,7 +102,7 @@ assert (HEADER.itemsize, BLOCK.itemsize, PAYLOAD_OFFSET) == (1024, 512, 30)
 
 
 def pack_timestamp(seconds: NDArray[np.datetime64]) -> NDArray[np.uint32]:
-    """Calendar times from 2000 to 2063 (whole seconds) as packed stamps: 6 bits year, 4 month, 5 day, 5 hour, 6, 6."""
+    """Pack times from 2000 to 2063 (full seconds): 6 bits for the year, then 4, 5, 5, 6 and 6 down to the second."""
     day = seconds.astype("datetime64[D]")
     month = seconds.astype("datetime64[M]")
     of_day = (seconds.astype("datetime64[s]") - day).astype(np.int64)
@@ -125,9 +122,9 @@ def pack_timestamp(seconds: NDArray[np.datetime64]) -> NDArray[np.uint32]:
 
 
 def unpack_timestamp(packed: NDArray[np.uint32]) -> NDArray[np.datetime64]:
-    """Packed stamps as datetime64[s] of the device's clock; NaT where the fields are no calendar time."""
+    """Unpack stamps as datetime64[s] of the device's clock; NaT where the fields are not a valid time."""
     bits = packed.astype(np.int64)
-    first = np.flatnonzero(np.diff(bits >> 17, prepend=-1))  # blocks of a day stand together
+    first = np.flatnonzero(np.diff(bits >> 17, prepend=-1))  # blocks of one day are consecutive
     date = bits[first] >> 17
     year, month, day = date >> 9, date >> 5 & 0xF, date & 0x1F
     months = ((year + 30) * 12 + month - 1).astype("datetime64[M]")
@@ -141,21 +138,21 @@ def unpack_timestamp(packed: NDArray[np.uint32]) -> NDArray[np.datetime64]:
 
 
 def rate_hz(rate_code: int) -> float:
-    """Nominal sampling rate of a rate code."""
+    """Return the nominal sampling rate of a rate code."""
     return 3200 / (1 << (15 - (rate_code & 0x0F)))
 
 
 def range_g(rate_code: int) -> int:
-    """Range of a rate code: the device measures plus and minus this many g."""
+    """Return the range of a rate code: the device measures plus and minus this many g."""
     return 16 >> (rate_code >> 6)
 
 
 def rate_code(rate_hz: float, range_g: int) -> int:
-    """The rate code of a nominal rate (6.25, 12.5, ..., 3200 Hz) and a range (2, 4, 8 or 16 g)."""
+    """Return the rate code of a nominal rate (6.25, 12.5, ..., 3200 Hz) and a range (2, 4, 8 or 16 g)."""
     return (5 - range_g.bit_length()) << 6 | 15 - round(math.log2(3200 / rate_hz))
 
 
 def celsius(temperature: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Raw temperature words in degrees Celsius (10 mV a degree, 500 mV at zero, 3 V over ten bits); NaN for none."""
+    """Convert raw temperature words to degrees Celsius (10 mV a degree, 500 mV at zero, 3 V over ten bits), or NaN."""
     raw = (temperature & 0x3FF).astype(np.float32)
     return np.where(raw > 0, raw * np.float32(75 / 256) - np.float32(50), np.float32("nan"))

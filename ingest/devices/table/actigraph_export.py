@@ -1,7 +1,7 @@
-"""The header of ActiGraph's own csv exports: ten lines that tell what the rows do not, when and how fast.
+"""The header of ActiGraph's own csv exports: ten lines with start and rate, which the rows do not state.
 
-Rows then follow without a break from the start: idle sleep is filled in, second by second, with the last value
-before it or with zeros.
+The rows follow without gaps from the start: idle sleep is filled in, in full seconds, with the last value before it or
+with zeros.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 BEGINNING = b"------------ Data "
 MAKER = b"ActiGraph"
 RATES_HZ = (1.0, 1000.0)
-"""Of accelerometers that are worn."""
+"""Rates of worn accelerometers."""
 
 _FIRST = re.compile(
     r"-+ Data .*?ActiGraph (?P<device>\S+).*?Firmware v?(?P<firmware>\S+).*?date format (?P<date>\S+)"
@@ -26,8 +26,8 @@ _FIRST = re.compile(
 
 
 @dataclass(frozen=True)
-class Vendor:
-    """What the header tells."""
+class ExportHeader:
+    """The contents of the header."""
 
     device: str
     firmware: str
@@ -36,31 +36,33 @@ class Vendor:
     rate_hz: float
 
 
-def is_vendors(head: bytes) -> bool:
-    """Whether a file that begins so is an export of ActiGraph's."""
+def is_export(head: bytes) -> bool:
+    """Return whether a file with this head is an ActiGraph export."""
     first = head[:500].removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0]
     return first.startswith(BEGINNING) and MAKER in first
 
 
-def read_vendor(lines: Sequence[str]) -> Vendor:
-    """The header in the first lines; raises UserError when it does not tell rate and start."""
+def read_export_header(lines: Sequence[str]) -> ExportHeader:
+    """Parse the header in the first lines; raises UserError when rate or start is missing."""
     first = _FIRST.search(lines[0])
     values = {name: _after(lines, name) for name in ("Serial Number:", "Start Time", "Start Date")}
     if not first or not values["Start Time"] or not values["Start Date"]:
         raise UserError(
-            "ActiGraph's export begins with lines that tell its rate, Start Time and Start Date; they are not all "
-            "there. Export raw data again, with the header."
+            "expected an ActiGraph export that begins with its rate, Start Time and Start Date; some are missing. "
+            "Export raw data again, with the header."
         )
     if not RATES_HZ[0] <= float(first["rate"]) <= RATES_HZ[1]:
-        raise UserError(f"ActiGraph's export says that it has {first['rate']} rows a second; expected 1 to 1000.")
+        raise UserError(
+            f"expected 1 to 1000 rows a second in an ActiGraph export, found {first['rate']}. Export raw data again."
+        )
     try:
         start = _start(values["Start Date"], values["Start Time"], first["date"])
     except ValueError:
         raise UserError(
-            f"the start of ActiGraph's export is no time of the form {first['date']} and hh:mm:ss, as its first line "
-            "says. Export it again."
+            f"expected the start of an ActiGraph export in the form {first['date']} and hh:mm:ss, as its first line "
+            "states; found another. Export it again."
         ) from None
-    return Vendor(
+    return ExportHeader(
         f"{MAKER.decode()} {first['device']}", first["firmware"], values["Serial Number:"], start, float(first["rate"])
     )
 
@@ -70,7 +72,7 @@ def _after(lines: Sequence[str], name: str) -> str:
 
 
 def _start(date: str, time: str, form: str) -> np.datetime64:
-    """Date and time of day as an instant of the device's clock; raises ValueError."""
+    """Parse date and time of day as an instant of the device's clock; raises ValueError."""
     order = [part[0].lower() for part in re.findall(r"[A-Za-z]+", form)]
     parts = dict(zip(order, re.findall(r"\d+", date), strict=True))
     if not re.fullmatch(r"\d?\d:\d\d:\d\d", time):

@@ -1,4 +1,4 @@
-"""Samples of an ActiGraph out of their bytes, in compiled code; and files of old devices, which hold nothing else."""
+"""Unpack the samples of an ActiGraph in compiled code; and read activity.bin, which holds nothing else."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.io.archive import Cut
+from ingest.devices.io.archive import DamagedMember
 from pipeline.errors import UserError
 from pipeline.numerics.jit import njit
 
-MOST_SAMPLES = 170_000_000
-"""19 days at 100 Hz, 65 at 30 Hz, 1 GB: more memory a recording does not get."""
+MAX_SAMPLES = 170_000_000
+"""19 days at 100 Hz or 65 at 30 Hz; 1 GB, the most memory that a recording gets."""
 
 
-def read_packed(pieces: Iterable[Any], size: int) -> tuple[NDArray[np.int16], int]:
-    """Samples (3, N) of an activity.bin of at most `size` bytes, and whether it was cut off (1) or not (0).
+def read_packed(pieces: Iterable[Any], max_bytes: int) -> tuple[NDArray[np.int16], int]:
+    """Return the samples (3, N) of an activity.bin of at most `max_bytes` bytes, and 1 if it is damaged, else 0.
 
     Raises UserError when it holds too many samples.
     """
-    room = min(MOST_SAMPLES, size // 4 + 2)
+    room = min(MAX_SAMPLES, max_bytes // 4 + 2)
     counts_CN = np.empty((3, room), dtype=np.int16)
     samples, rest, cut = 0, b"", 0
     try:
         for piece in pieces:
             data = b"".join((rest, piece))
-            whole = len(data) // 9 * 9
-            samples += _unpack(data[:whole], counts_CN[:, samples:])
-            rest = data[whole:]
-    except Cut:
+            complete = len(data) // 9 * 9
+            samples += _unpack(data[:complete], counts_CN[:, samples:])
+            rest = data[complete:]
+    except DamagedMember:
         cut = 1
     samples += _unpack(rest, counts_CN[:, samples:])
     return counts_CN[:, :samples], cut
@@ -39,16 +39,16 @@ def read_packed(pieces: Iterable[Any], size: int) -> tuple[NDArray[np.int16], in
 def _unpack(data: bytes, into_CN: NDArray[np.int16]) -> int:
     count = len(data) * 2 // 9
     if count > into_CN.shape[1]:
-        raise too_many()
+        raise too_many_samples()
     unpack_12_bits(np.frombuffer(data, dtype=np.uint8), count, *into_CN)
     return count
 
 
-def too_many() -> UserError:
-    """The error of an archive that holds more samples than any recording."""
+def too_many_samples() -> UserError:
+    """Return the error for an archive with more samples than any recording has."""
     return UserError(
-        f"the archive unpacks to more than {MOST_SAMPLES:,} samples, of which no memory is given: it is damaged or "
-        "made to do harm. Leave it out, or export a shorter span with the vendor's software."
+        f"expected at most {MAX_SAMPLES:,} samples, found more: the archive is damaged or malicious. Leave it out, or "
+        "export a shorter span with the vendor's software."
     )
 
 
@@ -72,7 +72,7 @@ def unpack_12_bits(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, inline="always")
 def _upper(data, at):  # type: ignore[no-untyped-def]
-    """The signed upper 12 bits of two bytes; 16-bit arithmetic throughout, which becomes vector code."""
+    """The signed upper 12 bits of two bytes; in 16-bit arithmetic, which the compiler vectorises."""
     return np.int16(np.uint16(data[at]) << np.uint16(8) | np.uint16(data[at + 1])) >> np.int16(4)
 
 
