@@ -25,7 +25,7 @@ def report(
     """Make an HTML page about an ingested cohort: what was ingested, how good it is, and what to check first."""
     from pipeline.identity import load_key
     from pipeline.pages.page import write_file
-    from pipeline.report.analysis.cohort import Cohort
+    from pipeline.report.analysis.cohort import CohortColumns
     from pipeline.report.analysis.comparison import compare, require_key
     from pipeline.report.analysis.coverage import read_coverage
     from pipeline.report.analysis.published import read_published
@@ -41,7 +41,7 @@ def report(
         key = load_key(key_file)
         require_key(opened, key)
         published = read_published(check_ukb)
-    cohort = Cohort.read(opened)
+    cohort = CohortColumns.read(opened)
     if check_ukb is not None:
         comparison = compare(cohort, published, key)
     disclosure = Disclosure(for_release)

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.pages import html
 from pipeline.pages.page import Sections, render_page
-from pipeline.report.analysis.cohort import Cohort
+from pipeline.report.analysis.cohort import CohortColumns
 from pipeline.report.sections.calibration import calibration_section
 from pipeline.report.sections.clocks import clocks_section
 from pipeline.report.sections.damage import damage_section
@@ -60,7 +60,7 @@ def require_page(out: Path) -> None:
         raise UserError(f"--out {out}: {nearest} is not a folder that you can write to. Choose another folder.")
 
 
-def require_participants(cohort: Cohort, disclosure: Disclosure) -> None:
+def require_participants(cohort: CohortColumns, disclosure: Disclosure) -> None:
     """Raise UserError for a page for release about fewer participants than the smallest group it may describe."""
     if disclosure.for_release and cohort.participants < MIN_GROUP:
         raise UserError(
@@ -90,7 +90,7 @@ def _introduction(data: ReportData) -> list[str]:
     ]
 
 
-def _nothing_accepted(cohort: Cohort) -> list[str]:
+def _nothing_accepted(cohort: CohortColumns) -> list[str]:
     """Why the page has no sections about accepted recordings, if it has none."""
     if len(cohort.ids):
         return []

@@ -20,7 +20,7 @@ from pipeline.cli import run_command
 from pipeline.errors import UserError
 from pipeline.pages import html
 from pipeline.report.analysis.checks import check_all
-from pipeline.report.analysis.cohort import Cohort
+from pipeline.report.analysis.cohort import CohortColumns
 from pipeline.report.analysis.coverage import SAMPLE_SIZE, by_hour, read_coverage, sample
 from pipeline.report.analysis.reasons import group_reasons
 from pipeline.report.command import report
@@ -343,7 +343,7 @@ def test_recordings_with_unknown_figures_pass_every_check(tmp_path: Path) -> Non
     row = {"recording": "f" * 64, "participant": "e" * 64, "status": "done", "size": 1, "person_days": 0}
     write_deltalake(store.recordings.delta, pa.Table.from_pylist([row], RECORDINGS), mode="append")
     store.recordings.refresh()
-    cohort = Cohort.read(store)
+    cohort = CohortColumns.read(store)
     assert len(cohort.ids) == 21
     unknown = cohort.ids.to_pylist().index("f" * 64)
     assert [check.title for check in check_all(cohort) if unknown in check.failed] == []
@@ -363,9 +363,9 @@ def test_withdrawn_participants_are_left_out(tmp_path: Path) -> None:
     from datetime import date
 
     made = write_cohort(str(tmp_path / "store"), 60)
-    before = Cohort.read(made.store)
+    before = CohortColumns.read(made.store)
     Withdrawals(made.store.folder).begin([KEY.participant("1000003")], date(2024, 1, 1))
-    after = Cohort.read(made.store)
+    after = CohortColumns.read(made.store)
     assert (len(before.ids), before.participants, before.person_days) == (60, 59, 420)
     assert (len(after.ids), after.participants, after.person_days) == (59, 58, 413)
     assert set(before.ids.to_pylist()) - set(after.ids.to_pylist()) == {made.id(3)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.report.analysis.cohort import Cohort, Float, Int
+from pipeline.report.analysis.cohort import CohortColumns, Float, Int
 from pipeline.store.quality import RULES, Rule, Unit, show
 
 
@@ -30,7 +30,7 @@ class Check:
         return show(value, self.unit) if np.isfinite(value) else ""
 
 
-def check_all(cohort: Cohort) -> list[Check]:
+def check_all(cohort: CohortColumns) -> list[Check]:
     """Every check, in the order of the page."""
     with np.errstate(invalid="ignore", divide="ignore"):
         clipped_N = cohort.sum_by_recording(cohort.day["clipped_seconds"]) / cohort.sum_by_recording(

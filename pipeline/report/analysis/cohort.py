@@ -61,7 +61,7 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class Cohort:
+class CohortColumns:
     """Accepted recordings (N), their person-days (D), and rejected recordings, without withdrawn participants.
 
     ids: full keyed ids of the accepted recordings, sorted; pages only show their first digits.
@@ -93,7 +93,7 @@ class Cohort:
     versions: dict[str, int]
 
     @staticmethod
-    def read(store: Store) -> Cohort:
+    def read(store: Store) -> CohortColumns:
         """Read the cohort of a store. Raises UserError when the store is empty."""
         withdrawn = Withdrawals(store.folder).participants()
         accepted, figures, rejected = _recordings(_without(withdrawn, store.recordings.read(RECORDING_COLUMNS)))
@@ -106,7 +106,7 @@ class Cohort:
         ids = accepted["recording"].combine_chunks()
         recording_D = _indices(days["recording"], ids)
         participant = accepted["participant"].combine_chunks().dictionary_encode()
-        return Cohort(
+        return CohortColumns(
             ids=ids,
             participant_ids=participant.dictionary,
             participant_N=participant.indices.to_numpy(zero_copy_only=False).astype(np.int64),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.identity import Key
-from pipeline.report.analysis.cohort import Cohort, Float
+from pipeline.report.analysis.cohort import CohortColumns, Float
 from pipeline.report.analysis.published import Published
 from pipeline.store.store import Store
 
@@ -84,7 +84,7 @@ def require_key(store: Store, key: Key) -> None:
         )
 
 
-def compare(cohort: Cohort, published: Published, key: Key) -> Comparison:
+def compare(cohort: CohortColumns, published: Published, key: Key) -> Comparison:
     """Match a cohort with published values. Raises UserError when they have no participant in common."""
     ids = pa.array([key.participant(eid) for eid in published.eids], pa.string())
     participant_Q = np.asarray(pc.fill_null(pc.index_in(ids, value_set=cohort.participant_ids), -1))

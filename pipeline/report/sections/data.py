@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.report.analysis.cohort import Cohort
+from pipeline.report.analysis.cohort import CohortColumns
 from pipeline.report.analysis.comparison import Comparison
 from pipeline.report.analysis.coverage import Coverage
 from pipeline.report.sections.disclosure import Disclosure
@@ -17,7 +17,7 @@ class ReportData:
     processing: the settings of the signal steps, as stored in the store's attributes.
     """
 
-    cohort: Cohort
+    cohort: CohortColumns
     coverage: Coverage
     disclosure: Disclosure
     comparison: Comparison | None
