@@ -34,7 +34,8 @@ def training_section(results: Results) -> list[str]:
     return [
         html.shows(
             "The accuracy of each pretext task on held-out participants during training, with its 99% interval, and "
-            "the accuracy on controls without human movement. The table gives the final accuracies, with the intervals below."
+            "the accuracy on controls without human movement. The table gives the final accuracies, with the "
+            "intervals below."
         ),
         curves,
         html.paragraph(_how_it_went(found)),
