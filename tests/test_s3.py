@@ -179,9 +179,9 @@ def test_a_page_about_a_cohort(bucket: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     text = Page(page.read_text()).text
-    assert "6 recordings accepted 3 rejected 6 people 42 person-days" in text["top"]
-    assert "over 42 of 42 person-days (all)" in text["hours"]
-    assert "not in storage" not in text["hours"]
+    assert "6 recordings accepted 3 recordings rejected 6 participants 42 person-days" in text["top"]
+    assert "Based on 42 of 42 person-days." in text["hours"]
+    assert "missing from the store" not in text["hours"]
 
 
 def test_one_lease_at_a_time(bucket: str) -> None:
