@@ -23,7 +23,8 @@ def ingest(
 
     A run that was stopped resumes where it stopped; a run over a complete store changes nothing.
     """
-    from ingest.run.driver import plan_ingest, run_ingest
+    from ingest.capacity.dry_run import plan_ingest
+    from ingest.run.driver import run_ingest
     from pipeline.errors import UserError
     from pipeline.settings import build, merge, read_toml
 

@@ -100,7 +100,7 @@ def test_one_recording_that_is_refused_is_rejected_and_all_stop_the_run(bucket: 
     import s3fs
 
     from ingest.run.probe_task import ProbeTask
-    from ingest.run.sources import Refused, list_sources
+    from ingest.run.sources import AccessDenied, list_sources
     from ingest.simulate.recording import simulate_recording
 
     fs, key = s3fs.S3FileSystem(), Key(bytes(32))
@@ -120,9 +120,9 @@ def test_one_recording_that_is_refused_is_rejected_and_all_stop_the_run(bucket: 
             if reasons:
                 (rejected,) = (probed for probed in task() if probed.reason)
                 assert rejected.source.id == key.recording("anna-secret.cwa")
-                assert "refuses to give it" in rejected.reason
+                assert "denies access to it" in rejected.reason
             else:
-                with pytest.raises(Refused, match=r"recording [0-9a-f]{12} cannot be read: .*not permitted") as error:
+                with pytest.raises(AccessDenied, match=r"recording [0-9a-f]{12} cannot be read: .*not perm") as error:
                     task()
                 assert "anna" not in str(error.value)
     finally:

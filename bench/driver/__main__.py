@@ -33,10 +33,10 @@ import ray
 
 from ingest.run.cluster import ray_session, stream
 from ingest.run.commit import Committer
-from ingest.run.ingest_task import Ingested, IngestTask, Part
+from ingest.run.ingest_task import Ingested, IngestTask, Assignment
 from ingest.run.inputs import Inputs
 from ingest.run.phases import Phases
-from ingest.run.plan import Standing
+from ingest.run.plan import Catalogue
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from ingest.run.summary import Summary
@@ -93,7 +93,7 @@ def grow(given: argparse.Namespace) -> list[dict[str, Any]]:
     for workers in (1, 2):
         store = fresh_store(given.out / "store")
         store.grow(slots * len(sources))
-        parts = [Part(source, slots * i, slots) for i, source in enumerate(sources)]
+        parts = [Assignment(source, slots * i, slots) for i, source in enumerate(sources)]
         tasks = [IngestTask(folder.url, store.folder.url, (part,), SignalSettings(), 0) for part in parts]
         with ray_session(workers):
             ingest_all(tasks[:1] * workers, workers)
@@ -135,7 +135,7 @@ def a_real_result(out: Path) -> Ingested:
     make(SimulatedCohort(1, 1 / 1440, seed=0), raw, 1)
     folder, (source,) = list_sources(str(raw), KEY)
     store.grow(1)
-    (found,) = IngestTask(folder.url, store.folder.url, (Part(source, 0, 1),), SignalSettings(), 0)()
+    (found,) = IngestTask(folder.url, store.folder.url, (Assignment(source, 0, 1),), SignalSettings(), 0)()
     (day,) = found.days
     return replace(found, days=[day | {"day_index": i} for i in range(SLOTS)])
 
@@ -151,8 +151,8 @@ def asleep(out: Path, template: Ingested, workers: int, seconds: float, count: i
     with Lease(store.folder) as lease:
         for table in (store.plan, store.person_days, store.recordings):
             table.fence(lease.epoch)
-        committer = Committer(store, lease, Standing({}, frozenset()))
-        committer.give_slots([(source, SLOTS) for source in sources], people)
+        committer = Committer(store, lease, Catalogue({}, frozenset()))
+        committer.assign_slots([(source, SLOTS) for source in sources], people)
         phases = Phases(settings, inputs, sources, committer, Summary(store.folder.url))
         began, cpu_began = time.perf_counter(), time.process_time()
         with sleepers(template, seconds, workers):
@@ -186,7 +186,7 @@ def sleepers(template: Ingested, seconds: float, workers: int) -> Iterator[None]
     class Sleeper:
         async def work(self, task: IngestTask) -> list[Ingested]:
             await asyncio.sleep(seconds)
-            return [filled(template, part) for part in task.parts]
+            return [filled(template, part) for part in task.assignments]
 
     each = -(-workers // ACTORS)
     actors: list[Any] = [
@@ -207,7 +207,7 @@ def sleepers(template: Ingested, seconds: float, workers: int) -> Iterator[None]
         ray.kill(actor)
 
 
-def filled(template: Ingested, part: Part) -> Ingested:
+def filled(template: Ingested, part: Assignment) -> Ingested:
     """The template's result as that of another recording."""
     days = [day | {"slot": part.first_slot + i} for i, day in enumerate(template.days)]
     return replace(template, source=part.source, first_slot=part.first_slot, days=days)

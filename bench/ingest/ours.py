@@ -47,33 +47,33 @@ def ready(work: Callable[[Path], dict[str, Any]], path: Path) -> Iterator[Call]:
 @contextmanager
 def store_ready(path: Path) -> Iterator[Call]:
     """A call that ingests into a new store, on the disk of the recording."""
-    from ingest.capacity.measure import NOBODYS_KEY
+    from ingest.capacity.trial import TRIAL_KEY
     from ingest.run.commit import Committer
-    from ingest.run.ingest_task import Part, ingest_tasks
-    from ingest.run.plan import Standing
+    from ingest.run.ingest_task import Assignment, ingest_tasks
+    from ingest.run.plan import Catalogue
     from ingest.run.probe_task import ProbeTask
     from ingest.run.rows import done
     from ingest.run.sources import list_sources
     from pipeline.store.lease import Lease
     from pipeline.store.store import Store
 
-    folder, (source,) = list_sources(str(path), NOBODYS_KEY)
-    participant = NOBODYS_KEY.participant(source.name)
+    folder, (source,) = list_sources(str(path), TRIAL_KEY)
+    participant = TRIAL_KEY.participant(source.name)
     with TemporaryDirectory(dir=path.parent, prefix="store-") as scratch:
-        store = Store.create(scratch, NOBODYS_KEY, {})
+        store = Store.create(scratch, TRIAL_KEY, {})
         with Lease(store.folder) as lease:
-            committer = Committer(store, lease, Standing({}, frozenset()))
+            committer = Committer(store, lease, Catalogue({}, frozenset()))
 
             def call() -> dict[str, Any]:
                 (probed,) = ProbeTask(folder.url, (source,), max_days=60)()
-                committer.give_slots([(source, probed.days)], {source.id: participant})
-                planned = committer.standing.planned(source)
+                committer.assign_slots([(source, probed.days)], {source.id: participant})
+                planned = committer.catalogue.planned(source)
                 assert planned is not None
-                part = Part(source, planned["first_slot"], planned["slots"])
+                part = Assignment(source, planned["first_slot"], planned["slots"])
                 (task,) = ingest_tasks(folder.url, scratch, [part], SignalSettings(), lease.epoch)
                 (found,) = task()
                 assert found.figures, found.reason
-                committer.add(done(found, participant, NOBODYS_KEY, False))
+                committer.add(done(found, participant, TRIAL_KEY, False))
                 committer.commit()
                 figures = {"samples": found.figures.samples, "calibration": found.figures.calibration}
                 return {**figures, "days": store.person_days.read(["recording"]).num_rows}

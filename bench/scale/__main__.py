@@ -24,7 +24,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ingest.run.plan import Standing
+from ingest.run.plan import Catalogue
 from ingest.simulate.recording import simulate_recording
 from pipeline.identity import Key, write_new_key
 from pipeline.store.store import Store
@@ -128,10 +128,10 @@ def tables(folder: Path, people: int) -> dict[str, Any]:
     with timed(timings, "read as a driver does"):
         known = opened.recordings.read(["recording", "participant", "source", "status", "reason", "serial"])
         with_days = opened.person_days.read(["recording"])["recording"].unique().to_pylist()
-        standing = Standing({row["recording"]: row for row in known.to_pylist()}, frozenset(with_days))
-        standing.add_plan(opened.plan.read().to_pylist())
+        catalogue = Catalogue({row["recording"]: row for row in known.to_pylist()}, frozenset(with_days))
+        catalogue.add_plan(opened.plan.read().to_pylist())
     assert selected
-    assert standing.end_of_plan == people * DAYS_EACH
+    assert catalogue.end_of_plan == people * DAYS_EACH
     gone = rows["plan"]["participant"][:WITHDRAW].to_pylist()
     with timed(timings, f"withdraw {WITHDRAW} people"):
         found = forget(opened, gone, date.today())

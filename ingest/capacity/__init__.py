@@ -1,1 +1,1 @@
-"""How much an ingest takes: arithmetic on measured rates, before any machine is rented (docs/scale.md)."""
+"""What an ingest costs, before it runs: estimates from measured rates, trials and dry runs (docs/scale.md)."""

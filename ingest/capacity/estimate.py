@@ -1,7 +1,7 @@
-"""From recordings, machines and rates to hours, bytes and requests: pure arithmetic, nothing is looked at.
+"""From recordings, machines and rates to hours, bytes and requests: pure arithmetic.
 
-A task is one recording on one CPU: it waits for storage, then computes, then waits again, so a machine
-brings in `tasks / (CPU + waiting)` recordings a second, unless its network or the driver sets a lower limit.
+A task is one recording on one CPU: it waits for storage, computes, then waits again, so a machine ingests
+`tasks / (CPU + waiting)` recordings a second, unless its network or the driver sets a lower limit.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ from ingest.capacity.requests import (
     Requests,
     read_requests,
 )
-
-COMMIT_S, COMMIT_ROWS, BEAT_S = 60.0, 20_000, 5.0
-"""As in ingest.run.commit and pipeline.store.lease (a test compares them)."""
+from ingest.run.commit import COMMIT_ROWS, COMMIT_S
+from pipeline.store.lease import HEARTBEAT_S
 
 Bound = Literal["CPU", "waiting for storage", "memory", "network", "driver"]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be brought in.
+    """The recordings to ingest.
 
     signal_days: 24-hour days of signal in all recordings; they decide CPU time and bytes stored.
     person_days: calendar days that the recordings touch; they decide rows, objects and requests.
@@ -58,7 +57,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Machines:
-    """`count` alike; memory is what Ray may give to tasks, the network is both ways together."""
+    """`count` equal machines; memory is what Ray may give to tasks, the network speed is that of both ways in total."""
 
     count: int
     cpus: int
@@ -66,17 +65,17 @@ class Machines:
     network_bytes_s: float = math.inf
 
     def tasks(self, task_bytes: float) -> int:
-        """Tasks that run on one machine at a time; a task that is larger than the machine still runs, alone."""
+        """Tasks that run on one machine at a time; a task that needs more memory than the machine has runs alone."""
         return max(1, min(self.cpus, int(min(self.memory_bytes / task_bytes, self.cpus))))
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast it goes. Seconds, bytes.
+    """Measured speeds, in seconds and bytes.
 
-    request_s: what one request waits for its answer; 0 for a folder of this machine.
+    request_s: how long one request waits for its answer; 0 for a folder of this machine.
     start_s: from a new machine to its first recording (libraries, compiled code).
-    driver_recordings_s: what one driver hands out, takes back and commits; None where it was not measured.
+    driver_recordings_s: recordings a second that one driver schedules and commits; None where not measured.
     """
 
     cpu_s_per_day: float
@@ -88,7 +87,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What it takes. `bound` is what to have more of to be done sooner."""
+    """The cost of a run. `bound` is the resource to add for a faster run."""
 
     machines: Machines
     tasks_at_once: int
@@ -105,14 +104,14 @@ class Estimate:
 def estimate(work: Workload, machines: Machines, rates: Rates) -> Estimate:
     """Hours, bytes and requests of `work` on `machines`.
 
-    Tasks overlap each other's waiting, not their own; a task's transfers go at the machine's full speed, so that
-    where the network is the limit the truth lies somewhat above.
+    A task does not compute while it waits; other tasks do. Transfers are assumed to run at the machine's full speed, so
+    a run that is bound by the network takes somewhat longer.
     """
     each = 1 / work.recordings
     tasks = machines.tasks(work.task_bytes)
     cpu_s = rates.cpu_s_per_day * work.signal_days * each
     moved = (work.bytes_read + rates.stored_bytes_per_day * work.signal_days) * each
-    wait_s = rates.request_s * _in_turn(work) + moved / machines.network_bytes_s
+    wait_s = rates.request_s * _sequential_requests(work) + moved / machines.network_bytes_s
     by_tasks = machines.count * tasks / (cpu_s + wait_s)
     by_network = machines.count * machines.network_bytes_s / moved
     by_driver = rates.driver_recordings_s or math.inf
@@ -142,7 +141,7 @@ def estimate(work: Workload, machines: Machines, rates: Rates) -> Estimate:
 
 
 def requests(work: Workload, seconds: float) -> Requests:
-    """Requests of a run of so many seconds, by kind."""
+    """Requests of a run of this many seconds, by kind."""
     rows = work.recordings + work.person_days
     commits = max(1, math.ceil(seconds / COMMIT_S), math.ceil(rows / COMMIT_ROWS))
     a_recording = PROBE + OPEN_STORE + read_requests(work.bytes_read / work.recordings)
@@ -152,10 +151,10 @@ def requests(work: Workload, seconds: float) -> Requests:
         + a_recording * work.recordings
         + PERSON_DAY * work.person_days
         + COMMIT * commits
-        + BEAT * math.ceil(seconds / BEAT_S)
+        + BEAT * math.ceil(seconds / HEARTBEAT_S)
     )
 
 
-def _in_turn(work: Workload) -> float:
-    """Requests of a task that wait for one another: it opens the store, reads once, and writes day by day."""
+def _sequential_requests(work: Workload) -> float:
+    """Requests of a task that follow one another: it opens the store, reads once, and writes day by day."""
     return OPEN_STORE.total + 1 + PERSON_DAY.total * work.person_days / work.recordings

@@ -1,7 +1,7 @@
 """How many requests an ingest run makes to object storage, by kind: counted once, checked by a test.
 
-`tests/ingest/capacity/test_capacity_requests.py` compares these counts with what a real S3 server has answered. Storage
-prices LIST like PUT and HEAD like GET, so four kinds are enough.
+`tests/ingest/capacity/test_capacity_requests.py` compares these counts with the log of a real S3 server. Storage prices
+LIST like PUT and HEAD like GET, so these kinds are enough.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PART_BYTES = 50 * 2**20
-"""A recording is fetched in ranges of this size at most (s3fs)."""
+"""A recording is fetched in ranges of at most this size (s3fs)."""
 LIST_NAMES = 1000
-"""Names that one LIST gives."""
+"""Names in the answer to one LIST."""
 
 
 @dataclass(frozen=True)
 class Requests:
-    """Numbers of requests; `get` counts HEAD too."""
+    """Numbers of requests; `get` includes HEAD."""
 
     get: float = 0
     list: float = 0
@@ -37,17 +37,17 @@ class Requests:
 PROBE = Requests(get=3)
 """A plain recording: its size, its head, its tail."""
 OPEN_STORE = Requests(get=5, list=1)
-"""What a task does before its first day: the store's metadata, and a look at the lease."""
+"""Requests of a task before its first day: the store's metadata, and a check of the lease."""
 PERSON_DAY = Requests(put=3)
-"""Three objects, each put whole."""
+"""Three objects, one PUT each."""
 COMMIT = Requests(get=6, list=10, put=4)
-"""Two tables, a row file and a log entry each, and the look at the lease."""
+"""Two tables, a row file and a log entry each, and a check of the lease."""
 RUN = Requests(get=100, list=70, put=20)
-"""Making and opening the store, lease and fences, the first plan, compaction of a few files: once a run."""
+"""Once a run: creating and opening the store, lease and fences, the first plan, compaction of a few files."""
 BEAT = Requests(put=1)
 """A heartbeat of the lease."""
 
 
 def read_requests(bytes_each: float) -> Requests:
-    """Fetching one recording of so many bytes."""
+    """Requests to fetch one recording of this many bytes."""
     return Requests(get=max(1, -(-bytes_each // PART_BYTES)))

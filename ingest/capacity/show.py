@@ -1,8 +1,7 @@
-"""Estimates side by side: a table for a person, the same as plain values for a program."""
+"""Estimates side by side, as a table and as JSON."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 from rich.table import Table
 
 from ingest.capacity.estimate import Estimate, Rates, Workload
+from pipeline.store.figures import json_value
 
 
 def table(work: Workload, takes: Sequence[Estimate]) -> Table:
-    """A column an estimate."""
+    """A table with a column per estimate."""
     shown = Table(
         title=f"{work.recordings:,} recordings, {work.signal_days:,.0f} days of signal ({work.person_days:,} calendar "
         f"days), {work.bytes_read / 1e12:,.3g} TB",
@@ -41,15 +41,6 @@ def table(work: Workload, takes: Sequence[Estimate]) -> Table:
     return shown
 
 
-def values(work: Workload, rates: Rates, takes: Sequence[Estimate]) -> dict[str, Any]:
-    """Workload, rates and estimates as JSON-ready values; what is unlimited is null."""
-    found = {"workload": asdict(work), "rates": asdict(rates), "takes": [asdict(each) for each in takes]}
-    return {name: _finite(value) for name, value in found.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and math.isinf(value) else value
+def plain(work: Workload, rates: Rates, takes: Sequence[Estimate]) -> Any:
+    """Workload, rates and estimates as JSON-ready values; an unlimited resource is null."""
+    return json_value({"workload": asdict(work), "rates": asdict(rates), "takes": [asdict(each) for each in takes]})

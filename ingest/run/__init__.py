@@ -1,1 +1,1 @@
-"""The ingest run on Ray: sources, probe, plan, run, commit. Only the driver writes tables; workers fill their slots."""
+"""The ingest run on Ray: probe, plan, run, commit. Only the driver writes tables; workers write their slots."""

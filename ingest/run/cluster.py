@@ -1,7 +1,7 @@
-"""Work handed to Ray: many tasks, a bounded number in flight, dead workers counted.
+"""Many tasks on Ray: a bounded number in flight, with a limit on the workers that each may cost.
 
-Ray's own retries are off: a worker killed for want of memory would be retried for ever, and the driver
-could not say why. A task here returns what it found and raises only when the run itself cannot go on.
+Ray's own retries are off: a worker killed for lack of memory would be retried endlessly, and the driver could not say
+why. A task returns its result and raises only when the run itself cannot continue.
 """
 
 from __future__ import annotations
@@ -20,45 +20,44 @@ from ingest.run.stragglers import Stragglers
 from pipeline.errors import UserError
 from pipeline.identity import ENVIRONMENT_VARIABLE
 
-ATTEMPTS = 3
-"""Workers that a recording may cost before it is given up."""
-NODES = 10
-"""Nodes that may be lost under it: machines of a spot market go for reasons of their own."""
-AT_LEAST = 64
-"""Tasks in flight on however small a cluster: what waits is what an autoscaler starts nodes for."""
+MAX_WORKERS_LOST = 3
+"""Workers that may die over a recording before it is rejected."""
+MAX_NODES_LOST = 10
+"""Nodes that may be lost under it: spot machines are taken away for reasons of their own."""
+MIN_IN_FLIGHT = 64
+"""Tasks in flight on the smallest cluster: an autoscaler starts nodes for tasks that wait."""
 TICK_S = 1.0
-"""How long the driver waits for a result before it looks at its other duties."""
-LOOK_S = 10.0
-"""How often it looks at the nodes."""
-
-LAST_S = 5.0
-"""What tasks get to tidy up in when a stream of gentle ones is left."""
+"""How long the driver waits for a result before it sees to its other work."""
+NODES_POLL_S = 10.0
+"""How often it polls the nodes of the cluster."""
+CLEAN_UP_S = 5.0
+"""Time for interrupted tasks to clean up."""
 
 OBJECT_STORE_BYTES = 1 << 27
-"""Of a Ray of our own: tasks and results are small, and what it does not take is left to workers."""
+"""Of a Ray that we start: tasks and results are small, and the rest of the memory is for workers."""
 
 log = logging.getLogger(__name__)
 
 
 class Task(Protocol):
-    """Work on one or more recordings, which a worker does by calling it."""
+    """Work on one or more recordings; a worker calls it."""
 
     @property
     def name(self) -> str:
-        """By what the log knows it: names nobody."""
+        """The name of the task in the log; it names no person or file."""
         ...
 
     @property
     def memory(self) -> float:
-        """Bytes that a worker needs for it, at most; declared to Ray, so that no node gets more than it holds."""
+        """Bytes that a worker needs for it at most; declared to Ray, so that no node gets more than fits."""
         ...
 
-    def alone(self) -> Sequence[Task]:
+    def split(self) -> Sequence[Task]:
         """The same work, one recording a task."""
         ...
 
     def __call__(self) -> Any:
-        """Do it. What it raises stops the run and comes out as it was raised."""
+        """Do the work. An exception stops the run and is raised from `stream`."""
         ...
 
 
@@ -67,20 +66,20 @@ SomeTask = TypeVar("SomeTask", bound=Task)
 
 @dataclass(frozen=True)
 class Died:
-    """What stands for a result when a task's workers died."""
+    """Takes the place of a result when a task's workers died."""
 
     reason: str
 
 
 @contextmanager
 def ray_session(workers: int | None = None, address: str | None = None) -> Iterator[None]:
-    """A running Ray: the cluster at `address` (or RAY_ADDRESS), else one of this machine, ended with the context.
+    """Connect to the Ray cluster at `address` (or RAY_ADDRESS), or start Ray on this machine; end it with the context.
 
-    One that this process has started already is used and left running.
+    A Ray that this process has already started is used and left running.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address == "local":  # workers inherit the environment, and with it the place of the packages
+    if address == "local":  # workers inherit the environment, and with it the path of the packages
         here = str(Path(__file__).resolve().parents[2])
         paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         if here not in paths:
@@ -96,7 +95,7 @@ def ray_session(workers: int | None = None, address: str | None = None) -> Itera
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"Ray does not start at {address!r} ({error}). Check --ray-address, RAY_ADDRESS and --workers."
+            f"cannot start or reach Ray at {address!r} ({error}). Check --ray-address, RAY_ADDRESS and --workers."
         ) from None
     try:
         yield
@@ -106,7 +105,7 @@ def ray_session(workers: int | None = None, address: str | None = None) -> Itera
 
 @contextmanager
 def _without_the_key() -> Iterator[None]:
-    """Keep the store's key out of the environment meanwhile: what is started then inherits the rest."""
+    """Keep the store's key out of the environment, which the processes started here inherit."""
     secret = os.environ.pop(ENVIRONMENT_VARIABLE, None)
     try:
         yield
@@ -117,7 +116,7 @@ def _without_the_key() -> Iterator[None]:
 
 @dataclass
 class Attempt:
-    """A task and what it has cost so far."""
+    """A task, and the workers and nodes that it has cost."""
 
     task: Any
     workers_lost: int = 0
@@ -127,24 +126,24 @@ class Attempt:
 
 @dataclass
 class Nodes:
-    """What the cluster offers, looked at now and then: it may grow and shrink."""
+    """The resources of the cluster, polled now and then: it may grow and shrink."""
 
     cpus: int = 0
     memory: float = 0.0
-    """Bytes of the roomiest node that has CPUs."""
+    """Bytes of the node with the most, of those that have CPUs."""
     total_memory: float = 0.0
-    """Bytes of all such nodes together."""
-    _looked: float = field(default=float("-inf"))
+    """Bytes of all such nodes."""
+    _polled: float = field(default=float("-inf"))
     _without_since: float | None = None
 
-    def look(self) -> None:
-        """Take another look, if the last one is long ago."""
+    def poll(self) -> None:
+        """Ask Ray for its nodes, if that is more than 10 s ago."""
         import ray
 
         now = time.monotonic()
-        if now - self._looked < LOOK_S:
+        if now - self._polled < NODES_POLL_S:
             return
-        self._looked = now
+        self._polled = now
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
         self.cpus = int(sum(resources["CPU"] for resources in alive))
         memory = [resources.get("memory", 0.0) for resources in alive]
@@ -155,23 +154,24 @@ class Nodes:
             self._without_since = now
         elif now - self._without_since > 60:
             self._without_since = now
-            log.warning("the cluster has no node with CPUs for a minute; tasks wait for the autoscaler or a new node.")
+            log.warning("the cluster has had no node with CPUs for a minute; tasks wait for a new node.")
 
     def declared(self, attempt: Attempt) -> int:
-        """Bytes to ask for: what an attempt needs, but no more than any node could ever grant."""
+        """Bytes to request: what an attempt needs, but no more than the largest node has."""
         wanted = attempt.task.memory * attempt.memory_factor
         return int(min(wanted, self.memory) if self.memory else wanted)
 
 
 def stream(
-    tasks: Iterable[SomeTask], workers: int | None = None, gently: bool = False
+    tasks: Iterable[SomeTask], workers: int | None = None, interrupt: bool = False
 ) -> Generator[tuple[SomeTask, Any] | None]:
-    """Every task with its result or a Died, in the order in which they finish; None about every second, as a tick.
+    """Yield every task with its result or a Died, as they finish, and None about every second, as a tick.
 
-    Twice as many tasks as there are CPUs are in flight (at least 64), so that no worker waits for the driver; `workers`
-    bounds them instead. When a worker dies over several recordings they go on alone; a task that has lost three
-    workers, or ten nodes, is given up. One whose worker ran out of memory asks for twice as much next time. Leaving
-    the stream early kills what still runs, or `gently` interrupts it, so that it can tidy up.
+    Twice as many tasks as there are CPUs are in flight (at least 64), so that no worker waits for the driver, or
+    `workers` where that is given. When a worker dies over several recordings, each becomes a task of its own; a task
+    that has lost three workers or ten nodes is given up. A task whose worker ran out of memory requests twice as much
+    next time. Leaving the stream early kills the tasks that run, or with `interrupt` interrupts them, so that they can
+    clean up.
     """
     import ray
     from ray.exceptions import (
@@ -189,12 +189,13 @@ def stream(
     nodes, stragglers = Nodes(), Stragglers()
     try:
         while waiting or running:
-            nodes.look()
-            limit = workers or max(2 * nodes.cpus, AT_LEAST)
+            nodes.poll()
+            limit = workers or max(2 * nodes.cpus, MIN_IN_FLIGHT)
             while waiting and len(running) < limit:
                 attempt = waiting.popleft()
-                kind, memory = type(attempt.task).__name__, nodes.declared(attempt)  # Ray's pages sum up by the name
-                options = remote.options(name=kind, num_cpus=1, max_retries=0, memory=memory)
+                memory = nodes.declared(attempt)
+                name = type(attempt.task).__name__  # Ray's dashboard groups by it
+                options = remote.options(name=name, num_cpus=1, max_retries=0, memory=memory)
                 reference = options.remote(attempt.task)
                 running[reference] = attempt
                 stragglers.began(reference)
@@ -205,36 +206,36 @@ def stream(
                     result = ray.get(reference)
                 except (WorkerCrashedError, OutOfMemoryError, MemoryError) as error:
                     out_of_memory = isinstance(error, OutOfMemoryError | MemoryError)
-                    alone = attempt.task.alone()
+                    single = attempt.task.split()
                     attempt.workers_lost += 1
                     attempt.memory_factor *= 1 + out_of_memory
-                    if len(alone) > 1:
-                        waiting.extendleft(Attempt(task) for task in reversed(alone))
-                    elif attempt.workers_lost < ATTEMPTS:
+                    if len(single) > 1:
+                        waiting.extendleft(Attempt(task) for task in reversed(single))
+                    elif attempt.workers_lost < MAX_WORKERS_LOST:
                         waiting.appendleft(attempt)
                     else:
                         kind = "out of memory" if out_of_memory else type(error).__name__
-                        yield from _given_up(attempt, f"its worker died {ATTEMPTS} times ({kind})")
+                        yield from _given_up(attempt, f"its worker died {MAX_WORKERS_LOST} times ({kind})")
                 except RayTaskError as error:
-                    raise _explained(error) from None
+                    raise _cause(error) from None
                 except RuntimeEnvSetupError as error:
                     raise UserError(f"the workers cannot be set up by Ray ({error}).") from None
                 except (NodeDiedError, ObjectLostError):
                     attempt.nodes_lost += 1
-                    if attempt.nodes_lost < NODES:
+                    if attempt.nodes_lost < MAX_NODES_LOST:
                         waiting.appendleft(attempt)
                     else:
-                        yield from _given_up(attempt, f"{NODES} nodes were lost while it was worked on")
+                        yield from _given_up(attempt, f"{MAX_NODES_LOST} nodes were lost while it was processed")
                 else:
                     yield attempt.task, result
             for reference, seconds in stragglers.found():
-                log.warning("%s", stragglers.told(running[reference].task.name, seconds))
+                log.warning("%s", stragglers.message(running[reference].task.name, seconds))
             yield None
     finally:
-        for reference in running:  # in one way only: Ray 2.60 aborts the driver when a task is cancelled in both
-            ray.cancel(reference, force=not gently)
-        if running and gently:
-            ray.wait(list(running), num_returns=len(running), timeout=LAST_S)
+        for reference in running:  # in one way only: cancelling with and without force aborts the driver (Ray 2.60)
+            ray.cancel(reference, force=not interrupt)
+        if running and interrupt:
+            ray.wait(list(running), num_returns=len(running), timeout=CLEAN_UP_S)
 
 
 def _call(task: Task) -> Any:
@@ -242,12 +243,12 @@ def _call(task: Task) -> Any:
 
 
 def _given_up(attempt: Attempt, reason: str) -> Iterator[tuple[Any, Died]]:
-    for task in attempt.task.alone():
+    for task in attempt.task.split():
         yield task, Died(reason)
 
 
 def _finished(references: list[Any]) -> list[Any]:
-    """Tasks that have ended: all of them, as soon as there is one, none after a tick."""
+    """The tasks that have finished, as soon as there is one; none if none does within a tick."""
     import ray
 
     ready, rest = ray.wait(references, timeout=TICK_S)
@@ -256,8 +257,8 @@ def _finished(references: list[Any]) -> list[Any]:
     return ready
 
 
-def _explained(error: Any) -> BaseException:
-    """What a task raised; a worker without the program is told in words."""
+def _cause(error: Any) -> BaseException:
+    """The exception that a task raised; a clear error where a worker lacks this program."""
     cause: BaseException = error.cause
     missing = getattr(cause, "name", "") or ""
     if isinstance(cause, ModuleNotFoundError) and missing.split(".")[0] in ("ingest", "pipeline"):

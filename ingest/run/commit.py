@@ -1,10 +1,9 @@
-"""What the driver alone may write, under its lease: slots into the plan, and outcomes, in batches, into the tables.
+"""What only the driver writes, under its lease: slots into the plan and, in batches, outcomes into the tables.
 
-The order is the law: rows of `person_days` first, then the objects that an earlier state of a recording
-had are deleted, then `recordings`, whose row says that a recording is done. A run killed in between finds
-the recording undone and does all of it again, with the same result. The slots of a rejected recording are
-those that another driver would use for it: they are emptied when its row stands, so that only the driver
-that may still commit empties them.
+The order matters: first rows of `person_days`, then the objects of a recording's earlier state are deleted, then comes
+the row of `recordings`, which says that a recording is done. A run killed in between finds the recording undone and
+ingests it again, with the same result. The slots of a rejected recording are the ones that another driver would use for
+it: they are emptied after its row is committed, so that only a driver that still holds the lease empties them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from ingest.run.plan import Row, Standing, deal_slots
+from ingest.run.plan import Catalogue, Row, plan_rows
 from ingest.run.rows import Outcome
 from ingest.run.sources import Source
 from pipeline.store.lease import Lease
@@ -24,21 +23,21 @@ COMMIT_ROWS = 20_000
 
 
 class Committer:
-    """Collects outcomes and commits them when it is told."""
+    """Collects outcomes and commits them in batches."""
 
-    def __init__(self, store: Store, lease: Lease, standing: Standing) -> None:
-        self.store, self.lease, self.standing = store, lease, standing
+    def __init__(self, store: Store, lease: Lease, catalogue: Catalogue) -> None:
+        self.store, self.lease, self.catalogue = store, lease, catalogue
         self._pending: list[Outcome] = []
         self._rows = 0
         self._last = time.monotonic()
 
-    def give_slots(self, spans: Sequence[tuple[Source, int]], participants: Mapping[str, str]) -> None:
-        """Commit slots for recordings and the days they span at most, then grow the arrays to hold every slot given."""
+    def assign_slots(self, spans: Sequence[tuple[Source, int]], participants: Mapping[str, str]) -> None:
+        """Commit slots for recordings and the most days each may span, then grow the arrays to hold them."""
         self.lease.check()
-        rows = deal_slots(spans, participants, max(self.store.length, self.standing.end_of_plan))
+        rows = plan_rows(spans, participants, max(self.store.length, self.catalogue.end_of_plan))
         self.store.plan.append(rows)
-        self.standing.add_plan(rows)
-        self.store.grow(self.standing.end_of_plan)
+        self.catalogue.add_plan(rows)
+        self.store.grow(self.catalogue.end_of_plan)
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome for the next commit."""
@@ -50,27 +49,27 @@ class Committer:
         return self._rows >= COMMIT_ROWS or time.monotonic() - self._last >= COMMIT_S
 
     def commit(self) -> None:
-        """Commit what has been collected."""
+        """Commit the outcomes collected so far."""
         self._last = time.monotonic()
         batch, self._pending, self._rows = self._pending, [], 0
         if not batch:
             return
         self.store.folder.flush()
         self.lease.check()
-        self._swap(self.store.person_days, self.standing.with_days, {outcome.id: outcome.days for outcome in batch})
-        if replaced := self._given_up(outcome for outcome in batch if outcome.is_done):
+        self._swap(self.store.person_days, self.catalogue.with_days, {outcome.id: outcome.days for outcome in batch})
+        if replaced := self._old_slots(outcome for outcome in batch if outcome.is_done):
             self.lease.check()
             self.store.delete_days(replaced)
         self.lease.check()
-        self._swap(self.store.recordings, self.standing.recordings, {o.id: [o.recording] for o in batch})
-        self.store.delete_days(self._given_up(outcome for outcome in batch if not outcome.is_done))
+        self._swap(self.store.recordings, self.catalogue.recordings, {o.id: [o.recording] for o in batch})
+        self.store.delete_days(self._old_slots(outcome for outcome in batch if not outcome.is_done))
 
-    def _given_up(self, outcomes: Iterable[Outcome]) -> list[int]:
-        return [slot for each in outcomes for slot in self.standing.given_up(each.id, each.first_slot)]
+    def _old_slots(self, outcomes: Iterable[Outcome]) -> list[int]:
+        return [slot for each in outcomes for slot in self.catalogue.old_slots(each.id, each.first_slot)]
 
     @staticmethod
     def _swap(table: StoreTable, present: Container[str], rows: dict[str, list[Row]]) -> None:
-        """Put new rows into a table; those of recordings that have rows there already take their place at once."""
-        standing = [recording for recording in rows if recording in present]
-        table.replace(standing, [row for recording in standing for row in rows[recording]])
+        """Add rows to a table; those of recordings that it already has replace the old ones in one commit."""
+        replaced = [recording for recording in rows if recording in present]
+        table.replace(replaced, [row for recording in replaced for row in rows[recording]])
         table.append([row for recording in rows if recording not in present for row in rows[recording]])

@@ -1,4 +1,4 @@
-"""What the user gives a run: recordings, the key, and who wore what; all mistakes in it show before any work."""
+"""The inputs of a run: recordings, the key, and who wore what. Mistakes in them show before any work begins."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pipeline.storage.folder import Folder
 log = logging.getLogger(__name__)
 
 NAME_MAP = ("recording", "name")
-"""Columns of the file that tells which file an id stands for."""
+"""Columns of the file with the file name behind every id."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The recordings that have a participant, and how many have none and are left out."""
+    """The recordings to ingest and their participants."""
 
     key: Key
     folder: Folder
@@ -36,21 +36,22 @@ class Inputs:
     participants: dict[str, str]
     """Recording id to participant id."""
     left_out: list[Source]
+    """Recordings without a participant."""
     withdrawn: int = 0
-    """Recordings of people who withdrew: they are left out as if they were not there."""
+    """Number of recordings of participants who withdrew: they are left out as if they did not exist."""
     calibrations: dict[str, Calibration] = field(default_factory=dict)
     """Coefficients by the keyed id of a device."""
     again: bool = False
-    """Whether these are the recordings that --again names: all are to be brought in, done or not."""
+    """Whether these are the recordings that --again names, to be ingested whether done or not."""
 
-    def without(self, people: frozenset[str]) -> Inputs:
-        """The inputs without the recordings of these people."""
-        kept = [source for source in self.sources if self.participants[source.id] not in people]
+    def without(self, participants: frozenset[str]) -> Inputs:
+        """The inputs without the recordings of these participants."""
+        kept = [source for source in self.sources if self.participants[source.id] not in participants]
         return replace(self, sources=kept, withdrawn=self.withdrawn + len(self.sources) - len(kept))
 
 
 def read_inputs(settings: IngestSettings) -> Inputs:
-    """List the recordings and find whose they are; raises UserError for whatever is amiss."""
+    """List the recordings and find whose they are; raises UserError for mistakes in what the user gave."""
     key = load_key(settings.key_file)
     rule = rule_of(settings.participants, settings.id_regex)
     folder, sources = list_sources(settings.recordings, key, settings.table, beside=_given_files(settings))
@@ -58,30 +59,30 @@ def read_inputs(settings: IngestSettings) -> Inputs:
         write_name_map(settings.name_map, sources, Folder(settings.store))
     if settings.again is not None:
         sources = named(settings.again, sources)
-    people = {source.id: rule(source.name) for source in sources}
-    kept = [source for source in sources if people[source.id] is not None]
+    names = {source.id: rule(source.name) for source in sources}
+    kept = [source for source in sources if names[source.id] is not None]
     if not kept:
         raise UserError(
             f"none of {count(len(sources), 'recording')} matches "
             + (f"{settings.participants}" if settings.participants else f"--id-regex {settings.id_regex!r}")
-            + ": compared is the path below --recordings."
+            + ": the path of a recording below --recordings is what has to match."
         )
-    participants = {id_: key.participant(name) for id_, name in people.items() if name is not None}
-    left_out = [source for source in sources if people[source.id] is None]
+    participants = {id_: key.participant(name) for id_, name in names.items() if name is not None}
+    left_out = [source for source in sources if names[source.id] is None]
     calibrations = read_calibrations(settings.calibration, key) if settings.calibration else {}
     return Inputs(key, folder, kept, participants, left_out, 0, calibrations, settings.again is not None)
 
 
 def _given_files(settings: IngestSettings) -> list[Path]:
-    """Files of the user's that may lie among the recordings, and are none."""
+    """Files that the user gave which may be in the folder of recordings without being recordings."""
     given = (settings.participants, settings.name_map, settings.again, settings.calibration)
     return [path for path in given if path is not None]
 
 
 def named(path: Path, sources: list[Source]) -> list[Source]:
-    """The recordings that a file names, by an id a line or the first 12 digits of it.
+    """The recordings that a file names, by an id or its first 12 digits a line.
 
-    Raises UserError where it cannot be read, holds something else, or names none of those that are there.
+    Raises UserError where it cannot be read, contains something else, or names none of `sources`.
     """
     try:
         lines = path.read_text(encoding="utf-8").split()
@@ -91,22 +92,22 @@ def named(path: Path, sources: list[Source]) -> list[Source]:
     if wrong or not lines:
         raise UserError(
             f"--again {path}: expected ids of recordings, one a line ({SHORT_ID} to 64 hex digits), found "
-            + (f"another text in place {wrong[0]}." if wrong else "nothing.")
+            + (f"something else as entry {wrong[0]}." if wrong else "nothing.")
         )
     asked = {line[:SHORT_ID] for line in lines}
     found = [source for source in sources if source.id[:SHORT_ID] in asked]
     missing = sorted(asked - {source.id[:SHORT_ID] for source in found})
     if not found:
-        raise UserError(f"none of the recordings that --again {path} names is in --recordings: {missing[0]}, ...")
+        raise UserError(f"no recording that --again {path} names is in --recordings: {missing[0]}, ...")
     if missing:
         log.warning("%s of --again not in --recordings: %s", count(len(missing), "recording"), " ".join(missing))
     return found
 
 
 def write_name_map(path: Path, sources: list[Source], store: Folder) -> None:
-    """Write which file every id stands for, beside what the map tells already, readable by the user alone.
+    """Add the file name behind every id to the map, which only the user can read.
 
-    Raises UserError instead of writing into the store or over a file that is no map of names.
+    Raises UserError instead of writing into the store or over a file that is not a map of names.
     """
     if store.is_local and Path(store.path).resolve() in path.resolve().parents:
         raise UserError(f"--name-map {path} is inside the store, which must not hold names. Write it elsewhere.")
@@ -125,7 +126,7 @@ def write_name_map(path: Path, sources: list[Source], store: Folder) -> None:
 
 
 def read_name_map(path: Path) -> dict[str, str]:
-    """Ids and names of an earlier map; empty where there is none."""
+    """Ids and names of an existing map; empty where there is none."""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = list(csv.reader(file))
@@ -135,7 +136,7 @@ def read_name_map(path: Path) -> dict[str, str]:
         raise UserError(f"cannot read the name map {path}: {type(error).__name__}.") from None
     if rows and (tuple(rows[0]) != NAME_MAP or any(len(row) != len(NAME_MAP) for row in rows)):
         raise UserError(
-            f"--name-map {path}: expected no file or an earlier map (columns {', '.join(NAME_MAP)}), found another "
-            "file. Name another place."
+            f"--name-map {path}: expected no file or an existing map (columns {', '.join(NAME_MAP)}), found another "
+            "file. Give another path."
         )
     return dict(rows[1:])

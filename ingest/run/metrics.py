@@ -1,4 +1,4 @@
-"""How a run goes, as Ray metrics: whoever watches the cluster with Prometheus sees it beside Ray's own figures."""
+"""Ray metrics of a run: whoever watches the cluster with Prometheus sees them beside Ray's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two phases of a run that use Ray: learning how many days recordings span, and bringing them in."""
+"""The two phases of a run that use Ray: probing how many days recordings span, and ingesting them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 from ingest.run.cluster import Died, stream
 from ingest.run.commit import Committer
-from ingest.run.ingest_task import Ingested, Part, ingest_tasks
+from ingest.run.ingest_task import Assignment, Ingested, ingest_tasks
 from ingest.run.inputs import Inputs
 from ingest.run.metrics import Metrics
-from ingest.run.plan import Standing
+from ingest.run.plan import Catalogue
 from ingest.run.probe_task import Probed, probe_tasks
 from ingest.run.rows import Outcome, done, rejected
 from ingest.run.settings import IngestSettings
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Phases:
-    """Brings the recordings in `todo` to `committer`, and counts in `summary` what becomes of them."""
+    """Ingests the recordings in `todo` through `committer`, and counts the outcomes in `summary`."""
 
     settings: IngestSettings
     inputs: Inputs
@@ -40,47 +40,47 @@ class Phases:
     _metrics: Metrics = field(default_factory=Metrics)
     _faults: set[str] = field(default_factory=set)
     _given: dict[str, Calibration] = field(default_factory=dict)
-    """Coefficients from elsewhere, by recording."""
+    """Coefficients from --calibration, by recording."""
 
     def plan_slots(self) -> None:
-        """Give slots to the recordings that have none, in the order of their ids whichever was probed first."""
-        new = [source for source in self.todo if self.committer.standing.planned(source) is None]
+        """Assign slots to the recordings that have none, in the order of their ids whichever was probed first."""
+        new = [source for source in self.todo if self.committer.catalogue.planned(source) is None]
         spans: list[tuple[Source, int]] = []
-        self._look_up_devices()
+        self._find_coefficients_of_planned()
         with closing(probe_all(self.settings, self.inputs, new)) as results:
             for probed in results:
                 if probed is not None:
-                    self._look_up(probed)
-                    if is_of_another_device(self.inputs, self.committer.standing, probed):
+                    self._find_coefficients(probed)
+                    if is_of_another_device(self.inputs, self.committer.catalogue, probed):
                         self.summary.refused.append(probed.source.id)
                     elif probed.reason:
-                        self._add(rejected(probed.source, self._person(probed.source), probed.reason), probed)
+                        self._add(rejected(probed.source, self._participant(probed.source), probed.reason), probed)
                     else:
                         spans.append((probed.source, probed.days))
                 if self.committer.is_due():
-                    self.committer.give_slots(spans, self.inputs.participants)
+                    self.committer.assign_slots(spans, self.inputs.participants)
                     self.committer.commit()
                     spans = []
-        self.committer.give_slots(spans, self.inputs.participants)
+        self.committer.assign_slots(spans, self.inputs.participants)
 
-    def _look_up_devices(self) -> None:
-        """Which devices made the recordings that had their slots before: that is written down nowhere."""
-        planned = [source for source in self.todo if self.committer.standing.planned(source) is not None]
+    def _find_coefficients_of_planned(self) -> None:
+        """Probe the recordings that already have slots for their devices: no table says which those are."""
+        planned = [source for source in self.todo if self.committer.catalogue.planned(source) is not None]
         if self.inputs.calibrations and planned:
             with closing(probe_all(self.settings, self.inputs, planned)) as results:
                 for probed in filter(None, results):
-                    self._look_up(probed)
+                    self._find_coefficients(probed)
 
-    def _look_up(self, probed: Probed) -> None:
+    def _find_coefficients(self, probed: Probed) -> None:
         given = calibration_of(self.inputs, probed)
         if given is not None:
             self._given[probed.source.id] = given
 
     def ingest_planned(self) -> None:
-        """Bring every planned recording into its slots."""
+        """Ingest every planned recording into its slots."""
         started, seen = time.monotonic(), len(self.summary.rejected) + len(self.summary.refused)
         url, store = self.inputs.folder.url, self.committer.store.folder.url
-        tasks = ingest_tasks(url, store, self._parts(), self.settings.signal, self.committer.lease.epoch)
+        tasks = ingest_tasks(url, store, self._assignments(), self.settings.signal, self.committer.lease.epoch)
         with (
             Progress("ingest", len(self.todo), "recordings") as progress,
             closing(stream(tasks, self.settings.workers)) as results,
@@ -90,45 +90,47 @@ class Phases:
                     task, found = result
                     for each in _each(found, task.sources, Ingested):
                         seen += 1
-                        self._take(each)
+                        self._add_ingested(each)
                 if self.committer.is_due():
                     self.committer.commit()
-                progress.update(seen, self.summary.note(time.monotonic() - started))
+                progress.update(seen, self.summary.progress_note(time.monotonic() - started))
 
-    def _parts(self) -> list[Part]:
-        planned = ((source, self.committer.standing.planned(source)) for source in self.todo)
+    def _assignments(self) -> list[Assignment]:
+        planned = ((source, self.committer.catalogue.planned(source)) for source in self.todo)
         return [
-            Part(source, row["first_slot"], row["slots"], self._given.get(source.id)) for source, row in planned if row
+            Assignment(source, row["first_slot"], row["slots"], self._given.get(source.id))
+            for source, row in planned
+            if row
         ]
 
-    def _take(self, found: Ingested) -> None:
-        self.summary.took(found)
-        person = self._person(found.source)
+    def _add_ingested(self, found: Ingested) -> None:
+        self.summary.add_cost(found)
+        participant = self._participant(found.source)
         if found.reason:
-            self._add(rejected(found.source, person, found.reason), found)
+            self._add(rejected(found.source, participant, found.reason), found)
         else:
-            self._add(done(found, person, self.inputs.key, self.settings.relative_dates))
+            self._add(done(found, participant, self.inputs.key, self.settings.relative_dates))
 
-    def _person(self, source: Source) -> str:
+    def _participant(self, source: Source) -> str:
         return self.inputs.participants[source.id]
 
     def _add(self, outcome: Outcome, found: Probed | Ingested | None = None) -> None:
         if found and found.fault and found.fault not in self._faults:
             self._faults.add(found.fault)
-            told = "recording %s cannot be ingested by a fault of the program, shown once:\n%s"
-            log.error(told, outcome.id[:SHORT_ID], found.fault)
-        stood = self.committer.standing.has_days(outcome.id)
-        if stood and not outcome.is_done and (self.inputs.again or (found and found.passing)):
+            message = "recording %s cannot be ingested because of a fault of the program, shown once:\n%s"
+            log.error(message, outcome.id[:SHORT_ID], found.fault)
+        was_ingested = self.committer.catalogue.has_days(outcome.id)
+        if was_ingested and not outcome.is_done and (self.inputs.again or (found and found.is_external)):
             self.summary.kept.append((outcome.id, outcome.recording["reason"]))
             return
         self.summary.add(outcome.recording)
-        self.summary.replaced += stood and not self.inputs.again
+        self.summary.replaced += was_ingested and not self.inputs.again
         self._metrics.add(outcome.recording)
         self.committer.add(outcome)
 
 
 def probe_all(settings: IngestSettings, inputs: Inputs, sources: Sequence[Source]) -> Generator[Probed | None]:
-    """What the probe finds of each recording, compressed ones last; None about every second, as a tick."""
+    """Yield the result of the probe of each recording, compressed ones last, and None about every second, as a tick."""
     tasks = probe_tasks(inputs.folder.url, sources, settings.max_days, settings.signal)
     waiting = deque(source for task in tasks for source in task.sources)
     known: dict[str, Probed] = {}
@@ -149,15 +151,17 @@ def probe_all(settings: IngestSettings, inputs: Inputs, sources: Sequence[Source
 
 
 def _each(found: list[Any] | Died, sources: Sequence[Source], kind: Callable[..., Any]) -> list[Any]:
-    """What a task found of its recordings, also when its workers died."""
-    return [kind(source, reason=found.reason, passing=True) for source in sources] if isinstance(found, Died) else found
+    """The result for each recording of a task, also where the task's workers died."""
+    if isinstance(found, Died):
+        return [kind(source, reason=found.reason, is_external=True) for source in sources]
+    return found
 
 
 def calibration_of(inputs: Inputs, probed: Probed) -> Calibration | None:
-    """The coefficients that are given for the device of a recording."""
+    """The coefficients from --calibration for the device of a recording."""
     return inputs.calibrations.get(inputs.key.device(probed.serial)) if probed.serial else None
 
 
-def is_of_another_device(inputs: Inputs, standing: Standing, probed: Probed) -> bool:
-    """Whether a recording that is in the store would be replaced by one of another device."""
-    return bool(probed.serial) and standing.is_of_another_device(probed.source.id, inputs.key.device(probed.serial))
+def is_of_another_device(inputs: Inputs, catalogue: Catalogue, probed: Probed) -> bool:
+    """Whether a recording of the store would be replaced by one of another device."""
+    return bool(probed.serial) and catalogue.is_of_another_device(probed.source.id, inputs.key.device(probed.serial))

@@ -1,4 +1,4 @@
-"""A task that looks at recordings: which calendar days they may touch, learned from header and ends alone."""
+"""A task that probes recordings: which calendar days they may touch, from their header and end alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from ingest.devices.location import require_wrist
 from ingest.devices.registry import probe
 from ingest.recording import Probe
-from ingest.run.sources import Refused, RunFault, Source, Unread, open_source
-from ingest.run.worker import place, time_limit, told
+from ingest.run.sources import AccessDenied, Source, StorageFault, UnreadableRecording, open_source
+from ingest.run.worker import fault_location, time_limit, traceback_without_names
 from ingest.settings import SignalSettings
 from ingest.signal.zone import local_days
 from pipeline.errors import UserError
@@ -19,15 +19,15 @@ from pipeline.storage.folder import Folder, StorageUnavailable
 from pipeline.storage.retry import with_retry
 
 BUNDLE = 64
-"""Recordings that one task looks at; a compressed one has to be read whole and is a task of its own."""
-AT_ONCE = 8
+"""Recordings that one task probes; a compressed one has to be read to its end and is a task of its own."""
+THREADS = 8
 WORKER_BYTES = 300e6
 DEFAULTS = SignalSettings()
 
 
 @dataclass(frozen=True)
 class ProbeTask:
-    """Some recordings to look at."""
+    """Recordings to probe."""
 
     recordings: str
     sources: tuple[Source, ...]
@@ -36,43 +36,43 @@ class ProbeTask:
 
     @property
     def name(self) -> str:
-        """By what the log knows it."""
+        """The name of the task in the log."""
         more = f" (and {len(self.sources) - 1} more)" if len(self.sources) > 1 else ""
         return f"the probe of recording {self.sources[0].id[:SHORT_ID]}{more}"
 
     @property
     def memory(self) -> float:
-        """Bytes that a worker needs for it, at most."""
+        """Bytes that a worker needs for it at most."""
         return WORKER_BYTES
 
-    def alone(self) -> list[ProbeTask]:
+    def split(self) -> list[ProbeTask]:
         """The same work, one recording a task."""
         return [replace(self, sources=(source,)) for source in self.sources]
 
     def __call__(self) -> list[Probed]:
-        """Look at the recordings, several at a time: it is waiting for storage, not work."""
-        with time_limit(), ThreadPoolExecutor(AT_ONCE) as pool:
+        """Probe the recordings, several at a time: the task waits for storage more than it computes."""
+        with time_limit(), ThreadPoolExecutor(THREADS) as pool:
             folder = Folder(self.recordings)
             return list(pool.map(lambda source: probe_one(folder, source, self), self.sources))
 
 
 @dataclass(frozen=True)
 class Probed:
-    """The calendar days that a recording touches at most, or why it is rejected. The serial is not yet hashed."""
+    """The most calendar days that a recording may touch, or why it is rejected. The serial is not yet hashed."""
 
     source: Source
     days: int = 0
     serial: str = ""
     reason: str = ""
     fault: str = ""
-    passing: bool = False
-    """Whether the reason lies elsewhere than in the file's bytes: what the store has of the recording stays."""
+    is_external: bool = False
+    """Whether the reason is not in the bytes of the file: the store then keeps what it has of the recording."""
 
 
 def probe_tasks(
     recordings: str, sources: Sequence[Source], max_days: int, settings: SignalSettings = DEFAULTS
 ) -> list[ProbeTask]:
-    """Tasks that look at all of `sources`."""
+    """Tasks that probe all of `sources`."""
     plain = [source for source in sources if not source.is_compressed]
     bundles = [tuple(plain[i : i + BUNDLE]) for i in range(0, len(plain), BUNDLE)]
     bundles += [(source,) for source in sources if source.is_compressed]
@@ -80,9 +80,9 @@ def probe_tasks(
 
 
 def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
-    """The span of one recording; one that alone may not be read, of those beside it, is rejected."""
+    """The span of one recording. It is rejected if the storage refuses it alone, and others of the task can be read."""
 
-    def look() -> Probe:
+    def read() -> Probe:
         with open_source(folder, source) as file:
             found = probe(file, source.alias, source.size, source.told)
         if not task.settings.any_location:
@@ -90,17 +90,19 @@ def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
         return found
 
     try:
-        found = with_retry(look)
-    except Refused:
+        found = with_retry(read)
+    except AccessDenied:
         if not any(_is_readable(folder, other) for other in task.sources if other != source):
             raise
-        return Probed(source, reason="the storage refuses to give it: check its own permissions", passing=True)
-    except (RunFault, StorageUnavailable, MemoryError):
+        return Probed(source, reason="the storage denies access to it: check its permissions", is_external=True)
+    except (StorageFault, StorageUnavailable, MemoryError):
         raise
     except UserError as error:
-        return Probed(source, reason=str(error), passing=isinstance(error, Unread))
+        return Probed(source, reason=str(error), is_external=isinstance(error, UnreadableRecording))
     except Exception as error:
-        return Probed(source, reason=place(error), fault=told(error, source), passing=True)
+        return Probed(
+            source, reason=fault_location(error), fault=traceback_without_names(error, source), is_external=True
+        )
     days = local_days(found, task.settings)
     if days > task.max_days:
         return Probed(

@@ -1,4 +1,4 @@
-"""From what a worker found to rows of the tables: names become keyed ids, figures become columns and JSON."""
+"""From the result of a worker to rows of the tables: names become keyed ids, figures become columns and JSON."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from pipeline.store.schemas import PERSON_DAYS
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one recording: its row of `recordings`, and its rows of `person_days` if it is done."""
+    """The result for one recording: its row of `recordings`, and its rows of `person_days` if it is done."""
 
     recording: Row
     days: list[Row] = field(default_factory=list)
     first_slot: int | None = None
-    """Where the slots that it keeps begin; None where it keeps none."""
+    """The first of the slots that it keeps; None where it keeps none."""
 
     @property
     def id(self) -> str:
-        """The recording."""
+        """The id of the recording."""
         return str(self.recording["recording"])
 
     @property
     def is_done(self) -> bool:
-        """Whether it was brought in."""
+        """Whether it was ingested."""
         return bool(self.recording["status"] == DONE)
 
 
 def rejected(source: Source, participant: str, reason: str) -> Outcome:
-    """The outcome of a recording that is refused."""
+    """The outcome of a rejected recording."""
     return Outcome({**_common(source, participant), "status": REJECTED, "reason": reason, "person_days": 0})
 
 
 def done(found: Ingested, participant: str, key: Key, relative_dates: bool) -> Outcome:
-    """The outcome of a recording that is in its slots.
+    """The outcome of an ingested recording.
 
-    A column of `person_days` is filled from the figures of the day, else from those of the recording. With
-    `relative_dates`, times keep their hour and lose their date.
+    A column of `person_days` comes from the figures of the day, else from those of the recording. With
+    `relative_dates`, times keep their time of day and lose their date.
     """
     assert found.figures is not None
     serial = found.figures.serial

@@ -1,8 +1,8 @@
-"""The recordings to ingest: what stands under a URL, each with its keyed id and a fingerprint of its state.
+"""The recordings under a URL, each with its keyed id and a fingerprint of its state.
 
-A recording's id comes from its path below the given folder, so the same folder at another place is
-the same set of recordings. Its fingerprint comes from its size and the storage's own mark of a
-change (entity tag, else time of modification): a file that was changed in place is seen.
+A recording's id comes from its path below the given folder: the same folder at another place is the same set of
+recordings. Its fingerprint comes from its size and the storage's own mark of a change (entity tag, else time of
+modification), so that a file changed in place is noticed.
 """
 
 from __future__ import annotations
@@ -27,79 +27,79 @@ from pipeline.storage.folder import Folder, StorageError, StorageUnavailable
 from pipeline.storage.retry import with_retry
 
 MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
-"""Where file systems say that a file has changed; the first that is there counts."""
+"""Details by which file systems show that a file has changed; the first that exists counts."""
 
 STORAGE_LIBRARIES = ("aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "requests", "urllib3")
-"""Packages whose exceptions come from storage that fails, also where they are no OSError."""
+"""Packages whose exceptions mean that storage failed, even where they are not an OSError."""
 
 MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
-"""Of a local file: what says something about the machine or its disks, not about this file."""
+"""Errors on a local file that are due to the machine or its disks, not to the file."""
 
-LEAST_WORD = 3
-"""Characters of a file name that are not taken for a name when they stand alone in a text."""
+MIN_WORD = 3
+"""Shorter parts of a file name are not removed from texts."""
 
 
-class RunFault(UserError):
+class StorageFault(UserError):
     """The storage fails, not a recording: the run has to stop. (StorageUnavailable stops it too, after retries.)"""
 
 
-class Refused(RunFault):
-    """The storage refuses to give a recording. All of them? A probe, which sees several, finds out."""
+class AccessDenied(StorageFault):
+    """The storage denies access to a recording. A probe, which sees several, finds out whether to all of them."""
 
 
-class Unread(UserError):
-    """A recording that cannot be read now. That says nothing about what is in it."""
+class UnreadableRecording(UserError):
+    """A recording that cannot be read now. That says nothing about its content."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One recording as it stands in storage."""
+    """One recording in its present state in storage."""
 
     name: str
     id: str
     size: int
     fingerprint: str
-    """Of its state: 16 digits of the file's and, of a table that the user tells something of, a dash and 16 of that."""
+    """16 digits for the state of the file and, for a table with table settings, a dash and 16 for those."""
     told: TableSettings = NO_TABLE_SETTINGS
 
     @property
     def file_state(self) -> str:
-        """The part of the fingerprint that is the file's."""
+        """The part of the fingerprint for the state of the file."""
         return file_state(self.fingerprint)
 
     @property
     def suffix(self) -> str:
-        """The part of the name that tells the kind of file."""
+        """The end of the name, which shows the kind of file."""
         return max((suffix for suffix in suffixes() if self.name.lower().endswith(suffix)), key=len)
 
     @property
     def is_compressed(self) -> bool:
-        """Whether its end can only be reached by reading all of it."""
+        """Whether it has to be read completely to reach its end."""
         return self.suffix.endswith(WRAPPINGS)
 
     @property
     def alias(self) -> str:
-        """A file name that tells the kind of file and nobody's identity."""
+        """A file name that shows the kind of file and identifies nobody."""
         return self.id[:SHORT_ID] + self.suffix
 
     def scrub(self, text: str) -> str:
         """`text` without the name, its parts and its words, as they are or quoted for a URL."""
-        whole = self.name[: len(self.name) - len(self.suffix)]
-        parts = {self.name, whole, *self.name.split("/"), *whole.split("/"), *re.split(r"[\W_]+", whole)}
-        tellers = {form for part in parts for form in (part, quote(part, errors="surrogateescape"))}
-        longest_first = sorted((teller for teller in tellers if len(teller) >= LEAST_WORD), key=len, reverse=True)
+        stem = self.name[: len(self.name) - len(self.suffix)]
+        parts = {self.name, stem, *self.name.split("/"), *stem.split("/"), *re.split(r"[\W_]+", stem)}
+        forms = {form for part in parts for form in (part, quote(part, errors="surrogateescape"))}
+        longest_first = sorted((form for form in forms if len(form) >= MIN_WORD), key=len, reverse=True)
         return re.sub("|".join(map(re.escape, longest_first)) or r"(?!)", "<name>", text, flags=re.IGNORECASE)
 
 
 def list_sources(
     url: str, key: Key, told: TableSettings = NO_TABLE_SETTINGS, beside: Sequence[Path] = ()
 ) -> tuple[Folder, list[Source]]:
-    """The folder of recordings and what is in it, in the order of the ids. `url` may also name one recording.
+    """The folder of recordings and the recordings in it, in the order of their ids. `url` may also name one recording.
 
-    `told` concerns the tables among them, by their suffix. `beside` are files that are no recordings, though their
-    names may end like those.
+    `told` are the settings of tables, which are recognised by their suffix. `beside` are files that are not recordings,
+    though their names may end like those.
 
-    Raises UserError where there is nothing, or no recording.
+    Raises UserError where there is no file, or no recording.
     """
     folder, single = Folder(url), ""
     try:
@@ -113,8 +113,8 @@ def list_sources(
     except FileNotFoundError:
         raise UserError(f"{url}: there is no such file or folder. Check --recordings.") from None
     names = {path[len(folder.path) :].lstrip("/"): details for path, details in found.items()}
-    passed_over = {os.path.relpath(os.path.realpath(path), os.path.realpath(folder.path)) for path in beside}
-    recordings = {name: details for name, details in names.items() if is_recording(name) and name not in passed_over}
+    ignored = {os.path.relpath(os.path.realpath(path), os.path.realpath(folder.path)) for path in beside}
+    recordings = {name: details for name, details in names.items() if is_recording(name) and name not in ignored}
     sources = [_source(name, details, key, told) for name, details in recordings.items()]
     if not sources:
         others = "a file of another kind" if single else f"{len(names):,} files of other kinds" if names else "no file"
@@ -139,30 +139,30 @@ def _may_be_table(suffix: str) -> bool:
 
 
 def file_state(fingerprint: str) -> str:
-    """Of the fingerprint of a recording's state, what is the file's."""
+    """The part of a recording's fingerprint for the state of the file."""
     return fingerprint.partition("-")[0]
 
 
 @contextmanager
 def open_source(folder: Folder, source: Source) -> Iterator[BinaryIO]:
-    """The file of a recording, for range reads (a compressed one: to stream). Raises as `faults_sorted` does."""
+    """The file of a recording, for range reads (a compressed one is streamed). Raises as `classified_errors` does."""
     cache = {"cache_type": "readahead", "block_size": 1 << 23} if source.is_compressed else {"cache_type": "none"}
     with (
-        faults_sorted(folder, source),
+        classified_errors(folder, source),
         folder.fs.open(folder.at(source.name), "rb", **({} if folder.is_local else cache)) as file,
     ):
         yield file
 
 
 def read_source(folder: Folder, source: Source) -> Any:
-    """The whole recording: a memory map where it is a file of this machine, else its bytes.
+    """The complete recording: a memory map for a file of this machine, else its bytes.
 
-    Raises as `faults_sorted` does.
+    Raises as `classified_errors` does.
     """
     import numpy as np
 
     def read() -> Any:
-        with faults_sorted(folder, source):
+        with classified_errors(folder, source):
             if folder.is_local and source.size:
                 return np.memmap(folder.at(source.name), mode="r")
             return folder.fs.cat_file(folder.at(source.name))
@@ -171,30 +171,30 @@ def read_source(folder: Folder, source: Source) -> Any:
 
 
 @contextmanager
-def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
-    """Tell a recording that cannot be read (UserError: reject it) from storage that fails (RunFault: stop).
+def classified_errors(folder: Folder, source: Source) -> Iterator[None]:
+    """Distinguish a recording that cannot be read (UserError: reject it) from storage that fails (StorageFault: stop).
 
-    Network storage can fail for a while (StorageUnavailable); there only a missing file is the file's own fault.
+    Network storage can fail for a while (StorageUnavailable); there, only a missing file is a fault of the recording.
     """
     try:
         with folder.translate_errors():
             yield
     except FileNotFoundError:
         if not _is_seen(folder):
-            raise RunFault(
-                f"{folder.url}: a worker does not see this folder. On a cluster, recordings have to be on storage "
+            raise StorageFault(
+                f"{folder.url}: a worker cannot find this folder. On a cluster, recordings have to be on storage "
                 "that all nodes share."
             ) from None
-        raise Unread("the file was there when the run began, and is gone now: put it back") from None
+        raise UnreadableRecording("the file existed when the run began and is gone now: restore it") from None
     except StorageUnavailable as error:
         raise StorageUnavailable(
-            f"{source.scrub(str(error))} It failed while recording {source.id[:SHORT_ID]} was read. Nobody is rejected "
-            "for it: run the same command again."
+            f"{source.scrub(str(error))} This happened while recording {source.id[:SHORT_ID]} was read. No "
+            "recording is rejected for it: run the same command again."
         ) from None
     except StorageError as error:
         if folder.is_local:
-            raise Unread("the file may not be read: check its owner and permissions") from None
-        raise Refused(f"recording {source.id[:SHORT_ID]} cannot be read: {source.scrub(str(error))}") from None
+            raise UnreadableRecording("no permission to read the file: check its owner and permissions") from None
+        raise AccessDenied(f"recording {source.id[:SHORT_ID]} cannot be read: {source.scrub(str(error))}") from None
     except UserError:
         raise
     except Exception as error:
@@ -202,10 +202,10 @@ def faults_sorted(folder: Folder, source: Source) -> Iterator[None]:
             raise
         cause = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
         if folder.is_local and not (isinstance(error, OSError) and error.errno in MACHINE_ERRORS):
-            raise Unread(f"the file cannot be read ({cause})") from None
-        raise RunFault(
-            f"{folder.url}: the storage failed while recording {source.id[:SHORT_ID]} was read ({cause}). Nobody is "
-            "rejected for it: run the same command again."
+            raise UnreadableRecording(f"the file cannot be read ({cause})") from None
+        raise StorageFault(
+            f"{folder.url}: the storage failed while recording {source.id[:SHORT_ID]} was read ({cause}). No "
+            "recording is rejected for it: run the same command again."
         ) from None
 
 
@@ -217,5 +217,5 @@ def _is_seen(folder: Folder) -> bool:
 
 
 def is_of_storage(error: Exception) -> bool:
-    """Whether an exception comes from the storage, and not from a fault of the program."""
+    """Whether an exception comes from the storage and not from a fault of the program."""
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in STORAGE_LIBRARIES

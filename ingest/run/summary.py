@@ -1,4 +1,4 @@
-"""What a run has done, in words."""
+"""What a run has done: counts and text."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pipeline.progress import duration
 if TYPE_CHECKING:
     from ingest.run.ingest_task import Ingested
 
-REJECTED = "rejected (the table `recordings` of the store has all; --retry-rejected tries them again):"
+REJECTED = "rejected (the table `recordings` of the store lists all; --retry-rejected tries them again):"
 IDS_SHOWN = 6
-"""Recordings named beside a reason; the table `recordings` has them all."""
+"""Ids shown beside a reason; the table `recordings` has all of them."""
 
 
 @dataclass
 class Summary:
-    """Counts of one run. `rejected` holds (id, reason) of this run, `rejected_before` those of earlier ones."""
+    """Counts of one run. `rejected` has (id, reason) of this run, `rejected_before` those of earlier runs."""
 
     store: str
     done: int = 0
@@ -32,19 +32,20 @@ class Summary:
     rejected_before: list[tuple[str, str]] = field(default_factory=list)
     left_out: int = 0
     withdrawn: int = 0
-    """Recordings left out because their person withdrew."""
+    """Recordings left out because their participant withdrew."""
     replaced: int = 0
-    """Recordings that had changed since an earlier run: what that had stored of them is gone."""
+    """Recordings that changed since an earlier run, whose stored days were replaced."""
     peak_bytes: int = 0
-    """The most memory that a worker held."""
+    """The most memory that a worker used."""
     work_s: float = 0.0
-    """Seconds that all workers together were busy."""
+    """Seconds that workers were busy, summed over all."""
     refused: list[str] = field(default_factory=list)
-    """Recordings left as the store has them, because the file now comes from another device."""
-    copies: list[list[str]] = field(default_factory=list)
-    """Groups of recordings of the store that hold the same samples."""
+    """Recordings not ingested because the file is now from another device; the store keeps its days of them."""
+    duplicates: list[list[str]] = field(default_factory=list)
+    """Groups of recordings of the store that have the same samples."""
     kept: list[tuple[str, str]] = field(default_factory=list)
-    """(id, reason) of recordings, changed or named by --again, that cannot be brought in: the store keeps its own."""
+    """(id, reason) of recordings that changed, or that --again names, and that cannot be ingested: the store keeps its
+    days of them."""
 
     @property
     def nothing_to_do(self) -> bool:
@@ -60,13 +61,13 @@ class Summary:
         else:
             self.rejected.append((recording["recording"], recording["reason"]))
 
-    def took(self, found: Ingested) -> None:
-        """Count what a worker needed for a recording."""
+    def add_cost(self, found: Ingested) -> None:
+        """Count the time and memory that a worker used for a recording."""
         self.work_s += found.seconds
         self.peak_bytes = max(self.peak_bytes, found.peak_bytes)
 
-    def note(self, seconds: float) -> str:
-        """How it goes, for the progress line, `seconds` after the first recording was begun."""
+    def progress_note(self, seconds: float) -> str:
+        """Counts and rates for the progress line, `seconds` after ingesting began."""
         days_s, megabytes_s = self.person_days / seconds, self.bytes / 1e6 / seconds
         return (
             f"{self.person_days:,} person-days ({days_s:.1f}/s), {megabytes_s:,.0f} MB/s, "
@@ -74,9 +75,9 @@ class Summary:
         )
 
     def text(self) -> str:
-        """A few lines for a person."""
+        """The summary as lines of text."""
         return "\n".join(
-            [*self._counts(), *self._changed(), *reasons([*self.rejected_before, *self.rejected], REJECTED)]
+            [*self._counts(), *self._changed(), *reason_lines([*self.rejected_before, *self.rejected], REJECTED)]
         )
 
     def _counts(self) -> list[str]:
@@ -105,24 +106,24 @@ class Summary:
         lines = []
         if self.replaced:
             lines.append(
-                f"{count(self.replaced, 'recording')} had changed: the days stored of an earlier state are gone"
+                f"{count(self.replaced, 'recording')} had changed: new days replace those of the earlier state"
             )
         if self.kept:
-            lines.append("not brought in again, the store is as it was:")
+            lines.append("not ingested again; the store keeps the days it had:")
             lines += [f"  {recording[:SHORT_ID]}  {reason}" for recording, reason in sorted(self.kept)]
-        if self.copies:
-            groups = "; ".join(_some(group) for group in self.copies[:IDS_SHOWN])
-            more = f"; and {len(self.copies) - IDS_SHOWN:,} more groups" if len(self.copies) > IDS_SHOWN else ""
+        if self.duplicates:
+            groups = "; ".join(_some(group) for group in self.duplicates[:IDS_SHOWN])
+            more = f"; and {len(self.duplicates) - IDS_SHOWN:,} more groups" if len(self.duplicates) > IDS_SHOWN else ""
             lines.append(
-                f"{count(sum(map(len, self.copies)), 'recording')} of the store hold the same samples as another, one "
-                f"file under several names? All are kept: look whose they are ({groups}{more})"
+                f"{count(sum(map(len, self.duplicates)), 'recording')} of the store have the same samples as another: "
+                f"one file under several names? All are kept; check whose they are ({groups}{more})"
             )
         if self.refused:
             has = "has" if len(self.refused) == 1 else "have"
             lines.append(
                 f"{count(len(self.refused), 'recording')} {has} the name of another device's recording and "
-                f"{'was' if len(self.refused) == 1 else 'were'} not ingested, the store is as it was: "
-                f"give both folders one parent ({_some(self.refused)})"
+                f"{'was' if len(self.refused) == 1 else 'were'} not ingested; the store keeps the days it had. "
+                f"Put both folders under one parent ({_some(self.refused)})"
             )
         return lines
 
@@ -136,8 +137,8 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def reasons(rejected: list[tuple[str, str]], title: str) -> list[str]:
-    """The reasons of rejection under a title, most frequent first, and whom each befell; nothing where nobody is."""
+def reason_lines(rejected: list[tuple[str, str]], title: str) -> list[str]:
+    """A title and the reasons of rejection with ids, the most frequent first; nothing where none is rejected."""
     if not rejected:
         return []
     by_reason: dict[str, list[str]] = defaultdict(list)

@@ -235,8 +235,8 @@ def test_a_recording_seen_twice_is_told_and_kept(ray_here: str, cohort_folder: P
     (folder / "1000066_90001_0_0.cwa").hardlink_to(cohort_folder / ANNA[0])
     summary = run_ingest(cohort.settings(folder, tmp_path / "store"))
     twins = sorted(KEY.recording(name) for name in ("1000044_90001_0_0.cwa", "1000055_90001_0_0.cwa"))
-    assert (summary.done, summary.copies) == (3, [twins])
-    assert "2 recordings of the store hold the same samples as another" in summary.text()
+    assert (summary.done, summary.duplicates) == (3, [twins])
+    assert "2 recordings of the store have the same samples as another" in summary.text()
     assert f"({twins[0][:12]} {twins[1][:12]})" in summary.text()
     found = totals(Store.open(str(tmp_path / "store")))
     assert found["copies"] == [[twin[:12] for twin in twins]]

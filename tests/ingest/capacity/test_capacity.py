@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from ingest.capacity import estimate as arithmetic
 from ingest.capacity.estimate import Machines, Rates, Workload, estimate
-from ingest.capacity.measure import measure
 from ingest.capacity.requests import COMMIT, OPEN_STORE, PERSON_DAY, PROBE, read_requests
-from ingest.run import commit
+from ingest.capacity.trial import try_recording
 from ingest.simulate.recording import simulate_recording
 from pipeline.cli import run_command
 from pipeline.errors import UserError
-from pipeline.store import lease
 
 WORK = Workload.alike(1000, days=7, bytes_each=260e6, task_bytes=1.28e9)
 
@@ -31,7 +29,7 @@ def test_a_local_run_by_hand() -> None:
     assert takes.bytes_read == 1000 * 260e6
 
 
-def test_waiting_adds_to_a_task() -> None:
+def test_waiting_for_storage_adds_to_a_task() -> None:
     rates = Rates(cpu_s_per_day=0.5, stored_bytes_per_day=0, request_s=0.03)
     turns = OPEN_STORE.total + 1 + 8 * PERSON_DAY.total
     takes = estimate(WORK, Machines(2, cpus=4), rates)
@@ -47,7 +45,7 @@ def test_waiting_adds_to_a_task() -> None:
         (Machines(64, 16), Rates(0.5, 7e6, driver_recordings_s=100), "driver"),
     ],
 )
-def test_what_bounds_it(machines: Machines, rates: Rates, bound: str) -> None:
+def test_the_scarcest_resource_bounds_the_speed(machines: Machines, rates: Rates, bound: str) -> None:
     takes = estimate(WORK, machines, rates)
     assert takes.bound == bound
     if bound == "memory":
@@ -87,33 +85,29 @@ def test_requests_by_hand() -> None:
     assert found.get == arithmetic.RUN.get + 1000 * each.get + 8000 * PERSON_DAY.get + 10 * COMMIT.get
 
 
-def test_it_reckons_with_the_programs_own_intervals() -> None:
-    assert (arithmetic.COMMIT_S, arithmetic.COMMIT_ROWS) == (commit.COMMIT_S, commit.COMMIT_ROWS)
-    assert arithmetic.BEAT_S == lease.HEARTBEAT_S
-
-
 def test_an_impossible_workload_is_refused() -> None:
     with pytest.raises(ValueError, match="workload"):
         Workload(10, signal_days=20, person_days=10, bytes_read=1, task_bytes=1)
 
 
-def test_a_recording_is_measured_by_really_bringing_it_in(tmp_path: Path) -> None:
+def test_a_trial_ingests_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "raw" / "one.cwa"
     path.parent.mkdir()
     simulate_recording(path, 0, 1, days=1 / 24)
-    found = measure(str(path))
-    assert found.bytes_read == path.stat().st_size
+    size, found = try_recording(str(path))
+    assert size == path.stat().st_size
     assert found.signal_days == pytest.approx(1 / 24, rel=0.02)
     assert found.cpu_s > 0
+    assert found.cold_s > 0
     assert found.stored_bytes > 10_000
     assert list(tmp_path.iterdir()) == [path.parent]
 
 
-def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
+def test_a_recording_that_would_be_rejected_cannot_be_tried(tmp_path: Path) -> None:
     bad = tmp_path / "bad.cwa"
     bad.write_bytes(b"not a recording" * 100)
     with pytest.raises(UserError, match="would be rejected: "):
-        measure(str(bad))
+        try_recording(str(bad))
 
 
 def test_the_command_prints_figures_for_programs(
@@ -129,7 +123,7 @@ def test_the_command_prints_figures_for_programs(
     assert [each["machines"]["count"] for each in found["takes"]] == [1, 3]
 
 
-def test_the_page_shows_what_the_command_says(
+def test_the_docs_show_the_output_of_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ingest.capacity.command import plan
@@ -137,6 +131,6 @@ def test_the_page_shows_what_the_command_says(
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("sys.argv", ["plan"])
     assert run_command(plan, "plan") == 0
-    told = [line.rstrip() for line in capsys.readouterr().out.partition("reckoned with")[0].strip().splitlines()]
+    shown = [line.rstrip() for line in capsys.readouterr().out.partition("assumed:")[0].strip().splitlines()]
     page = (Path(__file__).parents[3] / "docs" / "scale.md").read_text()
-    assert "\n".join(told) in page, "docs/scale.md shows other figures: put in what `persondays plan` prints"
+    assert "\n".join(shown) in page, "docs/scale.md shows other figures: put in the output of `persondays plan`"

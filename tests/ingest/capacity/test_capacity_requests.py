@@ -13,8 +13,8 @@ from infra.s3_server import answered
 from ingest.capacity import requests as counted
 from ingest.capacity.requests import Requests
 from ingest.run.commit import Committer
-from ingest.run.ingest_task import IngestTask, Part
-from ingest.run.plan import Standing
+from ingest.run.ingest_task import Assignment, IngestTask
+from ingest.run.plan import Catalogue
 from ingest.run.probe_task import Probed, ProbeTask
 from ingest.run.rows import done
 from ingest.run.sources import list_sources
@@ -79,14 +79,14 @@ def _run(meter: Meter) -> dict[str, list[Requests]]:
     for source in sources:
         with meter.of("probe"):
             probed += ProbeTask(folder.url, (source,), 60)()
-    committer = Committer(store, lease, Standing({}, frozenset()))
+    committer = Committer(store, lease, Catalogue({}, frozenset()))
     people = {source.id: KEY.participant(source.name) for source in sources}
     with meter.of("run"):
-        committer.give_slots([(each.source, each.days) for each in probed], people)
+        committer.assign_slots([(each.source, each.days) for each in probed], people)
     for source in sources:
-        planned = committer.standing.planned(source)
+        planned = committer.catalogue.planned(source)
         assert planned is not None
-        part = Part(source, planned["first_slot"], planned["slots"])
+        part = Assignment(source, planned["first_slot"], planned["slots"])
         with meter.of(f"ingest {part.slots}"):
             (found,) = IngestTask(folder.url, STORE, (part,), SignalSettings(), lease.epoch)()
         assert len(found.days) == part.slots, found.reason

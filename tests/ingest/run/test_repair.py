@@ -145,7 +145,7 @@ def test_named_recordings_are_done_again_and_nothing_else(copies: tuple[Path, Pa
     bad = next(iter(BAD))
     for text, told in (
         (f"{KEY.recording('nobody.cwa')}\n", "none of the recordings"),
-        ("Anna Smith\n", "found another text in place 1"),
+        ("Anna Smith\n", "found something else as entry 1"),
         ("", "found nothing"),
     ):
         again.write_text(text)

@@ -166,7 +166,7 @@ def test_a_changed_recording_that_cannot_be_read_now_keeps_its_days(
 
     class Faulty(IngestTask):
         def __call__(self) -> list[Any]:
-            return [replace(found, reason="a fault", fault="a fault", passing=True) for found in super().__call__()]
+            return [replace(found, reason="a fault", fault="a fault", is_external=True) for found in super().__call__()]
 
     tasks = phases.ingest_tasks
     monkeypatch.setattr(phases, "ingest_tasks", lambda *given: [Faulty(**vars(task)) for task in tasks(*given)])

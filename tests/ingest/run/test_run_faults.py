@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from ingest.run import ingest_task, phases
-from ingest.run.cluster import ATTEMPTS, Died, stream
+from ingest.run.cluster import MAX_WORKERS_LOST, Died, stream
 from ingest.run.driver import run_ingest
-from ingest.run.ingest_task import IngestTask, Part, ingest_tasks
+from ingest.run.ingest_task import Assignment, IngestTask, ingest_tasks
 from ingest.run.probe_task import ProbeTask
-from ingest.run.sources import RunFault, Source, list_sources
-from ingest.run.stragglers import ENOUGH, FACTOR, Stragglers
+from ingest.run.sources import Source, StorageFault, list_sources
+from ingest.run.stragglers import FACTOR, MIN_TASKS, Stragglers
 from ingest.settings import SignalSettings
 from pipeline.errors import UserError
 from tests.ingest import cohort
@@ -80,8 +80,8 @@ class TestDeadWorkers:
         class Deadly(kind):  # a class of this test travels to the workers whole
             __call__ = work_or_die
 
-            def alone(self) -> list[Any]:
-                return [Deadly(**vars(task)) for task in super().alone()]
+            def split(self) -> list[Any]:
+                return [Deadly(**vars(task)) for task in super().split()]
 
         tasks = "probe_tasks" if kind is ProbeTask else "ingest_tasks"
         together = getattr(phases, tasks)
@@ -105,7 +105,7 @@ def _arguments(kind: type, folder: Path) -> tuple[Any, ...]:
     _, sources = list_sources(str(folder), KEY)
     if kind is ProbeTask:
         return str(folder), sources, 60
-    return str(folder), "", [Part(source, 0, 1) for source in sources], SignalSettings(), 1
+    return str(folder), "", [Assignment(source, 0, 1) for source in sources], SignalSettings(), 1
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Job:
     memory: float = 1e6
     name: str = "a job"
 
-    def alone(self) -> list[Job]:
+    def split(self) -> list[Job]:
         return [replace(self, items=(item,)) for item in self.items]
 
     def __call__(self) -> list[int]:
@@ -147,7 +147,7 @@ class TestStream:
         died = found.pop((2,))
         assert isinstance(died, Died)
         assert "died 3 times" in died.reason
-        assert len(list(lives.iterdir())) == ATTEMPTS
+        assert len(list(lives.iterdir())) == MAX_WORKERS_LOST
         assert found == {(0,): [0], (1,): [1], (3,): [9], (4,): [16]}
 
     def test_those_beside_it_go_on_alone(self) -> None:
@@ -189,7 +189,7 @@ class TestStream:
                     time.sleep(0.01)
             return item
 
-        stream_ = stream([Job(work, (60,)), Job(work, (60,))], gently=True)
+        stream_ = stream([Job(work, (60,)), Job(work, (60,))], interrupt=True)
         next(stream_)
         until(lambda: len(list(tmp_path.iterdir())) == 2)
         stream_.close()
@@ -197,9 +197,9 @@ class TestStream:
 
     def test_a_fault_of_the_run_comes_out_as_it_was_raised(self) -> None:
         def work(item: int) -> int:
-            raise RunFault("the store cannot be written")
+            raise StorageFault("the store cannot be written")
 
-        with pytest.raises(RunFault, match=r"^the store cannot be written$"):
+        with pytest.raises(StorageFault, match=r"^the store cannot be written$"):
             results(Job(work, (1,)), Job(work, (2,)))
 
     def test_workers_without_the_program_are_told_in_words(self) -> None:
@@ -227,11 +227,11 @@ class TestStream:
 
 def test_small_recordings_share_tasks_only_where_there_are_many() -> None:
     def tasks(count: int, size: int) -> list[IngestTask]:
-        parts = [Part(Source(f"{i}.cwa", f"{i:012d}", size, ""), i, 1) for i in range(count)]
+        parts = [Assignment(Source(f"{i}.cwa", f"{i:012d}", size, ""), i, 1) for i in range(count)]
         return ingest_tasks("raw", "store", parts, SignalSettings(), 1)
 
     assert len(tasks(100, 1000)) == 100
-    assert [len(task.parts) for task in tasks(100_000, 1000)][:2] == [64, 64]
+    assert [len(task.assignments) for task in tasks(100_000, 1000)][:2] == [64, 64]
     assert len(tasks(1000, 10**9)) == 1000
     for found in (tasks(777, 1000), tasks(100_000, 1000)):
         sources = [source.id for task in found for source in task.sources]
@@ -244,14 +244,14 @@ def test_stragglers_are_seen_once_and_only_when_others_came_back_long_ago() -> N
     stragglers = Stragglers(lambda: now[0])
     stragglers.began("slow")
     seen = []
-    for number in range(ENOUGH + 10):
+    for number in range(MIN_TASKS + 10):
         stragglers.began(number)
         now[0] += 30.0
         stragglers.ended(number)
         seen += [(now[0], *found) for found in stragglers.found()]
-    assert seen == [(ENOUGH * 30.0, "slow", ENOUGH * 30.0)]
-    assert ENOUGH * 30.0 > FACTOR * 30.0
-    assert "nearly all others came back within 0:30" in stragglers.told("recording 0123", 600)
+    assert seen == [(MIN_TASKS * 30.0, "slow", MIN_TASKS * 30.0)]
+    assert MIN_TASKS * 30.0 > FACTOR * 30.0
+    assert "nearly all others took at most 0:30" in stragglers.message("recording 0123", 600)
     stragglers.began("usual")
     now[0] += 31.0
     assert not list(stragglers.found())

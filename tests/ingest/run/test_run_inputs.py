@@ -13,7 +13,7 @@ import pytest
 from ingest.participants import by_map, by_regex
 from ingest.run.driver import run_ingest
 from ingest.run.inputs import read_inputs, write_name_map
-from ingest.run.plan import Standing, deal_slots
+from ingest.run.plan import Catalogue, plan_rows
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from pipeline.errors import UserError
@@ -221,20 +221,20 @@ def source(id_: str, fingerprint: str = "f") -> Source:
 
 
 def test_slots_are_never_given_twice() -> None:
-    standing = Standing({}, frozenset())
-    standing.add_plan(deal_slots([(source("a", "1"), 3), (source("b"), 2)], PEOPLE, 0))
-    assert standing.end_of_plan == 5
-    assert standing.planned(source("a", "1")) is not None
-    assert standing.planned(source("a", "2")) is None
-    standing.add_plan(deal_slots([(source("a", "2"), 1)], PEOPLE, standing.end_of_plan))
-    standing.add_plan(deal_slots([(source("a", "1"), 3)], PEOPLE, standing.end_of_plan))
-    planned = standing.planned(source("a", "1"))
+    catalogue = Catalogue({}, frozenset())
+    catalogue.add_plan(plan_rows([(source("a", "1"), 3), (source("b"), 2)], PEOPLE, 0))
+    assert catalogue.end_of_plan == 5
+    assert catalogue.planned(source("a", "1")) is not None
+    assert catalogue.planned(source("a", "2")) is None
+    catalogue.add_plan(plan_rows([(source("a", "2"), 1)], PEOPLE, catalogue.end_of_plan))
+    catalogue.add_plan(plan_rows([(source("a", "1"), 3)], PEOPLE, catalogue.end_of_plan))
+    planned = catalogue.planned(source("a", "1"))
     assert planned is not None
     assert planned["first_slot"] == 6
-    assert standing.planned(source("a", "2")) is None
-    assert standing.given_up("a", 6) == [0, 1, 2, 5]
-    assert standing.given_up("b", 3) == []
-    assert standing.given_up("b", None) == [3, 4]
+    assert catalogue.planned(source("a", "2")) is None
+    assert catalogue.old_slots("a", 6) == [0, 1, 2, 5]
+    assert catalogue.old_slots("b", 3) == []
+    assert catalogue.old_slots("b", None) == [3, 4]
 
 
 def test_done_means_unchanged() -> None:
@@ -242,9 +242,9 @@ def test_done_means_unchanged() -> None:
         {"recording": "a", "source": "1", "status": "done"},
         {"recording": "b", "source": "1", "status": "rejected"},
     ]
-    standing = Standing({row["recording"]: row for row in rows}, frozenset())
-    assert standing.is_done(source("a", "1"), retry_rejected=True)
-    assert not standing.is_done(source("a", "2"))
-    assert standing.is_done(source("b", "1"))
-    assert not standing.is_done(source("b", "1"), retry_rejected=True)
-    assert not standing.is_done(source("c", "1"))
+    catalogue = Catalogue({row["recording"]: row for row in rows}, frozenset())
+    assert catalogue.is_done(source("a", "1"), retry_rejected=True)
+    assert not catalogue.is_done(source("a", "2"))
+    assert catalogue.is_done(source("b", "1"))
+    assert not catalogue.is_done(source("b", "1"), retry_rejected=True)
+    assert not catalogue.is_done(source("c", "1"))

@@ -52,7 +52,7 @@ def test_who_is_noted_while_an_ingest_runs_is_brought_in_by_it_and_goes_with_the
 ) -> None:
     folder, who = tmp_path / "store", [PEOPLE["Anna Smith"], PEOPLE["Dora"]]
     refused = []
-    give = Committer.give_slots
+    give = Committer.assign_slots
 
     def ask_before_any_row_is_committed(self: Committer, *what: Any) -> None:
         give(self, *what)
@@ -60,7 +60,7 @@ def test_who_is_noted_while_an_ingest_runs_is_brought_in_by_it_and_goes_with_the
             forget(Store.open(str(folder)), who, TODAY)
         refused.append(raised)
 
-    monkeypatch.setattr(Committer, "give_slots", ask_before_any_row_is_committed)
+    monkeypatch.setattr(Committer, "assign_slots", ask_before_any_row_is_committed)
     summary = run_ingest(cohort.settings(cohort_folder, folder))
     assert len(refused) == 1
     assert summary.withdrawn == 0

@@ -1,4 +1,4 @@
-"""A dry run: it tells what a run would do, and leaves no trace."""
+"""A dry run predicts what a run would do, and leaves no trace."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.run.driver import plan_ingest, run_ingest
-from ingest.run.dry_run import DryRun
+from ingest.capacity.dry_run import DryRun, plan_ingest
+from ingest.run.driver import run_ingest
 from ingest.run.summary import Summary
 from ingest.simulate.recording import simulate_recording
 from pipeline.store.store import Store
@@ -21,7 +21,7 @@ def everything(folder: Path) -> list[tuple[str, int]]:
     return sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*"))
 
 
-def test_it_tells_what_the_run_then_does_and_writes_nothing(cohort_folder: Path, tmp_path: Path) -> None:
+def test_it_predicts_the_run_and_writes_nothing(cohort_folder: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     settings = cohort.settings(cohort_folder, store, name_map=tmp_path / "names.csv")
     before = everything(tmp_path)
@@ -40,23 +40,23 @@ def test_it_tells_what_the_run_then_does_and_writes_nothing(cohort_folder: Path,
         assert name.split("/")[-1].split(".")[0] not in text
 
 
-def test_its_estimate_of_what_is_written_comes_from_recordings_that_were_tried(
+def test_its_estimate_of_bytes_written_comes_from_trials(
     cohort_folder: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     found = plan_ingest(cohort.settings(cohort_folder, tmp_path / "store"))
     assert isinstance(found, DryRun)
     assert found.estimate is not None
-    assert not [sample for sample in found.samples if sample.reason]
+    assert not [trial for trial in found.trials if trial.reason]
     days, _ = cohort.rows(undisturbed)
     written = sum((undisturbed / name).stat().st_size for name in cohort.objects(undisturbed))
     signal_days = sum(row["measured_seconds"] for row in days) / 86_400
-    rate = sum(sample.bytes for sample in found.samples) / sum(sample.signal_days for sample in found.samples)
+    rate = sum(trial.stored_bytes for trial in found.trials) / sum(trial.signal_days for trial in found.trials)
     assert rate == pytest.approx(written / signal_days, rel=0.3)
-    assert all(sample.seconds > 0 for sample in found.samples)
-    assert all(1e8 < sample.peak_bytes < 2e9 for sample in found.samples)
+    assert all(trial.seconds > 0 for trial in found.trials)
+    assert all(1e8 < trial.peak_bytes < 2e9 for trial in found.trials)
 
 
-def test_on_a_store_that_stands_it_tells_what_is_new(copies: tuple[Path, Path]) -> None:
+def test_on_an_existing_store_it_lists_what_is_new(copies: tuple[Path, Path]) -> None:
     recordings, store = copies
     simulate_recording(recordings / "clara" / "another.cwa", 0, 9, days=cohort.HOUR)
     before = everything(store)
@@ -68,7 +68,7 @@ def test_on_a_store_that_stands_it_tells_what_is_new(copies: tuple[Path, Path]) 
     assert Store.open(str(store)).plan.read().num_rows == 4
 
 
-def test_where_nothing_is_left_it_says_so(cohort_folder: Path, undisturbed: Path) -> None:
+def test_where_nothing_is_left_to_do_it_says_so(cohort_folder: Path, undisturbed: Path) -> None:
     found = plan_ingest(cohort.settings(cohort_folder, undisturbed))
     assert isinstance(found, Summary)
     assert found.text().startswith("nothing to do: 4 recordings done")
