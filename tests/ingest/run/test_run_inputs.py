@@ -157,7 +157,7 @@ def _wrong(folder: Path, tmp_path: Path, undisturbed: Path) -> dict[str, tuple[I
         "no recording": (made(recordings=str(empty / "photo.jpg")), "found a file of another kind"),
         "another key": (made(key_file=other), "another key"),
         "other settings": (made(relative_dates=True), "relative_dates: store False, now True"),
-        "other codec": (made(codec="zstd"), "compressed with lz4, and --codec says zstd"),
+        "other codec": (made(codec="zstd"), "compressed with lz4, and --codec is zstd"),
         "other people": (made(participants=people), "1 recording in it .* another participant"),
         "nobody named": (made(participants=None), "made with --participants or --id-regex"),
         "nobody's": (made(participants=nobody), "none of 8 recordings matches"),
