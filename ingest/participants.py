@@ -1,7 +1,7 @@
-"""Who wore a device: told by a map, read from the file's name, or unknown.
+"""Who wore a device: from a map, from the file's name, or unknown.
 
-Where nobody says, each recording stands for a person of its own, and two recordings of one person
-are not joined. A recording that the user's rule does not cover is left out, not guessed.
+Without either, each recording is a participant of its own, and two recordings of one person are not joined. A recording
+that the user's rule does not cover is left out: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PRESETS = {"ukb": r"(?:^|/)(\d+)_90001_\d+_\d+\.[^/]*$"}
 
 
 def rule_of(participants: Path | None, id_regex: str | None) -> Rule:
-    """The rule that --participants or --id-regex gives; without either, everybody is a person of one recording."""
+    """The rule of --participants or --id-regex; without either, every recording is a participant of its own."""
     if participants is not None:
         return by_map(participants)
     return own_participant if id_regex is None else by_regex(id_regex)
 
 
 def own_participant(name: str) -> str:
-    """Every recording is a person of its own."""
+    """Every recording is a participant of its own."""
     return name
 
 
@@ -42,7 +42,7 @@ def by_regex(text: str) -> Rule:
         pattern = re.compile(PRESETS.get(text, text))
     except re.error as error:
         raise UserError(
-            f"--id-regex {text!r} is no regular expression: {error}. Presets: {', '.join(PRESETS)}."
+            f"--id-regex {text!r} is not a regular expression: {error}. Presets: {', '.join(PRESETS)}."
         ) from None
     if pattern.groups < 1:
         raise UserError(
@@ -60,7 +60,7 @@ def by_map(path: Path) -> Rule:
     """A CSV file with the columns `name` and `participant`; a name may hold the wildcards * ? [].
 
     A pattern without a slash is compared with the last part of a recording's name. Raises UserError
-    when the file cannot be used, and when two patterns give one recording to two people.
+    when the file cannot be used, and when two patterns give one recording to two participants.
     """
     exact: dict[str, str] = {}
     patterns: list[tuple[str, str]] = []
@@ -68,23 +68,25 @@ def by_map(path: Path) -> Rule:
         if any(mark in name for mark in "*?["):
             patterns.append((name, participant))
         elif exact.setdefault(name, participant) != participant:
-            raise UserError(f"{path}, line {line}: this name was given to another participant before. Keep one line.")
+            raise UserError(f"{path}, line {line}: another line gives this name to another participant. Keep one line.")
 
     def rule(name: str) -> str | None:
         last = name.rsplit("/", 1)[-1]
         found = exact.get(name, exact.get(last))
         if found is not None:
             return found
-        people = {person for pattern, person in patterns if fnmatchcase(name if "/" in pattern else last, pattern)}
-        if len(people) > 1:
-            raise UserError(f"{path}: {len(people)} participants have patterns that match one recording. Narrow them.")
-        return people.pop() if people else None
+        matching = {person for pattern, person in patterns if fnmatchcase(name if "/" in pattern else last, pattern)}
+        if len(matching) > 1:
+            raise UserError(
+                f"{path}: {len(matching)} participants have patterns that match one recording. Narrow them."
+            )
+        return matching.pop() if matching else None
 
     return rule
 
 
 def read_map(path: Path) -> list[tuple[int, tuple[str, str]]]:
-    """Lines of a map of participants: their numbers, and a name (or pattern) and a participant each."""
+    """The lines of a map of participants: a line number, and a name (or pattern) and a participant."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

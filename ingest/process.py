@@ -1,8 +1,7 @@
 """The signal steps of one recording in their order: from decoded samples to person-days, one day at a time.
 
-What is cheap and concerns the whole recording (time, sums of every second, stillness, calibration, states)
-is done at once; the signal itself is resampled day by day, as the days are asked for, so that memory holds
-the recording and one day.
+The steps on the complete recording (time, sums of every second, stillness, calibration, states) are cheap and run at
+once. The signal is resampled day by day, as the days are asked for, so that memory holds the recording and one day.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ingest.signal.quality import recording_figures
 from ingest.signal.quantise import quantise
 from ingest.signal.seconds import summarise
 from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
-from ingest.signal.stationary import WINDOW_SECONDS, windows
+from ingest.signal.stationary import WINDOW_SECONDS, stationary_windows
 from ingest.signal.timeline import Timeline
 from ingest.signal.timing import fit
 from ingest.signal.zone import to_local
@@ -41,7 +40,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Processed:
-    """A recording whose days are ready to be made.
+    """A recording whose days can be computed.
 
     figures: quality figures of the recording, those of its days excepted; `serial` is the device's own.
     """
@@ -57,7 +56,7 @@ class Processed:
     state_S: NDArray[np.uint8]
 
     def days(self) -> Iterator[tuple[np.datetime64, PersonDay, Row]]:
-        """Every calendar day with a measured second: the day, its person-day and its figures."""
+        """Yield every calendar day that has a measured second: the date, its person-day and its figures."""
         for index in range(self.timeline.days):
             state_S = self.state_S[_day(index)].copy()
             if not (state_S & MEASURED).any():
@@ -67,7 +66,7 @@ class Processed:
             yield self.timeline.midnight + index, day, day_figures(day, self.settings.counts_per_g)
 
     def _signal(self, index: int) -> NDArray[np.int16]:
-        """The stored values of a day, made by the hour: what is resampled stays in the cache until it is quantised."""
+        """The stored values of a day, computed by the hour so that resampled values are still in the cache."""
         counts_per_g, calibration = self.settings.counts_per_g, self.calibration
         gain_C, offset_C, drift_C = map(np.array, (calibration.gain_C, calibration.offset_C, calibration.drift_C))
         warmer_S = np.nan_to_num(self.celsius_S[_day(index)] - calibration.reference_celsius)
@@ -89,10 +88,11 @@ def _day(index: int) -> slice:
 
 
 def process(recording: Recording, settings: SignalSettings, given: Calibration | None = None) -> Processed:
-    """Everything that has to be known about a recording before its days are made.
+    """Run the signal steps that come before the days.
 
-    `given` are coefficients for this device from elsewhere, used where the recording does not give its own. Raises
-    UserError when the recording has no usable clock, was worn elsewhere than asked for, or may not stay uncalibrated.
+    `given` are coefficients for this device from --calibration, used where the recording does not determine its own.
+    Raises UserError when the recording has no usable clock, was not worn on a wrist, or cannot be calibrated, unless
+    the settings allow it.
     """
     if not settings.any_location:
         require_wrist(recording.location)
@@ -104,8 +104,8 @@ def process(recording: Recording, settings: SignalSettings, given: Calibration |
     size = timeline.days * SECONDS_PER_DAY
     state_S = coverage(recording, timeline, course, bank.reach, size) | flags(seconds, timeline.rate_hz)
     celsius_S = _temperature(recording, timeline, size)
-    still = windows(seconds, (state_S & MEASURED) != 0, (state_S & IDLE) != 0, recording)
-    usable_W = still.still_W & still.whole_W
+    still = stationary_windows(seconds, (state_S & MEASURED) != 0, (state_S & IDLE) != 0, recording)
+    usable_W = still.still_W & still.complete_W
     celsius_W = celsius_S.reshape(-1, WINDOW_SECONDS).mean(axis=1)
     calibration = calibrate(still.mean_CW[:, usable_W], celsius_W[usable_W], given)
     if settings.require_calibration and calibration.outcome == "none":
@@ -119,7 +119,7 @@ def process(recording: Recording, settings: SignalSettings, given: Calibration |
 
 
 def _temperature(recording: Recording, timeline: Timeline, seconds: int) -> NDArray[np.float64]:
-    """Temperature at the middle of each second, between those of the blocks; NaN where the device has none."""
+    """Temperature at the middle of each second, interpolated between blocks; NaN where the device has none."""
     segment_K = np.searchsorted(timeline.first_G, recording.first_K, side="right") - 1
     usable_K = (segment_K >= 0) & (recording.first_K < timeline.stop_G[segment_K]) & np.isfinite(recording.celsius_K)
     if not usable_K.any():

@@ -1,7 +1,7 @@
 """A decoded recording before any signal step, the same for every device.
 
-Devices differ in packing, ranges and clocks; what they share is a stream of samples in counts and, now
-and then, a stamp: "sample i was taken at time t". Everything after `ingest/devices` sees only this.
+Devices differ in packing, ranges and clocks. All give a stream of samples in counts and, now and then, a stamp:
+"sample i was taken at time t". Everything after `ingest/devices` sees only this.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 Clock = Literal["utc", "local"]
 
 
-def apart(span_M2: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Spans in their order, none of which overlaps the one before; where a clock was set back they do."""
+def disjoint_spans(span_M2: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sort spans and cut those that overlap an earlier one, as they do where a clock was set back."""
     span_M2 = span_M2[np.argsort(span_M2[:, 0], kind="stable")]
     ended_M = np.maximum.accumulate(span_M2[:, 1])
     span_M2[1:, 0] = np.maximum(span_M2[1:, 0], ended_M[:-1])
@@ -32,23 +32,23 @@ class Recording:
     """N samples in K blocks, in the order of the file, undamaged blocks only.
 
     counts_CN: int16 (3, N), as the device wrote them; axis c in g is counts * g_per_count[c] + offset_g[c].
-    rail_counts: a sample whose magnitude is at least this on an axis sits on the device's rail; 32,768 where that is
+    rail_counts: a sample whose magnitude is at least this on an axis is on the device's rail; 32,768 where the rail is
         not known.
     limit_counts: a magnitude above this cannot come from the device.
     first_K, count_K: int64, first sample and number of samples of each block.
     sequence_K: int64, number of the block as the device counts them.
-    is_counted: False where no device has counted blocks, as in a table: nothing but stamps tells what is missing, and a
+    is_counted: False where the device does not count blocks, as in a table: only stamps show what is missing, and a
         jump ahead is a gap, however long.
     stamp_sample_K, stamp_us_K: int64, `stamp_sample` (possibly outside the block) was taken at `stamp_us`
         microseconds after 1970-01-01 of the device's own clock.
     stamped_K: bool, False where the block has no readable stamp.
     celsius_K: float32, NaN where there is none.
-    idle_spans_us: int64 (M, 2), spans in which the device says that it saw no movement and stored nothing.
+    idle_spans_us: int64 (M, 2), spans in which the device saw no movement and stored nothing.
     firmware: version of the device's software, None where unknown.
-    extras: figures that only some devices can tell, by name with the unit in it; never a text that a person wrote.
-    origin: what its times count from: the `calendar`; the `boot` of the device, or the `start` of a recording whose
-        samples were only counted: times of day then mean nothing, and dates look like 1970.
-    clock: what the device says that its clock was set to; None where it does not.
+    extras: figures that only some devices have, by name with the unit in it; never a text that a person wrote.
+    origin: what its times count from: the `calendar`, the `boot` of the device, or the `start` of a recording whose
+        samples were only counted. In the last two cases times of day mean nothing, and dates are in 1970.
+    clock: what the device says its clock was set to; None where it does not say.
     """
 
     device: str
@@ -83,7 +83,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Probe:
-    """What the header and the ends of a recording tell without reading it."""
+    """What is known of a recording from its header and end, without reading it."""
 
     device: str
     serial: str
@@ -95,11 +95,11 @@ class Probe:
     samples: int
     """An upper bound."""
     location: str | None = None
-    """Where it was worn, where that is told before the samples."""
+    """Where it was worn, if the file says so before the samples."""
     clock: Clock | None = None
-    """What the device says that its clock was set to."""
+    """What the device says its clock was set to."""
 
     @property
     def days(self) -> list[np.datetime64]:
-        """Every calendar day that the recording touches: an upper bound of its person-days."""
+        """Every calendar day between start and end: an upper bound of its person-days."""
         return list(np.arange(self.start.astype("datetime64[D]"), self.end.astype("datetime64[D]") + 1))

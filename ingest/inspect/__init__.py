@@ -1,1 +1,1 @@
-"""One recording, looked at by whoever has it: what ingest would make of it, without a store."""
+"""Inspect one recording: what ingest would make of it, without a store."""

@@ -1,4 +1,4 @@
-"""A recording's days, one below the other: how much moved in every minute, and below it what was known of it."""
+"""A recording's days, one below the other: the motion of every minute, and below it the states of its seconds."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ Float = NDArray[Any]
 
 ROW_IN, AROUND_IN = 1.0, 1.7
 BANDS = ((MEASURED, IDLE, GAP), (NONWEAR,), (CLIPPED,), (BAD,))
-"""States by the band in which they stand; in one band they exclude each other, and are stacked."""
+"""The states shown in each band; those of one band exclude each other and are stacked."""
 BAND, SPACE = 0.12, 0.03
-"""Of the height of a day's motion."""
+"""Shares of the height of a day's motion."""
 SHOWN_QUANTILE = 0.999
-"""Rarer motion goes beyond the picture's edge."""
-BINS_S, MOST_BINS = (1, 10, 60), 1440
-TICKS_S, MOST_TICKS = (60, 120, 300, 600, 900, 1800, 3600, 10_800), 9
+"""Larger motion is cut off."""
+BINS_S, MAX_BINS = (1, 10, 60), 1440
+TICKS_S, MAX_TICKS = (60, 120, 300, 600, 900, 1800, 3600, 10_800), 9
 
 
 def draw_recording(found: Inspected, title: str) -> Figure:
-    """A row a day: mean motion of each minute in mg; below it states, as high as their share of the minute.
+    """A row a day: mean motion of each minute in mg, and below it states, as high as their share of the minute.
 
-    Of a short recording in one day, that part of the day alone, in shorter steps.
+    A short recording within one day is drawn alone, in shorter steps.
     """
     first, last = _shown(found.days)
-    step = next(step for step in BINS_S if (last - first) / step <= MOST_BINS)
+    step = next(step for step in BINS_S if (last - first) / step <= MAX_BINS)
     motion_D = [1000 * mean_of_each(step, day.motion_S[first:last]) for day in found.days]
     measured = np.concatenate([motion_B[np.isfinite(motion_B)] for motion_B in motion_D])
     most = max(float(np.quantile(measured, SHOWN_QUANTILE)), 1.0) if measured.size else 1.0
-    ticks_s = next(step for step in TICKS_S if (last - first) / step < MOST_TICKS)
+    ticks_s = next(step for step in TICKS_S if (last - first) / step < MAX_TICKS)
     with style():
         figure = new_figure(AROUND_IN + ROW_IN * max(1, len(found.days)))
         rows: Any = figure.subplots(max(1, len(found.days)), 1, sharex=True, squeeze=False)
@@ -61,12 +61,12 @@ def draw_recording(found: Inspected, title: str) -> Figure:
 
 
 def _shown(days: list[Day]) -> tuple[int, int]:
-    """First and last second of the day that are drawn: all of it, or of a single day where something is, by ticks."""
+    """First and last second of the day to draw: all of it, or of a single day the part with data, to full ticks."""
     touched = np.flatnonzero(days[0].state_S) if len(days) == 1 else np.empty(0)
     if not touched.size:
         return 0, SECONDS_PER_DAY
     begin, end = int(touched[0]), int(touched[-1]) + 1
-    step = next(step for step in TICKS_S if (end - begin) / step < MOST_TICKS - 2)
+    step = next(step for step in TICKS_S if (end - begin) / step < MAX_TICKS - 2)
     return begin // step * step, min(-(-end // step) * step, SECONDS_PER_DAY)
 
 
@@ -87,7 +87,7 @@ def _draw_day(axes: Axes, day: Day, edges_h: Float, motion_B: Float, share: dict
 
 
 def share_of_each(step: int, flag_S: NDArray[np.bool_]) -> Float:
-    """Share of each `step` seconds in which a flag stands."""
+    """Share of each `step` seconds in which a flag is set."""
     return flag_S.reshape(-1, step).mean(axis=1)
 
 

@@ -1,4 +1,4 @@
-"""A recording read and processed as a run would, and what is found: figures, days, and what a picture needs."""
+"""Read and process one recording as a run would: its figures, its days, and what a picture needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_A_DAY = ("measured", "idle", "gap", "clipped", "nonwear", "bad", "wear", "eli
 
 @dataclass(frozen=True)
 class Day:
-    """A day of a recording, as the picture shows it: motion in g (NaN: not measured) and state of every second."""
+    """A day of a recording: its figures, and motion in g (NaN: not measured) and state of every second."""
 
     date: np.datetime64
     figures: Row
@@ -34,13 +34,13 @@ class Day:
 
 @dataclass(frozen=True)
 class Inspected:
-    """What is found in a recording."""
+    """The figures and days of a recording."""
 
     figures: RecordingFigures
     days: list[Day]
 
     def plain(self) -> dict[str, Any]:
-        """JSON-ready; numbers that are none are null."""
+        """The figures and days as JSON-ready values; unknown numbers are null."""
         days = [
             {"date": str(day.date), "enmo_mg": day.figures["enmo_mg"]}
             | {f"{name}_hours": day.figures[f"{name}_seconds"] / 3600 for name in OF_A_DAY}
@@ -52,14 +52,14 @@ class Inspected:
 
 
 def is_file(url: str) -> bool:
-    """Whether a path or URL is that of a file, as recordings are; a store is a folder."""
+    """Whether a path or URL is a file, as recordings are; a store is a folder."""
     folder = Folder(url)
     with folder.translate_errors():
         return bool(folder.fs.isfile(folder.path))
 
 
 def inspect_recording(url: str, told: TableSettings, settings: SignalSettings = ANYWHERE) -> Inspected:
-    """Read and process one recording; raises UserError that names it, as the user has."""
+    """Read and process one recording; a UserError names it as the user did."""
     folder = Folder(url)
     with folder.translate_errors():
         data: Any = folder.fs.cat_file(folder.path) if not folder.is_local else _mapped(folder.path)

@@ -1,4 +1,4 @@
-"""What is found in a recording, as a person reads it."""
+"""An inspected recording as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shown(found: Inspected, name: str) -> Group:
     for title, value in lines(found.figures):
         of_all.add_row(title, value)
     of_days = Table(title="days", title_justify="left")
-    for title in ("day", "measured", "worn", "may be drawn", "ENMO"):
+    for title in ("day", "measured", "worn", "eligible", "ENMO"):
         of_days.add_column(title, justify="left" if title == "day" else "right")
     for day in found.days:
         hours = (f"{day.figures[f'{name}_seconds'] / 3600:.2f} h" for name in ("measured", "wear", "eligible"))
@@ -31,7 +31,7 @@ def shown(found: Inspected, name: str) -> Group:
 
 
 def lines(figures: RecordingFigures) -> list[tuple[str, str]]:
-    """The recording, line by line: a word and what it says."""
+    """The figures of a recording, a title and a text each."""
     f = figures
     device = [f.device, f.firmware and f"firmware {f.firmware}", f.serial and f"serial {f.serial}"]
     return [
@@ -46,7 +46,7 @@ def lines(figures: RecordingFigures) -> list[tuple[str, str]]:
         ("blocks", ", ".join(f"{getattr(f, figure):,} {what}" for what, figure in _BLOCKS.items())),
         ("gaps", f"{f.gaps:,}, {f.gap_total_s:,.1f} s in all"),
         *((name, f"{getattr(f, f'{figure}_hours'):,.2f} h") for name, figure in _HOURS.items()),
-        ("calibration", f"{f.calibration}, windows at rest: {f.still_windows:,}, {_mg(f.error_before_mg)} off "
+        ("calibration", f"{f.calibration}, still windows: {f.still_windows:,}, {_mg(f.error_before_mg)} off "
                         f"one g before and {_mg(f.error_after_mg)} after"),
         ("noise", f"{_mg(f.noise_mg)} at rest"),
         ("ENMO", f"{_mg(f.enmo_mg)} on average"),
@@ -58,22 +58,22 @@ def _clock(f: RecordingFigures) -> str:
     said = {"utc": "UTC, as the device says", "local": "local time, as the device says", None: "the device's own"}
     shift = f.shift_hours
     moved = "" if shift is None else f"; shown in local time, {shift:+g} h"
-    changed = f.clock_change and f"; local clocks were changed at {f.clock_change}, which is not applied"
+    changed = f.clock_change and f"; local clocks changed at {f.clock_change}, which is not applied"
     return f"{said[f.clock]}{moved}{changed or ''}"
 
 
 _BLOCKS = {
     "damaged": "damaged_blocks",
-    "seen twice": "duplicate_blocks",
+    "duplicate": "duplicate_blocks",
     "backward": "backward_blocks",
-    "with a mended stamp": "mended_stamps",
+    "with an unused stamp": "mended_stamps",
 }
 _HOURS = {
     "measured": "measured",
     "idle sleep": "idle",
     "non-wear": "nonwear",
     "worn": "wear",
-    "may be drawn": "eligible",
+    "eligible": "eligible",
 }
 _COUNTED = {
     "calendar": "",

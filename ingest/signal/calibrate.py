@@ -1,15 +1,15 @@
 """Calibration on gravity: at rest every device should read one g, whatever its orientation.
 
-After van Hees et al. 2014 (doi:10.1152/japplphysiol.00421.2014): a gain and an offset of each axis, and a
-drift of the offset with temperature where that spans 3 degrees, are chosen so that the means of the still
-windows lie on the unit sphere. As there, a window weighs by the inverse of its distance from the sphere, at
-most by 100, so that windows that were not quite still count little; the equations are solved by Gauss and
-Newton's steps, which take tens where the published alternation takes hundreds.
+After van Hees et al. 2014 (doi:10.1152/japplphysiol.00421.2014): a gain and an offset of each axis, and a drift of the
+offset with temperature where that spans 3 degrees, are chosen so that the means of the still windows lie on the unit
+sphere. As there, the weight of a window is the inverse of its distance from the sphere, at most 100, so that windows
+that were not quite still count little. Gauss-Newton solves the equations in tens of steps where the published
+alternation takes hundreds.
 
-No gain and an offset of one g fit everything, so a small error alone proves nothing: windows have to determine
-the fit (few orientations do not, however many windows they have), and its coefficients have to be a device's.
+A gain of zero and an offset of one g fit any data, so a small error alone proves nothing: the windows have to determine
+the fit (few orientations do not, however many windows they have), and the coefficients have to be plausible.
 
-The coefficients are rounded to 1e-7, so that machines whose libraries add in another order agree on them.
+Coefficients are rounded to 1e-7, so that machines whose libraries add in another order agree on them.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ Outcome = Literal["own", "given", "none"]
 PerAxis = tuple[float, float, float]
 NO_DRIFT: PerAxis = (0.0, 0.0, 0.0)
 
-LEAST_WINDOWS = 50
-LEAST_REACH_G = 0.3
-"""Still windows lie beyond this on both sides of every axis, or the sphere is not determined."""
-LEAST_SPAN_CELSIUS = 3.0
+MIN_WINDOWS = 50
+MIN_REACH_G = 0.3
+"""Still windows must lie beyond this on both sides of every axis, or they do not determine the sphere."""
+MIN_SPAN_CELSIUS = 3.0
 PLAUSIBLE_G = (0.5, 1.5)
-"""A window at rest is nearer to one g than this on any device; others were not at rest."""
-MOST_ERROR_MG = 10.0
-"""A fit that leaves more has failed (van Hees et al. 2014)."""
+"""Length of the mean of a still window on any device; windows outside were not at rest."""
+MAX_ERROR_MG = 10.0
+"""A fit with a larger remaining error has failed (van Hees et al. 2014)."""
 GAIN_RANGE = (0.8, 1.25)
-MOST_OFFSET_G = 0.5
-"""Coefficients beyond these are no accelerometer's."""
+MAX_OFFSET_G = 0.5
+"""No accelerometer has coefficients beyond these."""
 CELL_G = 0.2
 CELL_CELSIUS = 2.0
-"""Windows nearer to each other than a cell are one orientation at one temperature."""
-LEAST_SINGULAR = 0.03
-"""Smallest singular value of the equations of distinct orientations; an even sphere has 0.37."""
-MOST_WEIGHT = 100.0
+"""Windows in one cell of this size count as one orientation at one temperature."""
+MIN_SINGULAR = 0.03
+"""Smallest singular value of the equations of distinct orientations; a uniform sphere has 0.37."""
+MAX_WEIGHT = 100.0
 STEPS = 200
 TOLERANCE = 1e-10
 DECIMALS = 7
@@ -68,7 +68,7 @@ def calibrate(
 ) -> Calibration:
     """The calibration of a recording from the means (g) and temperatures (NaN for none) of its still windows.
 
-    Outcome `own` where the windows suffice and the fit succeeds, else `given` where there is one, else `none`.
+    The outcome is `own` where the windows suffice and the fit succeeds, else `given` if `given` is there, else `none`.
     """
     length_W = np.sqrt((mean_CW**2).sum(axis=0))
     at_rest = (length_W > PLAUSIBLE_G[0]) & (length_W < PLAUSIBLE_G[1])
@@ -76,10 +76,10 @@ def calibrate(
     windows = mean_CW.shape[1]
     before = _error_mg(mean_CW) if windows else float("nan")
     none = Calibration(windows=windows, error_before_mg=before, error_after_mg=before)
-    enough = windows >= LEAST_WINDOWS
-    if enough and (mean_CW.min(axis=1) < -LEAST_REACH_G).all() and (mean_CW.max(axis=1) > LEAST_REACH_G).all():
+    enough = windows >= MIN_WINDOWS
+    if enough and (mean_CW.min(axis=1) < -MIN_REACH_G).all() and (mean_CW.max(axis=1) > MIN_REACH_G).all():
         own = _own(mean_CW, celsius_W, before)
-        if own is not None and plausible(own) and own.error_after_mg < min(before, MOST_ERROR_MG):
+        if own is not None and plausible(own) and own.error_after_mg < min(before, MAX_ERROR_MG):
             return own
     if given is None:
         return none
@@ -89,7 +89,7 @@ def calibrate(
 
 
 def apply(calibration: Calibration, x_CW: NDArray[np.float64], celsius_W: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Raw values in g as calibrated ones; without a temperature, at the reference."""
+    """Calibrate raw values in g; without a temperature, as at the reference."""
     warmer_W = np.nan_to_num(celsius_W - calibration.reference_celsius)
     gain, offset, drift = (
         np.array(value)[:, None] for value in (calibration.gain_C, calibration.offset_C, calibration.drift_C)
@@ -99,8 +99,8 @@ def apply(calibration: Calibration, x_CW: NDArray[np.float64], celsius_W: NDArra
 
 
 def _own(mean_CW: NDArray[np.float64], celsius_W: NDArray[np.float64], before: float) -> Calibration | None:
-    """The fit to the windows, with a drift where they determine one; None where they do not determine any."""
-    warm = bool(np.isfinite(celsius_W).all()) and float(np.ptp(celsius_W)) >= LEAST_SPAN_CELSIUS
+    """The fit to the windows, with a drift where they determine one; None where they do not determine a fit."""
+    warm = bool(np.isfinite(celsius_W).all()) and float(np.ptp(celsius_W)) >= MIN_SPAN_CELSIUS
     reference = round(float(celsius_W.mean()), 2) if warm else 0.0
     basis_KCW = np.stack([mean_CW, np.ones_like(mean_CW)])
     if warm:
@@ -120,7 +120,7 @@ def _own(mean_CW: NDArray[np.float64], celsius_W: NDArray[np.float64], before: f
 
 
 def _determined(basis_KCW: NDArray[np.float64]) -> bool:
-    """Whether the distinct orientations (and temperatures) fix every coefficient, to first order about none."""
+    """Whether the distinct orientations (and temperatures) determine every coefficient, linearised about identity."""
     mean_CW, warmer_W = basis_KCW[0], basis_KCW[2:, 0]
     cell_XW = np.rint(np.concatenate([mean_CW / CELL_G, warmer_W / CELL_CELSIUS])).astype(np.int64)
     place_XW = cell_XW - cell_XW.min(axis=1, keepdims=True)
@@ -129,7 +129,7 @@ def _determined(basis_KCW: NDArray[np.float64]) -> bool:
     length_W = np.sqrt((mean_CW**2).sum(axis=0))
     slope_PW = (basis_KCW / scale_K[:, None, None] * (mean_CW / length_W)).reshape(-1, len(length_W))
     slope_PD = slope_PW[:, distinct_D] / np.sqrt(len(distinct_D))
-    return len(distinct_D) >= len(slope_PD) and float(np.linalg.svd(slope_PD, compute_uv=False)[-1]) >= LEAST_SINGULAR
+    return len(distinct_D) >= len(slope_PD) and float(np.linalg.svd(slope_PD, compute_uv=False)[-1]) >= MIN_SINGULAR
 
 
 def _solve(basis_KCW: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -140,7 +140,7 @@ def _solve(basis_KCW: NDArray[np.float64]) -> NDArray[np.float64]:
         y_CW = (basis_KCW * coefficients_KC[:, :, None]).sum(axis=0)
         length_W = np.sqrt((y_CW**2).sum(axis=0))
         residual_W = length_W - 1
-        weight_W = 1 / np.maximum(np.abs(residual_W), 1 / MOST_WEIGHT)
+        weight_W = 1 / np.maximum(np.abs(residual_W), 1 / MAX_WEIGHT)
         slope_PW = (basis_KCW * (y_CW / length_W)).reshape(-1, len(length_W))
         step = np.linalg.solve((slope_PW * weight_W) @ slope_PW.T, (slope_PW * weight_W) @ residual_W)
         coefficients_KC -= step.reshape(coefficients_KC.shape)
@@ -150,9 +150,9 @@ def _solve(basis_KCW: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def plausible(found: Calibration) -> bool:
-    """Whether the coefficients are an accelerometer's (NaN is not)."""
+    """Whether an accelerometer can have these coefficients (NaN is not plausible)."""
     return all(GAIN_RANGE[0] <= gain <= GAIN_RANGE[1] for gain in found.gain_C) and all(
-        abs(offset) < MOST_OFFSET_G for offset in found.offset_C
+        abs(offset) < MAX_OFFSET_G for offset in found.offset_C
     )
 
 

@@ -1,4 +1,4 @@
-"""Calibrations from elsewhere, by device: what `persondays inspect STORE --calibration FILE` writes."""
+"""Read calibrations by device from a file that `persondays inspect STORE --calibration FILE` wrote."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pipeline.inspect.calibration import KIND, VERSION
 def read_calibrations(path: Path, key: Key) -> dict[str, Calibration]:
     """Coefficients by the keyed id of a device's serial number.
 
-    Raises UserError for a file that cannot be read, holds something else or no accelerometer's coefficients, or belongs
-    to another key: under it no device would be found.
+    Raises UserError for a file that cannot be read, contains something else or implausible coefficients, or belongs to
+    another key, under which no device would be found.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -25,20 +25,20 @@ def read_calibrations(path: Path, key: Key) -> dict[str, Calibration]:
         raise UserError(f"cannot read --calibration {path}: {error}.") from None
     if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (KIND, VERSION):
         raise UserError(
-            f"--calibration {path}: expected a file that `persondays inspect STORE --calibration FILE` has written "
+            f"--calibration {path}: expected a file that `persondays inspect STORE --calibration FILE` wrote "
             f"({KIND}, version {VERSION}), found another."
         )
     if found.get("key_check") != key.check:
         raise UserError(
-            f"--calibration {path}: it was written from a store of another key, under which devices have other ids. "
-            "Write it from a store of this key."
+            f"--calibration {path}: it was written from a store with another key, under which devices have other ids. "
+            "Write it from a store with this key."
         )
     try:
         return {serial: _calibration(values) for serial, values in found["devices"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(
-            f"--calibration {path}: expected gain, offset_g and drift_g_per_celsius (three numbers each, as "
-            "accelerometers have them) and reference_celsius of every device, found others. Write it anew."
+            f"--calibration {path}: expected plausible gain, offset_g and drift_g_per_celsius (three numbers each) and "
+            "reference_celsius for every device, found something else. Write the file again."
         ) from None
 
 

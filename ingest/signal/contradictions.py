@@ -1,11 +1,11 @@
-"""Which stamps contradict the others: where time runs backwards, one side is wrong, and it need not be the later one.
+"""Which stamps contradict the others: where time runs backwards, one side is wrong, and not always the later one.
 
-Blocks whose numbers and stamps go on from one another are a run. Runs are believed so that the most of the
-recording is kept (a heaviest chain, by dynamic programming): a run that begins before the one believed before
-it ended loses what is told twice; runs between two that lie on one line keep their samples and lose only their
-stamps. Of equal chains it is the one that passes over the fewest. So a first stamp hours ahead loses to the hours
-after it, which agree with each other. A jump ahead of over a day that missing blocks do not explain is no gap but a
-clock that was set: a chain does not go over it.
+Blocks whose numbers and stamps continue one another are a run. The chain of runs that keeps most of the recording is
+accepted (a heaviest chain, by dynamic programming). A run that begins before the accepted run before it ended loses the
+overlap. Runs between two that lie on one line keep their samples and lose only their stamps. Of equal chains, the one
+that skips the fewest runs is accepted. So a first stamp hours ahead loses to the hours after it, which agree with each
+other. A jump ahead of over a day that missing blocks do not explain is a clock that was set, not a gap: no chain
+crosses it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.numerics.jit import njit
 
-MOST_RUNS_BACK = 1_000
-"""How many runs one chain may pass over: bounds the work on a clock that is noise."""
+MAX_SKIPPED_RUNS = 1_000
+"""Runs that a chain may skip between two: bounds the work on a clock that is noise."""
 
 
 @njit(cache=True, nogil=True)
@@ -29,13 +29,13 @@ def contradicted(
     stamped_K: NDArray[np.bool_],
     period: float,
     tolerance: float,
-    most_late: float,
+    max_jump: float,
 ) -> NDArray[np.bool_]:
     """The stamped blocks whose stamp the rest of the recording contradicts.
 
-    Sample sample_K of the recording was taken at second_K, says the stamp of a block that holds count_K samples
-    from first_K on. period: seconds a sample. tolerance: seconds by which stamps of one line may differ. most_late:
-    seconds of the longest gap that no missing blocks explain.
+    The stamp of block K, which holds count_K samples from first_K on, says that sample sample_K was taken at second_K.
+    period: seconds a sample. tolerance: seconds by which stamps on one line may differ. max_jump: seconds of the
+    longest gap that missing blocks do not explain.
     """
     run_K = np.full(first_K.size, -1, dtype=np.int64)
     begin_R, end_R = np.empty(first_K.size), np.empty(first_K.size)
@@ -64,10 +64,10 @@ def contradicted(
     for r in range(runs):
         length = (stop_R[r] - start_R[r]) * period
         kept_R[r] = length
-        for p in range(r - 1, max(-1, r - 1 - MOST_RUNS_BACK), -1):
+        for p in range(r - 1, max(-1, r - 1 - MAX_SKIPPED_RUNS), -1):
             late = begin_R[r] - end_R[p]
             missing = max(0, sequence_K[head_R[r]] - sequence_K[last_R[p]] - 1) * count_K[last_R[p]]
-            if late - missing * period > most_late:
+            if late - missing * period > max_jump:
                 continue
             between = (start_R[r] - stop_R[p]) * period
             one_line = broken_R[r] == broken_R[p] and abs(late - between) <= tolerance
@@ -76,12 +76,12 @@ def contradicted(
                 kept_R[r], before_R[r] = kept, p
         if best < 0 or kept_R[r] > kept_R[best]:
             best = r
-    believed_R = np.zeros(runs, dtype=np.bool_)
+    accepted_R = np.zeros(runs, dtype=np.bool_)
     while best >= 0:
-        believed_R[best] = True
+        accepted_R[best] = True
         best = before_R[best]
     contradicted_K = stamped_K.copy()
     for k in range(first_K.size):
-        if stamped_K[k] and believed_R[run_K[k]]:
+        if stamped_K[k] and accepted_R[run_K[k]]:
             contradicted_K[k] = False
     return contradicted_K

@@ -1,8 +1,8 @@
-"""Non-wear: the device lay still for over 90 minutes without a break.
+"""Non-wear: the device lay still for over 90 minutes without interruption.
 
-A worn wrist moves by 13 mg in some ten seconds of any 90 minutes, asleep too (Choi et al. 2011,
-doi:10.1249/MSS.0b013e3181ed61a3, for the 90 minutes; van Hees et al. 2011, doi:10.1371/journal.pone.0022922,
-for stillness). A window in which nothing was measured ends a stretch; idle sleep does not.
+A worn wrist moves by 13 mg in some ten seconds of any 90 minutes, also asleep (Choi et al. 2011,
+doi:10.1249/MSS.0b013e3181ed61a3, for the 90 minutes; van Hees et al. 2011, doi:10.1371/journal.pone.0022922, for
+stillness). A window in which nothing was measured ends a run of still windows; idle sleep does not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MINUTES = 90
 
 
 def nonwear(still_W: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Seconds in stretches of still windows that last for over 90 minutes."""
+    """Which seconds are in runs of still windows that last over 90 minutes."""
     edges = np.flatnonzero(np.diff(still_W, prepend=False, append=False))
     begin, end = edges[::2], edges[1::2]
     long = (end - begin) * WINDOW_SECONDS > MINUTES * 60

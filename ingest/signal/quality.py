@@ -19,9 +19,9 @@ from ingest.recording import Recording
 from ingest.signal.calibrate import Calibration
 from ingest.signal.seconds import Seconds
 from ingest.signal.stamps import GAP_PERIODS
-from ingest.signal.stationary import Windows
+from ingest.signal.stationary import StationaryWindows
 from ingest.signal.timeline import Timeline
-from ingest.signal.zone import Local
+from ingest.signal.zone import LocalShift
 from pipeline.grid import SAMPLE_RATE_HZ
 from pipeline.store.figures import RecordingFigures, Verdict
 from pipeline.store.quality import RULES, USELESS
@@ -34,9 +34,9 @@ RATE_LEEWAY = 0.01
 def recording_figures(
     recording: Recording,
     timeline: Timeline,
-    local: Local,
+    local: LocalShift,
     seconds: Seconds,
-    still: Windows,
+    still: StationaryWindows,
     calibration: Calibration,
     state_S: NDArray[np.uint8],
 ) -> RecordingFigures:
@@ -139,18 +139,19 @@ def _read_only(axis_N: NDArray[np.int16]) -> NDArray[np.uint8]:
     return view
 
 
-def noise_mg(still: Windows) -> float:
-    """Median deviation of the windows at rest, root mean square of the axes, at the native rate; NaN without any.
+def noise_mg(still: StationaryWindows) -> float:
+    """Median standard deviation of the still windows, as root mean square of the axes, at the native rate; NaN without
+    still windows.
 
-    A device that rounds coarsely may show none.
+    A device that rounds coarsely may show no noise.
     """
-    usable_W = still.still_W & still.whole_W
+    usable_W = still.still_W & still.complete_W
     rms_W = np.sqrt((still.deviation_CW[:, usable_W] ** 2).mean(axis=0))
     return float(np.median(rms_W) * 1000) if rms_W.size else float("nan")
 
 
 def _gaps(recording: Recording, timeline: Timeline) -> NDArray[np.float64]:
-    """Seconds of the gaps between segments, those left out that idle sleep explains."""
+    """Length of the gaps between segments in seconds, without gaps that are idle sleep."""
     begin_G, end_G = timeline.end_G[:-1] + 1 / timeline.rate_hz, timeline.start_G[1:]
     gap_G = end_G - begin_G
     if not recording.idle_spans_us.size:

@@ -1,4 +1,4 @@
-"""From resampled counts of the device to the store's counts: calibrated, rounded half to even, clipped."""
+"""From resampled counts of the device to counts of the store: calibrated, rounded half to even, clipped."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def quantise(
     offset_CS: NDArray[np.float64],
     out_CT: NDArray[np.int16],
 ) -> None:
-    """Write scale * x + offset of the ticks in the spans [first, stop) into `out_CT`; the offset is one a second.
+    """Write scale * x + offset of the ticks in the spans [first, stop) to `out_CT`; every second has its offset.
 
-    `x_CT` holds the ticks from `first_tick` on. Ticks are unsigned in the loop: numba makes vector code of such alone.
+    `x_CT` holds the ticks from `first_tick` on. The loop counts in unsigned integers: only then numba vectorises it.
     """
     for c in range(3):
         x_T, out_T, scale = x_CT[c], out_CT[c], scale_C[c]

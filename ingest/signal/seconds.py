@@ -1,8 +1,8 @@
 """Sums over each second of the device's clock, from the native samples: one pass that later steps share.
 
-Whether a second is still, is on the rail, or holds values that the device cannot give is asked of the raw
-samples, before calibration and resampling smooth them. Sums of integers are exact, so ten seconds' standard
-deviation follows from ten seconds' sums.
+Whether a second is still, is on the rail, or has values that the device cannot give is decided on the raw samples,
+before calibration and resampling smooth them. Sums of integers are exact, so the standard deviation of ten seconds
+follows from their sums.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pipeline.numerics.jit import njit
 
 @dataclass(frozen=True)
 class Seconds:
-    """Every second of the days that a recording touches, from the first midnight on.
+    """Sums over every second of a recording's days, from the first midnight on.
 
-    samples_S: int32, native samples; sum_CS, squares_CS: int64, of their counts and of the squares of these.
-    rail_S: int32, samples on the rail on any axis; rail_ticks_S: int32, ticks that such a sample is nearest to.
+    samples_S: int32, native samples; sum_CS, squares_CS: int64, sums of their counts and of the squared counts.
+    rail_S: int32, samples on the rail on any axis; rail_ticks_S: int32, ticks to which such a sample is nearest.
     impossible_S: int32, samples beyond the device's range.
     """
 
@@ -113,7 +113,7 @@ def _sum(
 
 @njit(cache=True, nogil=True)
 def _sums(x_N: NDArray[np.int16]) -> tuple[int, int, int, int]:
-    """Sum, sum of squares, least (or 0) and greatest (or 0) of some counts; a loop that becomes vector code."""
+    """Sum, sum of squares, minimum (at most 0) and maximum (at least 0) of some counts; numba vectorises the loop."""
     total, squares = np.int64(0), np.int64(0)
     least, most = np.int16(0), np.int16(0)
     for i in range(x_N.size):

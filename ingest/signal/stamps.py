@@ -1,8 +1,8 @@
-"""Which block stamps are believed, and where the recording breaks.
+"""Which block stamps are used, and where the recording is split into segments.
 
-Segments end where the stamps leave the line before them by more than 3 sample periods. A stamp that the rest
-of the recording contradicts (`contradictions`) is not used, its samples are where they follow on; a block that
-begins before the one before it ended (a duplicate, a clock set back) is dropped. Nothing is bridged.
+A segment ends where the next stamp is more than 3 sample periods off the line of the stamps before it. A stamp that the
+rest of the recording contradicts (`contradictions`) is not used: the samples of its block continue those before. A
+block that begins before the previous one ended (a duplicate, a clock set back) is dropped. Gaps are never bridged.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from ingest.signal.contradictions import contradicted
 from pipeline.numerics.jit import njit
 
 GAP_PERIODS = 3.0
-MOST_JUMP_S = 86_400.0
-"""A jump ahead by more that missing blocks do not explain is a clock that was set, and no gap."""
+MAX_JUMP_S = 86_400.0
+"""A longer jump ahead that missing blocks do not explain is a clock that was set, not a gap."""
 RATE_TOLERANCE = 0.1
-STAMPS_FOR_A_SLOPE = 25
-"""Fewer stamps give no rate of their own: it would be noise."""
+MIN_STAMPS_FOR_RATE = 25
+"""With fewer stamps a rate would be noise."""
 
 
-class Verdict(IntEnum):
-    """What becomes of a block."""
+class BlockUse(IntEnum):
+    """How a block is used."""
 
     ON = 0
-    """On the line."""
+    """Continues the segment; its stamp is on the line."""
     BREAK = 1
-    """First of a segment."""
+    """Begins a segment."""
     MENDED = 2
-    """Kept, without its stamp."""
+    """Continues the segment; its stamp is not used."""
     DROPPED = 3
 
 
 @dataclass(frozen=True)
 class Stamps:
-    """What the stamps of a recording say; seconds count from a midnight.
+    """The stamps that are used, and the segments of the recording; seconds count from a midnight.
 
-    Segment g holds the samples first_G[g] <= i < stop_G[g]; the stamp s, believed and in segment segment_S[s], says
-    that sample sample_S[s] was taken at second_S[s]. period: seconds a sample, common to all segments.
-    contradictions: blocks whose stamp the others contradict, dropped (backward) or kept without it (mended).
+    Segment g holds the samples first_G[g] <= i < stop_G[g]; stamp s, in segment segment_S[s], says that sample
+    sample_S[s] was taken at second_S[s]. period: seconds a sample, common to all segments. contradictions: blocks whose
+    stamp the others contradict, either dropped (backward) or kept without it (mended).
     """
 
     first_G: NDArray[np.int64]
@@ -59,21 +59,21 @@ class Stamps:
 
 
 def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
-    """Judge every block, first by a rough rate, then by the rate of the stamps so believed."""
+    """Decide how every block is used, first with a rough rate, then with the rate of the stamps used so far."""
     second_K = (recording.stamp_us_K - midnight_us) * np.float64(1e-6)
     period = _rough_period(recording, second_K)
-    most_late = MOST_JUMP_S if recording.is_counted else np.inf
+    max_jump = MAX_JUMP_S if recording.is_counted else np.inf
     for _ in range(2):
         blocks = (recording.first_K, recording.count_K, recording.sequence_K, recording.stamp_sample_K, second_K)
-        contradicted_K = contradicted(*blocks, recording.stamped_K, period, GAP_PERIODS * period, most_late)
-        verdict_K = _judge(*blocks, recording.stamped_K & ~contradicted_K, period)
-        kept = np.flatnonzero(verdict_K != Verdict.DROPPED)
-        breaks = np.flatnonzero(verdict_K[kept] == Verdict.BREAK)
-        segment_K = np.cumsum(verdict_K[kept] == Verdict.BREAK) - 1
-        believed = verdict_K[kept] != Verdict.MENDED
-        segment_S, stamp_S = segment_K[believed], kept[believed]
+        contradicted_K = contradicted(*blocks, recording.stamped_K, period, GAP_PERIODS * period, max_jump)
+        use_K = _classify(*blocks, recording.stamped_K & ~contradicted_K, period)
+        kept = np.flatnonzero(use_K != BlockUse.DROPPED)
+        breaks = np.flatnonzero(use_K[kept] == BlockUse.BREAK)
+        segment_K = np.cumsum(use_K[kept] == BlockUse.BREAK) - 1
+        used = use_K[kept] != BlockUse.MENDED
+        segment_S, stamp_S = segment_K[used], kept[used]
         period = _common_period(segment_S, recording.stamp_sample_K[stamp_S], second_K[stamp_S], period)
-    dropped = np.flatnonzero(verdict_K == Verdict.DROPPED)
+    dropped = np.flatnonzero(use_K == BlockUse.DROPPED)
     duplicates = _duplicates(recording, dropped, kept) if dropped.size else 0
     backward = len(dropped) - duplicates
     last_G = kept[np.append(breaks[1:], len(kept)) - 1]
@@ -92,7 +92,7 @@ def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
 
 
 def _duplicates(recording: Recording, dropped: NDArray[np.int64], kept: NDArray[np.int64]) -> int:
-    """How many of the dropped blocks have the number and the stamp of a kept one."""
+    """The number of dropped blocks that have the number and the stamp of a kept one."""
     same = np.ones(dropped.size, dtype=bool)
     for value_K in (recording.stamp_us_K, recording.sequence_K):
         few = np.unique(value_K[dropped])
@@ -102,14 +102,14 @@ def _duplicates(recording: Recording, dropped: NDArray[np.int64], kept: NDArray[
 
 
 def _rough_period(recording: Recording, second_K: NDArray[np.float64]) -> float:
-    """Median seconds a sample between neighbouring stamps; of a few stamps only if near the nominal one."""
+    """Median seconds a sample between neighbouring stamps; with few stamps only if near the nominal period."""
     nominal = 1 / recording.nominal_rate_hz
     samples = np.diff(recording.stamp_sample_K[recording.stamped_K])
     seconds = np.diff(second_K[recording.stamped_K])[samples > 0]
     if not seconds.size:
         return nominal
     period = float(np.median(seconds / samples[samples > 0]))
-    enough = seconds.size >= STAMPS_FOR_A_SLOPE
+    enough = seconds.size >= MIN_STAMPS_FOR_RATE
     return period if period > 0 and (enough or abs(period / nominal - 1) < RATE_TOLERANCE) else nominal
 
 
@@ -118,7 +118,7 @@ def _common_period(
     segment_S: NDArray[np.int64], sample_S: NDArray[np.int64], second_S: NDArray[np.float64], otherwise: float
 ) -> float:
     """Least-squares seconds a sample, one slope for all segments and an offset each (running means: Welford 1962)."""
-    if segment_S.size < STAMPS_FOR_A_SLOPE:
+    if segment_S.size < MIN_STAMPS_FOR_RATE:
         return otherwise
     spread, joint = 0.0, 0.0
     number, sample, second = 0, 0.0, 0.0
@@ -135,7 +135,7 @@ def _common_period(
 
 
 @njit(cache=True, nogil=True)
-def _judge(
+def _classify(
     first_K: NDArray[np.int64],
     count_K: NDArray[np.int64],
     sequence_K: NDArray[np.int64],
@@ -144,8 +144,8 @@ def _judge(
     stamped_K: NDArray[np.bool_],
     period: float,
 ) -> NDArray[np.uint8]:
-    """What becomes of each block; the line goes on from the last stamp believed."""
-    verdict_K = np.full(first_K.size, Verdict.DROPPED, dtype=np.uint8)
+    """How each block is used; the line continues from the last stamp used."""
+    use_K = np.full(first_K.size, BlockUse.DROPPED, dtype=np.uint8)
     tolerance = GAP_PERIODS * period
     last = -1
     line_sample, line_second = 0, 0.0
@@ -154,20 +154,20 @@ def _judge(
         follows = adjacent and sequence_K[k] == sequence_K[last] + 1
         if not stamped_K[k]:
             if follows:
-                verdict_K[k] = Verdict.MENDED
+                use_K[k] = BlockUse.MENDED
                 last = k
             continue
         if last < 0:
-            verdict = Verdict.BREAK
+            use = BlockUse.BREAK
         else:
             end = line_second + (first_K[last] + count_K[last] - line_sample) * period
             jump = second_K[k] + (first_K[k] - sample_K[k]) * period - end
             if adjacent and abs(jump) <= tolerance:
-                verdict = Verdict.ON
+                use = BlockUse.ON
             else:
-                verdict = Verdict.BREAK if jump >= -tolerance else Verdict.DROPPED
-        verdict_K[k] = verdict
-        if verdict != Verdict.DROPPED:
+                use = BlockUse.BREAK if jump >= -tolerance else BlockUse.DROPPED
+        use_K[k] = use
+        if use != BlockUse.DROPPED:
             last = k
             line_sample, line_second = int(sample_K[k]), second_K[k]
-    return verdict_K
+    return use_K

@@ -1,4 +1,4 @@
-"""The state of every second of a recording: what was measured, what is an edge, a gap, clipped, not worn."""
+"""The state of every second of a recording: measured, idle sleep, gap, clipped, non-wear, bad."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def segment_ticks(course: Course) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def coverage(recording: Recording, timeline: Timeline, course: Course, reach: int, seconds: int) -> NDArray[np.uint8]:
-    """Bits measured, idle and gap of the first `seconds` seconds, and bad at the edges of segments.
+    """The bits measured, idle and gap of the first `seconds` seconds, and bad at the edges of segments.
 
-    An edge is where a filter that reaches `reach` samples to both sides has lost taps.
+    At an edge, a filter that reaches `reach` samples to both sides lacks samples.
     """
     first_G, stop_G = segment_ticks(course)
     ticks_S = _ticks(first_G, stop_G, seconds)
@@ -49,19 +49,19 @@ def coverage(recording: Recording, timeline: Timeline, course: Course, reach: in
 
 
 def flags(seconds: Seconds, rate_hz: float) -> NDArray[np.uint8]:
-    """Bits clipped, and bad where half a second is on the rail or a value is beyond the device's range."""
+    """The bits clipped, and bad where half a second is on the rail or a value is beyond the device's range."""
     bad_S = (seconds.rail_S >= RAIL_SECONDS * rate_hz) | (seconds.impossible_S > 0)
     return np.where(seconds.rail_S > 0, CLIPPED, 0).astype(np.uint8) | np.where(bad_S, BAD, 0).astype(np.uint8)
 
 
 def with_nonwear(state_S: NDArray[np.uint8], nonwear_S: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The states with non-wear marked, on seconds that are measured or idle."""
+    """The states with the bit non-wear, which only seconds that are measured or idle get."""
     known_S = (state_S & (MEASURED | IDLE)) != 0
     return state_S | np.where(known_S & nonwear_S, NONWEAR, 0).astype(np.uint8)
 
 
 def _ticks(first_G: NDArray[np.int64], stop_G: NDArray[np.int64], seconds: int) -> NDArray[np.int64]:
-    """How many ticks of each second lie in spans of ticks; spans may reach beyond the seconds."""
+    """The number of ticks of each second that are in spans of ticks; spans may reach beyond the seconds."""
     first_G, stop_G = (np.clip(tick_G, 0, seconds * TICKS_PER_SECOND) for tick_G in (first_G, stop_G))
     change_S = np.zeros(seconds + 2, dtype=np.int64)
     for tick_G, sign in ((first_G, 1), (stop_G, -1)):

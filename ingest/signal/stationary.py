@@ -1,8 +1,8 @@
-"""Ten-second windows in which the device lay still: the ground of both calibration and non-wear.
+"""Ten-second windows in which the device lay still: the basis of calibration and of non-wear.
 
-Still: the standard deviation of every axis is under 13 mg, in the raw signal at its native rate (van Hees et
-al. 2011, doi:10.1371/journal.pone.0022922; 13 mg is just above the noise of the devices). Windows stand on
-the grid of the device's clock: the first begins at midnight.
+Still: the standard deviation of every axis is under 13 mg, in the raw signal at its native rate (van Hees et al. 2011,
+doi:10.1371/journal.pone.0022922; 13 mg is just above the noise of the devices). Windows are aligned with the device's
+clock: the first begins at midnight.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ STILL_G = 0.013
 
 
 @dataclass(frozen=True)
-class Windows:
-    """All ten-second windows of the days that a recording touches.
+class StationaryWindows:
+    """All ten-second windows of the days of a recording, still or not.
 
-    still_W: no movement in what was measured, at least a second of it, or idle sleep, which holds its last value.
-    whole_W: all ten seconds were measured. mean_CW, deviation_CW: mean and standard deviation in g, raw; NaN where
-    nothing was measured.
+    still_W: no movement in the measured samples, at least a second of them, or idle sleep, in which the device stays at
+        its last value.
+    complete_W: all ten seconds were measured.
+    mean_CW, deviation_CW: mean and standard deviation in g, raw; NaN where nothing was measured.
     """
 
     still_W: NDArray[np.bool_]
-    whole_W: NDArray[np.bool_]
+    complete_W: NDArray[np.bool_]
     mean_CW: NDArray[np.float64]
     deviation_CW: NDArray[np.float64]
 
 
-def windows(
+def stationary_windows(
     seconds: Seconds, measured_S: NDArray[np.bool_], idle_S: NDArray[np.bool_], recording: Recording
-) -> Windows:
-    """The windows from the sums of their seconds; exact, the sums are integers."""
+) -> StationaryWindows:
+    """The windows, from the sums of their seconds: exact, because the sums are integers."""
     samples_W = seconds.samples_S.reshape(-1, WINDOW_SECONDS).sum(axis=1, dtype=np.int64)
     sum_CW = seconds.sum_CS.reshape(3, -1, WINDOW_SECONDS).sum(axis=2)
     squares_CW = seconds.squares_CS.reshape(3, -1, WINDOW_SECONDS).sum(axis=2)
@@ -49,9 +50,9 @@ def windows(
     with np.errstate(invalid="ignore"):
         mean_CW = sum_CW / samples_W * g_C1 + recording.offset_g_C[:, None]
         deviation_CW = np.sqrt(samples_W * squares_CW - sum_CW * sum_CW) / samples_W * g_C1
-    return Windows(
+    return StationaryWindows(
         still_W=(enough_W & unmoved_W) | (~enough_W & idle_W),
-        whole_W=np.all(measured_S.reshape(-1, WINDOW_SECONDS), axis=1),
+        complete_W=np.all(measured_S.reshape(-1, WINDOW_SECONDS), axis=1),
         mean_CW=mean_CW,
         deviation_CW=deviation_CW,
     )

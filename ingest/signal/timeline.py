@@ -1,4 +1,4 @@
-"""The result of timing: which samples belong together, and when each of them was taken."""
+"""The result of timing: the segments of a recording, and when each sample was taken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.grid import SAMPLE_RATE_HZ, SECONDS_PER_DAY
 from pipeline.numerics.resample import Course
 
 ROUNDING_S = 1e-6
-"""A fitted time is off by less where the device's stamps are exact."""
+"""Fitted times are off by less where the device's stamps are exact."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Timeline:
 
     Segment g holds the samples first_G[g] <= i < stop_G[g], with no gap. Piece r of the fit belongs to
     segment segment_R[r]; in it, sample i is taken at second_R[r] + (i - sample_R[r]) * period_R[r], for
-    i from sample_R[r] to sample_stop_R[r] (positions, not whole samples).
+    i from sample_R[r] to sample_stop_R[r] (positions, which may be between samples).
     """
 
     midnight: np.datetime64
@@ -35,21 +35,21 @@ class Timeline:
     backward_blocks: int
     mended_stamps: int
     residual_ms: float
-    """Root mean square of the stamps about the fit."""
+    """Root mean square distance of the stamps from the fit."""
 
     @property
     def rate_hz(self) -> float:
-        """True rate of sampling, over the whole recording."""
+        """Mean true sample rate of the recording."""
         length_R = self.sample_stop_R - self.sample_R
         return float(length_R.sum() / (length_R * self.period_R).sum()) if length_R.sum() else 1 / self.period_R[0]
 
     @property
     def drift_ppm(self) -> float:
-        """Difference between the fastest and the slowest piece of the fit, in millionths of the rate."""
+        """Difference between the longest and the shortest sample period of the fit, in millionths of their mean."""
         return float((self.period_R.max() - self.period_R.min()) / self.period_R.mean() * 1e6)
 
     def seconds_of(self, sample_X: NDArray[np.int64]) -> NDArray[np.float64]:
-        """When samples (of any segment) were taken."""
+        """When samples of any segment were taken."""
         r_X = np.maximum(np.searchsorted(self.sample_R, sample_X, side="right") - 1, 0)
         return self.second_R[r_X] + (sample_X - self.sample_R[r_X]) * self.period_R[r_X]
 
@@ -65,15 +65,15 @@ class Timeline:
 
     @property
     def days(self) -> int:
-        """Calendar days from the first sample's to the last one's."""
+        """Calendar days from the first sample to the last."""
         return int(self.end_G[-1] // SECONDS_PER_DAY) + 1
 
     def instant(self, second: float) -> np.datetime64:
-        """A second of this timeline as a time of the device's clock, microseconds."""
+        """A second of this timeline as a time of the device's clock, in microseconds."""
         return self.midnight.astype("datetime64[us]") + np.timedelta64(round(second * 1e6), "us")
 
     def course(self) -> Course:
-        """Where the ticks of the midnight-aligned 30 Hz grid lie among the samples; tick 0 is at `midnight`."""
+        """The positions of the ticks of the 30 Hz grid among the samples; tick 0 is at `midnight`."""
         begin_R = self.second_R * SAMPLE_RATE_HZ
         length_R = (self.sample_stop_R - self.sample_R) * self.period_R * SAMPLE_RATE_HZ
         first_R = np.ceil(begin_R - 1e-6).astype(np.int64)

@@ -1,10 +1,9 @@
 """When each sample was taken: a piecewise-linear fit of the device's own block stamps.
 
-A device samples by one oscillator and stamps by another, its calendar clock. True rates are 97 to 103 Hz
-at a nominal 100 and drift with temperature; a stamp is off by up to two samples, because samples wait in a
-buffer. So a single stamp is not believed, and the nominal rate is not either: within a contiguous segment
-(`stamps` says where they end), time is a continuous line with a knot every 50 stamps (a minute of an
-AX3), fitted by least squares (linear splines; de Boor 1978, A Practical Guide to Splines).
+A device samples by one oscillator and stamps by another, its calendar clock. True rates are 97 to 103 Hz at a nominal
+100 and drift with temperature; a stamp is off by up to two samples, because samples wait in a buffer. So neither a
+single stamp nor the nominal rate is trusted: within a segment (`stamps`), time is a continuous line with a knot every
+50 stamps (a minute of an AX3), fitted by least squares (linear splines; de Boor 1978, A Practical Guide to Splines).
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.recording import Recording
-from ingest.signal.stamps import RATE_TOLERANCE, STAMPS_FOR_A_SLOPE, read_stamps
+from ingest.signal.stamps import MIN_STAMPS_FOR_RATE, RATE_TOLERANCE, read_stamps
 from ingest.signal.timeline import ROUNDING_S, Timeline
 from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
 from pipeline.numerics.jit import njit
 
 STAMPS_PER_KNOT = 50
-MOST_DAYS = 100
-"""From first to last sample: every day has its seconds in memory, and no device records for so long."""
-MOST_CONTRADICTIONS = 0.01
-"""Of the blocks; more are a clock that was set and no stray stamps, if they are at least as many as follows."""
-LEAST_CONTRADICTIONS, LEAST_SHARE = 100, 0.1
-"""So many blocks, or this part of all, whichever is less."""
+MAX_DAYS = 100
+"""From first to last sample: memory holds the seconds of every day, and no device records for longer."""
+MAX_CONTRADICTIONS = 0.01
+"""As a share of the blocks: more are due to a clock that was set, not to stray stamps."""
+ALLOWED_BLOCKS, ALLOWED_SHARE = 100, 0.1
+"""Fewer contradictions than this number, or than this share of a short recording, are always allowed."""
 
 _DAY_US = SECONDS_PER_DAY * 1_000_000
 
@@ -36,21 +35,21 @@ def fit(recording: Recording) -> Timeline:
     """The timeline of a recording.
 
     Raises UserError when no block has a time, the stamps of over 1% of the blocks contradict the others (time runs
-    backwards, or jumps ahead by over a day), the true rate is more than 10% off the nominal one, or it spans more than
-    100 days.
+    backwards, or jumps ahead by over a day), the true rate is more than 10% off the nominal one, or the recording spans
+    more than 100 days.
     """
     if not recording.stamped_K.any():
         raise UserError("no block has a calendar time: the device's clock was never set. Leave this recording out.")
     midnight_us = int(recording.stamp_us_K[recording.stamped_K.argmax()]) // _DAY_US * _DAY_US
     stamps = read_stamps(recording, midnight_us)
     blocks = recording.first_K.size
-    most = max(min(LEAST_CONTRADICTIONS, math.ceil(LEAST_SHARE * blocks) + 1), MOST_CONTRADICTIONS * blocks)
-    if stamps.contradictions >= most:
+    limit = max(min(ALLOWED_BLOCKS, math.ceil(ALLOWED_SHARE * blocks) + 1), MAX_CONTRADICTIONS * blocks)
+    if stamps.contradictions >= limit:
         raise UserError(
             f"the device's clock runs backwards, or jumps ahead by over a day: {stamps.contradictions:,} of "
-            f"{blocks:,} blocks have times that the others contradict; under {most:,.0f} are left out "
-            "or mended. Its clock was set during the recording, or its rows are not in order or not evenly apart: "
-            "split it, sort it or resample it, or leave it out."
+            f"{blocks:,} blocks have times that contradict the others; up to {math.ceil(limit) - 1:,} are allowed. Its "
+            "clock was set during the recording, or its rows are not in order or not evenly spaced: split, sort or "
+            "resample it, or leave it out."
         )
     if abs(stamps.period * recording.nominal_rate_hz - 1) > RATE_TOLERANCE:
         raise UserError(
@@ -60,7 +59,7 @@ def fit(recording: Recording) -> Timeline:
     segment_R, sample_R, sample_stop_R, second_R, period_R, residual = _fit_segments(
         stamps.first_G, stamps.stop_G, stamps.segment_S, stamps.sample_S, stamps.second_S, stamps.period
     )
-    days = math.floor((second_R[0] + ROUNDING_S) / SECONDS_PER_DAY)  # from the first stamp to the first believed one
+    days = math.floor((second_R[0] + ROUNDING_S) / SECONDS_PER_DAY)  # from the first stamp to the first one used
     timeline = Timeline(
         midnight=np.datetime64(midnight_us, "us").astype("datetime64[D]") + days,
         first_G=stamps.first_G,
@@ -75,9 +74,9 @@ def fit(recording: Recording) -> Timeline:
         mended_stamps=stamps.mended_stamps,
         residual_ms=residual * 1e3,
     )
-    if timeline.days > MOST_DAYS:
+    if timeline.days > MAX_DAYS:
         raise UserError(
-            f"the recording spans {timeline.days:,} days by its stamps; expected {MOST_DAYS} at most. Its clock was "
+            f"the recording spans {timeline.days:,} days by its stamps; expected {MAX_DAYS} at most. Its clock was "
             "set during the recording, or its stamps are damaged: split it there, or leave it out."
         )
     return timeline
@@ -99,10 +98,10 @@ def _fit_segments(
     NDArray[np.float64],
     float,
 ]:
-    """Pieces of the fit (segment, first and last position, second, period) and the rms of the stamps about it."""
-    most = first_G.size + segment_S.size // STAMPS_PER_KNOT
-    segment_R = np.empty(most, dtype=np.int64)
-    sample_R, sample_stop_R, second_R, period_R = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
+    """The pieces of the fit (segment, first and last position, second, period) and its rms distance from the stamps."""
+    room = first_G.size + segment_S.size // STAMPS_PER_KNOT
+    segment_R = np.empty(room, dtype=np.int64)
+    sample_R, sample_stop_R, second_R, period_R = np.empty(room), np.empty(room), np.empty(room), np.empty(room)
     pieces = 0
     squares = 0.0
     begin = 0
@@ -117,7 +116,7 @@ def _fit_segments(
         for q in range(1, parts):
             knot_Q[q] = sample_S[begin + q * stamps // parts]
         sample, off = sample_S[begin:end], second_S[begin:end] - sample_S[begin:end] * period
-        off_Q = _hat_fit(knot_Q, sample, off) if stamps >= STAMPS_FOR_A_SLOPE else np.full(parts + 1, off.mean())
+        off_Q = _hat_fit(knot_Q, sample, off) if stamps >= MIN_STAMPS_FOR_RATE else np.full(parts + 1, off.mean())
         for q in range(parts):
             length = knot_Q[q + 1] - knot_Q[q]
             segment_R[pieces] = g
@@ -145,9 +144,9 @@ def _fit_segments(
 
 @njit(cache=True, nogil=True)
 def _hat_fit(knot_Q: NDArray[np.float64], x: NDArray[np.int64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values at the knots of the continuous broken line that is nearest to y(x) in least squares.
+    """Values at the knots of the continuous piecewise-linear function that is nearest to y(x) in least squares.
 
-    x ascends; points beyond the end knots lie on the end pieces, drawn out. Every piece has points.
+    x ascends; the end pieces extend to points beyond the end knots. Every piece has points.
     """
     size = knot_Q.size
     diagonal, beside, right = np.zeros(size), np.zeros(size), np.zeros(size)

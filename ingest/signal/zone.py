@@ -1,8 +1,8 @@
-"""From the clock that a device was set to, to local time: one shift of a whole recording.
+"""From the clock that a device was set to, to local time: one shift for a recording.
 
-Days are local days, but some devices are set to UTC, or in another country than they are worn in. The clock of a
-device runs on through a change to or from summer time, so one shift is right for all of a recording or up to such
-a change: the shift is that of the middle of the recording, and the change is told and not applied.
+Days are local days, but some devices are set to UTC, or in another country than where they are worn. A device's clock
+does not follow a change to or from summer time, so one shift is right for the recording or up to such a change: it is
+the shift at the middle of the recording, and the change is reported and not applied.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _SECOND_US = 1_000_000
 
 
 @dataclass(frozen=True)
-class Local:
-    """How local time stands to a device's clock.
+class LocalShift:
+    """The shift from a device's clock to local time.
 
-    shift_us: microseconds to add to the device's stamps; None where the zone is not known. change_us: when, in local
-    time since 1970, local clocks were changed during the recording; None where they were not.
+    shift_us: microseconds to add to the device's stamps; None where the zone is not known. change_us: when
+    local clocks changed during the recording, in local time since 1970; None where they did not.
     """
 
     shift_us: int | None = None
     change_us: int | None = None
 
 
-def to_local(recording: Recording, settings: SignalSettings) -> tuple[Recording, Local]:
-    """The recording with stamps and idle sleep in local time, if the settings say what that is."""
+def to_local(recording: Recording, settings: SignalSettings) -> tuple[Recording, LocalShift]:
+    """The recording with stamps and idle sleep in local time, if the settings give a local time zone."""
     stamp_us_X = recording.stamp_us_K[recording.stamped_K]
     if settings.local_timezone is None or recording.origin != "calendar" or not stamp_us_X.size:
-        return recording, Local()
+        return recording, LocalShift()
     start, middle, end = (int(us) for us in np.quantile(stamp_us_X, (0, 0.5, 1), method="nearest"))
     local = _local(start, middle, end, recording.clock, settings.local_timezone, settings.device_timezone)
     if not local.shift_us:
@@ -48,7 +48,7 @@ def to_local(recording: Recording, settings: SignalSettings) -> tuple[Recording,
 
 
 def local_days(probe: Probe, settings: SignalSettings) -> int:
-    """Local calendar days that a recording touches, at most, whichever moment of it gives the shift."""
+    """The most local calendar days that a recording may touch, whichever moment of it gives the shift."""
     if settings.local_timezone is None:
         return len(probe.days)
     start, end = (int(time.astype(np.int64)) for time in (probe.start, probe.end))
@@ -57,14 +57,14 @@ def local_days(probe: Probe, settings: SignalSettings) -> int:
     return (end + max(shift)) // _DAY_US - (start + min(shift)) // _DAY_US + 1
 
 
-def _local(start: int, middle: int, end: int, clock: str | None, local: str, device: str | None) -> Local:
-    """Of a recording from `start` to `end`; all in microseconds of the device's clock since 1970."""
+def _local(start: int, middle: int, end: int, clock: str | None, local: str, device: str | None) -> LocalShift:
+    """The shift of a recording from `start` to `end`, in microseconds of the device's clock since 1970."""
     zone = ZoneInfo(local)
-    told = {"utc": UTC, "local": local, None: device or local}[clock]
-    ahead_us = _ahead_us(ZoneInfo(told), middle)
+    device_zone = {"utc": UTC, "local": local, None: device or local}[clock]
+    ahead_us = _ahead_us(ZoneInfo(device_zone), middle)
 
     def shift_us(us: int) -> int:
-        """From the device's clock to local time, at a moment of it."""
+        """From the device's clock to local time at one moment."""
         utc = _EPOCH + timedelta(microseconds=us - ahead_us)
         offset = utc.replace(tzinfo=ZoneInfo(UTC)).astimezone(zone).utcoffset()
         return _microseconds(offset) - ahead_us
@@ -73,12 +73,12 @@ def _local(start: int, middle: int, end: int, clock: str | None, local: str, dev
     moments = [*range(start, end, _DAY_US), end]
     later = next((i for i, us in enumerate(moments) if shift_us(us) != shift_us(start)), None)
     if later is None:
-        return Local(shift)
+        return LocalShift(shift)
     before, after = moments[later - 1], moments[later]
     while after - before > _SECOND_US:
         half = (before + after) // 2
         before, after = (before, half) if shift_us(half) != shift_us(start) else (half, after)
-    return Local(shift, after // _SECOND_US * _SECOND_US + shift)
+    return LocalShift(shift, after // _SECOND_US * _SECOND_US + shift)
 
 
 def _ahead_us(zone: ZoneInfo, us: int) -> int:

@@ -1,7 +1,7 @@
-"""Whose is an id? The way back from keyed ids to names, for who holds the key and the private name map.
+"""From keyed ids back to names, for whoever has the key and the private name map.
 
-An id cannot be turned round: names that the user has are keyed again and compared. So what comes out is
-right by construction, and a map made with another key is refused.
+An id cannot be reversed: the names that the user has are hashed again and compared. So every answer is right, and a map
+made with another key is refused.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from pipeline.identity import SHORT_ID, Key
 if TYPE_CHECKING:
     from pipeline.store.store import Store
 
-LEAST_DIGITS = 6
-SERIALS = 1_000_000
-"""Serial numbers that are tried: those of the devices we read are whole numbers, and low."""
+MIN_DIGITS = 6
+MAX_SERIAL = 1_000_000
+"""Serial numbers below this are tried: those of the supported devices are integers, and low."""
 
 RECORDING, PARTICIPANT, DEVICE = "recording", "participant", "device"
 
 
 @dataclass(frozen=True)
-class Someone:
-    """What an id stands for; the name is empty where none of the user's files tells it."""
+class Identity:
+    """The meaning of an id; the name is empty where none of the user's files has it."""
 
     kind: str
     id: str
     name: str = ""
-    others: tuple[Someone, ...] = ()
+    others: tuple[Identity, ...] = ()
     """The participant of a recording, the recordings of a participant or device."""
 
 
 @dataclass
 class Names:
-    """All ids that can be told, by kind, each with its name or with ""."""
+    """All known ids by kind, each with its name or with ""."""
 
     key: Key
     known: dict[str, dict[str, str]] = field(default_factory=lambda: {RECORDING: {}, PARTICIPANT: {}, DEVICE: {}})
     links: list[tuple[str, str, str]] = field(default_factory=list)
-    """Recording, participant and device of every recording of a store; what it does not know is ""."""
+    """Recording, participant and device of every recording of a store; "" where not known."""
 
-    def find(self, digits: str) -> list[Someone]:
-        """Everything whose id begins so."""
+    def find(self, digits: str) -> list[Identity]:
+        """Everything whose id begins with `digits`."""
         found = [(kind, id_) for kind, names in self.known.items() for id_ in names if id_.startswith(digits)]
-        return [self._someone(kind, id_) for kind, id_ in sorted(found)]
+        return [self._identity(kind, id_) for kind, id_ in sorted(found)]
 
-    def _someone(self, kind: str, id_: str) -> Someone:
+    def _identity(self, kind: str, id_: str) -> Identity:
         place = (RECORDING, PARTICIPANT, DEVICE).index(kind)
         others = {
             (other, link[at])
@@ -61,23 +61,23 @@ class Names:
             for at, other in enumerate((RECORDING, PARTICIPANT, DEVICE))
             if other in ((PARTICIPANT, DEVICE) if kind == RECORDING else (RECORDING,)) and link[at]
         }
-        named = tuple(Someone(other, found, self._name(other, found)) for other, found in sorted(others))
-        return Someone(kind, id_, self._name(kind, id_), named)
+        named = tuple(Identity(other, found, self._name(other, found)) for other, found in sorted(others))
+        return Identity(kind, id_, self._name(kind, id_), named)
 
     def _name(self, kind: str, id_: str) -> str:
         name = self.known[kind].get(id_, "")
         return name or (self._serial(id_) if kind == DEVICE else "")
 
     def _serial(self, id_: str) -> str:
-        return next((f"{number}" for number in range(SERIALS) if self.key.device(f"{number}") == id_), "")
+        return next((f"{number}" for number in range(MAX_SERIAL) if self.key.device(f"{number}") == id_), "")
 
 
 def know(
     key: Key, name_map: Path | None, participants: Path | None, id_regex: str | None, store: Store | None
 ) -> Names:
-    """Key every name that the files tell, and take in the ids of a store.
+    """Hash every name in the files, and add the ids of a store.
 
-    Raises UserError for a missing file, and for a map or store that another key made.
+    Raises UserError for a missing file, and for a map or store made with another key.
     """
     names = Names(key)
     recordings = _recordings(key, name_map) if name_map else {}
@@ -87,7 +87,7 @@ def know(
     people |= {person for _, (_, person) in read_map(participants)} if participants else set()
     names.known[PARTICIPANT] |= {key.participant(person): person for person in people if person}
     if store is not None:
-        _take_in(names, store)
+        _add_store(names, store)
     return names
 
 
@@ -102,13 +102,13 @@ def _recordings(key: Key, path: Path) -> dict[str, str]:
             + (
                 "Give the key that the map was made with."
                 if wrong == len(names)
-                else "The map was changed: make it anew."
+                else "The map was changed: write it again."
             )
         )
     return names
 
 
-def _take_in(names: Names, store: Store) -> None:
+def _add_store(names: Names, store: Store) -> None:
     if names.key.check != store.attributes.key_check:
         raise UserError(f"{store.folder.url}: the store was made with another key. Give its own.")
     done = store.recordings.read(["recording", "participant", "serial"]).to_pylist()
@@ -121,31 +121,30 @@ def _take_in(names: Names, store: Store) -> None:
     names.known[PARTICIPANT] = dict.fromkeys(store.withdrawals.participants(), "") | names.known[PARTICIPANT]
 
 
-def whois(hashes: Iterable[str], names: Names) -> tuple[list[Someone], list[str]]:
-    """What the ids stand for, and in words which could not be told.
+def whois(hashes: Iterable[str], names: Names) -> tuple[list[Identity], list[str]]:
+    """The meaning of ids, and messages about those that are unknown or ambiguous.
 
-    Raises UserError for what is no id.
+    Raises UserError for text that is not an id.
     """
-    found: list[Someone] = []
-    untold: list[str] = []
+    found: list[Identity] = []
+    problems: list[str] = []
     for asked in hashes:
         digits = asked.strip().lower()
-        if not re.fullmatch(rf"[0-9a-f]{{{LEAST_DIGITS},64}}", digits):
+        if not re.fullmatch(rf"[0-9a-f]{{{MIN_DIGITS},64}}", digits):
             raise UserError(
-                f"{asked!r} is no id: expected the first {LEAST_DIGITS} to 64 hex digits of one, as logs and reports "
-                "have them."
+                f"{asked!r} is not an id: expected {MIN_DIGITS} to 64 hex digits, as in logs and reports."
             )
         some = names.find(digits)
         found += some
         if not some:
-            untold.append(f"{digits} is not among the ids at hand")
+            problems.append(f"{digits} is not among the known ids")
         elif len(some) > 1:
-            untold.append(f"{digits} begins {len(some)} ids, all listed: give more digits")
-    return found, untold
+            problems.append(f"{digits} is the beginning of {len(some)} ids, all listed: give more digits")
+    return found, problems
 
 
-def text(someone: Someone, digits: int = SHORT_ID) -> str:
-    """A few lines for a person."""
-    lines = [f"{someone.kind} {someone.id[:digits]}  {someone.name or '(no name known)'}"]
-    lines += [f"  {other.kind} {other.id[:digits]}  {other.name or '(no name known)'}" for other in someone.others]
+def text(identity: Identity, digits: int = SHORT_ID) -> str:
+    """An identity as lines of text."""
+    lines = [f"{identity.kind} {identity.id[:digits]}  {identity.name or '(no name known)'}"]
+    lines += [f"  {other.kind} {other.id[:digits]}  {other.name or '(no name known)'}" for other in identity.others]
     return "\n".join(lines)

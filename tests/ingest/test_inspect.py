@@ -50,7 +50,7 @@ def test_a_recording_is_shown_as_a_run_finds_it(
     picture, file = tmp_path / "days.png", tmp_path / "found.json"
     status, out, _ = run(cohort_folder / BEN, "--plot", picture, "--json", file)
     assert status == 0
-    for word in ("AX3", "useless: ", "may be drawn", "mg off", "Hz by its clock", "days", str(picture)):
+    for word in ("AX3", "useless: ", "eligible", "mg off", "Hz by its clock", "days", str(picture)):
         assert word in out
     assert picture.read_bytes().startswith(b"\x89PNG")
     found = json.loads(file.read_text())

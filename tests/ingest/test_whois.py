@@ -39,8 +39,8 @@ def test_recordings_people_and_devices_are_told(files: tuple[Path, Path, Path], 
     from ingest.devices.registry import decode
 
     names = know(KEY, files[0], files[1], None, Store.open(str(undisturbed)))
-    found, untold = whois([KEY.recording(ANNA[0])[:12], KEY.participant("Anna Smith").upper()], names)
-    assert untold == []
+    found, problems = whois([KEY.recording(ANNA[0])[:12], KEY.participant("Anna Smith").upper()], names)
+    assert problems == []
     recording, person = found
     assert (recording.kind, recording.name) == (RECORDING, ANNA[0])
     assert {(other.kind, other.name) for other in recording.others if other.kind == PARTICIPANT} == {
@@ -56,13 +56,13 @@ def test_recordings_people_and_devices_are_told(files: tuple[Path, Path, Path], 
 
 def test_every_map_alone_tells_what_it_holds(files: tuple[Path, Path, Path], undisturbed: Path) -> None:
     asked = [KEY.recording(CLARA)[:12], KEY.participant("Clara")[:12]]
-    found, untold = whois(asked, know(KEY, files[0], None, None, None))
+    found, problems = whois(asked, know(KEY, files[0], None, None, None))
     assert [someone.name for someone in found] == [CLARA]
-    assert untold == [f"{asked[1]} is not among the ids at hand"]
-    found, untold = whois(asked, know(KEY, None, files[1], None, None))
+    assert problems == [f"{asked[1]} is not among the known ids"]
+    found, problems = whois(asked, know(KEY, None, files[1], None, None))
     assert [someone.name for someone in found] == ["Clara"]
-    found, untold = whois(asked, know(KEY, None, None, None, Store.open(str(undisturbed))))
-    assert untold == []
+    found, problems = whois(asked, know(KEY, None, None, None, Store.open(str(undisturbed))))
+    assert problems == []
     assert [someone.name for someone in found] == ["", ""]
     assert found[1].others[0].id == KEY.recording(CLARA)
     ((ben,), _) = whois([KEY.participant("1000022")], know(KEY, files[0], None, "ukb", None))
@@ -74,17 +74,17 @@ def test_any_name_is_found_by_any_prefix(texts: list[str], digits: int) -> None:
     names = Names(KEY)
     names.known[RECORDING] = {KEY.recording(name): name for name in texts}
     for name in texts:
-        found, untold = whois([KEY.recording(name)[:digits]], names)
+        found, problems = whois([KEY.recording(name)[:digits]], names)
         assert name in {someone.name for someone in found}
-        assert bool(untold) == (len(found) > 1)
+        assert bool(problems) == (len(found) > 1)
 
 
 def test_ambiguous_digits_list_all() -> None:
     names = Names(KEY)
     names.known[RECORDING] = {"abcdef0" + "0" * 57: "one", "abcdef1" + "0" * 57: "two"}
-    found, untold = whois(["abcdef"], names)
+    found, problems = whois(["abcdef"], names)
     assert [someone.name for someone in found] == ["one", "two"]
-    assert untold == ["abcdef begins 2 ids, all listed: give more digits"]
+    assert problems == ["abcdef is the beginning of 2 ids, all listed: give more digits"]
 
 
 def test_what_does_not_fit_is_explained(files: tuple[Path, Path, Path], undisturbed: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_explained(files: tuple[Path, Path, Path], undistur
     with pytest.raises(UserError, match="1 of 8 ids are not those of their names"):
         know(KEY, changed, None, None, None)
     for wrong in ("abc", "Anna Smith", "g" * 12):
-        with pytest.raises(UserError, match="is no id"):
+        with pytest.raises(UserError, match="is not an id"):
             whois([wrong], Names(KEY))
 
 

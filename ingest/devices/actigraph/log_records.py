@@ -28,7 +28,7 @@ from ingest.devices.actigraph.gt3x_format import (
 )
 from ingest.devices.actigraph.unpack_samples import MAX_SAMPLES, too_many_samples, unpack_12_bits, unpack_int16
 from ingest.devices.io.archive import PIECE_BYTES, DamagedMember
-from ingest.recording import apart
+from ingest.recording import disjoint_spans
 from pipeline.numerics.jit import njit
 
 MAX_LOG_BYTES = 7 * MAX_SAMPLES
@@ -146,7 +146,7 @@ def read_log(pieces: Iterable[Any], max_bytes: int, rate_hz: int) -> LogRecords:
     walker.finish()
     counts_CN, record_K, idle_M2 = walker.filled()
     second_K, first_K, count_K, sequence_K = (np.ascontiguousarray(record_K[name]) for name in _RECORD.fields or ())
-    return LogRecords(counts_CN, second_K, first_K, count_K, sequence_K, apart(idle_M2), walker.damaged + cut)
+    return LogRecords(counts_CN, second_K, first_K, count_K, sequence_K, disjoint_spans(idle_M2), walker.damaged + cut)
 
 
 def log_span(pieces: Iterable[Any], rate_hz: int) -> tuple[int, int, int] | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ingest.devices.table.row_times import Blocks, Int
 from ingest.devices.table.scaling import MISSING
-from ingest.recording import apart
+from ingest.recording import disjoint_spans
 
 IDLE_S = 1.0
 """Zeros for a shorter time are values."""
@@ -31,7 +31,7 @@ class UnmeasuredRows:
     def idle_us(self, blocks: Blocks, period_us: float) -> Int:
         """Return when the device slept: spans in microseconds (M, 2)."""
         ends = [blocks.us_of(row_M[self.is_idle_M], period_us) for row_M in (self.begin_M, self.end_M)]
-        return apart(np.stack(ends, axis=1))
+        return disjoint_spans(np.stack(ends, axis=1))
 
 
 def find_unmeasured(counts_CN: NDArray[np.int16], rate_hz: float, by_seconds: bool) -> UnmeasuredRows:

@@ -16,7 +16,7 @@ from ingest.signal.nonwear import nonwear
 from ingest.signal.quantise import quantise
 from ingest.signal.seconds import summarise
 from ingest.signal.states import coverage, flags, with_nonwear
-from ingest.signal.stationary import windows
+from ingest.signal.stationary import stationary_windows
 from ingest.signal.timing import fit
 from pipeline.grid import FILL, TICKS_PER_SECOND
 from pipeline.numerics.enmo import enmo
@@ -63,11 +63,11 @@ def test_stillness_is_a_standard_deviation_under_13_mg(sd_g: float, still: bool)
     made, _ = recording(400, signal=noise(sd_g), per_g=1024)
     timeline = fit(made)
     measured_S = (coverage(made, timeline, timeline.course(), 0, 86_400) & MEASURED) != 0
-    found = windows(summarise(made, timeline), measured_S, np.zeros(86_400, bool), made)
+    found = stationary_windows(summarise(made, timeline), measured_S, np.zeros(86_400, bool), made)
     inside = slice(TEN // 10 + 1, TEN // 10 + 39)
     assert (found.still_W[inside] == still).all()
-    assert found.whole_W[inside].all()
-    assert found.whole_W.sum() in (39, 40)
+    assert found.complete_W[inside].all()
+    assert found.complete_W.sum() in (39, 40)
     assert np.allclose(found.mean_CW[:, inside].T, [0, 0, 1], atol=0.05)
     assert not found.still_W[: TEN // 10].any()
 
@@ -81,7 +81,7 @@ def test_one_moving_axis_is_movement() -> None:
 
     made, _ = recording(100, signal=signal)
     timeline = fit(made)
-    found = windows(summarise(made, timeline), np.ones(86_400, bool), np.zeros(86_400, bool), made)
+    found = stationary_windows(summarise(made, timeline), np.ones(86_400, bool), np.zeros(86_400, bool), made)
     assert not found.still_W[TEN // 10 : TEN // 10 + 10].any()
 
 
@@ -219,7 +219,7 @@ def test_idle_sleep_is_neither_gap_nor_measured_and_keeps_nonwear() -> None:
     idle = bits(state_S[TEN:], IDLE)
     assert set(range(42, 58)) <= set(idle) <= set(range(38, 62))
     assert not (state_S & MEASURED)[TEN + np.array(idle)].any()
-    found = windows(summarise(made, timeline), (state_S & MEASURED) != 0, (state_S & IDLE) != 0, made)
+    found = stationary_windows(summarise(made, timeline), (state_S & MEASURED) != 0, (state_S & IDLE) != 0, made)
     assert found.still_W[TEN // 10 : TEN // 10 + 9].all()
 
 
