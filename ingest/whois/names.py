@@ -131,9 +131,7 @@ def whois(hashes: Iterable[str], names: Names) -> tuple[list[Identity], list[str
     for asked in hashes:
         digits = asked.strip().lower()
         if not re.fullmatch(rf"[0-9a-f]{{{MIN_DIGITS},64}}", digits):
-            raise UserError(
-                f"{asked!r} is not an id: expected {MIN_DIGITS} to 64 hex digits, as in logs and reports."
-            )
+            raise UserError(f"{asked!r} is not an id: expected {MIN_DIGITS} to 64 hex digits, as in logs and reports.")
         some = names.find(digits)
         found += some
         if not some:
