@@ -1,4 +1,4 @@
-"""A small folder of simulated recordings, and what an ingest run has to make of each, without Ray and tables."""
+"""A small folder of simulated recordings, and the person-days that a run has to store of each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BAD = {
 }
 MAP = "name,participant\nanna.smith/*,Anna Smith\n1000022_90001_0_0.cwa,Ben\nclara/*,Clara\n10000[4-7]*,Dora\n"
 NAMING = ("anna", "smith", "clara", "90001", "10000")
-"""Parts of the names, which nothing that a run says may hold."""
+"""Parts of the names, which no output of a run may contain."""
 HOUR = 1 / 24
 LONG = tuple(f"100004{number}_90001_0_0.cwa" for number in range(6))
 """Recordings of a whole day, which crosses a midnight."""
@@ -60,14 +60,14 @@ def make(folder: Path) -> None:
 
 
 def make_long(folder: Path) -> None:
-    """Write recordings that take a worker some tenths of a second each; all hold the same."""
+    """Write recordings that take a worker some tenths of a second each; all have the same content."""
     simulate_recording(folder / LONG[0], 0, 5, days=1)
     for name in LONG[1:]:
         (folder / name).hardlink_to(folder / LONG[0])
 
 
 def settings(folder: Path, store: Path | str, **more: object) -> IngestSettings:
-    """Settings of a run whose key and map of participants stand beside the folder."""
+    """Settings of a run whose key and map of participants are beside the folder."""
     key, people = folder.parent / "key", folder.parent / "people.csv"
     key.write_text(KEY.secret.hex())
     people.write_text(MAP)
@@ -78,7 +78,7 @@ def settings(folder: Path, store: Path | str, **more: object) -> IngestSettings:
 
 @dataclass(frozen=True)
 class Expected:
-    """A person-day as the signal steps alone give it."""
+    """A person-day as the signal steps give it."""
 
     day: np.datetime64
     person_day: PersonDay
@@ -86,7 +86,7 @@ class Expected:
 
 
 def expected(path: Path, signal: SignalSettings | None = None) -> list[Expected]:
-    """Decode and process one recording here and now."""
+    """Decode and process one recording in this process."""
     processed = process(decode(path.read_bytes(), path.name), signal or SignalSettings())
     return [Expected(*found) for found in processed.days()]
 

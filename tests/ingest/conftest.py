@@ -1,4 +1,4 @@
-"""What several ingest tests share: one Ray, one cohort, one undisturbed run over it."""
+"""Fixtures of ingest tests: one Ray, one cohort, one undisturbed run over it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.ingest import cohort
 
 @pytest.fixture(scope="session")
 def ray_here() -> Iterator[str]:
-    """A Ray of two CPUs in which runs of this process take place; its address serves other processes."""
+    """A Ray of two CPUs for runs in this process, and its address for other processes."""
     from ingest.run.cluster import ray_session
 
     with ray_session(workers=2):
@@ -24,7 +24,7 @@ def ray_here() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def cohort_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The recordings; not to be changed."""
+    """The recordings; tests must not change them."""
     folder = tmp_path_factory.mktemp("cohort") / "recordings"
     folder.mkdir()
     cohort.make(folder)
@@ -33,7 +33,7 @@ def cohort_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def undisturbed(ray_here: str, cohort_folder: Path) -> Path:
-    """The store of a run that nothing has disturbed; not to be changed."""
+    """The store of an undisturbed run; tests must not change it."""
     from ingest.run.driver import run_ingest
 
     store = cohort_folder.parent / "undisturbed"
@@ -43,7 +43,7 @@ def undisturbed(ray_here: str, cohort_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings that take a while; not to be changed."""
+    """Recordings that take a while; tests must not change them."""
     folder = tmp_path_factory.mktemp("long") / "recordings"
     folder.mkdir()
     cohort.make_long(folder)
@@ -52,7 +52,7 @@ def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def long_undisturbed(ray_here: str, long_folder: Path) -> Path:
-    """The store of a run over them that nothing has disturbed; not to be changed."""
+    """The store of an undisturbed run over them; tests must not change it."""
     from ingest.run.driver import run_ingest
 
     store = long_folder.parent / "undisturbed"
@@ -62,7 +62,7 @@ def long_undisturbed(ray_here: str, long_folder: Path) -> Path:
 
 @pytest.fixture
 def copies(cohort_folder: Path, undisturbed: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """Recordings and their finished store, to be changed."""
+    """Copies of the recordings and of their finished store, which a test may change."""
     recordings, store = tmp_path / "recordings", tmp_path / "store"
     shutil.copytree(cohort_folder, recordings)  # keeps the times of modification
     shutil.copytree(undisturbed, store)

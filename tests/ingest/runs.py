@@ -1,4 +1,4 @@
-"""Ingest runs as users start them, processes of their own, and what tests do to them and look for afterwards."""
+"""Ingest runs in processes of their own, as users start them, and what tests do to them and check afterwards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def start(recordings: Path | str, store: Path | str, ray: str | None = None, *fl
 
 
 def until(condition: Callable[[], bool], process: Process | None = None, seconds: float = 120) -> None:
-    """Wait for a condition; that the process lives is one of them."""
+    """Wait for a condition; fails if the process ends first."""
     deadline = time.monotonic() + seconds
     while not condition():
         if process is not None and process.poll() is not None:
@@ -43,19 +43,19 @@ def until(condition: Callable[[], bool], process: Process | None = None, seconds
 
 
 def when(process: Process, condition: Callable[[], bool], number: int) -> int:
-    """Send a signal to the whole group as soon as a condition holds; gives the exit status."""
+    """Send a signal to the process group as soon as a condition holds; returns the exit status."""
     until(condition, process)
     os.killpg(process.pid, number)
     return process.wait()
 
 
 def finish(recordings: Path | str, store: Path | str, ray: str | None = None, *flags: str, **how: Any) -> str:
-    """Run to the end and give the summary."""
+    """Run to the end and return the summary."""
     return ended_well(start(recordings, store, ray, *flags, **how))
 
 
 def ended_well(process: Process) -> str:
-    """Wait for a run that has to end well; gives the summary."""
+    """Wait for a run that has to succeed; returns the summary."""
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert "Traceback" not in err
@@ -63,7 +63,7 @@ def ended_well(process: Process) -> str:
 
 
 def ended_with_one_message(process: Process) -> str:
-    """Wait for a run that has to give up; gives the one message, which names nobody."""
+    """Wait for a run that has to fail; returns its one message, which names nobody."""
     _, err = process.communicate()
     assert process.returncode == 1, err
     assert "Traceback" not in err
@@ -73,12 +73,12 @@ def ended_with_one_message(process: Process) -> str:
 
 
 def commits(store: Path, table: str) -> int:
-    """Commits of a table so far, the one that made it included."""
+    """Number of commits of a table, including the one that created it."""
     return len(list((store / "tables" / table / "_delta_log").glob("*.json")))
 
 
 def days_written(store: Path) -> int:
-    """Person-days whose last object is there."""
+    """Person-days whose last object exists."""
     return len(list((store / "state" / "c").glob("*/0")))
 
 
@@ -106,7 +106,7 @@ def _command_line(process: int) -> str:
 
 
 def kill_worker(process: Process, title: str, at: Callable[[int], bool]) -> None:
-    """SIGKILL a worker of this process's Ray while it is where `at` says: it is stopped first, and looked at again."""
+    """SIGKILL a worker of this process's Ray while it is where `at` says: it is stopped first and checked again."""
     while process.poll() is None:
         for worker in processes(os.getpid(), title):
             if not at(worker):
@@ -120,7 +120,7 @@ def kill_worker(process: Process, title: str, at: Callable[[int], bool]) -> None
 
 
 def assert_as_if_undisturbed(store: Path | str, undisturbed: Path | str, but: tuple[str, ...] = ()) -> None:
-    """Nothing lost, nothing twice, nothing left over: rows (but for some columns), slots, objects and their bytes."""
+    """Nothing lost, duplicated or left over: rows (except some columns), slots, objects and their bytes."""
     found, wanted = Store.open(str(store)), Store.open(str(undisturbed))
     for table in ("plan", "person_days", "recordings"):
         columns = [name for name in getattr(found, table).schema.names if name not in but]

@@ -1,4 +1,4 @@
-"""`persondays inspect`: a recording by itself against the run over it; calibrations on their way through a store."""
+"""`persondays inspect`: a recording compared with a run over it; calibrations from one store to the next run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.ingest.devices.tables import iso, movement, seconds, text
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the command; gives its status, what it printed and its error."""
+    """Run the command; returns its status, output and error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["inspect", *map(str, arguments)])
@@ -44,7 +44,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
-def test_a_recording_is_shown_as_a_run_finds_it(
+def test_a_recording_is_shown_as_a_run_stores_it(
     cohort_folder: Path, undisturbed: Path, tmp_path: Path, run: Any
 ) -> None:
     picture, file = tmp_path / "days.png", tmp_path / "found.json"
@@ -83,7 +83,7 @@ def test_the_picture_has_a_row_a_day_and_bands_that_add_up(cohort_folder: Path) 
         assert np.array_equal(bands[1].baseline, bands[0].values)
 
 
-def test_of_a_short_recording_its_part_of_the_day_is_drawn(tmp_path: Path, run: Any) -> None:
+def test_a_short_recording_is_drawn_without_the_rest_of_its_day(tmp_path: Path, run: Any) -> None:
     second_N = seconds(50, 600)
     table = tmp_path / "a.csv"
     table.write_bytes(text(movement(second_N), iso(second_N, zone="Z"), "time,x,y,z"))
@@ -102,7 +102,7 @@ def test_of_a_short_recording_its_part_of_the_day_is_drawn(tmp_path: Path, run: 
     assert (status, "a time zone that this machine knows" in error) == (1, True)
 
 
-def test_a_table_is_asked_for_and_told(tmp_path: Path, run: Any) -> None:
+def test_table_flags_reach_the_reader(tmp_path: Path, run: Any) -> None:
     file = tmp_path / "Jane.csv"
     file.write_bytes(text(movement(seconds(50, 600)), header="x,y,z"))
     status, _, error = run(file)
@@ -145,7 +145,7 @@ FIGURES = {
 
 @pytest.fixture
 def calibrated(tmp_path: Path) -> Store:
-    """A store of two devices that have calibrated themselves, one of them twice, and one that has not."""
+    """A store of two devices with own calibrations, one of them with two, and one device without."""
     store = Store.create(str(tmp_path / "calibrated"), KEY, {})
     rows = [
         ("a", "1", "own", 60, 1.01),
@@ -166,7 +166,7 @@ def calibrated(tmp_path: Path) -> Store:
     return store
 
 
-def test_of_a_device_the_calibration_of_most_windows_is_written(calibrated: Store, tmp_path: Path, run: Any) -> None:
+def test_the_calibration_of_most_windows_is_written_for_each_device(calibrated: Store, tmp_path: Path, run: Any) -> None:
     file = tmp_path / "calibration.json"
     status, out, _ = run(calibrated.folder.url, "--calibration", file)
     assert status == 0
@@ -178,7 +178,7 @@ def test_of_a_device_the_calibration_of_most_windows_is_written(calibrated: Stor
     assert '"1"' not in file.read_text()
 
 
-def test_a_file_that_is_none_of_calibrations_is_refused(calibrated: Store, tmp_path: Path) -> None:
+def test_a_file_that_is_not_of_calibrations_is_refused(calibrated: Store, tmp_path: Path) -> None:
     file, good = tmp_path / "calibration.json", coefficients(calibrated)
     device = next(iter(good["devices"]))
     for content, key, message in (
@@ -196,7 +196,7 @@ def test_a_file_that_is_none_of_calibrations_is_refused(calibrated: Store, tmp_p
         read_calibrations(tmp_path / "missing", KEY)
 
 
-def test_given_calibrations_are_used_also_when_a_run_goes_on(
+def test_given_calibrations_are_used_also_when_a_run_resumes(
     ray_here: str, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "recordings"
@@ -227,7 +227,7 @@ def test_given_calibrations_are_used_also_when_a_run_goes_on(
     assert day["checksum"] == expected.checksum()
 
 
-def test_a_recording_seen_twice_is_told_and_kept(ray_here: str, cohort_folder: Path, tmp_path: Path) -> None:
+def test_a_duplicate_is_reported_and_kept(ray_here: str, cohort_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     folder.mkdir()
     for name in ("1000044_90001_0_0.cwa", "1000055_90001_0_0.cwa"):

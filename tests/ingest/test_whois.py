@@ -1,4 +1,4 @@
-"""Whois: from ids back to names, for who holds the key and the maps, and for nobody else."""
+"""Whois: from ids back to names, for whoever has the key and the maps, and for nobody else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHER = Key(bytes(32))
 
 @pytest.fixture(scope="module")
 def files(cohort_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    """The name map that ingest writes of the cohort, the map of participants, and the key."""
+    """The name map of the cohort, the map of participants, and the key."""
     settings = cohort.settings(cohort_folder, cohort_folder.parent / "unused")
     path = tmp_path_factory.mktemp("private") / "names.csv"
     write_name_map(path, list_sources(settings.recordings, KEY)[1], Folder(settings.store))
@@ -35,7 +35,7 @@ def files(cohort_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return path, settings.participants, settings.key_file
 
 
-def test_recordings_people_and_devices_are_told(files: tuple[Path, Path, Path], undisturbed: Path) -> None:
+def test_recordings_participants_and_devices_are_named(files: tuple[Path, Path, Path], undisturbed: Path) -> None:
     from ingest.devices.registry import decode
 
     names = know(KEY, files[0], files[1], None, Store.open(str(undisturbed)))
@@ -54,7 +54,7 @@ def test_recordings_people_and_devices_are_told(files: tuple[Path, Path, Path], 
     assert BEN in {other.name for other in device.others}
 
 
-def test_every_map_alone_tells_what_it_holds(files: tuple[Path, Path, Path], undisturbed: Path) -> None:
+def test_every_map_alone_gives_the_names_in_it(files: tuple[Path, Path, Path], undisturbed: Path) -> None:
     asked = [KEY.recording(CLARA)[:12], KEY.participant("Clara")[:12]]
     found, problems = whois(asked, know(KEY, files[0], None, None, None))
     assert [someone.name for someone in found] == [CLARA]
@@ -87,7 +87,7 @@ def test_ambiguous_digits_list_all() -> None:
     assert problems == ["abcdef is the beginning of 2 ids, all listed: give more digits"]
 
 
-def test_what_does_not_fit_is_explained(files: tuple[Path, Path, Path], undisturbed: Path, tmp_path: Path) -> None:
+def test_files_of_another_key_are_refused(files: tuple[Path, Path, Path], undisturbed: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Give the key that the map was made with"):
         know(OTHER, files[0], None, None, None)
     with pytest.raises(UserError, match="made with another key"):

@@ -1,4 +1,4 @@
-"""The arithmetic of `persondays plan`: against sums done by hand, and what must hold whatever the numbers."""
+"""The arithmetic of `persondays plan`: checked by hand, and properties that hold for any numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The counts of `ingest.capacity.requests` beside what a real S3 server has answered, step by step."""
+"""The counts of `ingest.capacity.requests` compared with the requests that a real S3 server answered, by step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RAW, STORE = f"s3://{BUCKET}/raw", f"s3://{BUCKET}/store"
 
 
 class Meter:
-    """Counts the requests that are made inside `with meter.of(step)`."""
+    """Counts the requests made inside `with meter.of(step)`."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
@@ -52,7 +52,7 @@ class Meter:
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Requests]]]:
-    """What each step of a run over four recordings asks of the storage; two of them touch two days."""
+    """The requests of each step of a run over four recordings, of which two span two days."""
     import s3fs
 
     with s3_here(tmp_path_factory.mktemp("s3"), BUCKET) as server:
@@ -65,7 +65,7 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[R
 
 
 def _run(meter: Meter) -> dict[str, list[Requests]]:
-    """The steps of a run in their order, in this process."""
+    """Run the steps of a run in their order, in this process."""
     with meter.of("list"):
         folder, sources = list_sources(RAW, KEY)
     with meter.of("run"):

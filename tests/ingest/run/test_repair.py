@@ -1,4 +1,4 @@
-"""Repair: what is damaged comes back by a real ingest, in new slots, with the same values; what is nobody's goes."""
+"""Repair: a real ingest restores damaged recordings in new slots with the same values; orphans are deleted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def flags(recordings: Path, store: Path, ray: str) -> list[str]:
-    """What the user gives ingest, as after the two dashes."""
+    """The flags of ingest, as after the two dashes."""
     settings = cohort.settings(recordings, store)
     given = ["--recordings", settings.recordings, "--participants", str(settings.participants)]
     return [*given, "--key-file", str(settings.key_file), "--ray-address", ray]
@@ -45,8 +45,8 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
-def test_every_kind_of_damage_is_mended(copies: tuple[Path, Path], undisturbed: Path, ray_here: str) -> None:
-    """A byte flipped, an object gone, a slot given twice, an orphan and leftovers; one recording is left alone."""
+def test_every_kind_of_damage_is_repaired(copies: tuple[Path, Path], undisturbed: Path, ray_here: str) -> None:
+    """A byte flipped, an object gone, a slot assigned twice, an orphan and leftovers; one recording is undamaged."""
     recordings, store = copies
     anna, ben = (slot_of(store, name) for name in (ANNA[0], BEN))
     flip(store / "signal" / "c" / f"{anna}" / "0" / "0")
@@ -83,8 +83,8 @@ def test_every_kind_of_damage_is_mended(copies: tuple[Path, Path], undisturbed: 
     assert run_ingest(cohort.settings(recordings, store)).nothing_to_do
 
 
-def test_what_has_no_source_any_more_stays_and_is_told(copies: tuple[Path, Path], ray_here: str) -> None:
-    """One file is gone, one went bad without a trace of it in its size and time: their other days stay."""
+def test_damage_whose_source_is_gone_stays_and_is_reported(copies: tuple[Path, Path], ray_here: str) -> None:
+    """One file is gone, one went bad without a change of its size and time: their other days stay."""
     recordings, store = copies
     (recordings / ANNA[0]).unlink()
     ben = recordings / BEN
@@ -116,7 +116,7 @@ def test_a_run_that_was_killed_between_its_two_commits(copies: tuple[Path, Path]
     assert values(store) == before
 
 
-def test_repair_needs_flags_and_a_store_at_rest(copies: tuple[Path, Path]) -> None:
+def test_repair_needs_flags_and_a_store_that_no_run_is_writing(copies: tuple[Path, Path]) -> None:
     recordings, store = copies
     opened = Store.open(str(store))
     (store / "state" / "c" / "0" / "0").unlink()
@@ -130,7 +130,7 @@ def test_repair_needs_flags_and_a_store_at_rest(copies: tuple[Path, Path]) -> No
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_named_recordings_are_done_again_and_nothing_else(copies: tuple[Path, Path], tmp_path: Path) -> None:
+def test_only_the_recordings_that_again_names_are_ingested_again(copies: tuple[Path, Path], tmp_path: Path) -> None:
     recordings, store = copies
     (recordings / "clara" / "new.cwa").write_bytes((recordings / BEN).read_bytes())
     before, values_before = cohort.rows(store), values(store)

@@ -1,4 +1,4 @@
-"""A run from recordings to a store: what is in it, what a second run does, and what it never tells."""
+"""A run from recordings to a store: what the store contains, what a second run does, and what stays secret."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("ray_here")
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_store_holds_what_the_signal_steps_give(cohort_folder: Path, undisturbed: Path) -> None:
+def test_the_store_contains_the_results_of_the_signal_steps(cohort_folder: Path, undisturbed: Path) -> None:
     store, (days, recordings) = Store.open(str(undisturbed)), cohort.rows(undisturbed)
     assert len(days) == 5
     for name in GOOD:
@@ -77,7 +77,7 @@ def test_bad_recordings_are_rejected_with_the_reason_and_leave_nothing(undisturb
     assert len(cohort.objects(undisturbed)) == 3 * len(days)
 
 
-def test_people_are_joined_by_the_map(undisturbed: Path) -> None:
+def test_recordings_of_a_participant_are_joined_by_the_map(undisturbed: Path) -> None:
     days, _ = cohort.rows(undisturbed)
     owners = {row["recording"]: row["participant"] for row in days}
     assert {owners[KEY.recording(name)] for name in ANNA} == {KEY.participant("Anna Smith")}
@@ -101,10 +101,10 @@ def test_a_second_run_does_nothing_without_ray_and_lease(cohort_folder: Path, un
     assert Folder(str(undisturbed)).names() == before
 
 
-def test_nothing_that_names_anybody_is_told(
+def test_no_name_leaves_the_recordings(
     cohort_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Names of files and people and serial numbers are in no byte of the store, no row of it, no line of the log."""
+    """Names of files and participants and serial numbers are in no byte or row of the store and no line of the log."""
     from ingest.devices.registry import decode
 
     caplog.set_level(logging.DEBUG)
@@ -156,7 +156,7 @@ def test_a_changed_recording_moves_to_new_slots_and_its_old_objects_go(copies: t
 def test_a_changed_recording_that_cannot_be_read_now_keeps_its_days(
     copies: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault of the program says nothing about the file: what the store has stays, the run says so."""
+    """A fault of the program says nothing about the file: the store keeps its days, and the run says so."""
     from ingest.run import phases
     from ingest.run.ingest_task import IngestTask
 
@@ -211,7 +211,7 @@ def test_a_file_of_another_device_does_not_take_a_recordings_name(copies: tuple[
     assert "Traceback" not in done.stderr
 
 
-def test_a_recording_that_went_bad_loses_its_days_and_a_mended_one_gets_them(copies: tuple[Path, Path]) -> None:
+def test_a_recording_that_went_bad_loses_its_days_and_a_repaired_one_gets_them(copies: tuple[Path, Path]) -> None:
     recordings, store = copies
     mended = next(iter(BAD))
     (recordings / mended).write_bytes((recordings / BEN).read_bytes())
@@ -242,7 +242,7 @@ def test_rejected_recordings_are_tried_again_only_on_demand(copies: tuple[Path, 
     assert "clock" in long
 
 
-def test_relative_dates_keep_the_hour_alone(cohort_folder: Path, tmp_path: Path) -> None:
+def test_relative_dates_keep_only_the_time_of_day(cohort_folder: Path, tmp_path: Path) -> None:
     settings = cohort.settings(
         cohort_folder, tmp_path / "store", recordings=str(cohort_folder / BEN), relative_dates=True, participants=None
     )
@@ -272,7 +272,7 @@ def test_settings_of_the_signal_reach_the_worker(cohort_folder: Path, tmp_path: 
     assert Store.open(settings.store).codec == "zstd"
 
 
-def test_a_store_that_cannot_be_written_stops_the_run_and_rejects_nobody(cohort_folder: Path, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_stops_the_run_and_rejects_nothing(cohort_folder: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     Store.create(str(store), KEY, processing(cohort.settings(cohort_folder, store)))
     (store / "motion" / "c").write_text("in the way")
@@ -316,7 +316,7 @@ def test_real_recordings(real_data: Path, tmp_path: Path) -> None:
         assert row["checksum"] == want.person_day.checksum()
 
 
-def test_people_who_withdrew_are_left_out_of_every_later_run(copies: tuple[Path, Path]) -> None:
+def test_participants_who_withdrew_are_left_out_of_every_later_run(copies: tuple[Path, Path]) -> None:
     recordings, store = copies
     before = cohort.rows(store)
     simulate_recording(recordings / "clara" / "another.cwa", 0, 9, days=cohort.HOUR)

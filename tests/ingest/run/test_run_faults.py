@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped, or whose workers die: what is there afterwards, and that the next run mends it."""
+"""Runs that are killed or stopped, or whose workers die: what they leave, and that the next run completes it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.ingest.runs import assert_as_if_undisturbed, commits, finish, start, 
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_it_ends_as_if_undisturbed(
+def test_a_run_killed_repeatedly_ends_as_if_undisturbed(
     cohort_folder: Path, undisturbed: Path, ray_here: str, tmp_path: Path
 ) -> None:
     """Kill -9 when slots are planned, when shards are being written, and between the commits of the two tables."""
@@ -46,7 +46,7 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_stopped_politely_it_says_so_and_goes_on_later(
+def test_a_run_stopped_by_a_signal_says_so_and_resumes_later(
     number: signal.Signals, cohort_folder: Path, undisturbed: Path, ray_here: str, tmp_path: Path
 ) -> None:
     if signal.getsignal(number) is signal.SIG_IGN:
@@ -64,10 +64,10 @@ def test_stopped_politely_it_says_so_and_goes_on_later(
 
 @pytest.mark.usefixtures("ray_here")
 class TestDeadWorkers:
-    """A recording that kills its worker is rejected, and takes no other with it."""
+    """A recording that kills its worker is rejected, and no other."""
 
     @pytest.mark.parametrize("kind", [ProbeTask, IngestTask])
-    def test_its_bundle_mates_are_done(
+    def test_the_others_of_its_task_are_done(
         self, kind: type, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         deadly, work = cohort.BEN, kind.__call__
@@ -101,7 +101,7 @@ class TestDeadWorkers:
 
 
 def _arguments(kind: type, folder: Path) -> tuple[Any, ...]:
-    """What makes tasks of a kind for a whole folder."""
+    """Arguments of `ingest_tasks` for a folder."""
     _, sources = list_sources(str(folder), KEY)
     if kind is ProbeTask:
         return str(folder), sources, 60
@@ -110,7 +110,7 @@ def _arguments(kind: type, folder: Path) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Job:
-    """A task that is a function of one number a recording."""
+    """A task that calls a function with one number per recording."""
 
     work: Callable[[int], int]
     items: tuple[int, ...]
@@ -125,7 +125,7 @@ class Job:
 
 
 def results(*jobs: Job) -> dict[tuple[int, ...], Any]:
-    """What a stream gives, by the numbers of the jobs."""
+    """The results of a stream, by the numbers of the jobs."""
     return {result[0].items: result[1] for result in stream(jobs) if result}
 
 
@@ -133,7 +133,7 @@ def results(*jobs: Job) -> dict[tuple[int, ...], Any]:
 class TestStream:
     """Work on Ray whose workers die or whose storage fails."""
 
-    def test_a_job_whose_workers_die_is_given_up_and_the_others_go_on(self, tmp_path: Path) -> None:
+    def test_a_job_whose_workers_die_is_given_up_and_the_others_continue(self, tmp_path: Path) -> None:
         lives = tmp_path / "lives"
         lives.mkdir()
 
@@ -150,7 +150,7 @@ class TestStream:
         assert len(list(lives.iterdir())) == MAX_WORKERS_LOST
         assert found == {(0,): [0], (1,): [1], (3,): [9], (4,): [16]}
 
-    def test_those_beside_it_go_on_alone(self) -> None:
+    def test_the_others_of_its_task_get_tasks_of_their_own(self) -> None:
         def work(item: int) -> int:
             if item == 2:
                 os._exit(1)
@@ -160,7 +160,7 @@ class TestStream:
         assert isinstance(found.pop((2,)), Died)
         assert found == {(0,): [0], (1,): [1], (3,): [9]}
 
-    def test_a_worker_that_died_once_is_forgiven(self, tmp_path: Path) -> None:
+    def test_a_job_whose_worker_died_once_is_repeated(self, tmp_path: Path) -> None:
         def work(item: int) -> int:
             marker = tmp_path / str(item)
             if not marker.exists():
@@ -170,7 +170,7 @@ class TestStream:
 
         assert results(Job(work, (7,))) == {(7,): [7]}
 
-    def test_a_worker_without_memory_is_one_that_died(self, tmp_path: Path) -> None:
+    def test_a_worker_out_of_memory_counts_as_dead(self, tmp_path: Path) -> None:
         def work(item: int) -> int:
             marker = tmp_path / str(item)
             if item or not marker.exists():
@@ -182,7 +182,7 @@ class TestStream:
         assert found[(0,)] == [0]
         assert found[(1,)] == Died("its worker died 3 times (out of memory)")
 
-    def test_what_still_runs_may_tidy_up_when_a_stream_is_left(self, tmp_path: Path) -> None:
+    def test_running_tasks_can_clean_up_when_a_stream_is_left(self, tmp_path: Path) -> None:
         def work(item: int) -> int:
             with TemporaryDirectory(dir=tmp_path):
                 for _ in range(100 * item):
@@ -195,21 +195,21 @@ class TestStream:
         stream_.close()
         until(lambda: not list(tmp_path.iterdir()))
 
-    def test_a_fault_of_the_run_comes_out_as_it_was_raised(self) -> None:
+    def test_a_fault_of_storage_is_raised_unchanged(self) -> None:
         def work(item: int) -> int:
             raise StorageFault("the store cannot be written")
 
         with pytest.raises(StorageFault, match=r"^the store cannot be written$"):
             results(Job(work, (1,)), Job(work, (2,)))
 
-    def test_workers_without_the_program_are_told_in_words(self) -> None:
+    def test_workers_without_the_program_give_a_clear_error(self) -> None:
         def work(item: int) -> int:
             raise ModuleNotFoundError("No module named 'ingest'", name="ingest.run")
 
         with pytest.raises(UserError, match="ray job submit"):
             results(Job(work, (1,)))
 
-    def test_a_job_that_wants_more_memory_than_there_is_runs_alone(self) -> None:
+    def test_a_job_that_needs_more_memory_than_any_node_runs_alone(self) -> None:
         assert results(Job(abs, (1,), memory=1e18)) == {(1,): [1]}
 
     def test_a_worker_that_hangs_ends_itself(self) -> None:
@@ -239,7 +239,7 @@ def test_small_recordings_share_tasks_only_where_there_are_many() -> None:
     assert len({source.id for task in tasks(100_000, 1000) for source in task.sources}) == 100_000
 
 
-def test_stragglers_are_seen_once_and_only_when_others_came_back_long_ago() -> None:
+def test_stragglers_are_reported_once_and_only_when_others_finished_long_ago() -> None:
     now = [0.0]
     stragglers = Stragglers(lambda: now[0])
     stragglers.began("slow")

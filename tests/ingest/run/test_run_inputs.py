@@ -1,4 +1,4 @@
-"""What a run is given, and every mistake in it: told in one sentence before Ray is started or anything written."""
+"""The inputs of a run: every mistake in them is one message before Ray is started or anything written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_regular_expression_that_cannot_be_used(regex: str, message: str) -> N
         by_regex(regex)
 
 
-def test_a_map_knows_names_paths_and_wildcards(tmp_path: Path) -> None:
+def test_a_map_matches_names_paths_and_wildcards(tmp_path: Path) -> None:
     file = tmp_path / "map.csv"
     file.write_text("participant,name,note\nAnna,a/1.cwa,\nBen,2.cwa,x\nClara,c_*.cwa,\nDora,d/*,\nAnna,a/*,\n")
     rule = by_map(file)
@@ -86,7 +86,7 @@ def test_recordings_are_listed_by_their_path_below_the_folder(cohort_folder: Pat
     assert folder.url == str(cohort_folder)
 
 
-def test_files_that_the_user_gives_are_no_recordings_though_they_lie_among_them(tmp_path: Path) -> None:
+def test_files_that_flags_name_are_not_recordings_though_they_are_in_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     (folder / "lists").mkdir(parents=True)
     for name in ("a.csv", "people.csv", "lists/names.csv", "lists/b.csv"):
@@ -102,7 +102,7 @@ def test_files_that_the_user_gives_are_no_recordings_though_they_lie_among_them(
         assert {source.name for source in read_inputs(settings).sources} == {"a.csv", "lists/b.csv"}
 
 
-def test_a_change_in_place_is_seen(tmp_path: Path) -> None:
+def test_a_change_in_place_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "a.cwa"
     file.write_bytes(b"12345")
     (first,) = list_sources(str(tmp_path), KEY)[1]
@@ -124,7 +124,7 @@ def test_a_file_name_need_not_be_utf8(tmp_path: Path) -> None:
     assert (tmp_path / "names.csv").read_bytes() == f"recording,name\n{sources[0].id},".encode() + b"M\xfcller.cwa\n"
 
 
-def test_a_map_of_names_keeps_earlier_batches_and_spares_other_files(tmp_path: Path) -> None:
+def test_a_map_of_names_keeps_earlier_names_and_overwrites_no_other_file(tmp_path: Path) -> None:
     file, store = tmp_path / "names.csv", Folder(str(tmp_path / "store"))
     write_name_map(file, [source("a"), source("b")], store)
     write_name_map(file, [source("b"), source("c")], store)
@@ -166,11 +166,11 @@ def _wrong(folder: Path, tmp_path: Path, undisturbed: Path) -> dict[str, tuple[I
     }
 
 
-def test_every_mistake_is_one_sentence(cohort_folder: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_every_mistake_is_one_message(cohort_folder: Path, undisturbed: Path, tmp_path: Path) -> None:
     before = cohort.rows(undisturbed)
     for mistake, (settings, message) in _wrong(cohort_folder, tmp_path, undisturbed).items():
         with pytest.raises(UserError) as error:
-            pytest.fail(f"{mistake} went unseen: {run_ingest(settings).text()}")
+            pytest.fail(f"{mistake} went unnoticed: {run_ingest(settings).text()}")
         assert re.search(message, str(error.value)), mistake
     assert cohort.rows(undisturbed) == before
     assert not (undisturbed / "names.csv").exists()
@@ -187,13 +187,13 @@ def test_recordings_without_a_participant_are_left_out_and_counted(
     assert "2 recordings done, 6 left out (no participant)" in summary.text()
 
 
-def test_people_are_named_in_one_way_only() -> None:
+def test_participants_are_named_in_one_way_only() -> None:
     table = {"recordings": "a", "store": "b", "participants": "c.csv", "id_regex": "ukb"}
     with pytest.raises(UserError, match="give one"):
         build(IngestSettings, table, "run.toml")
 
 
-def test_the_command_reads_a_file_that_flags_override(cohort_folder: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_flags_override_a_settings_file(cohort_folder: Path, undisturbed: Path, tmp_path: Path) -> None:
     settings = cohort.settings(cohort_folder, undisturbed)
     file = tmp_path / "run.toml"
     file.write_text(
@@ -220,7 +220,7 @@ def source(id_: str, fingerprint: str = "f") -> Source:
     return Source(f"{id_}.cwa", id_, 1, fingerprint)
 
 
-def test_slots_are_never_given_twice() -> None:
+def test_slots_are_never_assigned_twice() -> None:
     catalogue = Catalogue({}, frozenset())
     catalogue.add_plan(plan_rows([(source("a", "1"), 3), (source("b"), 2)], PEOPLE, 0))
     assert catalogue.end_of_plan == 5

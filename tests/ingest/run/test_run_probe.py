@@ -1,4 +1,4 @@
-"""What a probe tells a run before anything is planned: recordings that are not to be taken get no slots."""
+"""Probes in a run: recordings that they reject get no slots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WRIST, WAIST = "1000044.gt3x", "1000055.gt3x"
 UTC = record(6, SECOND, b'{"MetadataType":"LocalTimeLog","UsedUtc":true}')
 
 
-def test_another_place_gets_no_slots_and_days_are_local(ray_here: str, tmp_path: Path) -> None:
+def test_a_recording_from_another_place_gets_no_slots_and_days_are_local(ray_here: str, tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     folder.mkdir()
     (folder / WRIST).write_bytes(recording([UTC, *still(3 * 3600)]))

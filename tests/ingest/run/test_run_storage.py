@@ -1,4 +1,4 @@
-"""Storage that fails under a run: a server killed and back, a disk full, a permission lost. Nothing is lost by it."""
+"""Storage that fails during a run: a server killed and restarted, a full disk, a lost permission. Nothing is lost."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.s3_here import s3_here
 
 DONE = f"{len(cohort.LONG)} recordings done, 0 rejected"
 OF_THE_PLACE = ("source",)
-"""Columns that tell the state of a file where it stands: on S3 another than on a disk."""
+"""Columns with the state of a file, which is another on S3 than on a disk."""
 
 
 @pytest.fixture
 def server(tmp_path: Path, long_folder: Path) -> Iterator[S3Server]:
-    """A server that holds the recordings, in the environment."""
+    """A server with the recordings, set in the environment."""
     import s3fs
 
     with s3_here(tmp_path / "s3", "cohort") as server:
@@ -37,7 +37,7 @@ def server(tmp_path: Path, long_folder: Path) -> Iterator[S3Server]:
 
 
 class Bucket:
-    """A run from and to a bucket."""
+    """A run that reads from and writes to a bucket."""
 
     raw, store = "s3://cohort/raw", "s3://cohort/store"
 
@@ -46,11 +46,11 @@ class Bucket:
         self.flags = ["--key-file", str(settings.key_file), "--participants", str(settings.participants)]
 
     def start(self) -> subprocess.Popen[str]:
-        """A run on a Ray of its own, whose workers have the environment of now."""
+        """Start a run with its own Ray, whose workers have the present environment."""
         return start(self.raw, self.store, None, *self.flags)
 
     def days_written(self) -> int:
-        """Person-days whose last object is there."""
+        """Person-days whose last object exists."""
         import s3fs
 
         fs = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
@@ -72,7 +72,7 @@ def test_a_server_killed_and_started_again_is_waited_for(
 
 
 @pytest.mark.slow
-def test_a_bucket_that_may_no_longer_be_written_stops_the_run_and_no_more(
+def test_a_bucket_without_write_permission_stops_the_run_without_harm(
     server: S3Server, long_folder: Path, long_undisturbed: Path
 ) -> None:
     bucket = Bucket(long_folder)
@@ -91,7 +91,7 @@ def test_a_bucket_that_may_no_longer_be_written_stops_the_run_and_no_more(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of a few MB: room for some person-days of the cohort."""
+    """A file system of a few MB: room for some person-days of the cohort."""
     disk = tmp_path / "disk"
     disk.mkdir()
     try:
@@ -107,7 +107,7 @@ def _mount(*arguments: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
+def test_a_full_disk_stops_the_run_which_resumes_with_more_space(
     small_disk: Path, long_folder: Path, long_undisturbed: Path, ray_here: str
 ) -> None:
     store = small_disk / "store"
@@ -120,7 +120,7 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
 
 
 @pytest.mark.slow
-def test_a_disk_that_turns_read_only_stops_the_run_and_no_more(
+def test_a_disk_that_turns_read_only_stops_the_run_without_harm(
     small_disk: Path, long_folder: Path, long_undisturbed: Path, ray_here: str
 ) -> None:
     store = small_disk / "store"
@@ -135,6 +135,6 @@ def test_a_disk_that_turns_read_only_stops_the_run_and_no_more(
 
 
 def _turned(how: str, disk: Path) -> bool:
-    """Whether the file system took it: it does not while a file is being written."""
+    """Whether remounting succeeded: it does not while a file is being written."""
     command = ["mount", "-o", f"remount,{how}", str(disk)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0

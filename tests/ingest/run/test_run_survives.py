@@ -1,4 +1,4 @@
-"""Workers, nodes and drivers that are killed or stopped, as real processes: the store ends as if nothing had been."""
+"""Workers, nodes and drivers, real processes, are killed or stopped: the store ends as if undisturbed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DONE = f"{len(cohort.LONG)} recordings done, 0 rejected"
 
 
 class Steps:
-    """Where the only worker of a run is, as seen from outside."""
+    """The step in which the only worker of a run is, as seen from outside."""
 
     def __init__(self, recordings: Path, store: Path) -> None:
         self.recordings, self.store = recordings, store
@@ -45,14 +45,14 @@ class Steps:
             return False
 
     def processing(self, worker: int) -> bool:
-        """It had one mapped, and has written nothing of it yet."""
+        """It had a recording mapped, and has not written anything of it."""
         if self.reading(worker):
             self._read_with = self._begun()
             return False
         return self._read_with == self._begun()
 
     def writing(self, worker: int) -> bool:
-        """A day is there in part."""
+        """A day is partly written."""
         return days_written(self.store) < self._begun()
 
     def _begun(self) -> int:
@@ -75,7 +75,7 @@ def test_a_worker_killed_in_each_step_costs_nothing(
     assert_as_if_undisturbed(store, long_undisturbed)
 
 
-def test_a_second_driver_is_told_and_the_first_goes_on(
+def test_a_second_driver_is_refused_and_the_first_continues(
     long_folder: Path, long_undisturbed: Path, ray_here: str, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
@@ -108,7 +108,7 @@ def three_nodes() -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_a_node_that_goes_is_replaced_by_those_left(
+def test_the_remaining_nodes_replace_a_lost_one(
     long_folder: Path, long_undisturbed: Path, three_nodes: Any, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
@@ -123,7 +123,7 @@ def test_a_node_that_goes_is_replaced_by_those_left(
 def test_a_cluster_may_lose_all_its_nodes_and_get_new_ones(
     long_folder: Path, long_undisturbed: Path, three_nodes: Any, tmp_path: Path
 ) -> None:
-    """As on a spot market: more nodes go under a recording than workers may die of it."""
+    """As with spot machines: more nodes are lost under a recording than workers may die over it."""
     store = tmp_path / "store"
     run = start(long_folder, store, three_nodes.address)
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""Tables in a run: what the user tells of them reaches the workers, and is part of their state in the store."""
+"""Tables in a run: their settings reach the workers, and are part of their state in the store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RATE_HZ = 50.0
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ten minutes with stamps, ten without, and no table."""
+    """Ten minutes with stamps, ten without, and a file that is not a table."""
     folder = tmp_path / "recordings"
     folder.mkdir()
     second_N = seconds(RATE_HZ, 600)
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_is_told_of_tables_is_part_of_their_state(ray_here: str, folder: Path, tmp_path: Path) -> None:
+def test_table_settings_are_part_of_the_state_of_a_table(ray_here: str, folder: Path, tmp_path: Path) -> None:
     untold = cohort.settings(folder, tmp_path / "store")
     told = cohort.settings(folder, tmp_path / "store", table=TableSettings(rate_hz=RATE_HZ))
     first = run_ingest(untold)
@@ -66,7 +66,7 @@ def test_what_is_told_of_tables_is_part_of_their_state(ray_here: str, folder: Pa
     assert cohort.rows(tmp_path / "store")[0][-1]["measured_seconds"] in (1199, 1200)
 
 
-def test_only_tables_are_told(folder: Path, cohort_folder: Path) -> None:
+def test_table_settings_concern_only_tables(folder: Path, cohort_folder: Path) -> None:
     told = TableSettings(unit="g")
     _, tables = list_sources(str(folder), cohort.KEY, told)
     assert {source.name for source in tables} == {STAMPED, COUNTED, BROKEN}
@@ -77,7 +77,7 @@ def test_only_tables_are_told(folder: Path, cohort_folder: Path) -> None:
         assert "-" not in source.fingerprint
 
 
-def test_mistakes_in_what_is_told(
+def test_mistakes_in_table_settings(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for flags, message in (

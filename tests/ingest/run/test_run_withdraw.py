@@ -1,4 +1,4 @@
-"""Ingest after a withdrawal: who withdrew stays out, slots are not given again, and a killed ingest leaves nothing."""
+"""Ingest after a withdrawal: who withdrew stays out, slots are not reused, and a killed ingest leaves nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_who_withdrew_stays_out_and_new_slots_are_beyond_all_old_ones(copies: tu
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_who_is_noted_while_an_ingest_runs_is_brought_in_by_it_and_goes_with_the_next_withdrawal(
+def test_a_withdrawal_noted_while_an_ingest_runs_takes_effect_with_the_next_one(
     cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, who = tmp_path / "store", [PEOPLE["Anna Smith"], PEOPLE["Dora"]]
@@ -81,7 +81,7 @@ def _versions(folder: Path) -> list[int]:
 def test_an_ingest_that_was_killed_leaves_nothing_of_who_withdraws(
     cohort_folder: Path, ray_here: str, tmp_path: Path
 ) -> None:
-    """Killed with objects written and no row committed: everybody goes, whoever's objects they are."""
+    """Killed with objects written and no row committed: all objects of the participants are deleted."""
     folder = tmp_path / "store"
     process = start(cohort_folder, folder, ray_here)
     when(process, lambda: any((folder / "signal" / "c").glob("*/0/0")), signal.SIGKILL)

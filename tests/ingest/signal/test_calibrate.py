@@ -1,4 +1,4 @@
-"""Calibration where the still windows show few orientations: the coefficients of the device, or none at all."""
+"""Calibration from few orientations: the coefficients of the device, or none."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_two_opposite_orientations_never_calibrate() -> None:
 
 
 @pytest.mark.parametrize("orientations", [6, 12])
-def test_what_calibrates_is_the_device(orientations: int) -> None:
+def test_a_calibration_has_the_coefficients_of_the_device(orientations: int) -> None:
     outcomes = []
     for seed in range(40):
         found = calibrate(still(orientations, seed), NONE_C)
@@ -80,7 +80,7 @@ def test_a_temperature_that_follows_orientation_gives_no_drift() -> None:
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1.4, 0.0), (0.7, 0.0)])
-def test_coefficients_of_no_accelerometer_are_refused(gain: float, offset: float) -> None:
+def test_implausible_coefficients_are_refused(gain: float, offset: float) -> None:
     x = np.random.default_rng(0).normal(size=(3, WINDOWS))
     x /= np.sqrt((x**2).sum(axis=0))
     assert calibrate((x - offset) / gain, NONE_C).outcome == "none"

@@ -228,7 +228,7 @@ def below_12_hz(x_CT: NDArray[Any]) -> Any:
     return np.fft.irfft(spectrum, x_CT.shape[1], axis=1)
 
 
-def test_real_damage_costs_its_blocks_and_nothing_else(real_data: Path) -> None:
+def test_real_damage_costs_only_its_blocks(real_data: Path) -> None:
     folder = real_data / "recordings" / "axivity"
     whole, damaged = (
         decode((folder / name).read_bytes(), name)
@@ -286,7 +286,7 @@ def test_a_simulated_recording_comes_back(simulated: Any) -> None:
     assert (state_S[begin + 1_510 : begin + 1_550] == GAP).all()
 
 
-def test_the_probe_bounds_what_is_found(simulated: Any) -> None:
+def test_the_probe_bounds_days_and_samples(simulated: Any) -> None:
     _, data, _ = simulated
     found = probe(io.BytesIO(data), "P0001.cwa", len(data))
     processed = process(decode(data, "P0001.cwa"), SignalSettings())

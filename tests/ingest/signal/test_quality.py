@@ -1,4 +1,4 @@
-"""Figures of quality against what was put into recordings, and the verdict that follows from them."""
+"""Quality figures of recordings with known faults, and the verdict that follows from them."""
 
 from __future__ import annotations
 

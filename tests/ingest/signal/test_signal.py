@@ -1,4 +1,4 @@
-"""Stillness, non-wear, calibration, states, quantisation, ENMO and motion, each against plain numpy."""
+"""Stillness, non-wear, calibration, states, quantisation, ENMO and motion, each compared with plain numpy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipeline.store.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
 from tests.ingest.made import START, of_day, recording
 
 TEN = 36_000
-"""Second of the day at which the made recordings begin."""
+"""Second of the day at which the recordings begin."""
 
 
 def noise(sd_g: float, seed: int = 0) -> Any:
@@ -162,7 +162,7 @@ def test_the_agreed_minimum_of_windows_orientations_and_temperatures() -> None:
     assert calibrate(np.empty((3, 0)), np.empty(0)).windows == 0
 
 
-def test_what_is_no_sphere_is_not_calibrated() -> None:
+def test_means_that_are_not_on_a_sphere_are_not_calibrated() -> None:
     raw = orientations(200) * np.random.default_rng(4).uniform(0.8, 1.2, 200)
     found = calibrate(raw, np.full(200, 25.0))
     assert found.outcome == "none"
@@ -170,7 +170,7 @@ def test_what_is_no_sphere_is_not_calibrated() -> None:
     assert found.error_after_mg == found.error_before_mg > 50
 
 
-def test_given_coefficients_are_used_only_where_the_own_fail() -> None:
+def test_given_coefficients_are_used_only_where_the_fit_fails() -> None:
     elsewhere = Calibration("own", tuple(GAIN), tuple(OFFSET), (0.0, 0.0, 0.0), 25.0, 900, 30.0, 1.0)
     raw = (orientations(60) - OFFSET[:, None]) / GAIN[:, None]
     celsius = np.full(60, 25.0)
@@ -251,7 +251,7 @@ def test_values_beyond_the_range_are_bad() -> None:
     assert bits(state_S[TEN:], CLIPPED) == [50, 70]
 
 
-def test_nonwear_marks_only_what_is_known() -> None:
+def test_nonwear_marks_only_measured_and_idle_seconds() -> None:
     state_S = np.array([MEASURED, GAP, IDLE, MEASURED | BAD, 0], dtype=np.uint8)
     marked = with_nonwear(state_S, np.array([True, True, True, True, True]))
     assert marked.tolist() == [MEASURED | NONWEAR, GAP, IDLE | NONWEAR, MEASURED | BAD | NONWEAR, 0]

@@ -1,4 +1,4 @@
-"""The timeline against recordings whose true clock is known."""
+"""The timeline of recordings whose true clock is known."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def reorder(made: Recording, order: list[int]) -> Recording:
 
 
 def old_firmware(count: int) -> np.ndarray:
-    """Whole-second stamps at whole samples, late by up to two of them: a saw of 20 ms."""
+    """Whole-second stamps at whole samples, late by up to two of them: a sawtooth of 20 ms."""
     return 0.02 * (np.arange(count) * 0.27 % 1) - 0.01
 
 
@@ -59,7 +59,7 @@ def test_late_stamps_are_averaged() -> None:
     assert timeline.residual_ms == pytest.approx(20 / np.sqrt(12), rel=0.1)
 
 
-def test_a_wandering_oscillator_is_followed() -> None:
+def test_a_drifting_oscillator_is_followed() -> None:
     """0.2% faster and slower within the hour, as a cooling device is."""
     made, second_N = recording(
         3600, 98.7, clock=lambda s: s + 0.002 * 3600 / (2 * np.pi) * np.sin(2 * np.pi * s / 3600)
@@ -85,7 +85,7 @@ def test_a_jump_of_more_than_three_samples_is_a_gap(lost: float) -> None:
     assert np.abs(timeline.seconds_of(np.arange(made.samples)) - of_day(made, second_N)).max() < 1e-3
 
 
-def test_a_shift_within_three_samples_is_not() -> None:
+def test_a_shift_within_three_samples_is_not_a_gap() -> None:
     made, _ = recording(900, 98.7, jitter_s=lambda count: 0.025 * (np.arange(count) >= 300))
     assert len(fit(made).first_G) == 1
 
@@ -133,7 +133,7 @@ def test_duplicates_are_dropped_and_counted() -> None:
     assert timeline.start_G[1] - timeline.end_G[0] == pytest.approx(1 / 98.7, abs=1e-4)
 
 
-def test_a_clock_set_back_loses_what_is_told_twice() -> None:
+def test_a_clock_set_back_loses_the_overlap() -> None:
     made, _ = recording(900)
     late = np.arange(len(made.first_K)) >= 300
     made = replace(made, stamp_us_K=made.stamp_us_K - np.where(late, 60_000_000, 0))
@@ -155,7 +155,7 @@ def test_swapped_blocks_are_never_joined_out_of_order() -> None:
 
 
 @pytest.mark.parametrize("error_s", [-500.0, -2.0, 2.0, 3600.0])
-def test_one_wrong_stamp_is_mended(error_s: float) -> None:
+def test_one_wrong_stamp_is_not_used(error_s: float) -> None:
     made, second_N = recording(300)
     stamp_us_K = made.stamp_us_K.copy()
     stamp_us_K[77] += round(error_s * 1e6)
@@ -184,14 +184,14 @@ def test_first_stamps_ahead_lose_to_those_after_them(stamps: int, error_s: Any) 
 
 @pytest.mark.parametrize("error_s", [-7200.0, -0.5, 0.5, 7200.0, 3 * 86_400.0])
 @pytest.mark.parametrize("stamps", [4, 20, 99])
-def test_a_row_of_wrong_stamps_is_mended(stamps: int, error_s: Any) -> None:
+def test_a_row_of_wrong_stamps_is_not_used(stamps: int, error_s: Any) -> None:
     made, second_N = recording(4 * 3600)
     timeline = fit(with_error(made, slice(5_000, 5_000 + stamps), error_s))
     assert (timeline.backward_blocks, timeline.mended_stamps, len(timeline.first_G)) == (0, stamps, 1)
     assert np.abs(timeline.seconds_of(np.arange(made.samples)) - of_day(made, second_N)).max() < 1e-3
 
 
-def test_wrong_stamps_all_over_are_mended() -> None:
+def test_scattered_wrong_stamps_are_not_used() -> None:
     made, second_N = recording(4 * 3600, jitter_s=old_firmware)
     rng = np.random.default_rng(0)
     wrong = rng.choice(np.arange(1, len(made.first_K) - 1), 90, replace=False)
@@ -209,7 +209,7 @@ def test_a_clock_set_back_by_an_hour_is_refused(at: int) -> None:
         fit(with_error(made, slice(at, None), -3600))
 
 
-def test_a_recording_told_twice_is_kept_once() -> None:
+def test_a_recording_that_repeats_itself_is_kept_once() -> None:
     made, _ = recording(900)
     blocks = len(made.first_K)
     timeline = fit(reorder(made, [*range(blocks), *range(blocks)]))
@@ -269,7 +269,7 @@ def test_a_rate_that_contradicts_the_header_is_refused() -> None:
         fit(made)
 
 
-def test_ticks_stand_on_the_grid_of_midnight() -> None:
+def test_ticks_are_on_the_grid_that_begins_at_midnight() -> None:
     made, _ = recording(200, 98.7, start=np.datetime64("2024-03-04T00:00:00.010", "us"))
     course = fit(made).course()
     assert course.first_tick_R[0] == 1

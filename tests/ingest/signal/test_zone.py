@@ -1,4 +1,4 @@
-"""Local days of devices that were set to another clock, against Python's own calendar of zones."""
+"""Local days of devices that were set to another clock, compared with Python's own time zones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def us(time: datetime) -> int:
 
 
 def stamped(start: datetime, days: float, clock: str | None = None) -> Any:
-    """A recording of some stamps, of a device that shows `start` at first."""
+    """A recording with these stamps, of a device whose clock shows `start` at first."""
     made, _ = recording(60)
     stamp_us_K = np.linspace(us(start), us(start + timedelta(days=days)), made.first_K.size).astype(np.int64)
     return replace(made, stamp_us_K=stamp_us_K, idle_spans_us=stamp_us_K[None, :2], clock=clock)
@@ -75,7 +75,7 @@ def test_times_are_those_of_the_local_zone(start: Any, days: Any, local: Any, de
         ("2024-07-01T10:00", "UTC", 1, None),
     ],
 )
-def test_a_change_of_local_clocks_is_told_and_not_applied(
+def test_a_change_of_local_clocks_is_reported_and_not_applied(
     start: str, device: str | None, shift_h: int, change: str | None
 ) -> None:
     made = stamped(datetime.fromisoformat(start), 1.2)
@@ -93,14 +93,14 @@ def test_what_a_device_says_of_its_clock_counts_more() -> None:
     assert to_local(replace(stamped(start, 1), origin="boot"), chosen)[1].shift_us is None
 
 
-def test_a_clock_that_shows_utc_is_worth_a_look_until_the_zone_is_told() -> None:
+def test_a_clock_that_shows_utc_is_doubtful_until_the_zone_is_given() -> None:
     made, _ = recording(600)
     made = replace(made, clock="utc")
-    for chosen, is_told in ((SignalSettings(), True), (SignalSettings(local_timezone="Europe/London"), False)):
+    for chosen, is_doubtful in ((SignalSettings(), True), (SignalSettings(local_timezone="Europe/London"), False)):
         processed = process(made, chosen)
         found = judged(processed.figures, [figures for _, _, figures in processed.days()])
-        assert ("--local-timezone" in found.verdict_reason) == is_told
-        assert (found.shift_hours, found.clock_change) == (None if is_told else 0, None)
+        assert ("--local-timezone" in found.verdict_reason) == is_doubtful
+        assert (found.shift_hours, found.clock_change) == (None if is_doubtful else 0, None)
 
 
 def test_stamps_in_utc_say_so() -> None:
@@ -110,7 +110,7 @@ def test_stamps_in_utc_say_so() -> None:
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/City", "../etc", "Europe/", "\0"])
-def test_a_zone_that_is_none_is_refused(zone: str) -> None:
+def test_an_unknown_zone_is_refused(zone: str) -> None:
     with pytest.raises(ValueError, match="expected a time zone"):
         SignalSettings(local_timezone=zone)
     with pytest.raises(ValueError, match="no effect without local_timezone"):
