@@ -58,13 +58,13 @@ def is_file(url: str) -> bool:
         return bool(folder.fs.isfile(folder.path))
 
 
-def inspect_recording(url: str, told: TableSettings, settings: SignalSettings = ANYWHERE) -> Inspected:
+def inspect_recording(url: str, table: TableSettings, settings: SignalSettings = ANYWHERE) -> Inspected:
     """Read and process one recording; a UserError names it as the user did."""
     folder = Folder(url)
     with folder.translate_errors():
         data: Any = folder.fs.cat_file(folder.path) if not folder.is_local else _mapped(folder.path)
     try:
-        processed = process(decode(data, url, told), settings)
+        processed = process(decode(data, url, table), settings)
         days = [Day(date, figures, day.motion_S, day.state_S) for date, day, figures in processed.days()]
     except UserError as error:
         raise UserError(f"{url}: {error}") from None

@@ -130,7 +130,7 @@ def open_store(settings: IngestSettings, inputs: Inputs) -> Store:
 
 
 def read_catalogue(store: Store, inputs: Inputs) -> Catalogue:
-    """Read what the tables say; raises UserError when the run would read recordings otherwise or for other people."""
+    """Read the tables; raises UserError when the run would reassign recordings or read tables with other settings."""
     known = store.recordings.read(["recording", "participant", "source", "status", "reason", "serial"]).to_pylist()
     with_days = store.person_days.read(["recording"])["recording"].unique().to_pylist()
     catalogue = Catalogue({row["recording"]: row for row in known}, frozenset(with_days))

@@ -145,7 +145,7 @@ def _ingest_one(task: IngestTask, assignment: Assignment, folder: Folder, store:
 
 def _ingest(task: IngestTask, assignment: Assignment, folder: Folder, store: Store) -> Ingested:
     source = assignment.source
-    recording = decode(read_source(folder, source), source.alias, source.told)
+    recording = decode(read_source(folder, source), source.alias, source.table)
     processed = process(recording, task.settings, assignment.given)
     rows: list[Row] = []
     first_day, checked = None, float("-inf")

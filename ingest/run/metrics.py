@@ -1,4 +1,4 @@
-"""Ray metrics of a run: whoever watches the cluster with Prometheus sees them beside Ray's own."""
+"""Ray metrics of a run, which Prometheus collects with Ray's own."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
 
     def read() -> Probe:
         with open_source(folder, source) as file:
-            found = probe(file, source.alias, source.size, source.told)
+            found = probe(file, source.alias, source.size, source.table)
         if not task.settings.any_location:
             require_wrist(found.location)
         return found

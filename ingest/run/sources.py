@@ -60,7 +60,7 @@ class Source:
     size: int
     fingerprint: str
     """16 digits for the state of the file and, for a table with table settings, a dash and 16 for those."""
-    told: TableSettings = NO_TABLE_SETTINGS
+    table: TableSettings = NO_TABLE_SETTINGS
 
     @property
     def file_state(self) -> str:
@@ -92,11 +92,11 @@ class Source:
 
 
 def list_sources(
-    url: str, key: Key, told: TableSettings = NO_TABLE_SETTINGS, beside: Sequence[Path] = ()
+    url: str, key: Key, table: TableSettings = NO_TABLE_SETTINGS, beside: Sequence[Path] = ()
 ) -> tuple[Folder, list[Source]]:
     """The folder of recordings and the recordings in it, in the order of their ids. `url` may also name one recording.
 
-    `told` are the settings of tables, which are recognised by their suffix. `beside` are files that are not recordings,
+    `table` are the settings of tables, which are recognised by their suffix. `beside` are files that are not recordings,
     though their names may end like those.
 
     Raises UserError where there is no file, or no recording.
@@ -115,7 +115,7 @@ def list_sources(
     names = {path[len(folder.path) :].lstrip("/"): details for path, details in found.items()}
     ignored = {os.path.relpath(os.path.realpath(path), os.path.realpath(folder.path)) for path in beside}
     recordings = {name: details for name, details in names.items() if is_recording(name) and name not in ignored}
-    sources = [_source(name, details, key, told) for name, details in recordings.items()]
+    sources = [_source(name, details, key, table) for name, details in recordings.items()]
     if not sources:
         others = "a file of another kind" if single else f"{len(names):,} files of other kinds" if names else "no file"
         raise UserError(
@@ -124,13 +124,13 @@ def list_sources(
     return folder, sorted(sources, key=lambda source: source.id)
 
 
-def _source(name: str, details: dict[str, Any], key: Key, told: TableSettings) -> Source:
+def _source(name: str, details: dict[str, Any], key: Key, table: TableSettings) -> Source:
     mark = next((str(details[mark]) for mark in MARKS if details.get(mark)), "")
     size = int(details.get("size") or 0)
     source = Source(name, key.recording(name), size, fingerprint([size, mark]))
-    if told == NO_TABLE_SETTINGS or not _may_be_table(source.suffix):
+    if table == NO_TABLE_SETTINGS or not _may_be_table(source.suffix):
         return source
-    return replace(source, fingerprint=f"{source.fingerprint}-{fingerprint(plain(told))}", told=told)
+    return replace(source, fingerprint=f"{source.fingerprint}-{fingerprint(plain(table))}", table=table)
 
 
 def _may_be_table(suffix: str) -> bool:

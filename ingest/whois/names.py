@@ -84,8 +84,8 @@ def know(
     names.known[RECORDING] |= recordings
     rule = rule_of(participants, id_regex)
     people = {rule(name) for name in recordings.values()}
-    people |= {person for _, (_, person) in read_map(participants)} if participants else set()
-    names.known[PARTICIPANT] |= {key.participant(person): person for person in people if person}
+    people |= {participant for _, (_, participant) in read_map(participants)} if participants else set()
+    names.known[PARTICIPANT] |= {key.participant(name): name for name in people if name}
     if store is not None:
         _add_store(names, store)
     return names

@@ -185,9 +185,13 @@ def test_a_file_that_is_not_of_calibrations_is_refused(calibrated: Store, tmp_pa
         ("no", KEY, "cannot read --calibration"),
         ("[]", KEY, "found another"),
         (json.dumps(good | {"version": 2}), KEY, "found another"),
-        (json.dumps(good), Key(bytes(32)), "a store of another key"),
+        (json.dumps(good), Key(bytes(32)), "a store with another key"),
         (json.dumps(good | {"devices": {device: {"gain": [1, 1, 1]}}}), KEY, "three numbers each"),
-        (json.dumps(good | {"devices": {device: good["devices"][device] | {"gain": [9, 1, 1]}}}), KEY, "found others"),
+        (
+            json.dumps(good | {"devices": {device: good["devices"][device] | {"gain": [9, 1, 1]}}}),
+            KEY,
+            "found something else",
+        ),
     ):
         file.write_text(content)
         with pytest.raises(UserError, match=message):

@@ -143,13 +143,13 @@ def test_only_the_recordings_that_again_names_are_ingested_again(copies: tuple[P
     assert {row["recording"] for row in after[0] if row not in before[0]} == {KEY.recording(BEN)}
     assert len(cohort.objects(store)) == 3 * len(after[0])
     bad = next(iter(BAD))
-    for text, told in (
+    for text, message in (
         (f"{KEY.recording('nobody.cwa')}\n", "none of the recordings"),
         ("Anna Smith\n", "found something else as entry 1"),
         ("", "found nothing"),
     ):
         again.write_text(text)
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             run_ingest(cohort.settings(recordings, store, again=again))
     again.write_text(KEY.recording(bad))
     assert [name for name, _ in run_ingest(cohort.settings(recordings, store, again=again)).rejected] == [

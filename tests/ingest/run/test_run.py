@@ -114,12 +114,12 @@ def test_no_name_leaves_the_recordings(
     files = [part.split(".")[0].encode() for name in (*GOOD, *BAD) for part in name.split("/")]
     people = [b"Anna Smith", b"Clara", b"Dora"]
     out, err = capfd.readouterr()
-    told = "\n".join([out, err, summary.text(), *(record.getMessage() for record in caplog.records)])
+    output = "\n".join([out, err, summary.text(), *(record.getMessage() for record in caplog.records)])
     texts = [path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file()]
     texts += [path.name.encode() for path in (tmp_path / "store").rglob("*")]
     texts += [json.dumps(table, default=str).encode() for table in cohort.rows(tmp_path / "store")]
-    texts += [json.dumps(Store.open(settings.store).plan.read().to_pylist()).encode(), told.encode()]
-    assert KEY.recording(next(iter(BAD)))[:12] in told
+    texts += [json.dumps(Store.open(settings.store).plan.read().to_pylist()).encode(), output.encode()]
+    assert KEY.recording(next(iter(BAD)))[:12] in output
     for secret in {*files, *people, KEY.secret, KEY.secret.hex().encode()}:
         assert not [text for text in texts if secret in text], secret
     for serial in serials:  # short numbers: looked for in what is read, not in compressed bytes

@@ -22,8 +22,8 @@ def test_a_recording_from_another_place_gets_no_slots_and_days_are_local(ray_her
     (folder / WRIST).write_bytes(recording([UTC, *still(3 * 3600)]))
     (folder / WAIST).write_bytes(recording(still(600), Limb="Waist"))
     signal = SignalSettings(local_timezone="Pacific/Auckland")
-    told = cohort.settings(folder, tmp_path / "store", signal=signal, relative_dates=True)
-    summary = run_ingest(told)
+    settings = cohort.settings(folder, tmp_path / "store", signal=signal, relative_dates=True)
+    summary = run_ingest(settings)
     assert summary.done == 1
     ((_, reason),) = summary.rejected
     assert "this one was worn on the left waist" in reason
@@ -34,4 +34,4 @@ def test_a_recording_from_another_place_gets_no_slots_and_days_are_local(ray_her
     assert [day["measured_seconds"] for day in days] == [3600, 7200]  # 10:00 in UTC is 23:00 there
     figures = json.loads(next(row["figures"] for row in recordings if row["figures"]))
     assert (figures["start"], figures["shift_hours"]) == ("23:00:00.000000", 13.0)
-    assert run_ingest(told).nothing_to_do
+    assert run_ingest(settings).nothing_to_do

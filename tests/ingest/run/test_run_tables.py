@@ -38,19 +38,19 @@ def folder(tmp_path: Path) -> Path:
 
 def test_table_settings_are_part_of_the_state_of_a_table(ray_here: str, folder: Path, tmp_path: Path) -> None:
     untold = cohort.settings(folder, tmp_path / "store")
-    told = cohort.settings(folder, tmp_path / "store", table=TableSettings(rate_hz=RATE_HZ))
+    settings = cohort.settings(folder, tmp_path / "store", table=TableSettings(rate_hz=RATE_HZ))
     first = run_ingest(untold)
     reasons = dict(first.rejected)
     assert (first.done, len(reasons)) == (1, 2)
     assert "how many rows a second? Say --rate HZ" in reasons[cohort.KEY.recording(COUNTED)]
     assert "damaged or cut off, or no table" in reasons[cohort.KEY.recording(BROKEN)]
     with pytest.raises(UserError, match=r"1 table in it .* would now be read with other --columns, --unit or --rate"):
-        run_ingest(told)
+        run_ingest(settings)
 
     (folder / STAMPED).rename(tmp_path / STAMPED)
-    second = run_ingest(told)
+    second = run_ingest(settings)
     assert (second.done, [id_ for id_, _ in second.rejected]) == (1, [cohort.KEY.recording(BROKEN)])
-    assert run_ingest(told).nothing_to_do
+    assert run_ingest(settings).nothing_to_do
     days, recordings = cohort.rows(tmp_path / "store")
     assert [(day["measured_seconds"], day["device"]) for day in days] == [(600, "table")] * 2
     assert {row["serial"] for row in recordings} == {None}
@@ -67,13 +67,13 @@ def test_table_settings_are_part_of_the_state_of_a_table(ray_here: str, folder: 
 
 
 def test_table_settings_concern_only_tables(folder: Path, cohort_folder: Path) -> None:
-    told = TableSettings(unit="g")
-    _, tables = list_sources(str(folder), cohort.KEY, told)
+    settings = TableSettings(unit="g")
+    _, tables = list_sources(str(folder), cohort.KEY, settings)
     assert {source.name for source in tables} == {STAMPED, COUNTED, BROKEN}
-    assert all(source.told == told and "-" in source.fingerprint for source in tables)
+    assert all(source.table == settings and "-" in source.fingerprint for source in tables)
     untold = {source.fingerprint for source in list_sources(str(folder), cohort.KEY)[1]}
     assert {source.file_state for source in tables} == untold
-    for source in list_sources(str(cohort_folder), cohort.KEY, told)[1]:
+    for source in list_sources(str(cohort_folder), cohort.KEY, settings)[1]:
         assert "-" not in source.fingerprint
 
 

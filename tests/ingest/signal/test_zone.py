@@ -81,8 +81,8 @@ def test_a_change_of_local_clocks_is_reported_and_not_applied(
     made = stamped(datetime.fromisoformat(start), 1.2)
     _, found = to_local(made, SignalSettings(local_timezone="Europe/London", device_timezone=device))
     assert found.shift_us == shift_h * 3_600_000_000
-    told = None if found.change_us is None else str(np.datetime64(found.change_us, "us"))[:19]
-    assert told == change
+    found_change = None if found.change_us is None else str(np.datetime64(found.change_us, "us"))[:19]
+    assert found_change == change
 
 
 def test_what_a_device_says_of_its_clock_counts_more() -> None:
