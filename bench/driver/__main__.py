@@ -33,7 +33,7 @@ import ray
 
 from ingest.run.cluster import ray_session, stream
 from ingest.run.commit import Committer
-from ingest.run.ingest_task import Ingested, IngestTask, Assignment
+from ingest.run.ingest_task import Assignment, Ingested, IngestTask
 from ingest.run.inputs import Inputs
 from ingest.run.phases import Phases
 from ingest.run.plan import Catalogue

@@ -28,7 +28,6 @@ from ingest.run.plan import Catalogue
 from ingest.simulate.recording import simulate_recording
 from pipeline.identity import Key, write_new_key
 from pipeline.store.store import Store
-from pipeline.store.tables import StoreTable
 from pipeline.withdraw.forget import forget
 from pipeline.withdraw.prove import prove
 

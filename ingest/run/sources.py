@@ -96,8 +96,8 @@ def list_sources(
 ) -> tuple[Folder, list[Source]]:
     """The folder of recordings and the recordings in it, in the order of their ids. `url` may also name one recording.
 
-    `table` are the settings of tables, which are recognised by their suffix. `beside` are files that are not recordings,
-    though their names may end like those.
+    `table` has the settings of tables, which are recognised by their suffix. `beside` are files that are not
+    recordings, though their names may end like those.
 
     Raises UserError where there is no file, or no recording.
     """

@@ -166,7 +166,7 @@ def calibrated(tmp_path: Path) -> Store:
     return store
 
 
-def test_the_calibration_of_most_windows_is_written_for_each_device(calibrated: Store, tmp_path: Path, run: Any) -> None:
+def test_each_device_gets_the_calibration_of_most_windows(calibrated: Store, tmp_path: Path, run: Any) -> None:
     file = tmp_path / "calibration.json"
     status, out, _ = run(calibrated.folder.url, "--calibration", file)
     assert status == 0
