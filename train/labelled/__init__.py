@@ -1,1 +1,1 @@
-"""Converters of labelled recordings to X.npy, Y.npy and pid.npy: windows in g at 30 Hz of one activity each."""
+"""Make labelled sets (X.npy, Y.npy, pid.npy): windows of one activity each, in g at 30 Hz."""

@@ -1,8 +1,13 @@
-"""A labelled set on disk: X.npy, Y.npy, pid.npy as the reference code keeps them, and info.json beside them."""
+"""A labelled set: windows with labels and participants, and its folder of X.npy, Y.npy, pid.npy and info.json.
+
+The three arrays are those that the reference code reads.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.grid import SAMPLE_RATE_HZ
+from pipeline.grid import AXES, SAMPLE_RATE_HZ
 from pipeline.storage.result_folder import result_folder, write_json
 
 KIND = "persondays-labelled"
@@ -18,31 +23,51 @@ VERSION = 1
 FILES = {"X.npy", "Y.npy", "pid.npy", "info.json"}
 
 
-def write_labelled(
-    out: Path, x_NTC: NDArray[np.float32], y_N: list[str], pid_N: list[str], source: str, facts: dict[str, Any]
-) -> None:
-    """Write windows in g at 30 Hz (windows, ticks, 3), their labels and their people to the folder `out`.
+@dataclass(frozen=True)
+class LabelledWindows:
+    """Windows in g at 30 Hz, float32 (windows, ticks, 3), with the activity and the participant of each."""
 
-    `facts` goes into info.json. Raises UserError when there is no window or `out` holds something else.
+    x_NTC: NDArray[np.float32]
+    y_N: list[str]
+    pid_N: list[str]
+
+    @classmethod
+    def of(cls, pieces: Iterable[tuple[str, str, NDArray[np.float32]]], seconds: int) -> LabelledWindows:
+        """Join pieces of (participant, activity, windows) of `seconds` each, in their order."""
+        x = [np.empty((0, seconds * SAMPLE_RATE_HZ, AXES), np.float32)]
+        y_N: list[str] = []
+        pid_N: list[str] = []
+        for participant, activity, windows_NTC in pieces:
+            x.append(windows_NTC)
+            y_N += [activity] * len(windows_NTC)
+            pid_N += [participant] * len(windows_NTC)
+        return cls(np.concatenate(x), y_N, pid_N)
+
+    def __str__(self) -> str:
+        return f"{len(self.y_N):,} windows of {len(set(self.pid_N))} people and {len(set(self.y_N))} activities"
+
+
+def write_labelled(out: Path, windows: LabelledWindows, source: str, facts: dict[str, Any]) -> None:
+    """Write a labelled set to the folder `out`, atomically; `source` and `facts` go into info.json.
+
+    Raises UserError when there is no window, or when `out` holds something other than an earlier labelled set.
     """
-    if not len(x_NTC) == len(y_N) == len(pid_N):
-        raise ValueError(f"{len(x_NTC)} windows, {len(y_N)} labels, {len(pid_N)} people")
-    if not y_N:
+    if not windows.y_N:
         raise UserError(f"no window could be cut from {source}: nothing was written. Try shorter windows (--seconds).")
     info = {
         "format": KIND,
         "version": VERSION,
         "source": source,
         "rate_hz": SAMPLE_RATE_HZ,
-        "seconds": x_NTC.shape[1] / SAMPLE_RATE_HZ,
+        "seconds": windows.x_NTC.shape[1] / SAMPLE_RATE_HZ,
         "unit": "g",
-        "shape": list(x_NTC.shape),
-        "people": len(set(pid_N)),
-        "labels": dict(sorted(Counter(y_N).items())),
+        "shape": list(windows.x_NTC.shape),
+        "people": len(set(windows.pid_N)),
+        "labels": dict(sorted(Counter(windows.y_N).items())),
         **facts,
     }
     with result_folder(out, "info.json", KIND, FILES) as folder:
-        np.save(folder / "X.npy", np.ascontiguousarray(x_NTC, dtype=np.float32))
-        np.save(folder / "Y.npy", np.array(y_N))
-        np.save(folder / "pid.npy", np.array(pid_N))
+        np.save(folder / "X.npy", windows.x_NTC)
+        np.save(folder / "Y.npy", np.array(windows.y_N))
+        np.save(folder / "pid.npy", np.array(windows.pid_N))
         write_json(folder / "info.json", info)

@@ -1,8 +1,8 @@
 """WISDM 2019 smartwatch accelerometer (Weiss et al. 2019, doi:10.1109/ACCESS.2019.2940729) as labelled windows.
 
-Text files, one a person: `subject,letter,nanoseconds,x,y,z;` in m/s². Stamps count from the watch's
-boot, so only their differences mean anything. The watch is nominally at 20 Hz, with stretches at 25 and
-100 Hz and pauses of up to 0.4 s: a window is cut from one stretch of one rate and one activity.
+A text file for each person: `subject,letter,nanoseconds,x,y,z;` in m/s². Time stamps count from the watch's boot, so
+only their differences mean anything. The watch is nominally at 20 Hz, with intervals at 25 and 100 Hz and pauses of up
+to 0.4 s: every window is cut from a run of samples of one rate and one activity.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
+from train.labelled.files import LabelledWindows
 
 if TYPE_CHECKING:
     from pipeline.numerics.resample import Bank
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 NAME = re.compile(r"data_(\w+)_accel_watch\.txt(\.gz)?")
 STANDARD_GRAVITY = 9.80665
 COUNTS_PER_G = 8_192
-"""Fine beside the watch's own steps; its rail is near 2.04 g and int16 holds 4 g."""
+"""Finer than the watch's own steps; its rail is near 2.04 g, and int16 holds 4 g."""
 SAME_RATE = 1.15
-"""Intervals whose ratio is below this belong to one stretch."""
+"""Consecutive intervals between samples whose ratio is below this belong to one run."""
 
 
 @dataclass(frozen=True)
-class Samples:
-    """One person's file: times in seconds (samples,), activity letters (samples,), acceleration in g (3, samples)."""
+class WatchSamples:
+    """A person's file: times in seconds (samples,), activity letters (samples,), acceleration in g (3, samples)."""
 
     person: str
     time_N: NDArray[np.float64]
@@ -45,17 +46,8 @@ class Samples:
     dropped_lines: int
 
 
-@dataclass(frozen=True)
-class Windows:
-    """Windows in g at 30 Hz (windows, ticks, 3), activity names, subject numbers."""
-
-    x_NTC: NDArray[np.float32]
-    y_N: list[str]
-    pid_N: list[str]
-
-
 def find_files(source: Path) -> list[Path]:
-    """The watch accelerometer files below a folder, plain or gzipped, by subject; raises UserError without any."""
+    """Return the watch accelerometer files below a folder, plain or gzipped, by subject; raises UserError if none."""
     files = sorted((path for path in source.rglob("data_*") if NAME.fullmatch(path.name)), key=lambda path: path.name)
     if not files:
         raise UserError(
@@ -66,18 +58,20 @@ def find_files(source: Path) -> list[Path]:
 
 
 def read_activities(folder: Path) -> dict[str, str]:
-    """Activity names by letter, from activity_key.txt (`walking = A`) in the folder or up to three above it."""
+    """Read activity names by letter from activity_key.txt (`walking = A`), in the folder or up to three above it."""
     for place in (folder, *folder.parents[:3]):
         if (place / "activity_key.txt").is_file():
             pairs = re.findall(
                 r"^(\w[^=\n]*?)\s*=\s*([A-Z])\s*$", (place / "activity_key.txt").read_text(), re.MULTILINE
             )
             return {letter: name for name, letter in pairs}
-    raise UserError(f"{folder}: expected activity_key.txt (`walking = A`) beside or above the files. Put it there.")
+    raise UserError(
+        f"{folder}: expected activity_key.txt (`walking = A`) beside or above the files, found none. Put it there."
+    )
 
 
-def read_samples(path: Path) -> Samples:
-    """A person's samples in file order; lines that are not six fields are dropped and counted. Raises UserError."""
+def read_samples(path: Path) -> WatchSamples:
+    """Read a person's samples in file order; lines without six fields are dropped and counted. Raises UserError."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -101,9 +95,9 @@ def read_samples(path: Path) -> Samples:
     except (OSError, EOFError, pa.ArrowInvalid) as error:
         raise UserError(
             f"{path}: expected lines of subject,letter,nanoseconds,x,y,z; found something else ({error}). "
-            "Download the file anew."
+            "Download the file again."
         ) from None
-    return Samples(
+    return WatchSamples(
         person=NAME.fullmatch(path.name).group(1),  # type: ignore[union-attr]
         time_N=table["time"].to_numpy() * 1e-9,
         letter_N=table["letter"].to_numpy().astype(str),
@@ -112,17 +106,17 @@ def read_samples(path: Path) -> Samples:
     )
 
 
-def stretches(samples: Samples) -> Iterator[tuple[int, int]]:
-    """Runs of samples, as first and one past the last, of one activity and one rate, forwards in time.
+def runs(samples: WatchSamples) -> Iterator[tuple[int, int]]:
+    """Yield runs of samples of one activity and one rate, forwards in time, as first and one past the last.
 
     Where the rate changes, the sample at the change belongs to both runs.
     """
     interval = np.diff(samples.time_N)
     usable = (interval > 0) & (samples.letter_N[1:] == samples.letter_N[:-1])
     log_interval = np.log(np.where(interval > 0, interval, 1.0))
-    unlike = np.abs(np.diff(log_interval)) > np.log(SAME_RATE)
-    edges = np.flatnonzero(~usable[1:] | ~usable[:-1] | unlike) + 1
-    for first, last in pairwise([0, *edges.tolist(), len(interval)]):  # intervals first .. last - 1 are alike
+    rate_changes = np.abs(np.diff(log_interval)) > np.log(SAME_RATE)
+    edges = np.flatnonzero(~usable[1:] | ~usable[:-1] | rate_changes) + 1
+    for first, last in pairwise([0, *edges.tolist(), len(interval)]):  # intervals first .. last - 1 are of one rate
         if last > first and usable[first]:
             yield first, last + 1
 
@@ -134,8 +128,8 @@ def _bank(rate_hz: int) -> Bank:
     return design(rate_hz, "bandlimited")
 
 
-def windows_of(samples: Samples, first: int, stop: int, ticks: int) -> NDArray[np.float32]:
-    """Consecutive windows (windows, ticks, 3) in g at 30 Hz of one stretch, the filter's reach away from its edges."""
+def windows_of(samples: WatchSamples, first: int, stop: int, ticks: int) -> NDArray[np.float32]:
+    """Cut consecutive windows (windows, ticks, 3) in g at 30 Hz from a run, the filter's reach away from its ends."""
     from pipeline.numerics.resample import UNITY, Course, resample
 
     count = stop - first
@@ -143,43 +137,39 @@ def windows_of(samples: Samples, first: int, stop: int, ticks: int) -> NDArray[n
     if (count - 1) / rate_hz * SAMPLE_RATE_HZ < ticks or round(rate_hz) < 1:
         return np.empty((0, ticks, AXES), np.float32)
     bank, step = _bank(round(rate_hz)), rate_hz / SAMPLE_RATE_HZ
-    whole = int((count - 1 - 2 * bank.reach) / step + 1) // ticks
-    if whole < 1:
+    windows = int((count - 1 - 2 * bank.reach) / step + 1) // ticks
+    if windows < 1:
         return np.empty((0, ticks, AXES), np.float32)
     x_CN = np.clip(np.rint(samples.x_CN[:, first:stop] * COUNTS_PER_G), -32_767, 32_767).astype(np.int16)
     course = Course(
         first_tick_R=np.array([0]),
-        stop_tick_R=np.array([whole * ticks]),
+        stop_tick_R=np.array([windows * ticks]),
         position_R=np.array([float(bank.reach)]),
         step_R=np.array([step]),
         lo_R=np.array([0]),
         hi_R=np.array([count]),
     )
-    out_CT = np.zeros((AXES, whole * ticks), np.int32)
+    out_CT = np.zeros((AXES, windows * ticks), np.int32)
     resample(x_CN, course, bank, 0, out_CT)
-    return (out_CT.reshape(AXES, whole, ticks).transpose(1, 2, 0) / (UNITY * COUNTS_PER_G)).astype(np.float32)
+    return (out_CT.reshape(AXES, windows, ticks).transpose(1, 2, 0) / (UNITY * COUNTS_PER_G)).astype(np.float32)
 
 
 def label_wisdm(
     files: list[Path], seconds: int, progress: Callable[[int], None] = lambda done: None
-) -> tuple[Windows, dict[str, Any]]:
-    """Windows of `seconds` without overlap from all files, and facts for info.json. Raises UserError."""
+) -> tuple[LabelledWindows, dict[str, Any]]:
+    """Cut windows of `seconds` without overlap from all files; also returns facts for info.json. Raises UserError."""
     names = read_activities(files[0].parent)
-    ticks = seconds * SAMPLE_RATE_HZ
-    x, y_N, pid_N, dropped = [np.empty((0, ticks, AXES), np.float32)], [], [], 0
-    unknown = 0
-    for done, path in enumerate(files, 1):
-        samples = read_samples(path)
-        dropped += samples.dropped_lines
-        unknown += int((~np.isin(samples.letter_N, list(names))).sum())
-        for first, stop in stretches(samples):
-            letter = str(samples.letter_N[first])
-            if letter not in names:
-                continue
-            windows_NTC = windows_of(samples, first, stop, ticks)
-            x.append(windows_NTC)
-            y_N += [names[letter]] * len(windows_NTC)
-            pid_N += [samples.person] * len(windows_NTC)
-        progress(done)
-    facts = {"files": len(files), "dropped_lines": dropped, "samples_of_unknown_activity": unknown}
-    return Windows(np.concatenate(x), y_N, pid_N), facts
+    facts = {"files": len(files), "dropped_lines": 0, "samples_of_unknown_activity": 0}
+
+    def pieces() -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+        for done, path in enumerate(files, 1):
+            samples = read_samples(path)
+            facts["dropped_lines"] += samples.dropped_lines
+            facts["samples_of_unknown_activity"] += int((~np.isin(samples.letter_N, list(names))).sum())
+            for first, stop in runs(samples):
+                activity = names.get(str(samples.letter_N[first]))
+                if activity is not None:
+                    yield samples.person, activity, windows_of(samples, first, stop, seconds * SAMPLE_RATE_HZ)
+            progress(done)
+
+    return LabelledWindows.of(pieces(), seconds), facts

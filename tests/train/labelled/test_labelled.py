@@ -22,9 +22,9 @@ from pipeline.store.person_day import PersonDay, motion
 from pipeline.store.states import BAD, MEASURED, NONWEAR
 from pipeline.store.store import Store
 from train.evaluate.dataset import read_labelled
-from train.labelled.files import write_labelled
+from train.labelled.files import LabelledWindows, write_labelled
 from train.labelled.truth import Bout, label_store, read_truth, spread, window_starts, within_day
-from train.labelled.wisdm import Samples, find_files, label_wisdm, read_samples, stretches, windows_of
+from train.labelled.wisdm import WatchSamples, find_files, label_wisdm, read_samples, runs, windows_of
 
 KEY = Key(bytes(range(32)))
 DAY = date(2024, 3, 5)
@@ -68,7 +68,7 @@ def bout(start_s: float, end_s: float, activity: str) -> Bout:
 
 def test_windows_are_the_stores_own_values(store: Store) -> None:
     truth = {"Ann": [bout(0.5, 31.5, "walking"), bout(31.5, 200, "sitting")], "Ben": [bout(-100, 25, "walking")]}
-    found = label_store(store, truth, KEY, seconds=10, per_activity=100)
+    found, _ = label_store(store, truth, KEY, seconds=10, per_activity=100)
     pid = {name: KEY.participant(name)[:12] for name in truth}
     starts = [round(float(window[0, 0]) * 1024) for window in found.x_NTC]
     cut = {
@@ -89,22 +89,22 @@ def test_windows_are_the_stores_own_values(store: Store) -> None:
 
 
 def test_only_eligible_seconds_are_cut_and_spread_over_time(store: Store) -> None:
-    found = label_store(store, {"Ann": [bout(250, 1000, "sitting")]}, KEY, seconds=10, per_activity=100)
+    found, _ = label_store(store, {"Ann": [bout(250, 1000, "sitting")]}, KEY, seconds=10, per_activity=100)
     starts = [round(float(window[0, 0]) * 1024) for window in found.x_NTC]
     assert starts[:6] == [250, 260, 270, 280, 290, 305]  # 300 to 304 are bad
     assert not any(391 <= start < 500 for start in starts)  # 400 to 499 are non-wear
     assert starts[-1] == 990
-    few = label_store(store, {"Ann": [bout(250, 1000, "sitting")]}, KEY, seconds=10, per_activity=4)
+    few, _ = label_store(store, {"Ann": [bout(250, 1000, "sitting")]}, KEY, seconds=10, per_activity=4)
     chosen = [round(float(window[0, 0]) * 1024) for window in few.x_NTC]
     assert len(chosen) == 4
     assert (chosen[0], chosen[-1]) == (250, 990)
     assert set(chosen) <= set(starts)
 
 
-def test_people_and_keys_that_do_not_fit_are_told(store: Store, tmp_path: Path) -> None:
+def test_participants_not_in_the_store_and_wrong_keys_are_reported(store: Store, tmp_path: Path) -> None:
     walk = [bout(0, 100, "walking")]
-    found = label_store(store, {"Ann": walk, "Zoe": walk}, KEY, 10, 5)
-    assert found.people_absent == 1
+    found, facts = label_store(store, {"Ann": walk, "Zoe": walk}, KEY, 10, 5)
+    assert facts["people_not_in_store"] == 1
     assert set(found.pid_N) == {KEY.participant("Ann")[:12]}
     with pytest.raises(UserError, match="none of the 1 people"):
         label_store(store, {"Zoe": walk}, KEY, 10, 5)
@@ -112,7 +112,7 @@ def test_people_and_keys_that_do_not_fit_are_told(store: Store, tmp_path: Path) 
         label_store(store, {"Ann": walk}, Key(bytes(32)), 10, 5)
     undated = Store.create(str(tmp_path / "undated"), KEY, {})
     undated.person_days.append([{"slot": 0, "participant": KEY.participant("Ann"), "recording": "0" * 64}])
-    with pytest.raises(UserError, match="calendar dates"):
+    with pytest.raises(UserError, match="relative dates"):
         label_store(undated, {"Ann": walk}, KEY, 10, 5)
 
 
@@ -130,11 +130,11 @@ def test_window_starts_against_a_plain_walk(eligible: list[bool], seconds: int) 
 
 
 @given(st.integers(1, 200), st.integers(1, 50))
-def test_spread(count: int, most: int) -> None:
-    chosen = spread(count, most)
-    assert len(chosen) == min(count, most)
+def test_spread(count: int, limit: int) -> None:
+    chosen = spread(count, limit)
+    assert len(chosen) == min(count, limit)
     assert chosen[0] == 0
-    assert chosen[-1] == (count - 1 if most > 1 or count == 1 else 0)
+    assert chosen[-1] == (count - 1 if limit > 1 or count == 1 else 0)
     if len(chosen) > 2:
         assert np.diff(chosen).max() - np.diff(chosen).min() <= 1
 
@@ -177,9 +177,10 @@ def test_truth_tables(tmp_path: Path) -> None:
         read_truth(tmp_path / "truth.parquet")
 
 
-def test_sets_are_written_whole_and_read_back(tmp_path: Path) -> None:
+def test_sets_are_written_atomically_and_read_back(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(0, 0.1, (6, 150, 3)).astype(np.float32) + np.float32([0, 0, 1])
-    write_labelled(tmp_path / "set", x, ["sit", "walk"] * 3, ["a", "a", "b", "b", "c", "c"], "a test", {"fact": 1})
+    windows = LabelledWindows(x, ["sit", "walk"] * 3, ["a", "a", "b", "b", "c", "c"])
+    write_labelled(tmp_path / "set", windows, "a test", {"fact": 1})
     info = json.loads((tmp_path / "set" / "info.json").read_text())
     assert (info["rate_hz"], info["seconds"], info["people"], info["fact"]) == (30, 5, 3, 1)
     assert info["labels"] == {"sit": 3, "walk": 3}
@@ -187,7 +188,7 @@ def test_sets_are_written_whole_and_read_back(tmp_path: Path) -> None:
     assert np.array_equal(data.x_NCT, x.transpose(0, 2, 1))
     assert data.people == ("a", "b", "c")
     with pytest.raises(UserError, match="no window could be cut"):
-        write_labelled(tmp_path / "none", x[:0], [], [], "a test", {})
+        write_labelled(tmp_path / "none", LabelledWindows.of([], 10), "a test", {})
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
@@ -207,7 +208,7 @@ def watch(path: Path, parts: list[tuple[str, float, float, float]], subject: int
     (path.parent / "activity_key.txt").write_text("walking = A\njogging = B\n\n")
 
 
-def test_windows_follow_the_watchs_clock(tmp_path: Path) -> None:
+def test_windows_follow_the_clock_of_the_watch(tmp_path: Path) -> None:
     watch(tmp_path / "data_1600_accel_watch.txt.gz", [("A", 20.03, 45, 0.0), ("B", 20.03, 22.5, 0.0), ("C", 20, 30, 0)])
     windows, facts = label_wisdm(find_files(tmp_path), seconds=10)
     assert windows.y_N == ["walking"] * 4 + ["jogging"] * 2
@@ -226,21 +227,21 @@ def test_a_pause_and_a_change_of_rate_end_a_window(tmp_path: Path) -> None:
         path, [("A", 20, 12.5, 0.3), ("A", 20, 12.5, 0.0), ("A", 100, 12.5, 0.0), ("A", 20, 8, 0.0), ("A", 25, 13, 0.0)]
     )
     samples = read_samples(path)
-    spans = [samples.time_N[b - 1] - samples.time_N[a] for a, b in stretches(samples) if b - a > 2]
+    spans = [samples.time_N[b - 1] - samples.time_N[a] for a, b in runs(samples) if b - a > 2]
     assert spans == pytest.approx([12.45, 12.5, 12.5, 8.0, 12.96], abs=1e-6)
-    lengths = [len(windows_of(samples, a, b, 300)) for a, b in stretches(samples)]
+    lengths = [len(windows_of(samples, a, b, 300)) for a, b in runs(samples)]
     assert sum(lengths) == 4
-    for a, b in stretches(samples):
+    for a, b in runs(samples):
         for window in windows_of(samples, a, b, 300):
             length = np.hypot(window[:, 0], window[:, 1])
             np.testing.assert_allclose(length, 1, atol=0.02)  # a join would bend the circle
 
 
-def test_stretches_cover_all_but_what_they_must_not() -> None:
+def test_runs_have_one_activity_and_go_forwards_in_time() -> None:
     time = np.array([0, 0.05, 0.10, 0.10, 0.15, 0.20, 0.19, 0.24, 0.29])
     letters = np.array(list("AAAAABBBB"))
-    samples = Samples("1600", time, letters, np.zeros((3, 9)), 0)
-    for first, stop in stretches(samples):
+    samples = WatchSamples("1600", time, letters, np.zeros((3, 9)), 0)
+    for first, stop in runs(samples):
         assert len(set(letters[first:stop])) == 1
         assert (np.diff(time[first:stop]) > 0).all()
 
@@ -269,7 +270,7 @@ def test_two_real_people(real_data: Path, tmp_path: Path) -> None:
     assert facts["dropped_lines"] == 0
     assert len(set(windows.y_N)) == 18
     assert 590 <= len(windows.y_N) <= 2 * 18 * 17
-    write_labelled(tmp_path / "set", windows.x_NTC, windows.y_N, windows.pid_N, "WISDM", facts)
+    write_labelled(tmp_path / "set", windows, "WISDM", facts)
     data = read_labelled(tmp_path / "set", 300)
     assert data.notes == ()
     still = np.array(windows.y_N) == "sitting"

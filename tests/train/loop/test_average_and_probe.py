@@ -13,7 +13,7 @@ from pipeline.storage.folder import Folder
 from tests.train.runs import alone, same_checkpoint
 from train.checkpoint import format as ck
 from train.evaluate.dataset import read_labelled
-from train.labelled.files import write_labelled
+from train.labelled.files import LabelledWindows, write_labelled
 from train.loop.probe import probe
 from train.networks import NetworkSettings, make_network
 from train.optim.averaging import averages
@@ -29,7 +29,8 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x = random.normal(0, 0.02, (64, 300, 3)).astype(np.float32) + np.array([0, 0, 1], np.float32)
     x[::2] *= random.uniform(0.5, 1.5, (32, 300, 1)).astype(np.float32)
     folder = tmp_path_factory.mktemp("labelled") / "set"
-    write_labelled(folder, x, ["shake", "still"] * 32, [f"p{n // 16}" for n in range(64)], "made", {})
+    windows = LabelledWindows(x, ["shake", "still"] * 32, [f"p{n // 16}" for n in range(64)])
+    write_labelled(folder, windows, "made", {})
     return folder
 
 

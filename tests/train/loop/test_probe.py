@@ -10,7 +10,7 @@ import torch
 
 from train.evaluate.compare import predict, summarise
 from train.evaluate.dataset import read_labelled
-from train.labelled.files import write_labelled
+from train.labelled.files import LabelledWindows, write_labelled
 from train.loop.probe import FOLDS, SEED, probe
 from train.networks import NetworkSettings, make_network
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 y.append(label)
                 pid.append(f"p{person}")
     folder = tmp_path_factory.mktemp("labelled") / "set"
-    write_labelled(folder, np.stack(x).astype(np.float32), y, pid, "made", {})
+    write_labelled(folder, LabelledWindows(np.stack(x).astype(np.float32), y, pid), "made", {})
     return folder
 
 

@@ -20,7 +20,7 @@ from train.checkpoint import format as ck
 from train.evaluate.compare import predict
 from train.evaluate.dataset import Labelled
 from train.export.folder import write_export
-from train.labelled.files import write_labelled
+from train.labelled.files import LabelledWindows, write_labelled
 from train.loop.trainer import train
 from train.loop.validate import validate
 from train.networks import NETWORKS, Network, NetworkSettings, make_network
@@ -119,8 +119,8 @@ SIMCLR = ("objective.name=simclr", "network.preset=transformer10", "network.widt
 def contrasted(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of SimCLR on the transformer, with a running mean of the weights and a probe beside it."""
     folder, data = tmp_path_factory.mktemp("simclr"), labelled(300)
-    told = [data.classes[number] for number in data.y_N], [data.people[number] for number in data.person_N]
-    write_labelled(folder / "labelled", data.x_NCT.transpose(0, 2, 1), *told, "made", {})
+    y_N, pid_N = [data.classes[number] for number in data.y_N], [data.people[number] for number in data.person_N]
+    write_labelled(folder / "labelled", LabelledWindows(data.x_NCT.transpose(0, 2, 1), y_N, pid_N), "made", {})
     trained(store, folder / "run", *SIMCLR, "optimizer.average_windows=32", f"probe.data={folder / 'labelled'}")
     return folder / "run"
 
