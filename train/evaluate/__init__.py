@@ -1,1 +1,1 @@
-"""What a frozen backbone is worth on labelled people: a linear head on it against one on random weights."""
+"""Evaluate a frozen backbone on labelled people: a linear head on its features, compared with random weights."""

@@ -19,12 +19,12 @@ FILES = {"results.json", "evaluation.png"}
 def evaluate(
     model: Path = typer.Option(..., help="The folder of `persondays export`, or a file of harnet weights (.pt)."),
     labelled: Path = typer.Option(..., help="A folder with X.npy (windows, ticks, 3) in g, Y.npy and pid.npy."),
-    out: Path | None = typer.Option(None, help="Folder for results.json and evaluation.png."),
-    folds: int = typer.Option(5, min=2, help="Folds by person; lowered to the number of people."),
-    seed: int = typer.Option(0, min=0, help="Decides the random networks and the order of equal people."),
-    rate: float | None = typer.Option(None, help="Samples a second of X.npy; else as info.json beside it says."),
+    out: Path | None = typer.Option(None, help="Folder to write results.json and evaluation.png to."),
+    folds: int = typer.Option(5, min=2, help="Number of folds by person; at most one for each person."),
+    seed: int = typer.Option(0, min=0, help="Seed of the random networks and of ties between people."),
+    rate: float | None = typer.Option(None, help="Sampling rate of X.npy in Hz; by default the rate in info.json."),
 ) -> None:
-    """Compare the frozen backbone under a linear head with the same network at random weights, person by person."""
+    """Compare a frozen backbone with the same network at random weights, under a linear head, person by person."""
     from rich.console import Console
 
     from pipeline.progress import Progress
@@ -36,17 +36,17 @@ def evaluate(
     data = read_labelled(labelled, network.ticks, rate)
     notes = list(data.notes)
     if folds > len(data.people):
-        notes.append(f"{len(data.people)} people: {folds} folds lowered to {len(data.people)}, one person each")
+        notes.append(f"{folds} folds lowered to {len(data.people)}, one for each person")
         folds = len(data.people)
     with Progress("evaluate", 100, "%") as progress:
         progress.update(0)
         predictions = predict(network, data, folds, seed, lambda share: progress.update(100 * share))
     if not predictions.converged:
-        notes.append("a linear head did not converge in its iterations: scores may move in their last digits")
+        notes.append("a linear head did not converge: scores may be off in their last digits")
     summary = summarise(data, predictions)
     left_out = len(data.people) - summary["summary"]["kappa"]["people"]
     if left_out:
-        notes.append(f"kappa leaves out {left_out} people whose labels are all of one class")
+        notes.append(f"kappa leaves out {left_out} people with only one class")
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     results = {
@@ -63,7 +63,7 @@ def evaluate(
     Console().print(_table(results))
     if out is not None:
         _write(results, out)
-        print(f"results and picture: {out}")
+        print(f"wrote results and picture to {out}")
 
 
 def _write(results: dict[str, Any], out: Path) -> None:
@@ -84,7 +84,7 @@ def _table(results: dict[str, Any]) -> Table:
         title=f"{data['people']} people, {data['windows']:,} windows, {data['classes']} classes, "
         f"{results['folds']} folds by person",
         caption="mean (SD) over people; random: mean of several networks; difference with its 95% interval; "
-        "beaten: random networks that are worse",
+        "beaten: number of random networks that are worse",
     )
     for column in ("", "pretrained", "random", "difference", "beaten"):
         table.add_column(column, no_wrap=True)

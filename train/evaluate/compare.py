@@ -1,8 +1,8 @@
-"""The protocol: folds by person, one head a fold and network, scores by person, the paired difference.
+"""The protocol: folds by person, a head for each fold and network, scores by person, the paired difference.
 
-All networks are frozen, get the same folds, the same standardisation and the same kind of head. The
-opponent is the same architecture with random weights, as strong as it comes: the mean of several draws,
-each with the better of two sets of BatchNorm statistics. Neither set is always the better one (docs/evaluation.md).
+All networks are frozen and get the same folds, standardisation and kind of head. The backbone is compared with the
+same architecture at random weights, treated as well as possible: the mean of several networks, each with the better of
+two sets of BatchNorm statistics. Neither set is always better (docs/evaluation.md).
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ PROTOCOL = {
 
 @dataclass(frozen=True)
 class Predictions:
-    """What each network said of every window when its person was in the test fold.
+    """The prediction of each network for every window, made when the window's person was in the test fold.
 
-    predicted_RN: by kind, class numbers (networks, windows). c_RF: by kind, the penalty chosen (networks, folds).
+    predicted_RN: by kind, class numbers (networks, windows). c_RF: by kind, the chosen C (networks, folds).
     """
 
     fold_N: NDArray[np.int64]
@@ -55,7 +55,7 @@ class Predictions:
 
 
 def random_network(like: Encoder, seed: int) -> Encoder:
-    """A network of the same shape with random weights; torch's own generator is left as it was."""
+    """Return a network of the same shape with random weights; torch's global generator is left unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make_network(NetworkSettings(like.preset, like.width))
@@ -64,48 +64,53 @@ def random_network(like: Encoder, seed: int) -> Encoder:
 def predict(
     network: Encoder, data: Labelled, folds: int, seed: int, progress: Callable[[float], None] = lambda share: None
 ) -> Predictions:
-    """Cross-validated predictions of all networks; `progress` hears the share that is done."""
+    """Return cross-validated predictions of all networks; `progress` receives the share that is done."""
     fold_N = assign_folds(data.y_N, data.person_N, folds, seed)
     networks = [network, *(random_network(network, seed + number) for number in range(RANDOM_NETWORKS))]
     predicted_RN = np.empty((len(networks), len(data.y_N)), np.int64)
     c_RF = np.empty((len(networks), folds))
     converged = True
     with workers() as pool:
-        for number, rival in enumerate(networks):
-            views = [extract(rival, data.x_NCT, pool)]
+        for number, each in enumerate(networks):
+            features_VNF = [extract(each, data.x_NCT, pool)]
             if number:
-                estimate_statistics(rival, data.x_NCT, seed)
-                views.append(extract(rival, data.x_NCT, pool))
+                estimate_statistics(each, data.x_NCT, seed)
+                features_VNF.append(extract(each, data.x_NCT, pool))
             tests = [np.flatnonzero(fold_N == fold) for fold in range(folds)]
-            done = pool.map(lambda test, views=views: predict_fold(views, data, test, seed), tests)
-            for fold, (said_N, head) in enumerate(done):
-                predicted_RN[number, tests[fold]] = said_N
+            done = pool.map(lambda test, features_VNF=features_VNF: predict_fold(features_VNF, data, test, seed), tests)
+            for fold, (predicted_N, head) in enumerate(done):
+                predicted_RN[number, tests[fold]] = predicted_N
                 c_RF[number, fold] = head.c
                 converged &= head.converged
                 progress((number + (fold + 1) / folds) / len(networks))
     return Predictions(
-        fold_N, {"pretrained": predicted_RN[:1], "random": predicted_RN[1:]},
-        {"pretrained": c_RF[:1], "random": c_RF[1:]}, converged,
-    )  # fmt: skip
+        fold_N=fold_N,
+        predicted_RN={"pretrained": predicted_RN[:1], "random": predicted_RN[1:]},
+        c_RF={"pretrained": c_RF[:1], "random": c_RF[1:]},
+        converged=converged,
+    )
 
 
 def predict_fold(
-    views: list[NDArray[np.float32]], data: Labelled, test: NDArray[np.int64], seed: int
+    features_VNF: list[NDArray[np.float32]], data: Labelled, test: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], LinearHead]:
-    """Classes of the windows `test` by a head fitted on all others, and the head; the best of the views is used."""
+    """Return the classes of the windows `test`, by a head fitted to all others, and the head.
+
+    The head uses the feature set that does best among the other windows' people.
+    """
     train = np.setdiff1d(np.arange(len(data.y_N)), test, assume_unique=True)
-    known = [view[train] for view in views]
-    view, c, near = choose(known, data.y_N[train], data.person_N[train], len(data.classes), seed)
-    head = fit_head(known[view], data.y_N[train], len(data.classes), c, near)
-    return head.predict(views[view][test]), head
+    training = [features_NF[train] for features_NF in features_VNF]
+    best, c, start = choose(training, data.y_N[train], data.person_N[train], len(data.classes), seed)
+    head = fit_head(training[best], data.y_N[train], len(data.classes), c, start)
+    return head.predict(features_VNF[best][test]), head
 
 
 def summarise(data: Labelled, predictions: Predictions) -> dict[str, Any]:
-    """Scores of every person and their summary, JSON-ready: what cannot be said of a person is None."""
+    """Return the scores of every person and their summary, JSON-ready; a score that is not defined is None."""
     persons = [np.flatnonzero(data.person_N == number) for number in range(len(data.people))]
     scores = {
-        (kind, metric): np.array([[score(function, data, own, said_N) for own in persons] for said_N in said_RN])
-        for kind, said_RN in predictions.predicted_RN.items()
+        (kind, metric): np.array([[score(function, data, own, class_N) for own in persons] for class_N in class_RN])
+        for kind, class_RN in predictions.predicted_RN.items()
         for metric, function in METRICS.items()
     }
     subjects = [
@@ -128,14 +133,14 @@ def summarise(data: Labelled, predictions: Predictions) -> dict[str, Any]:
 
 
 def score(
-    function: Callable[[NDArray[np.int64]], float], data: Labelled, own: NDArray[np.int64], said_N: NDArray[np.int64]
+    function: Callable[[NDArray[np.int64]], float], data: Labelled, own: NDArray[np.int64], class_N: NDArray[np.int64]
 ) -> float:
-    """A metric of one person's windows `own`."""
-    return function(confusion(data.y_N[own], said_N[own], len(data.classes)))
+    """Return a metric of one person's windows `own`."""
+    return function(confusion(data.y_N[own], class_N[own], len(data.classes)))
 
 
 def _summary(pretrained_1P: NDArray[np.float64], random_RP: NDArray[np.float64]) -> dict[str, Any]:
-    """Both kinds' mean and SD over people, their paired difference, and the mean of each random network."""
+    """Return mean and SD over people of both kinds, their paired difference, and the mean of each random network."""
     result = paired(pretrained_1P[0], random_RP)
     scored = np.isfinite(pretrained_1P[0])
     draws = [float(draw_P[scored].mean()) for draw_P in random_RP] if scored.any() else []

@@ -1,4 +1,4 @@
-"""Labelled windows as they come, checked and brought to a network's input; faults are named, not guessed around."""
+"""Read a labelled set, check it and convert it to a network's input; faults are reported, never guessed around."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 4_096
 
 @dataclass(frozen=True)
 class Labelled:
-    """Windows in g at 30 Hz, float32 (windows, 3, ticks), with class and person numbers, and what was done to them."""
+    """Windows in g at 30 Hz, float32 (windows, 3, ticks), with class and person numbers, and notes on conversions."""
 
     x_NCT: NDArray[np.float32]
     y_N: NDArray[np.int64]
@@ -30,11 +30,11 @@ class Labelled:
 
 
 def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> Labelled:
-    """The labelled set in `folder`, as windows of `ticks` ticks at 30 Hz.
+    """Read the labelled set in `folder`, as windows of `ticks` ticks at 30 Hz.
 
-    X.npy is (windows, ticks, 3) in g at any rate: `rate_hz`, else what info.json says, else the rate at
-    which its ticks last as long as the network's window. Raises UserError for every file that is missing,
-    ill-shaped, of another length, not finite or not in g, and for fewer than two people or classes.
+    X.npy is (windows, ticks, 3) in g. Its rate is `rate_hz`, else the one in info.json, else the rate at which its
+    ticks last as long as the network's window. Raises UserError when a file is missing, has another shape or length,
+    or holds values that are not finite or not in g, and for fewer than two people or classes.
     """
     x, y, pid = (_array(folder / name) for name in ("X.npy", "Y.npy", "pid.npy"))
     notes: list[str] = []
@@ -49,7 +49,7 @@ def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> Lab
                 f"{folder / name}: expected at least two different values, found only the {what} {str(found[0])!r}. "
                 "A comparison by person needs at least two people and two classes."
             )
-    notes += _lonely(classes, y_N, person_N)
+    notes += _classes_of_one_person(classes, y_N, person_N)
     rate = _rate(folder, x_NTC.shape[1], ticks, rate_hz, notes)
     return Labelled(
         x_NCT=to_network(x_NTC, rate, ticks, folder, notes),
@@ -66,13 +66,13 @@ def _array(path: Path) -> NDArray[Any]:
         array = np.load(path, mmap_mode="r")
     except FileNotFoundError:
         raise UserError(
-            f"{path}: there is no such file. A labelled set is a folder with X.npy (windows, ticks, 3) in g, Y.npy "
-            "(labels) and pid.npy (people); `persondays labelled` makes them."
+            f"{path}: no such file. A labelled set is a folder with X.npy (windows, ticks, 3) in g, Y.npy "
+            "(labels) and pid.npy (people); `persondays labelled` makes one."
         ) from None
     except (ValueError, OSError, EOFError) as error:
         hint = " Save strings with `.astype(str)`, not as objects." if "bject" in str(error) else ""
         raise UserError(
-            f"{path}: expected an array that np.save wrote, found something else ({error}).{hint}"
+            f"{path}: expected an array written by np.save, found something else ({error}).{hint}"
         ) from None
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path}: expected one array, found an archive of several. Save it with np.save.")
@@ -105,7 +105,7 @@ def _check_lengths(x: NDArray[Any], y: NDArray[Any], pid: NDArray[Any], folder: 
 
 
 def _check_values(x_NTC: NDArray[Any], folder: Path, notes: list[str]) -> None:
-    """Finite, and in g: the length of the acceleration vector is near 1 at most ticks of most people's lives."""
+    """Raise UserError unless values are finite and in g: the median length of the acceleration vector is near 1 g."""
     for start in range(0, len(x_NTC), CHUNK):
         finite = np.isfinite(x_NTC[start : start + CHUNK]).all((1, 2))
         if not finite.all():
@@ -124,17 +124,17 @@ def _check_values(x_NTC: NDArray[Any], folder: Path, notes: list[str]) -> None:
     if not 0.5 <= length <= 2:
         notes.append(
             f"the median length of the acceleration vector is {length:.2g} and not near 1 g: if gravity was removed, "
-            "features of a network that learned with it mean little"
+            "features of a network trained with gravity mean little"
         )
 
 
-def _lonely(classes: NDArray[np.str_], y_N: NDArray[np.int64], person_N: NDArray[np.int64]) -> list[str]:
-    """A note on classes that only one person has."""
+def _classes_of_one_person(classes: NDArray[np.str_], y_N: NDArray[np.int64], person_N: NDArray[np.int64]) -> list[str]:
+    """Return a note on the classes that only one person has, if any."""
     counts = [len(np.unique(person_N[y_N == number])) for number in range(len(classes))]
-    lonely = [str(name) for name, people in zip(classes, counts, strict=True) if people == 1]
-    if not lonely:
+    single = [str(name) for name, people in zip(classes, counts, strict=True) if people == 1]
+    if not single:
         return []
-    return [f"labelled in one person only, so never learnt when that person is tested: {', '.join(lonely)}"]
+    return [f"classes of one person only, not learnt when that person is tested: {', '.join(single)}"]
 
 
 def _rate(folder: Path, ticks_found: int, ticks: int, rate_hz: float | None, notes: list[str]) -> float:
@@ -148,22 +148,22 @@ def _rate(folder: Path, ticks_found: int, ticks: int, rate_hz: float | None, not
             found = float(json.loads(info.read_text(encoding="utf-8"))["rate_hz"])
         except (ValueError, KeyError, TypeError):
             raise UserError(
-                f"{info}: expected JSON with the number rate_hz, found none. Mend it or give --rate."
+                f"{info}: expected JSON with the number rate_hz, found none. Fix it or give --rate."
             ) from None
         if not 0 < found < float("inf"):
-            raise UserError(f"{info}: expected rate_hz above 0, found {found:g}. Mend it or give --rate.")
+            raise UserError(f"{info}: expected rate_hz above 0, found {found:g}. Fix it or give --rate.")
         return found
     rate = ticks_found * SAMPLE_RATE_HZ / ticks
     notes.append(
-        f"no --rate and no info.json: {ticks_found} ticks are taken for {ticks / SAMPLE_RATE_HZ:g} s, {rate:g} Hz"
+        f"no --rate and no info.json: assuming that {ticks_found} ticks last {ticks / SAMPLE_RATE_HZ:g} s, {rate:g} Hz"
     )
     return rate
 
 
 def to_network(x_NTC: NDArray[Any], rate_hz: float, ticks: int, folder: Path, notes: list[str]) -> NDArray[np.float32]:
-    """Windows (windows, any ticks, 3) at `rate_hz` as float32 (windows, 3, ticks) at 30 Hz, band-limited.
+    """Convert windows (windows, any ticks, 3) at `rate_hz` to float32 (windows, 3, ticks) at 30 Hz, band-limited.
 
-    Raises UserError when they do not last as long as `ticks` ticks do, to one tick.
+    Raises UserError when they last more than a tick longer or shorter than `ticks` ticks at 30 Hz.
     """
     from pipeline.numerics.resample import resample_windows
 
@@ -171,7 +171,7 @@ def to_network(x_NTC: NDArray[Any], rate_hz: float, ticks: int, folder: Path, no
     if abs(found - wanted) * SAMPLE_RATE_HZ > 1 + 1e-6:
         raise UserError(
             f"{folder / 'X.npy'}: expected windows of {wanted:g} s for this network, found {x_NTC.shape[1]} ticks at "
-            f"{rate_hz:g} Hz, {found:g} s. Give the true --rate, cut windows of {wanted:g} s, or evaluate a model for "
+            f"{rate_hz:g} Hz, {found:g} s. Give the right --rate, cut windows of {wanted:g} s, or evaluate a model for "
             f"{found:g} s."
         )
     out_NCT = np.empty((len(x_NTC), AXES, ticks), np.float32)

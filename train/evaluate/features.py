@@ -1,4 +1,4 @@
-"""Features of windows from a frozen network, and BatchNorm statistics for one that was never trained."""
+"""Features of windows from a frozen network, and BatchNorm statistics for an untrained one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from train.networks import Encoder
 
@@ -16,12 +16,12 @@ STATISTICS_WINDOWS = 2_048
 
 
 def device() -> torch.device:
-    """A GPU where there is one."""
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def extract(network: Encoder, x_NCT: NDArray[np.float32], pool: Executor) -> NDArray[np.float32]:
-    """Features float32 (windows, features) of windows in g (windows, 3, ticks), a batch a worker at a time."""
+    """Return float32 features (windows, features) of windows in g (windows, 3, ticks); each worker takes a batch."""
     network = network.to(device()).eval()
     dtype = next(network.parameters()).dtype
 
@@ -38,18 +38,9 @@ def extract(network: Encoder, x_NCT: NDArray[np.float32], pool: Executor) -> NDA
 def estimate_statistics(network: Encoder, x_NCT: NDArray[np.float32], seed: int) -> None:
     """Set the network's BatchNorm statistics to those of windows in g (at most 2,048 of them, drawn by `seed`).
 
-    Each statistic becomes the plain mean over shuffled batches, every layer seeing what a network in
-    training shows it (as torch.optim.swa_utils.update_bn does).
+    Each statistic becomes the mean over shuffled batches, with every layer in training mode.
     """
-    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d)]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.reset_running_stats()
-        layer.momentum = None
-    network.to(device()).train()
     drawn = np.random.default_rng(seed).permutation(len(x_NCT))[:STATISTICS_WINDOWS]
-    for batch in np.array_split(drawn, max(1, len(drawn) // BATCH)):
-        network(torch.from_numpy(x_NCT[batch]).to(device()))
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
+    batches = np.array_split(drawn, max(1, len(drawn) // BATCH))
+    update_bn((torch.from_numpy(x_NCT[batch]) for batch in batches), network.to(device()), device())
     network.eval()

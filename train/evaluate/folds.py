@@ -1,4 +1,8 @@
-"""Folds by person: nobody is on both sides of a split, and classes are spread as evenly as whole people allow."""
+"""Folds by person: nobody is in training and test at once, and every fold has a similar share of each class.
+
+scikit-learn's StratifiedGroupKFold is as even but gives other folds, and so other scores than those published
+(docs/decisions/0011-library-or-ours.md).
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,16 @@ from numpy.typing import NDArray
 
 
 def assign_folds(y_N: NDArray[np.int64], person_N: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of every window, int64 (windows,) in 0 .. folds - 1; all windows of a person share one.
+    """Return the fold of every window, int64 (windows,) in 0 .. folds - 1; all windows of a person are in one fold.
 
-    Greedy: people in order of their number of windows (ties in an order by `seed`), each into the
-    fold whose classes overlap least with theirs. With `shares` of each class's windows this is the
-    step that raises the sum of squared shares least. No fold is empty. Raises ValueError for more folds than people.
+    Greedy: people are taken by their number of windows, most first (ties in an order by `seed`), and each goes into
+    the fold whose classes overlap least with theirs. Overlap is measured in shares of each class's windows, so every
+    step adds as little as possible to the sum of squared shares. No fold is empty. Raises ValueError for more folds
+    than people.
     """
     people, classes = int(person_N.max()) + 1, int(y_N.max()) + 1
     if not 1 <= folds <= people:
-        raise ValueError(f"{folds} folds of {people} people")
+        raise ValueError(f"expected 1 to {people} folds for {people} people, found {folds}")
     counts_PK = np.bincount(person_N * classes + y_N, minlength=people * classes).reshape(people, classes)
     shares_PK = counts_PK / np.maximum(counts_PK.sum(0), 1)
     order = np.random.default_rng(seed).permutation(people)

@@ -1,8 +1,9 @@
 """The linear head: multinomial logistic regression on standardised features, solved to its optimum.
 
-The problem is strictly convex, so the head has one answer and no schedule, seed or patience of its
-own. Its one setting, the strength of the penalty, is chosen for each network among training people: a
-fixed one can turn the order of two networks around (docs/evaluation.md).
+The problem is strictly convex, so there is one solution, and no schedule, seed or patience to choose. The one setting,
+the strength of the penalty, is chosen for each network among training people: a fixed one can reverse the order of two
+networks (docs/evaluation.md). scikit-learn's LogisticRegression finds the same optimum in twice the CPU time, gives
+other weights with other BLAS thread counts, and runs on no GPU (docs/decisions/0011-library-or-ours.md).
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from train.evaluate.folds import assign_folds
 from train.evaluate.metrics import confusion, macro_f1
 
 PENALTIES = (1e-2, 1e-1, 1.0)
-"""C to choose from, the inverse strength of L2 as scikit-learn counts it: sum of cross entropies + |W|^2 / (2 C)."""
+"""Values of C to choose from, as scikit-learn defines it: minimise the sum of cross entropies + |W|^2 / (2 C)."""
 DEFAULT_C = 0.1
 INNER_FOLDS = 4
 ITERATIONS = 1_000
 TOLERANCE, COARSE_TOLERANCE = 1e-4, 1e-3
-"""Largest element of the gradient of the mean loss at the end: of the head, and of heads that only choose C."""
+"""Largest element of the mean loss's gradient at convergence: for the final head, and for heads that choose C."""
 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """Standardisation, weights and biases; `predict` gives class numbers."""
+    """A fitted head: standardisation, weights and biases."""
 
     mean_F: NDArray[np.float32]
     scale_F: NDArray[np.float32]
@@ -40,17 +41,17 @@ class LinearHead:
     converged: bool
 
     def logits(self, features_NF: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Float32 (windows, classes)."""
+        """Return float32 logits (windows, classes)."""
         x_NF: NDArray[np.float32] = (features_NF - self.mean_F) / self.scale_F
         return x_NF @ self.weight_FK + self.bias_K
 
     def predict(self, features_NF: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The likeliest class of each window, int64 (windows,)."""
+        """Return the most likely class of each window, int64 (windows,)."""
         return self.logits(features_NF).argmax(1)
 
 
 def objective(x_NF: Tensor, y_N: Tensor, weight_FK: Tensor, bias_K: Tensor, c: float) -> Tensor:
-    """Mean cross entropy + |W|^2 / (2 c windows); products in the type of `x_NF`, the rest in float64."""
+    """Return mean cross entropy + |W|^2 / (2 c windows); products in the dtype of `x_NF`, the rest in float64."""
     logits_NK = (x_NF @ weight_FK.to(x_NF.dtype)).double() + bias_K
     return F.cross_entropy(logits_NK, y_N) + weight_FK.square().sum() / (2 * c * len(x_NF))
 
@@ -60,20 +61,21 @@ def fit_head(
     y_N: NDArray[np.int64],
     classes: int,
     c: float,
-    near: LinearHead | None = None,
+    start: LinearHead | None = None,
     tolerance: float = TOLERANCE,
 ) -> LinearHead:
-    """The head for features (windows, features) and class numbers below `classes`, by L-BFGS.
+    """Fit the head to features (windows, features) and class numbers below `classes`, by L-BFGS.
 
-    Features are standardised by these windows' mean and SD; one that does not vary is left at 0. `near`,
-    another head, is where the search begins: it saves time and does not change the answer.
+    Features are standardised by the mean and SD of these windows; a constant feature becomes 0. Starting from the
+    head `start` saves time and leads to the same optimum.
     """
     mean_F, sd_F = features_NF.mean(0), features_NF.std(0)
     scale_F = np.where(sd_F > 1e-6 * np.abs(mean_F), sd_F, np.inf).astype(np.float32)
     x_NF = torch.from_numpy((features_NF - mean_F) / scale_F).to(device())
     target_N = torch.from_numpy(y_N).to(device())
-    begin = (np.zeros((x_NF.shape[1], classes)), np.zeros(classes)) if near is None else (near.weight_FK, near.bias_K)
-    weight_FK, bias_K = (torch.tensor(start, dtype=torch.float64, device=device()).requires_grad_() for start in begin)
+    zeros = np.zeros((x_NF.shape[1], classes)), np.zeros(classes)
+    initial = zeros if start is None else (start.weight_FK, start.bias_K)
+    weight_FK, bias_K = (torch.tensor(part, dtype=torch.float64, device=device()).requires_grad_() for part in initial)
     solver = torch.optim.LBFGS(
         (weight_FK, bias_K),
         max_iter=ITERATIONS,
@@ -102,31 +104,31 @@ def fit_head(
 
 
 def choose(
-    views_VNF: list[NDArray[np.float32]],
+    features_VNF: list[NDArray[np.float32]],
     y_N: NDArray[np.int64],
     person_N: NDArray[np.int64],
     classes: int,
     seed: int,
 ) -> tuple[int, float, LinearHead | None]:
-    """Which of several views of the same windows, and which C, by macro F1 on a quarter of these people.
+    """Choose one of several feature sets of the same windows, and C, by macro F1 on a quarter of these people.
 
-    For each view the head is fitted on the other people, from the strongest penalty on until the score
-    falls; the best one comes along. With one person there is nobody to choose by: the first view, DEFAULT_C.
+    For each set, heads are fitted to the other people, starting from the strongest penalty, until the score falls.
+    Returns the set's index, C and the best head. With one person there is nobody to test on: the first set, DEFAULT_C.
     """
     people, inner_N = np.unique(person_N, return_inverse=True)
     if len(people) < 2:
         return 0, DEFAULT_C, None
-    held_N = assign_folds(y_N, inner_N, min(INNER_FOLDS, len(people)), seed) == 0
-    train, test = np.flatnonzero(~held_N), np.flatnonzero(held_N)
+    held_out_N = assign_folds(y_N, inner_N, min(INNER_FOLDS, len(people)), seed) == 0
+    train, test = np.flatnonzero(~held_out_N), np.flatnonzero(held_out_N)
     best = -1.0
     chosen: tuple[int, float, LinearHead | None] = (0, DEFAULT_C, None)
-    for view, features_NF in enumerate(views_VNF):
+    for index, features_NF in enumerate(features_VNF):
         head, last = None, -1.0
         for c in PENALTIES:
             head = fit_head(features_NF[train], y_N[train], classes, c, head, COARSE_TOLERANCE)
             score = macro_f1(confusion(y_N[test], head.predict(features_NF[test]), classes))
             if score > best:
-                best, chosen = score, (view, c, head)
+                best, chosen = score, (index, c, head)
             if score < last:
                 break
             last = score

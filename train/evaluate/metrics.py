@@ -1,4 +1,8 @@
-"""Agreement of predictions with labels, person by person, and the paired difference of two networks."""
+"""Agreement of predictions with labels for each person, and the paired difference between networks.
+
+The scores equal scikit-learn's (tested), which takes 90 times as long for them and over a second to import
+(docs/decisions/0011-library-or-ours.md).
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,14 @@ CONFIDENCE = 0.95
 
 
 def confusion(truth_N: NDArray[np.int64], predicted_N: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Counts (classes, classes): rows are the truth, columns the prediction."""
+    """Return counts (classes, classes): rows are the truth, columns the prediction."""
     return np.bincount(truth_N * classes + predicted_N, minlength=classes * classes).reshape(classes, classes)
 
 
 def macro_f1(confusion_KK: NDArray[np.int64]) -> float:
-    """Mean F1 over the classes that occur in the truth; NaN without any.
+    """Return the mean F1 over the classes that occur in the truth; NaN if there are none.
 
-    A class that this person never did has no F1 of its own; predicting it lowers the recall of
-    what the person did instead.
+    A class that is not in a person's truth has no F1 of its own; predicting it lowers the recall of the true classes.
     """
     hits, truth, predicted = np.diag(confusion_KK), confusion_KK.sum(1), confusion_KK.sum(0)
     present = truth > 0
@@ -27,9 +30,10 @@ def macro_f1(confusion_KK: NDArray[np.int64]) -> float:
 
 
 def kappa(confusion_KK: NDArray[np.int64]) -> float:
-    """Cohen's kappa (1960, doi:10.1177/001316446002000104); NaN where the truth has fewer than two classes.
+    """Return Cohen's kappa (1960, doi:10.1177/001316446002000104); NaN if the truth has fewer than two classes.
 
-    With one true class observed and chance agreement are equal whatever is predicted: kappa says nothing.
+    With one true class, observed and chance agreement are equal whatever the prediction, so kappa carries no
+    information.
     """
     total = confusion_KK.sum()
     truth, predicted = confusion_KK.sum(1), confusion_KK.sum(0)
@@ -41,10 +45,10 @@ def kappa(confusion_KK: NDArray[np.int64]) -> float:
 
 @dataclass(frozen=True)
 class Paired:
-    """Scores of one network and the mean scores of several others on the same people.
+    """One network's scores compared with the mean scores of several others on the same people.
 
-    mean and sd are over people, of the one and of the others' mean; low and high bound the 95% interval
-    of the mean difference. What needs more people or networks than there are is NaN.
+    `mean` and `sd` are over people, for the one network and for the mean of the others; `low` and `high` are the ends
+    of the 95% interval of the mean difference. A value that needs more people than there are is NaN.
     """
 
     people: int
@@ -57,11 +61,11 @@ class Paired:
 
 
 def paired(one_P: NDArray[np.float64], others_RP: NDArray[np.float64]) -> Paired:
-    """Compare person by person, one minus the mean of the others; people with a NaN anywhere are left out.
+    """Compare one network with the mean of others, person by person; people with a NaN score are left out.
 
-    The interval allows for two sorts of luck, which people and which other networks: the squared standard
-    errors of the mean over people and of the mean over networks add, Student's t has the degrees of freedom
-    of Satterthwaite (1946, doi:10.2307/3002019). With one other network it allows for people alone.
+    The interval covers two sources of variation, the choice of people and the choice of the other networks: the
+    squared standard errors over people and over networks add up, and Student's t has Satterthwaite's degrees of
+    freedom (1946, doi:10.2307/3002019). With one other network it covers people only.
     """
     from scipy.stats import t
 

@@ -1,4 +1,4 @@
-"""The comparison as one picture: people's scores in pairs, their difference with its interval, the confusion matrix."""
+"""Draw the comparison: each person's pair of scores, the difference with its interval, the confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 TITLES = {"macro_f1": "macro F1", "kappa": "Cohen's kappa"}
 COLOURS = {"random": CONTROL, "pretrained": OURS}
 APART = 2.6
-"""Distance of the two metrics on the horizontal axis; a pair is 1 apart."""
+"""Distance of the two metrics on the horizontal axis; the points of a pair are 1 apart."""
 
 
 def draw(results: dict[str, Any]) -> Figure:
-    """The figure of `results` (as in results.json)."""
+    """Draw `results` (as in results.json)."""
     matrix_in = 1.6 + 0.27 * len(results["classes"])
     with style():
         figure = new_figure(4.2 + matrix_in)
@@ -36,7 +36,7 @@ def _scored(results: dict[str, Any], metric: str) -> list[dict[str, Any]]:
 
 
 def _pairs(axes: Axes, results: dict[str, Any]) -> None:
-    """A line a person, from random weights to the pretrained backbone; a dash each random network."""
+    """Draw a line for each person, from random weights to the pretrained backbone; a dash is a random network."""
     for position, metric in enumerate(TITLES):
         at = {"random": APART * position, "pretrained": APART * position + 1}
         rows = _scored(results, metric)
@@ -58,12 +58,12 @@ def _pairs(axes: Axes, results: dict[str, Any]) -> None:
     axes.set_xlim(-1.05, APART + 1.75)
     axes.set_xticks([0, 1, APART, APART + 1], ["random", "pretrained"] * 2)
     axes.grid(axis="x", visible=False)
-    axes.set_title(f"A line a person: {', '.join(TITLES.values())}")
+    axes.set_title(f"One line per person: {', '.join(TITLES.values())}")
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.1), borderpad=0)
 
 
 def _differences(axes: Axes, results: dict[str, Any]) -> None:
-    """Pretrained minus random: people as dots, the mean with its 95% interval beside them."""
+    """Draw pretrained minus random: a dot for each person, and the mean with its 95% interval."""
     for position, metric in enumerate(TITLES):
         differences = np.sort([row["pretrained"][metric] - row["random"][metric] for row in _scored(results, metric)])
         spread = np.linspace(-0.2, 0.1, len(differences)) if len(differences) > 1 else np.zeros(len(differences))
@@ -80,7 +80,7 @@ def _differences(axes: Axes, results: dict[str, Any]) -> None:
 
 
 def _confusion(axes: Axes, results: dict[str, Any]) -> None:
-    """Rows are the truth and sum to 100%."""
+    """Draw the confusion matrix; rows are the truth and sum to 100%."""
     from matplotlib.colors import LinearSegmentedColormap
 
     counts_KK = np.array(results["confusion"], float)
@@ -98,4 +98,4 @@ def _confusion(axes: Axes, results: dict[str, Any]) -> None:
     axes.grid(visible=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth")
-    axes.set_title("Pretrained: of each activity's windows, % that were taken for what")
+    axes.set_title("Pretrained: predictions for the windows of each activity (%)")

@@ -1,8 +1,7 @@
-"""Work on several cores without splitting single operations.
+"""A thread pool that gives each core its own batch or fold, and keeps single operations on one core.
 
-The operations here are small. Split over threads they wait for each other at every step, and on a
-machine that is also busy with something else that made a head 10 times slower (measured); whole batches and
-whole folds on a core each do not wait.
+Operations here are small. Split over threads, they wait for each other at every step, which made a head 10 times
+slower on a busy machine (measured). Batches and folds do not wait for each other.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import torch
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """A thread for each core that this process may use; until the end every operation of torch keeps to one."""
+    """Yield a pool with a thread for each core that this process may use; inside, a torch operation uses one core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""Encoders: which networks there are, by settings. A network is one file and a line here; the trainer knows none.
+"""Encoders: the networks that settings can name. A network is one file and a line in `NETWORKS`.
 
-The file imports torch and nothing else, since it goes into exports as it stands. Its class is made of a preset's name
-and a width, and is what `Encoder` says.
+The file imports torch and nothing else, because exports contain a copy of it. Its class takes a preset's name and a
+width, and has the attributes of `Encoder`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 class Network(NamedTuple):
-    """A preset: the class of which it is made, and the ticks of its windows."""
+    """A preset: its class, and the ticks of its windows."""
 
     kind: Callable[[str, float], nn.Module]
     ticks: int
@@ -38,7 +38,7 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """A preset and the factor of its channels (1.0 as published)."""
+    """A preset, and the factor on its channels (1.0: as published)."""
 
     preset: str = "harnet10"
     width: float = 1.0
@@ -47,9 +47,9 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         if self.preset not in NETWORKS:
-            raise ValueError(f"unknown network {self.preset!r}: expected one of {', '.join(NETWORKS)}")
+            raise ValueError(f"preset: expected one of {', '.join(NETWORKS)}, found {self.preset!r}")
         if not 0 < self.width <= 4:
-            raise ValueError(f"the width of a network is above 0 and at most 4, not {self.width}")
+            raise ValueError(f"width: expected a number above 0 and at most 4, found {self.width}")
 
 
 def make_network(settings: NetworkSettings, device: torch.device = CPU) -> Encoder:

@@ -1,4 +1,4 @@
-"""What stands on a pretrained feature extractor downstream, with the names that code for public harnet models expects.
+"""The downstream network: a classifier on a feature extractor, with the names that code for public harnet models uses.
 
 Imports torch and nothing else: this file is copied into every export.
 """
@@ -14,7 +14,7 @@ HIDDEN = 512
 
 
 class Classifier(nn.Module):
-    """The downstream head: features to 512, ReLU, to one logit a class; Kaiming normal by fan-out, biases 0."""
+    """The downstream head: a hidden layer of 512, ReLU, a logit for each class; Kaiming normal by fan-out, biases 0."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Classifier(nn.Module):
 
 
 class DownstreamNetwork(nn.Module):
-    """The feature extractor under a classifier: (batch, 3, ticks) to logits (batch, classes)."""
+    """A classifier on a feature extractor: windows (batch, 3, ticks) to logits (batch, classes)."""
 
     def __init__(self, feature_extractor: Any, classes: int) -> None:
         super().__init__()

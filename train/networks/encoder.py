@@ -1,4 +1,4 @@
-"""What a network is to everything that uses one."""
+"""The interface of an encoder."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from torch import nn
 
 
 class Encoder(nn.Module):
-    """Windows of `ticks` ticks at 30 Hz, float32 (batch, 3, ticks) in g, to (batch, features, 1).
+    """Maps windows of `ticks` ticks at 30 Hz, float32 (batch, 3, ticks) in g, to (batch, features, 1).
 
-    A type for those who read and check code: networks have these attributes without inheriting them, because their
-    files go into exports and import nothing of ours.
+    For type checking only: networks have these attributes without inheriting from this class, because their files go
+    into exports and import nothing from persondays.
     """
 
     preset: str

@@ -1,9 +1,9 @@
 """The harnet networks: one-dimensional residual networks over windows of acceleration in g at 30 Hz.
 
-Built from published facts alone (He et al. 2016, arXiv:1603.05027, pre-activation; Zhang 2019,
-arXiv:1904.11486, anti-aliased down-sampling; Yuan et al. 2024, doi:10.1038/s41746-024-01062-3, sizes),
-with the parameter names that public harnet weights have, so that weights move both ways. Imports torch
-and nothing else: this file is copied into every export as the network's definition.
+Built from published facts only: pre-activation (He et al. 2016, arXiv:1603.05027), anti-aliased downsampling (Zhang
+2019, arXiv:1904.11486), sizes (Yuan et al. 2024, doi:10.1038/s41746-024-01062-3). Parameters have the names of public
+harnet weights, so weights can be exchanged both ways. Imports torch and nothing else: this file is copied into every
+export as the network's definition.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch.nn import functional as F
 AXES = 3
 KERNEL = 5
 LAYOUT = torch.channels_last
-"""All channels of a tick lie together in memory, as fast convolutions want them. Torch has that for images only, so a
-layer takes its windows for images of height 1."""
+"""Fast convolutions need all channels of a tick next to each other in memory. torch has that layout for images only, so
+layers treat windows as images of height 1."""
 
 
 class Stage(NamedTuple):
-    """One stage: a convolution to `channels`, `blocks` residual blocks, then down by `factor`."""
+    """A convolution to `channels`, `blocks` residual blocks, then downsampling by `factor`, blur of `order`."""
 
     channels: int
     blocks: int
@@ -31,7 +31,7 @@ class Stage(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """A published network: ticks of its input window and its five stages."""
+    """A published network: the ticks of its input window, and its five stages."""
 
     ticks: int
     stages: tuple[Stage, ...]
@@ -51,12 +51,12 @@ PRESETS = {
 
 
 def scaled(channels: int, width: float) -> int:
-    """`channels` times `width`, to the nearest multiple of 8 and at least 8."""
+    """Return `channels` times `width`, rounded to a multiple of 8, at least 8."""
     return max(8, 8 * round(channels * width / 8))
 
 
 def box_kernel(factor: int, order: int) -> Tensor:
-    """A box of `factor` ones convolved `order` times with itself, sum 1; float32 ((order + 1)(factor - 1) + 1,)."""
+    """Return a box of `factor` ones convolved `order` times with itself, sum 1; float32 (kernel length,)."""
     box = torch.ones(1, 1, factor, dtype=torch.float64)
     kernel = box
     for _ in range(order):
@@ -65,7 +65,7 @@ def box_kernel(factor: int, order: int) -> Tensor:
 
 
 class Wrap(torch.autograd.Function):
-    """Ticks of a window's other end on either side of it. One pass each way, where torch's own padding takes three."""
+    """Circular padding by `reach` ticks. Takes one pass over memory each way, where torch's own padding takes three."""
 
     @staticmethod
     def forward(ctx: Any, x_BC1T: Tensor, reach: int) -> Tensor:
@@ -82,7 +82,7 @@ class Wrap(torch.autograd.Function):
 
 
 class Convolution(nn.Conv1d):
-    """Kernel 5, circular padding, no bias: the length stays."""
+    """A convolution with kernel 5, circular padding and no bias; the length stays the same."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, KERNEL, bias=False)
@@ -92,7 +92,7 @@ class Convolution(nn.Conv1d):
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """BatchNorm1d by the kernel for images, which knows their layout."""
+    """BatchNorm1d computed by the kernel for images, which supports channels-last."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
@@ -117,7 +117,7 @@ class ResidualBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Blur with a fixed kernel, channel by channel, and keep every `factor`-th tick; zeros beyond the ends."""
+    """Blur each channel with a fixed kernel and keep every `factor`-th tick; zero padding."""
 
     kernel: Tensor
 
@@ -133,7 +133,7 @@ class Downsample(nn.Module):
 
 
 def stage_layers(channels_in: int, channels: int, stage: Stage) -> nn.Sequential:
-    """The modules of one stage, in the order that the parameter names count them."""
+    """Return the modules of one stage, in the order that gives them their numbers in parameter names."""
     return nn.Sequential(
         Convolution(channels_in, channels),
         *(ResidualBlock(channels) for _ in range(stage.blocks)),
@@ -144,7 +144,7 @@ def stage_layers(channels_in: int, channels: int, stage: Stage) -> nn.Sequential
 
 
 def initialise(network: nn.Module) -> None:
-    """Convolutions and linear layers Kaiming normal by fan-out (He et al. 2015), biases 0; BatchNorm 1 and 0."""
+    """Set convolutions and linear layers Kaiming normal by fan-out (He et al. 2015), biases 0; BatchNorm 1 and 0."""
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -158,8 +158,8 @@ def initialise(network: nn.Module) -> None:
 class Harnet(nn.Module):
     """The feature extractor: float32 (batch, 3, ticks) in g at 30 Hz to (batch, features, 1).
 
-    `width` multiplies every stage's channels (1.0 is the published network). Raises ValueError for an
-    unknown preset or a width that is not above 0.
+    `width` multiplies the channels of every stage (1.0: as published). Raises ValueError for an unknown preset, and for
+    a width that is not above 0.
     """
 
     def __init__(self, preset: str, width: float = 1.0) -> None:
@@ -167,7 +167,7 @@ class Harnet(nn.Module):
         if preset not in PRESETS:
             raise ValueError(f"unknown network {preset!r}: expected one of {', '.join(PRESETS)}")
         if not width > 0:
-            raise ValueError(f"the width of a network is above 0, not {width}")
+            raise ValueError(f"expected a width above 0, found {width}")
         self.preset, self.width = preset, width
         self.ticks = PRESETS[preset].ticks
         channels_in = AXES

@@ -1,7 +1,7 @@
 """The network and its heads as one module.
 
-A head is a child under its own name, beside `feature_extractor`, because those are the state dict's names that code
-written for OxWearables' models expects (`feature_extractor.*`, `aot_h.linear1.weight`).
+Each head is a child module under its own name, next to `feature_extractor`: these are the state-dict names that code
+for OxWearables' models expects (`feature_extractor.*`, `aot_h.linear1.weight`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from train.networks import Encoder
 
 
 class Model(nn.Module):
-    """Windows (batch, 3, ticks) in g to the output of every head, by the head's name; in the weights' own precision."""
+    """Maps windows (batch, 3, ticks) in g to the output of every head, by its name, in the precision of the weights."""
 
     def __init__(self, feature_extractor: Encoder, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()

@@ -1,12 +1,12 @@
 """A small transformer over windows of acceleration: convolutions that shorten a window, then self-attention.
 
 After Khaertdinov, Ghaleb and Asteriadis 2021 (doi:10.1109/IJCB52358.2021.9484410), who pretrain it contrastively:
-three convolutions of 32, 64 and 128 channels (kernel 3, each with BatchNorm and ReLU), sines and cosines for the
-position, layers of self-attention (two of two heads), each attention and feed-forward with a residual connection and
-LayerNorm behind it (Vaswani et al. 2017, arXiv:1706.03762). What is ours: a stride of 2, since their windows are
-1 s and these 5 to 30 s; a feed-forward twice as wide as the channels; the mean over time as the features, where they
-keep every tick; no dropout, whose numbers would have to be part of a checkpoint. Imports torch and nothing else: this
-file is copied into exports as the network's definition.
+three convolutions of 32, 64 and 128 channels (kernel 3, each followed by BatchNorm and ReLU), sine and cosine
+positions, two layers of self-attention with two heads, a residual connection and LayerNorm after each attention and
+feed-forward (Vaswani et al. 2017, arXiv:1706.03762). It differs in a stride of 2, since their windows last 1 s and
+these 5 to 30 s; a feed-forward twice as wide as the channels; features as the mean over time, where they keep every
+tick; and no dropout, whose random state would have to be in checkpoints. Imports torch and nothing else: this file is
+copied into exports as the network's definition.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HEADS = 2
 
 
 class Preset(NamedTuple):
-    """A network by the ticks of its input window."""
+    """A network, by the ticks of its input window."""
 
     ticks: int
 
@@ -37,19 +37,19 @@ PRESETS = {"transformer5": Preset(150), "transformer10": Preset(300), "transform
 
 
 def scaled(channels: int, width: float) -> int:
-    """`channels` times `width`, to the nearest multiple of 8 and at least 8."""
+    """Return `channels` times `width`, rounded to a multiple of 8, at least 8."""
     return max(8, 8 * round(channels * width / 8))
 
 
 def positions(ticks: int, channels: int) -> Tensor:
-    """float32 (ticks, channels): sines and cosines of wavelengths from 2 pi to 10,000 times that."""
+    """Return float32 (ticks, channels): sines and cosines with wavelengths from 2 pi to 10,000 times that."""
     rate = torch.exp(torch.arange(0, channels, 2) * (-math.log(10_000.0) / channels))
     angle = torch.arange(ticks)[:, None] * rate
     return torch.stack((angle.sin(), angle.cos()), 2).flatten(1)
 
 
 class Attention(nn.Module):
-    """Self-attention of several heads over (batch, ticks, channels)."""
+    """Self-attention with several heads over (batch, ticks, channels)."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, then a feed-forward, each with its input added and normalised after."""
+    """Attention and then a feed-forward, each followed by a residual connection and LayerNorm."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -83,8 +83,8 @@ class Layer(nn.Module):
 class Transformer(nn.Module):
     """The feature extractor: float32 (batch, 3, ticks) in g at 30 Hz to (batch, features, 1).
 
-    `width` multiplies the channels (1.0: 128 features). Layers start as torch starts them. Raises ValueError for an
-    unknown preset or a width that is not above 0.
+    `width` multiplies the channels (1.0: 128 features). Layers have torch's default initialisation. Raises ValueError
+    for an unknown preset, and for a width that is not above 0.
     """
 
     place: Tensor
@@ -94,7 +94,7 @@ class Transformer(nn.Module):
         if preset not in PRESETS:
             raise ValueError(f"unknown network {preset!r}: expected one of {', '.join(PRESETS)}")
         if not width > 0:
-            raise ValueError(f"the width of a network is above 0, not {width}")
+            raise ValueError(f"expected a width above 0, found {width}")
         self.preset, self.width = preset, width
         self.ticks = PRESETS[preset].ticks
         channels = [AXES, *(scaled(each, width) for each in CHANNELS)]

@@ -1,7 +1,7 @@
-"""Weights by name, ours and those of OxWearables' harnet format, always counted.
+"""Load weights by name, from our exports and from files in OxWearables' harnet format.
 
-The public loader drops names that it does not know without a word, so a wrong file gives random
-weights that look trained. Here every name and shape is accounted for, or the file is refused.
+The public loader silently drops names that it does not know, so a wrong file gives random weights that look trained.
+Here every name and shape has to match, or the file is refused.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from train.networks.harnet import PRESETS
 
 BACKBONE = "feature_extractor."
 DISTRIBUTED = "module."
-"""What distributed training of the public code puts before every name."""
+"""Prefix of every name in weights from the public code's distributed training."""
 
 
 def without_distributed_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, without `module.` where every name has it."""
+    """Return the same tensors, without the prefix `module.` if every name has it."""
     if all(name.startswith(DISTRIBUTED) for name in state):
         return {name.removeprefix(DISTRIBUTED): tensor for name, tensor in state.items()}
     return dict(state)
 
 
 def backbone_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The feature extractor's entries, under the names that the network itself has."""
+    """Return the feature extractor's entries, under the network's own names."""
     return {
         name.removeprefix(BACKBONE): tensor
         for name, tensor in without_distributed_prefix(state).items()
@@ -39,7 +39,7 @@ def backbone_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def identify(backbone: Mapping[str, Tensor], where: str) -> NetworkSettings:
-    """Which network these entries are; raises UserError when they are none, naming the nearest preset's difference."""
+    """Return the harnet that has these entries; if none has, raises UserError with the difference from the nearest."""
     nearest: list[str] | None = None
     for preset in PRESETS:
         last = backbone.get("layer5.0.weight")
@@ -50,30 +50,30 @@ def identify(backbone: Mapping[str, Tensor], where: str) -> NetworkSettings:
         if not differences:
             return settings
         nearest = differences if nearest is None or len(differences) < len(nearest) else nearest
-    found = f"{len(nearest)} differences to the nearest, {nearest[0]}" if nearest else f"{len(backbone)} entries"
+    found = f"{len(nearest)} differences, first: {nearest[0]}" if nearest else f"{len(backbone)} entries"
     raise UserError(
         f"{where}: expected the weights of harnet5, harnet10 or harnet30 (131 entries {BACKBONE}layer1.0.weight ...), "
-        f"found {found}. Give a checkpoint or an export of persondays, or weights in the public harnet format."
+        f"found {found}. Give an export of persondays, or weights in the public harnet format."
     )
 
 
 def _differences(settings: NetworkSettings, backbone: Mapping[str, Tensor]) -> list[str]:
-    """Entries whose presence or shape is not as the network's."""
+    """List the entries that are missing, unexpected or of another shape."""
     with torch.device("meta"):
         expected = make_network(settings).state_dict()
     names = [f"{name} is missing" for name in expected if name not in backbone]
-    names += [f"{name} is not of it" for name in backbone if name not in expected]
+    names += [f"{name} is unexpected" for name in backbone if name not in expected]
     return names + [
-        f"{name} has shape {tuple(backbone[name].shape)} and not {tuple(tensor.shape)}"
+        f"{name} has shape {tuple(backbone[name].shape)} instead of {tuple(tensor.shape)}"
         for name, tensor in expected.items()
         if name in backbone and backbone[name].shape != tensor.shape
     ]
 
 
 def load_backbone(settings: NetworkSettings, backbone: Mapping[str, Tensor], where: str) -> Encoder:
-    """The network with these weights, in evaluation mode; raises UserError unless all and only its entries are there.
+    """Return the network with these weights, in evaluation mode; raises UserError unless every entry matches.
 
-    The down-sampling kernels are fixed by the network: entries that differ from them are refused.
+    The downsampling kernels are fixed by the network, so entries with other values are refused.
     """
     network = make_network(settings)
     expected = network.state_dict()
@@ -87,8 +87,8 @@ def load_backbone(settings: NetworkSettings, backbone: Mapping[str, Tensor], whe
     if differences:
         raise UserError(
             f"{where}: expected the {len(expected)} entries of {settings.preset} at width {settings.width:g}, found "
-            f"{len(backbone)} entries with {len(differences)} faults, first: {differences[0]}. Name the network that "
-            "was trained, or other weights."
+            f"{len(backbone)} entries with {len(differences)} differences, first: {differences[0]}. Name the network "
+            "that was trained, or give other weights."
         )
     network.load_state_dict(dict(backbone))
     return network.eval()
@@ -99,10 +99,10 @@ def _close(found: Tensor, expected: Tensor) -> bool:
 
 
 def load_harnet_weights(path: Path) -> Encoder:
-    """The feature extractor in a file of harnet weights (.pt as the public code saves them, or .safetensors).
+    """Return the feature extractor in a file of harnet weights (.pt as the public code saves it, or .safetensors).
 
-    Heads and classifiers beside it are passed over, the 131 entries of the feature extractor are
-    counted. Only tensors are unpickled. Raises UserError.
+    Heads and classifiers in the file are ignored; all 131 entries of the feature extractor have to match. Only tensors
+    are unpickled. Raises UserError.
     """
     state = without_distributed_prefix(read_tensors(path))
     backbone = backbone_weights(state)
@@ -110,16 +110,16 @@ def load_harnet_weights(path: Path) -> Encoder:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a .safetensors or .pt file by name; raises UserError."""
+    """Read all tensors of a .safetensors or .pt file, by name; raises UserError."""
     from safetensors.torch import load_file
 
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file. Give a file of harnet weights.")
+        raise UserError(f"{path}: no such file. Give a file of harnet weights.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler of a foreign file raises anything
+    except Exception as error:  # unpickling an unknown file can raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: expected a file of weights, found something else ({reason}).") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -131,7 +131,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_model(path: Path) -> Encoder:
-    """The frozen feature extractor of an exported folder, or of a file of harnet weights; raises UserError."""
+    """Load the feature extractor of an exported folder, or of a file of harnet weights; raises UserError."""
     if not path.is_dir():
         return load_harnet_weights(path)
     try:
@@ -139,7 +139,7 @@ def load_model(path: Path) -> Encoder:
         settings = NetworkSettings(table["preset"], table["width"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path}: expected a folder that `persondays export` made, found no usable config.json in it ({error}). "
-            "Give --model the folder that was given to export as --out."
+            f"{path}: expected a folder written by `persondays export`, found no usable config.json ({error}). "
+            "Give --model the folder that was --out of the export."
         ) from None
     return load_backbone(settings, backbone_weights(read_tensors(path / "model.safetensors")), str(path))

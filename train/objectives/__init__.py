@@ -1,4 +1,4 @@
-"""Objectives: what a network is asked to learn from windows without labels. `objective.py` is the seam."""
+"""Objectives: what a network learns from windows without labels. `objective.py` defines the interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["OBJECTIVES", "Objective", "ObjectiveSettings", "make_objective"]
 
 @dataclass(frozen=True)
 class ObjectiveSettings:
-    """Which objective, and the settings of each."""
+    """The name of the objective, and the settings of each objective."""
 
     name: str = "multitask"
     multitask: MultitaskSettings = field(default_factory=MultitaskSettings)
@@ -32,5 +32,5 @@ OBJECTIVES: dict[str, Callable[[ObjectiveSettings], Objective]] = {
 
 
 def make_objective(settings: ObjectiveSettings) -> Objective:
-    """The objective that the settings name."""
+    """Return the objective that the settings name."""
     return OBJECTIVES[settings.name](settings)

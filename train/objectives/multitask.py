@@ -1,8 +1,8 @@
-"""Multi-task pretext: for each window, say which of several transforms were applied to it.
+"""Multi-task pretext: predict for each window which of several transforms were applied to it.
 
 After Yuan et al. 2024 (doi:10.1038/s41746-024-01062-3) and Saeed et al. 2019 (doi:10.1145/3328932): each task is a
-transform applied with probability 1/2, and a two-way head of its own. Axis permutation, rotation and jitter follow
-without a label, so that neither a device's orientation nor its noise gives a transform away.
+transform applied with probability 1/2, and a two-way head. Axis permutation, rotation and jitter follow without a
+label, so that neither a device's orientation nor its noise reveals a transform.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from train.transforms.warp import warp
 
 
 class Task(NamedTuple):
-    """A transform to be recognised: its name in settings and figures, its head, its numbers."""
+    """A transform to recognise: its name in settings and figures, its head, the purpose of its random numbers."""
 
     name: str
     head: str
@@ -45,7 +45,7 @@ TASKS = (
 
 @dataclass(frozen=True)
 class MultitaskSettings:
-    """The weight of each task in the loss (0 switches the task off), and what is done without a label."""
+    """The weight of each task in the loss (0 switches the task off), and the transforms without a label."""
 
     reversal: float = 1.0
     scaling: float = 0.0
@@ -59,12 +59,12 @@ class MultitaskSettings:
         weights = {task.name: self.weight(task) for task in TASKS}
         if not (all(0 <= weight < float("inf") for weight in weights.values()) and any(weights.values())):
             found = ", ".join(f"{name} = {weight}" for name, weight in weights.items())
-            raise ValueError(f"the weights of the tasks must be 0 or more, and one of them more; found {found}.")
+            raise ValueError(f"expected task weights of 0 or more, at least one above 0; found {found}.")
         if not 0 <= self.jitter_g < float("inf"):
-            raise ValueError(f"jitter_g is a standard deviation in g, 0 or more; found {self.jitter_g}.")
+            raise ValueError(f"jitter_g: expected a standard deviation in g, 0 or more; found {self.jitter_g}.")
 
     def weight(self, task: Task) -> float:
-        """The task's share of the loss, relative to the others'."""
+        """Return the weight of a task in the loss."""
         weight: float = getattr(self, task.name)
         return weight
 
@@ -72,8 +72,9 @@ class MultitaskSettings:
 class Head(nn.Module):
     """Two logits (not transformed, transformed) from the features.
 
-    Weights start small (uniform over fan-in, torch's own way), so that training begins at guessing and not at a
-    loss of 4 that takes a thousand steps to undo (docs/decisions/0007-heads-start-small.md).
+    Weights start small, with torch's default (uniform over fan-in), so that training starts at chance. The published
+    initialisation starts at a loss of 4 and takes a thousand steps to recover
+    (docs/decisions/0007-heads-start-small.md).
     """
 
     def __init__(self, features: int) -> None:
@@ -86,18 +87,18 @@ class Head(nn.Module):
 
 
 class Multitask(Objective):
-    """The objective; targets are int64 (batch, active tasks), 1 where the task's transform was applied."""
+    """The multi-task objective. Targets are int64 (batch, active tasks), 1 if the task's transform was applied."""
 
     def __init__(self, settings: MultitaskSettings) -> None:
         self.settings = settings
         self.tasks = tuple(task for task in TASKS if settings.weight(task) > 0)
 
     def heads(self, features: int) -> dict[str, nn.Module]:
-        """All four heads, as the published models have; those of tasks that are off ask for no gradient."""
+        """Return all four heads, as in the published models; those of tasks that are off have requires_grad off."""
         return {task.head: Head(features).requires_grad_(task in self.tasks) for task in TASKS}
 
     def views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
-        """One view a window, (batch, 3, ticks) in g, and the targets."""
+        """Return one view of each window, (batch, 3, ticks) in g, and the targets."""
         return in_parts(self._views, x_BCT, random)
 
     def _views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
@@ -113,7 +114,7 @@ class Multitask(Objective):
         return x_BCT, labels.long()
 
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Figures]:
-        """The weighted mean of the active tasks' cross entropies, in float32 at least; figures as `Objective` says."""
+        """Return the weighted mean of the active tasks' cross entropies, in float32 or wider, and its figures."""
         count = torch.full((), len(targets), dtype=torch.float64, device=targets.device)
         losses, figures = [], {}
         for task, target in zip(self.tasks, targets.unbind(1), strict=True):

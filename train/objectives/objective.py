@@ -1,8 +1,7 @@
-"""The seam between an objective and the trainer.
+"""The interface between an objective and the trainer.
 
-The trainer builds the objective's heads on its network, shows the network the objective's views of a batch, and
-minimises the objective's loss. How many views a window has, what a target is and which heads stand on the features
-is the objective's own affair.
+The trainer adds the objective's heads to the network, feeds the network the objective's views of a batch, and minimises
+the objective's loss. The objective decides on heads, targets, and the number of views of a window.
 """
 
 from __future__ import annotations
@@ -14,42 +13,43 @@ from torch import Tensor, nn
 from train.random import WindowRandom
 
 Figures = dict[str, Tensor]
-"""Float64 scalars without gradient, sums that may be added over batches and processes.
+"""Float64 scalars without gradient: sums that can be added over batches and processes.
 
-`loss_sum` and `count` (windows) always; for each task with an accuracy `TASK/correct` and `TASK/count`, and where they
-say something `TASK/loss_sum` and `TASK/guessing_sum` (the chance that a guess is right).
+`loss_sum` and `count` (windows) are required. A task with an accuracy has `TASK/correct` and `TASK/count`, and
+optionally `TASK/loss_sum` and `TASK/guessing_sum` (the summed probability that a random guess is right).
 `train.tracking.log.told` reads them.
 """
 
 
 class Objective(Protocol):
-    """A pretext task, or several."""
+    """One or more pretext tasks."""
 
     whole_batch: bool = False
-    """Whether the loss compares windows of a batch with each other: then it cannot be taken in pieces."""
+    """Whether the loss compares windows of a batch with each other, so that the batch cannot be split into pieces."""
 
     def heads(self, features: int) -> dict[str, nn.Module]:
-        """New heads by name, each from (batch, features); those without a part in the loss need no gradient."""
+        """Return new heads by name, each for (batch, features); heads outside the loss have requires_grad off."""
         ...
 
     def views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
-        """What the network sees of windows in g (batch, 3, ticks), and the targets that `loss` compares with.
+        """Return the network's input for windows in g (batch, 3, ticks), and the targets for `loss`.
 
-        The first may have several views a window (a multiple of the batch, a window's views one after the other);
-        both lie on the windows' device and depend only on the windows and `random`.
+        The input may have several views of each window (a multiple of the batch; a window's views follow each other).
+        Both are on the windows' device and depend on the windows and `random` only.
         """
         ...
 
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Figures]:
-        """The loss of the heads' outputs in a training step, and its figures.
+        """Return the loss of the heads' outputs in a training step, and its figures.
 
-        All processes come here together, each with as many windows, so it may use `train.distributed.collectives`.
+        All processes call it at the same time with the same number of windows, so it may use
+        `train.distributed.collectives`.
         """
         ...
 
     def score(self, outputs: dict[str, Tensor], targets: Tensor) -> Figures:
-        """The figures of windows to validate on: whole days, a few of them at a time.
+        """Return the figures of validation windows: complete days, a few at a time.
 
-        Each process comes here by itself. A figure must not depend on which days are shown together.
+        Each process calls it by itself. A figure must not depend on which days are in the same call.
         """
         return self.loss(outputs, targets)[1]

@@ -1,12 +1,12 @@
-"""SimCLR: of two views of every window, which belong together?
+"""SimCLR: match the two views of every window.
 
 After Chen et al. 2020 (arXiv:2002.05709) and, for accelerometers, Tang et al. 2020 (arXiv:2011.11542). A view is the
-window as another device might have measured it: scaled, cut and put together anew, worn another way round, with noise.
-The network's features go through a projection, and each view has to find the other one of its window among all views
-of the batch, on all processes (the normalised temperature-scaled cross entropy, NT-Xent).
+window as another device might have measured it: scaled, its segments reordered, rotated, with noise. The network's
+features go through a projection. For each view, the loss is the cross entropy of finding the window's other view among
+all views of the batch, on all processes (normalised temperature-scaled cross entropy, NT-Xent).
 
-A batch decides how hard that is, so validation does not ask it that way: there a view has to find its other among the
-views of its own day. That is the same question at any batch and world size, and knowing whose day it is does not help.
+The size of the batch decides how hard that is. Validation instead compares a view with the views of its own day, which
+is the same problem at any batch and world size, and recognising the day does not help.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ from train.random import WindowRandom
 from train.transforms.axes import permute_axes
 from train.transforms.jitter import jitter
 from train.transforms.parts import in_parts
-from train.transforms.permutation import MOST_SEGMENTS, permute
+from train.transforms.permutation import MAX_SEGMENTS, permute
 from train.transforms.rotation import rotate
 from train.transforms.scaling import rescale
 
 
 @dataclass(frozen=True)
 class SimclrSettings:
-    """The loss's temperature, the projection's size, and what makes one view differ from the other."""
+    """The temperature of the loss, the size of the projection, and the transforms of a view."""
 
     temperature: float = 0.1
     projection: int = 128
     scaling: float = 0.2
-    """A factor per axis, uniform on 1 - scaling to 1 + scaling; 0 is off."""
+    """A factor for each axis, uniform on 1 - scaling to 1 + scaling; 0 is off."""
     permutation: int = 4
-    """The number of segments that are put into another order; 0 is off."""
+    """The number of segments that are reordered; 0 is off."""
     axis_permutation: bool = True
     rotation: float = 1.0
-    """1: uniform on SO(3); less: that share of the angle of such a rotation; 0 is off."""
+    """1: a rotation uniform on SO(3); less: that share of its angle; 0 is off."""
     jitter_g: float = 0.02
     """The standard deviation of white noise, in g; 0 is off."""
 
     def __post_init__(self) -> None:
-        for name, found, expected, good in (
-            ("temperature", self.temperature, "a number above 0", 0 < self.temperature < float("inf")),
-            ("projection", self.projection, "at least 1", self.projection >= 1),
-            ("scaling", self.scaling, "0 to below 1", 0 <= self.scaling < 1),
-            ("permutation", self.permutation, f"0 or 2 to {MOST_SEGMENTS} segments",
-             self.permutation == 0 or 2 <= self.permutation <= MOST_SEGMENTS),
-            ("rotation", self.rotation, "0 to 1", 0 <= self.rotation <= 1),
-            ("jitter_g", self.jitter_g, "a standard deviation in g, 0 or more", 0 <= self.jitter_g < float("inf")),
-        ):  # fmt: skip
-            if not good:
-                raise ValueError(f"{name}: expected {expected}, found {found}")
+        segments = self.permutation == 0 or 2 <= self.permutation <= MAX_SEGMENTS
+        for name, valid, expected in (
+            ("temperature", 0 < self.temperature < float("inf"), "a number above 0"),
+            ("projection", self.projection >= 1, "at least 1"),
+            ("scaling", 0 <= self.scaling < 1, "0 to below 1"),
+            ("permutation", segments, f"0 or 2 to {MAX_SEGMENTS} segments"),
+            ("rotation", 0 <= self.rotation <= 1, "0 to 1"),
+            ("jitter_g", 0 <= self.jitter_g < float("inf"), "a standard deviation in g, 0 or more"),
+        ):
+            if not valid:
+                raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)}")
 
 
 class Projection(nn.Module):
-    """Features to the space in which views are compared: a hidden layer as wide as the features, ReLU, `size`."""
+    """Maps features to `size` outputs, in which views are compared; a hidden layer as wide as the features, ReLU."""
 
     def __init__(self, features: int, size: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Projection(nn.Module):
 
 
 class Simclr(Objective):
-    """The objective. Views 2 i and 2 i + 1 are of window i; targets are int64, the slot of each view's day."""
+    """The SimCLR objective. Views 2 i and 2 i + 1 are of window i; targets are int64, the slot of each view's day."""
 
     whole_batch = True
 
@@ -80,11 +80,11 @@ class Simclr(Objective):
         self.settings = settings
 
     def heads(self, features: int) -> dict[str, nn.Module]:
-        """The projection, which is thrown away after pretraining."""
+        """Return the projection, which is not used after pretraining."""
         return {"projection": Projection(features, self.settings.projection)}
 
     def views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
-        """Two views a window, (2 batch, 3, ticks) in g, and the days they are from."""
+        """Return two views of each window, (2 batch, 3, ticks) in g, and the slots of their days."""
         return in_parts(self._pairs, x_BCT, random)
 
     def _pairs(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
@@ -106,38 +106,38 @@ class Simclr(Objective):
         return x_BCT
 
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Figures]:
-        """The mean NT-Xent of this process's views, each among the views of all processes."""
+        """Return the mean NT-Xent of this process's views, each compared with the views of all processes."""
         z_VD = normalised(outputs["projection"])
-        everyone_ND = collectives.gather(z_VD)
+        all_ND = collectives.gather(z_VD)
         own_V = collectives.rank() * len(z_VD) + torch.arange(len(z_VD), device=z_VD.device)
-        rivals_VN = own_V[:, None] != torch.arange(len(everyone_ND), device=z_VD.device)
-        losses_V, right_V = self._find(z_VD, everyone_ND, own_V ^ 1, rivals_VN)
-        return losses_V.mean(), figures(losses_V, right_V, 1 / rivals_VN.sum(1))
+        rivals_VN = own_V[:, None] != torch.arange(len(all_ND), device=z_VD.device)
+        losses_V, correct_V = self._match(z_VD, all_ND, own_V ^ 1, rivals_VN)
+        return losses_V.mean(), figures(losses_V, correct_V, 1 / rivals_VN.sum(1))
 
     def score(self, outputs: dict[str, Tensor], targets: Tensor) -> Figures:
-        """The same of each view among those of its day; a day of one window has none to mistake for it, and is out."""
+        """Return the figures with each view compared with those of its day; a day of one window is left out."""
         z_VD = normalised(outputs["projection"])
         own_V = torch.arange(len(z_VD), device=z_VD.device)
         rivals_VV = (targets[:, None] == targets) & (own_V[:, None] != own_V)
-        losses_V, right_V = self._find(z_VD, z_VD, own_V ^ 1, rivals_VV)
+        losses_V, correct_V = self._match(z_VD, z_VD, own_V ^ 1, rivals_VV)
         kept_V = rivals_VV.sum(1) > 1
-        return figures(losses_V[kept_V], right_V[kept_V], 1 / rivals_VV.sum(1)[kept_V])
+        return figures(losses_V[kept_V], correct_V[kept_V], 1 / rivals_VV.sum(1)[kept_V])
 
-    def _find(self, z_VD: Tensor, among_ND: Tensor, other_V: Tensor, rivals_VN: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of each view that looks for its other among its rivals, and whether it is the most alike."""
+    def _match(self, z_VD: Tensor, among_ND: Tensor, other_V: Tensor, rivals_VN: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each view's cross entropy against its rivals, and whether its other view is the most similar."""
         with torch.autocast(z_VD.device.type, enabled=False):
-            alike_VN = (z_VD @ among_ND.T / self.settings.temperature).masked_fill(~rivals_VN, -torch.inf)
-            return F.cross_entropy(alike_VN, other_V, reduction="none"), alike_VN.argmax(1) == other_V
+            similarity_VN = (z_VD @ among_ND.T / self.settings.temperature).masked_fill(~rivals_VN, -torch.inf)
+            return F.cross_entropy(similarity_VN, other_V, reduction="none"), similarity_VN.argmax(1) == other_V
 
 
 def normalised(z_VD: Tensor) -> Tensor:
-    """Rows of length 1, in float32 at least."""
+    """Scale rows to length 1, in float32 or wider."""
     return F.normalize(z_VD.to(torch.promote_types(z_VD.dtype, torch.float32)), dim=1)
 
 
-def figures(losses_V: Tensor, right_V: Tensor, guessing_V: Tensor) -> Figures:
-    """Sums over windows, a window being the mean of its two views."""
-    sums = {"loss_sum": losses_V.detach(), "contrast/correct": right_V, "contrast/guessing_sum": guessing_V}
+def figures(losses_V: Tensor, correct_V: Tensor, guessing_V: Tensor) -> Figures:
+    """Return sums over windows, where a window is the mean of its two views."""
+    sums = {"loss_sum": losses_V.detach(), "contrast/correct": correct_V, "contrast/guessing_sum": guessing_V}
     result = {name: value_V.double().sum() / 2 for name, value_V in sums.items()}
     count = torch.full((), len(losses_V) / 2, dtype=torch.float64, device=losses_V.device)
     return result | {"count": count, "contrast/count": count}

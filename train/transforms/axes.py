@@ -1,4 +1,4 @@
-"""Axis permutation: devices are worn with either axis along the arm; all six orders are equally likely."""
+"""Axis permutation: any axis of a device may point along the arm; all six orders are equally likely."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _ORDERS = Constant(lambda: torch.tensor(ORDERS))
 
 
 def axis_order(random: WindowRandom) -> Tensor:
-    """int64 (batch, 3): the axis that becomes the first, second and third."""
+    """Draw int64 (batch, 3): the axis that becomes the first, second and third."""
     uniform = random.uniform(Purpose.AXES, 1)[:, 0]
     return _ORDERS.on(random.device)[(uniform * len(ORDERS)).long()]
 
 
 def permute_axes(x_BCT: Tensor, random: WindowRandom) -> Tensor:
-    """The windows with their axes in a random order."""
+    """Return the windows with their axes in a random order."""
     first = 3 * torch.arange(len(x_BCT), device=x_BCT.device)[:, None]
     return x_BCT.flatten(0, 1).index_select(0, (first + axis_order(random)).flatten()).view_as(x_BCT)

@@ -1,4 +1,4 @@
-"""A large batch a part at a time, on a CPU: larger pieces of memory would be asked of the system anew for each pass."""
+"""Transform a large batch in parts on a CPU, where larger tensors would be allocated from the system in every pass."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from train.random import WindowRandom
 
 PART = 512
-"""Windows that a CPU transforms at a time."""
+"""Number of windows that a CPU transforms at a time."""
 
 Views = Callable[[Tensor, WindowRandom], tuple[Tensor, Tensor]]
 
 
 def in_parts(views: Views, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
-    """What `views` makes of the windows; on a device that is no CPU, and when compiled, of all of them at once."""
+    """Return `views` of the windows, computed in parts on a CPU; on other devices, and when compiled, in one piece."""
     if x_BCT.device.type != "cpu" or len(x_BCT) <= PART or torch.compiler.is_compiling():
         return views(x_BCT, random)
     made = [views(*part) for part in zip(x_BCT.split(PART), random.split(PART), strict=True)]

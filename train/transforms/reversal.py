@@ -9,5 +9,5 @@ from train.random import WindowRandom
 
 
 def reverse(x_BCT: Tensor, random: WindowRandom, applied_B: Tensor) -> Tensor:
-    """The windows, played backwards where `applied_B`; draws nothing."""
+    """Return the windows, reversed in time where `applied_B`; draws nothing."""
     return torch.where(applied_B[:, None, None], x_BCT.flip(-1), x_BCT)

@@ -1,4 +1,4 @@
-"""Scaling: a factor for each axis. One that is to be recognised is never near 1; one that is to be ignored may be.
+"""Scaling: a factor for each axis; never near 1 if the network learns to recognise it, anything if it is to ignore it.
 
 After Um et al. 2017, doi:10.1145/3136755.3136817.
 """
@@ -10,21 +10,21 @@ from torch import Tensor
 from train.random import Purpose, WindowRandom
 
 LOWEST, HIGHEST = 0.5, 1.5
-LEAST_CHANGE = 0.15
+MIN_CHANGE = 0.15
 
 
 def factors(random: WindowRandom) -> Tensor:
-    """float32 (batch, 3), uniform on [0.5, 0.85) and [1.15, 1.5]."""
+    """Draw float32 (batch, 3), uniform on [0.5, 0.85) and [1.15, 1.5]."""
     uniform = random.uniform(Purpose.SCALING, 3)
-    factor = LOWEST + (HIGHEST - LOWEST - 2 * LEAST_CHANGE) * uniform
-    return factor + 2 * LEAST_CHANGE * (uniform > 0.5)
+    factor = LOWEST + (HIGHEST - LOWEST - 2 * MIN_CHANGE) * uniform
+    return factor + 2 * MIN_CHANGE * (uniform > 0.5)
 
 
 def scale(x_BCT: Tensor, random: WindowRandom, applied_B: Tensor) -> Tensor:
-    """The windows, every axis times its own factor where `applied_B`."""
+    """Return the windows, each axis times its own factor where `applied_B`."""
     return x_BCT * factors(random).masked_fill(~applied_B[:, None], 1)[:, :, None]
 
 
 def rescale(x_BCT: Tensor, random: WindowRandom, spread: float) -> Tensor:
-    """The windows, every axis times its own factor, uniform on (1 - spread, 1 + spread)."""
+    """Return the windows, each axis times its own factor, uniform on (1 - spread, 1 + spread)."""
     return x_BCT * (1 + spread * (2 * random.uniform(Purpose.RESCALING, 3) - 1))[:, :, None]

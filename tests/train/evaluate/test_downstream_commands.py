@@ -134,7 +134,7 @@ def test_the_best_checkpoint_and_a_file_of_weights(place: Path, persondays: Run)
     torch.save(ck.open_checkpoint(str(place / "checkpoints")).model, place / "weights.pt")
     status, _, err = persondays("evaluate", "--model", place / "weights.pt", "--labelled", place)
     assert status == 1
-    assert "X.npy: there is no such file" in err
+    assert "X.npy: no such file" in err
 
 
 def test_mistakes_are_one_message(place: Path, tmp_path: Path, persondays: Run) -> None:
@@ -142,7 +142,7 @@ def test_mistakes_are_one_message(place: Path, tmp_path: Path, persondays: Run) 
         (("export", "--checkpoint", tmp_path / "none", "--out", tmp_path / "out"), "no complete one"),
         (("export", "--checkpoint", place / "checkpoints", "--out", place), "Nothing was overwritten"),
         (("evaluate", "--model", tmp_path, "--labelled", place), "persondays export"),
-        (("evaluate", "--model", tmp_path / "none.pt", "--labelled", place), "there is no such file"),
+        (("evaluate", "--model", tmp_path / "none.pt", "--labelled", place), "no such file"),
         (("labelled", "wisdm", tmp_path, tmp_path / "out"), "expected the WISDM watch"),
         (("labelled", "truth", "--store", place / "store", "--truth", tmp_path / "no", tmp_path / "out"), "no key"),
     ]

@@ -171,7 +171,7 @@ def test_shareable_keeps_numbers_and_plain_words_only() -> None:
     ("damage", "message"),
     [
         (lambda w: w.pop("feature_extractor.layer3.2.bn1.weight"), "layer3.2.bn1.weight is missing"),
-        (lambda w: w.update({"feature_extractor.layer9.weight": torch.zeros(1)}), "layer9.weight is not of it"),
+        (lambda w: w.update({"feature_extractor.layer9.weight": torch.zeros(1)}), "layer9.weight is unexpected"),
         (lambda w: w.update({"feature_extractor.layer1.0.weight": torch.zeros(8, 3, 7)}), "has shape"),
         (lambda w: w["feature_extractor.layer1.5.kernel"].mul_(2), "fixed kernel"),
         (lambda w: w["feature_extractor.layer2.0.weight"].fill_(float("nan")), "not finite"),

@@ -77,5 +77,5 @@ def test_the_probe_is_logged_during_training_and_changes_nothing(store: str, lab
 
 
 def test_a_missing_labelled_set_is_reported(store: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no such file"):
+    with pytest.raises(UserError, match="no such file"):
         alone(store, tmp_path, probe__data=tmp_path / "nowhere")

@@ -21,7 +21,7 @@ from train.objectives.simclr import Simclr, SimclrSettings
 from train.random import Purpose, WindowRandom
 from train.transforms.controls import noise_only
 from train.transforms.parts import PART
-from train.transforms.rotation import matrices, quaternions, towards_none
+from train.transforms.rotation import matrices, partial_rotation, quaternions
 
 OFF = {"scaling": 0.0, "permutation": 0, "axis_permutation": False, "rotation": 0.0, "jitter_g": 0.0}
 Array = NDArray[np.float64]
@@ -88,7 +88,7 @@ def test_strength_grows_with_its_setting() -> None:
 def test_a_weaker_rotation_keeps_its_axis_and_takes_a_share_of_the_angle() -> None:
     whole = quaternions(randoms(500))
     for share in (0.0, 0.3, 0.999, 1.0):
-        part = towards_none(whole, share)
+        part = partial_rotation(whole, share)
         turn, less = matrices(whole).double(), matrices(part).double()
         assert (less @ less.mT - torch.eye(3)).abs().max() < 1e-5
         angle, shrunk = (torch.arccos(((m.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1)) for m in (turn, less))
