@@ -1,7 +1,7 @@
-"""The model card: what the weights are, what they learned from, in numbers, without a name of anyone.
+"""The model card: the weights, the training data in numbers, validation and use, without identifiers.
 
-A checkpoint's state knows URLs and conditions that may hold identifiers. Only numbers, switches and
-short plain words leave it.
+A checkpoint's state contains URLs and SQL conditions that may hold identifiers. Only numbers, booleans and short plain
+words are copied from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HEX = re.compile(r"[0-9a-fA-F]{12,}")
 
 
 def shareable(values: Any) -> Any:
-    """The numbers, switches, plain words and versions among nested values; everything else is left out."""
+    """Return the numbers, booleans, plain words and versions among nested values; drop everything else."""
     if isinstance(values, Mapping):
         kept = {str(name): shareable(value) for name, value in values.items() if PLAIN_WORD.fullmatch(str(name))}
         return {name: value for name, value in kept.items() if value is not None and value != {}}
@@ -31,7 +31,7 @@ def shareable(values: Any) -> Any:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested values as (dotted name, text), in order."""
+    """Yield nested values as (dotted name, text), in order."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")
@@ -50,7 +50,7 @@ def _text(value: Any) -> str:
 
 
 def table(head: tuple[str, str], values: Mapping[str, Any]) -> str:
-    """Nested values as a two-column Markdown table; nothing at all when there are none."""
+    """Return nested values as a two-column Markdown table; an empty string if there are none."""
     if not values:
         return ""
     rows = [head, ("---", "---"), *flat(values)]
@@ -58,12 +58,12 @@ def table(head: tuple[str, str], values: Mapping[str, Any]) -> str:
 
 
 def section(title: str, body: str) -> str:
-    """A heading and its text; nothing at all when there is no text."""
+    """Return a heading and its text; an empty string if there is no text."""
     return f"\n## {title}\n\n{body}\n" if body else ""
 
 
 def card(description: Mapping[str, Any]) -> str:
-    """README.md of an export, from what its config.json says."""
+    """Return the README.md of an export, from the content of its config.json."""
     preset, width = description["network"]["preset"], description["network"]["width"]
     ticks, training = description["input"]["ticks"], description["training"]
     data, validation, settings, versions = (
@@ -73,11 +73,11 @@ def card(description: Mapping[str, Any]) -> str:
     seconds = ticks // description["input"]["rate_hz"]
     size = "at its full width" if width == 1 else f"at {width:g} times its full width"
     trained = f", trained on {seen:,} windows without labels" if isinstance(seen, int) else ""
-    narrow = "" if width == 1 else " At this width it does not fit code that expects the features of the full one."
+    narrow = "" if width == 1 else " Code that expects the number of features at full width does not work with it."
     return (
         f"""# {preset}: a backbone for human-activity recognition
 
-The feature extractor of {preset} {size} ({description["parameters"]:,} parameters){trained}, made with persondays.
+The feature extractor of {preset} {size} ({description["parameters"]:,} parameters){trained} with persondays.
 It turns {seconds} s of acceleration, measured on the body, into {description["features"]:,} features.
 
 ```python
@@ -86,36 +86,37 @@ import torch
 model = torch.hub.load("FOLDER", "{preset}", source="local", pretrained=True, class_num=5)
 x = torch.zeros(8, 3, {ticks})  # g, 30 Hz, batch x axes x ticks
 features = model.feature_extractor(x)  # (8, {description["features"]}, 1)
-logits = model(x)  # (8, 5), from a classifier that is still to be trained
+logits = model(x)  # (8, 5), from a classifier that you have to train
 ```
 
-`FOLDER` is this folder; it needs torch and safetensors, nothing else.
+`FOLDER` is this folder. It needs only torch and safetensors.
 """
         + section(
             "Input",
-            "Acceleration in g with gravity in it, at 30 Hz, float32 of shape (batch, 3, ticks) with "
-            f"{ticks} ticks. Calibrate the device and resample before cutting windows. Data in m/s² divided by "
-            "9.80665 is in g.",
+            "Acceleration in g, including gravity, at 30 Hz, as float32 of shape (batch, 3, ticks) with "
+            f"{ticks} ticks. Calibrate the device and resample before cutting windows. Divide data in m/s² by "
+            "9.80665.",
         )
-        + section("What it learned from", table(("figure", "value"), data))
-        + section("Validation on people that training did not see", table(("figure", "value"), validation))
+        + section("Training data", table(("figure", "value"), data))
+        + section("Validation on people not in the training data", table(("figure", "value"), validation))
         + section(
             "Intended use",
-            "A starting point for classifiers of activity from body-worn accelerometers in research: freeze the "
-            "feature extractor under a linear head, or fine-tune it. `persondays evaluate` compares it with random "
-            "weights on people of yours.",
+            "In research, a starting point for activity classifiers on body-worn accelerometers. Freeze the feature "
+            "extractor and train a linear head, or fine-tune it. `persondays evaluate` compares it with random weights "
+            "on your own labelled data.",
         )
         + section(
             "Limits",
-            "It knows the devices, wear sites and people that it was trained on; on others, test first, person by "
-            "person. Accuracies of pretext tasks are not accuracies of activities. It is not a medical device. The "
-            f"classifier that the hub adds has random weights until it is trained.{narrow}",
+            "It was trained on the devices, wear sites and people of the training data; test it person by person "
+            "before you use it on others. Accuracies of pretext tasks are not accuracies of activity recognition. It "
+            "is not a medical device. The classifier that torch.hub adds has random weights until you train it."
+            f"{narrow}",
         )
-        + section("Settings of the training", table(("setting", "value"), settings))
+        + section("Training settings", table(("setting", "value"), settings))
         + section("Versions", table(("package", "version"), versions))
         + section(
             "Licence",
-            "The Python files are part of persondays and stand under the Apache License 2.0. The weights "
-            "come from the data of whoever trained them; the terms of that data decide who may use and share them.",
+            "The Python files are part of persondays, under the Apache License 2.0. The weights are derived from the "
+            "training data; the terms of that data decide who may use and share them.",
         )
     )

@@ -9,13 +9,16 @@ import typer
 
 def export(
     checkpoint: str = typer.Option(
-        ..., help="A checkpoint, or the folder of a run's checkpoints (then its newest complete one); any fsspec URL."
+        ..., help="A checkpoint, or a folder of checkpoints (its newest complete one is used); any fsspec URL."
     ),
-    out: Path = typer.Option(..., help="The folder to write: weights, network, hub entry points, model card."),
-    best: bool = typer.Option(False, "--best", help="From a folder of checkpoints, the best instead of the newest."),
-    averaged: bool = typer.Option(False, "--averaged", help="The running mean of the weights, where the run kept one."),
+    out: Path = typer.Option(..., help="The folder to write."),
+    best: bool = typer.Option(False, "--best", help="Use the best checkpoint of a folder instead of the newest."),
+    averaged: bool = typer.Option(False, "--averaged", help="Export the running mean of the weights, if there is one."),
 ) -> None:
-    """Turn a checkpoint into a folder that `torch.hub.load(FOLDER, ..., source="local")` loads."""
+    """Export a checkpoint as a folder for `torch.hub.load(FOLDER, ..., source="local")`.
+
+    The folder has the weights, the network, hub entry points and a model card.
+    """
     from train.checkpoint.format import open_checkpoint
     from train.export.folder import write_export
     from train.optim.averaging import averaged_model

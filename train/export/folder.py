@@ -1,4 +1,4 @@
-"""Writes the exported folder: safetensors, the network's own source, hub entry points, model card."""
+"""Write the exported folder: weights (safetensors), the network's source file, hub entry points, model card."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ KIND = "persondays-export"
 VERSION = 2
 FILES = {"model.safetensors", "config.json", "README.md"}
 SOURCES = (hubconf, downstream)
+"""Modules whose files every export contains; they import nothing from persondays."""
 
 
 def write_export(model: Mapping[str, Tensor], state: State, out: Path, where: str) -> Encoder:
     """Export a checkpoint's tensors (`feature_extractor.*` and the pretext heads) and state to the folder `out`.
 
-    `state.settings["network"]` names the network; what else `state` tells of the training goes into the
-    model card. Gives the feature extractor as exported. `where` names the checkpoint in errors. Raises
-    UserError when tensors and network do not fit to the last entry, or `out` holds something else.
+    `state.settings["network"]` names the network; other facts of `state` go into the model card. `where` names the
+    checkpoint in errors. Returns the exported feature extractor. Raises UserError unless the tensors are exactly those
+    of the network, and when `out` holds something other than an earlier export.
     """
     from safetensors.torch import save
 
@@ -40,10 +41,8 @@ def write_export(model: Mapping[str, Tensor], state: State, out: Path, where: st
     weights = save(entries, {"format": "pt"})
     description = describe(backbone, entries, weights, state)
     sources = [*map(source_of, SOURCES), source_of(NETWORKS[backbone.preset].kind)]
-    replaceable = {source_of(what).name for what in (*SOURCES, *(network.kind for network in NETWORKS.values()))}
-    with result_folder(
-        out, "config.json", KIND, {"model.safetensors", "config.json", "README.md"} | replaceable
-    ) as folder:
+    replaceable = {source_of(each).name for each in (*SOURCES, *(network.kind for network in NETWORKS.values()))}
+    with result_folder(out, "config.json", KIND, FILES | replaceable) as folder:
         (folder / "model.safetensors").write_bytes(weights)
         for source in sources:
             shutil.copyfile(source, folder / source.name)
@@ -52,31 +51,31 @@ def write_export(model: Mapping[str, Tensor], state: State, out: Path, where: st
     return backbone
 
 
-def source_of(what: Any) -> Path:
-    """The file in which a module or class stands."""
-    return Path(inspect.getfile(what))
+def source_of(module_or_class: Any) -> Path:
+    """Return the source file of a module or class."""
+    return Path(inspect.getfile(module_or_class))
 
 
 def definition(kind: Callable[..., Any]) -> dict[str, Any]:
-    """How the hub makes the network: the file and class, and every preset of which that class is made."""
+    """Describe how torch.hub makes the network: its file and class, and all presets of that class."""
     presets = [name for name, network in NETWORKS.items() if network.kind is kind]
     return {"file": source_of(kind).name, "class": kind.__name__, "presets": presets}
 
 
 def network_settings(state: State, where: str) -> NetworkSettings:
-    """The network that a checkpoint's state names; raises UserError."""
+    """Return the network that a checkpoint's state names; raises UserError."""
     try:
         table = state.settings["network"]
         return NetworkSettings(table["preset"], float(table["width"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{where}: expected the state of a checkpoint to name its network (preset and width), found none that is "
-            f"known ({error}). Export it with the release of persondays that wrote it."
+            f"{where}: expected a checkpoint that names a known network (preset and width), found another ({error}). "
+            "Export it with the release of persondays that wrote it."
         ) from None
 
 
 def describe(backbone: Encoder, entries: Mapping[str, Tensor], weights: bytes, state: State) -> dict[str, Any]:
-    """What config.json says: the network, its input, the weights' count and checksum, the training without ids."""
+    """Return the content of config.json: network, input, number and checksum of weights, training without ids."""
     return {
         "format": KIND,
         "version": VERSION,
@@ -91,7 +90,7 @@ def describe(backbone: Encoder, entries: Mapping[str, Tensor], weights: bytes, s
 
 
 def training(state: State) -> dict[str, Any]:
-    """What a checkpoint's state tells of the training, without identifiers: data in numbers, scores, settings."""
+    """Return a checkpoint's facts of the training without identifiers: data in numbers, scores, settings, versions."""
     data = {
         "windows seen": state.windows_seen,
         "steps": state.step,

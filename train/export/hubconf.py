@@ -1,9 +1,9 @@
 """Entry points for `torch.hub.load(FOLDER, "harnet10", source="local", pretrained=True, class_num=5)`.
 
-Stands in every exported folder as it stands in persondays, and needs nothing of persondays: the network's definition,
-what stands on it downstream (downstream.py), the weights (model.safetensors) and their description (config.json) lie
-beside it. There is an entry point for each preset of the exported kind of network. Input is acceleration in g at
-30 Hz, float32 (batch, 3, ticks).
+Every exported folder contains a copy of this file, which needs nothing from persondays: the network's definition, the
+classifier on top (downstream.py), the weights (model.safetensors) and their description (config.json) are in the same
+folder. There is an entry point for each preset of the exported kind of network. Input is acceleration in g at 30 Hz,
+float32 (batch, 3, ticks).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _entry(preset: str) -> Callable[..., nn.Module]:
         return _build(preset, class_num, my_device, pretrained)
 
     entry.__name__ = preset
-    entry.__doc__ = f"{preset}: `feature_extractor` and a new `classifier` of `class_num` classes."
+    entry.__doc__ = f"{preset}: `feature_extractor` and an untrained `classifier` of `class_num` classes."
     return entry
 
 
@@ -59,25 +59,25 @@ def _build(preset: str, class_num: int, device: str, pretrained: bool) -> nn.Mod
 
 
 def _load(backbone: nn.Module, config: dict[str, Any]) -> None:
-    """Put the exported weights into the feature extractor; every entry is accounted for, or ValueError."""
+    """Load the exported weights into the feature extractor; raises ValueError unless every entry is used."""
     from safetensors.torch import load
 
     data = (HERE / "model.safetensors").read_bytes()
     if sha256(data).hexdigest() != config["weights"]["sha256"]:
-        raise ValueError(f"{HERE / 'model.safetensors'} is not the file that config.json describes: export it anew.")
+        raise ValueError(f"{HERE / 'model.safetensors'} is not the file that config.json describes: export it again.")
     state = load(data)
     weights = {name.removeprefix(BACKBONE): tensor for name, tensor in state.items() if name.startswith(BACKBONE)}
     expected = len(backbone.state_dict())
     if len(state) != config["weights"]["entries"] or len(weights) != expected:
         raise ValueError(
             f"{HERE}: expected {config['weights']['entries']} entries, {expected} of them {BACKBONE}*; "
-            f"found {len(state)} and {len(weights)}. Export it anew."
+            f"found {len(state)} and {len(weights)}. Export it again."
         )
     backbone.load_state_dict(weights, strict=True)
 
 
 def _module(file: str) -> ModuleType:
-    """A module beside this file, under a name of its own content: two exports never mix."""
+    """Import a file of this folder under a name with its checksum, so that two exports never mix."""
     path = HERE / file
     name = f"{path.stem}_{sha256(path.read_bytes()).hexdigest()[:12]}"
     if name not in sys.modules:

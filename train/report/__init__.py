@@ -1,1 +1,1 @@
-"""What a training run did, told from its log: pictures and final numbers."""
+"""Report a training run from its log: pictures and final numbers."""

@@ -9,13 +9,15 @@ import typer
 
 def report_training(
     logs: Path = typer.Option(..., help="The folder with the run's log.jsonl."),
-    out: Path = typer.Option(..., help="Folder for curves.png, draws.png and training.json."),
+    out: Path = typer.Option(..., help="Folder to write curves.png, draws.png and training.json to."),
     control_logs: Path | None = typer.Option(
-        None, help="The same of a network trained with data.control=noise, to show beside it."
+        None, help="The same folder of a run with data.control=noise, to compare with."
     ),
-    store: str | None = typer.Option(None, help="The store that the run was trained on: shows what was drawn from it."),
+    store: str | None = typer.Option(
+        None, help="The store of the run; adds draws.png, the windows drawn from one of its days."
+    ),
 ) -> None:
-    """Draw a training run from its log: accuracies beside their controls, and the windows drawn."""
+    """Report a training run from its log: accuracies compared with their controls, and the windows drawn."""
     import json
 
     from pipeline.pages.figures import save
@@ -36,4 +38,4 @@ def report_training(
         save(draw_draws(draws), out / "draws.png")
     text = json.dumps(numbers, indent=2, allow_nan=False) + "\n"
     Folder(str(out.absolute())).write("training.json", text.encode())
-    typer.echo(f"pictures and numbers: {out}")
+    print(f"wrote pictures and numbers to {out}")

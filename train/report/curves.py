@@ -1,4 +1,4 @@
-"""Training as curves: each task's validation accuracy (or the loss) beside its controls, and how the run went."""
+"""Draw training curves: each task's validation accuracy (or the loss) with its controls, then loss, rate and speed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COURSES = {
-    "real": ("real windows of people held out", OURS, "-"),
-    "averaged": ("the same, the running mean of the weights", OURS, ":"),
-    "phase": ("the same network, phases randomised", SECOND_CONTROL, "-"),
-    "noise": ("the same network, noise only", CONTROL, "-"),
+    "real": ("real windows, held-out participants", OURS, "-"),
+    "averaged": ("same windows, running mean of the weights", OURS, ":"),
+    "phase": ("same network, phases randomised", SECOND_CONTROL, "-"),
+    "noise": ("same network, noise only", CONTROL, "-"),
 }
-TRAINED_ON_NOISE = ("a network trained on noise, noise only", THIRD_CONTROL, "--")
+TRAINED_ON_NOISE = ("network trained on noise, noise only", THIRD_CONTROL, "--")
 
 
 def draw_curves(run: History, control: History | None) -> Figure:
-    """A panel a task over a row of loss, learning rate, speed, waiting and the probe, all over windows seen.
+    """Draw a panel for each task above a row of loss, learning rate, speed, waiting time and probe, by windows seen.
 
-    An objective without an accuracy has one panel, of its loss.
+    An objective without accuracies has one panel, of its loss.
     """
     with style():
         figure = new_figure(7.6)
@@ -43,25 +43,25 @@ def draw_curves(run: History, control: History | None) -> Figure:
         for axes in probe:
             _draw_probe(axes, run)
         _draw_line(rate, run, "rate", "learning rate")
-        _draw_line(speed, run, "windows_per_s", "windows a second")
+        _draw_line(speed, run, "windows_per_s", "windows per second")
         _draw_line(wait, run, "data_wait", "share of time\nwaiting for data")
         wait.set_ylim(0, 1)
     return figure
 
 
 def _draw_task(axes: Axes, task: str, run: History, control: History | None) -> None:
-    for windows, look in COURSES.items():
-        _draw_course(axes, run, windows, task, *look)
+    for windows, appearance in COURSES.items():
+        _draw_course(axes, run, windows, task, *appearance)
     if control is not None:
         _draw_course(axes, control, "noise", task, *TRAINED_ON_NOISE)
-    axes.axhline(run.guessing(task), color=INK, linewidth=0.9, linestyle=":", label="guessing")
+    axes.axhline(run.guessing(task), color=INK, linewidth=0.9, linestyle=":", label="chance")
     axes.set_title(task)
     axes.set_xlabel("windows seen")
     thousands(axes)
 
 
 def _draw_losses(axes: Axes, run: History, control: History | None) -> None:
-    courses = [(run.losses(windows), look) for windows, look in COURSES.items()]
+    courses = [(run.losses(windows), appearance) for windows, appearance in COURSES.items()]
     if control is not None:
         courses.append((control.losses("noise"), TRAINED_ON_NOISE))
     for (seen, losses), (label, colour, line) in courses:
@@ -73,7 +73,7 @@ def _draw_losses(axes: Axes, run: History, control: History | None) -> None:
 
 
 def _draw_course(axes: Axes, run: History, windows: str, task: str, label: str, colour: str, line: str) -> None:
-    """A line with its 99% interval as a band; lines of one validation show as a dot."""
+    """Draw a line with its 99% interval as a band."""
     seen, accuracy, low, high = run.course(windows, task)
     if not seen:
         return
@@ -99,9 +99,9 @@ def _draw_loss(axes: Axes, run: History) -> None:
 
 
 def _draw_probe(axes: Axes, run: History) -> None:
-    """The linear probe; its first point is the network with random weights."""
-    axes.plot([line["seen"] for line in run.probe], [line["macro_f1"] for line in run.probe], color=OURS, marker="o",
-              markersize=3)  # fmt: skip
+    """Draw the linear probe; its first point is the network with random weights."""
+    seen, macro_f1 = [line["seen"] for line in run.probe], [line["macro_f1"] for line in run.probe]
+    axes.plot(seen, macro_f1, color=OURS, marker="o", markersize=3)
     axes.set_title("linear probe,\nmacro F1", fontsize=9)
     axes.set_xlabel("windows seen")
     thousands(axes)

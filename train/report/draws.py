@@ -1,9 +1,9 @@
-"""What the sampling law drew: the windows that a run took from one of its days, beside what the weights ask for.
+"""The windows that a run drew from one of its days, compared with the probabilities that the weights give.
 
-The draw is made again from the log's own facts (version of the table, people held out, lanes, seed), so what is
-shown are the windows that the run saw in its first round. A draw is without replacement, so a start of weight w
-is taken with probability 1 - exp(-w t), where t makes these probabilities sum to the quota: the exponential race
-stopped at a fixed time (Rosén 1972, doi:10.1214/aoms/1177692541; exact as the quota grows).
+The draw is repeated from facts in the log (table version, held-out participants, lanes, seed), so these are the windows
+that the run saw in its first round. Drawing is without replacement, so a start of weight w is drawn with probability
+1 - exp(-w t), where t makes these probabilities sum to the quota: the exponential race stopped at a fixed time (Rosén
+1972, doi:10.1214/aoms/1177692541; exact as the quota grows).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ DECILES = 10
 
 @dataclass(frozen=True)
 class Draws:
-    """One day's eligible starts and those that a run drew in round 0.
+    """A day's eligible starts, and which of them a run drew in round 0.
 
-    start_N, weight_N (g): every eligible start second and its weight; drawn_N: whether it was drawn.
-    expected_N: the probability that it is.
+    start_N, weight_N (g): every eligible start second and its weight; drawn_N: whether it was drawn; expected_N: the
+    probability of being drawn.
     """
 
     slot: int
@@ -54,13 +54,13 @@ class Draws:
 
 
 def draws_of(run: History, store: Store) -> Draws:
-    """The draws of a run's first round from the training day with most eligible starts.
+    """Return the draws of a run's first round from the training day with the most eligible starts.
 
-    Raises UserError when the log is of another store, or the day is not there any more.
+    Raises UserError when the log is of another store, or the day is gone.
     """
     attributes = store.attributes
     if run.start["store"] != {"fingerprint": attributes.fingerprint, "key_check": attributes.key_check}:
-        raise UserError(f"{store.folder.url}: the log is of a run on another store. Give that one as --store.")
+        raise UserError(f"{store.folder.url}: the run of this log used another store. Give that store as --store.")
     data = build(DataSettings, run.settings["data"], "settings in the log: data")
     seed, facts = int(run.settings["seed"]), run.start["stream"]
     store.person_days = store.person_days.at(facts["table_version"])
@@ -80,13 +80,22 @@ def draws_of(run: History, store: Store) -> Draws:
     weight_N = weight_S[start_N]
     row = store.person_days.query(f"slot = {slot}", ["recording", "participant", "day_index"]).to_pylist()[0]
     return Draws(
-        slot, row["participant"][:SHORT_ID], row["recording"][:SHORT_ID], row["day_index"], data.seconds, lane, day,
-        start_N, weight_N, inclusion(weight_N, drawn.size), np.isin(start_N, drawn),
-    )  # fmt: skip
+        slot=slot,
+        participant=row["participant"][:SHORT_ID],
+        recording=row["recording"][:SHORT_ID],
+        day_index=row["day_index"],
+        seconds=data.seconds,
+        lane=lane,
+        day=day,
+        start_N=start_N,
+        weight_N=weight_N,
+        expected_N=inclusion(weight_N, drawn.size),
+        drawn_N=np.isin(start_N, drawn),
+    )
 
 
 def inclusion(weight_N: Float, quota: int) -> Float:
-    """The probability that each start is among `quota` drawn without replacement, in proportion to weights above 0."""
+    """Return each start's probability of being among `quota` drawn without replacement, by weights above 0."""
     if quota >= weight_N.size:
         return np.ones(weight_N.size)
     low, high = 0.0, quota / weight_N.sum()
@@ -99,9 +108,9 @@ def inclusion(weight_N: Float, quota: int) -> Float:
 
 
 def deciles(draws: Draws) -> list[dict[str, float]]:
-    """Ten groups of starts by weight, lightest first: share of the drawn windows, and what the weights ask for.
+    """Return ten groups of starts by weight, lightest first: share of the drawn windows, and the expected share.
 
-    `low` and `high` hold 99% of what chance would give (normal approximation).
+    `low` and `high` are the 99% range of the share under chance (normal approximation).
     """
     quota = int(draws.drawn_N.sum())
     groups = np.array_split(np.argsort(draws.weight_N, kind="stable"), min(DECILES, draws.weight_N.size))
@@ -125,7 +134,7 @@ def deciles(draws: Draws) -> list[dict[str, float]]:
 
 
 def summary(draws: Draws) -> dict[str, Any]:
-    """The draws as JSON-ready numbers, under short ids."""
+    """Return the draws as JSON-ready numbers, with short ids."""
     return {
         "slot": draws.slot,
         "participant": draws.participant,

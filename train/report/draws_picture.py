@@ -1,4 +1,4 @@
-"""The draws of a day as a picture: over the clock, by weight, and against what the weights ask for."""
+"""Draw the windows drawn from a day: by time of day, by weight, and compared with their probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PART_OF_DAY_S = 900
 
 
 def draw_draws(draws: Draws) -> Figure:
-    """The figure of one day's draws."""
+    """Return the figure of a day's draws."""
     with style():
         figure = new_figure(7.4)
         parts: Any = figure.subfigures(2, 1, height_ratios=(4.2, 3.2))
@@ -35,7 +35,7 @@ def draw_draws(draws: Draws) -> Figure:
 
 
 def _draw_weights(axes: Axes, draws: Draws) -> None:
-    """The weight of every eligible start, and that of the drawn ones."""
+    """Draw the weight of every eligible start, and of the drawn ones."""
     weight_S = np.full(SECONDS_PER_DAY, np.nan)
     weight_S[draws.start_N] = draws.weight_N
     axes.plot(np.arange(SECONDS_PER_DAY) / 3600, weight_S, color=CONTROL, linewidth=0.6, label="every eligible start")
@@ -60,16 +60,16 @@ def _draw_ticks(axes: Axes, draws: Draws) -> None:
 
 
 def _draw_counts(axes: Axes, draws: Draws) -> None:
-    """Drawn windows by quarter of an hour, and how many the weights ask for."""
+    """Draw the number of drawn windows in each quarter of an hour, and the expected number."""
     edges = np.arange(0, SECONDS_PER_DAY + 1, PART_OF_DAY_S)
     drawn, _ = np.histogram(draws.start_N[draws.drawn_N], edges)
     expected, _ = np.histogram(draws.start_N, edges, weights=draws.expected_N)
     axes.bar(edges[:-1] / 3600, drawn, PART_OF_DAY_S / 3600, align="edge", color=OURS, label="drawn")
-    axes.stairs(expected, edges / 3600, color=SECOND_CONTROL, linewidth=1.4, label="asked for by the weights")
+    axes.stairs(expected, edges / 3600, color=SECOND_CONTROL, linewidth=1.4, label="expected from the weights")
     axes.set_ylabel("windows in\n15 minutes")
     axes.set_xlim(0, 24)
     axes.set_xticks(range(0, 25, 3), [f"{hour}:00" for hour in range(0, 25, 3)])
-    axes.set_xlabel("clock of the device")
+    axes.set_xlabel("device clock")
     axes.legend(loc="upper left")
 
 
@@ -83,23 +83,22 @@ def _draw_histogram(axes: Axes, draws: Draws) -> None:
         axes.hist(values, edges.tolist(), weights=share, color=colour, alpha=0.65, label=label)
     axes.set_xscale("log")
     axes.set_xlabel("weight (g)")
-    axes.set_ylabel("% of them")
+    axes.set_ylabel("% of starts")
     axes.set_title("Movement of eligible and drawn windows")
     axes.legend()
 
 
 def _draw_shares(axes: Axes, draws: Draws) -> None:
-    """Share of the drawn windows from each tenth of the starts; the bar at each expectation is the 99% range."""
+    """Draw the share of drawn windows in each tenth of the starts, and the expected share with its 99% range."""
     tenths = deciles(draws)
     x = np.arange(1, len(tenths) + 1)
     share, expected, low, high = (
         100 * np.array([tenth[name] for tenth in tenths]) for name in ("share", "expected", "low", "high")
     )
     axes.bar(x, share, color=OURS, label="drawn")
-    axes.errorbar(
-        x, expected, (expected - low, high - expected), fmt="_", color=SECOND_CONTROL, markersize=12,
-        capsize=4, linewidth=1.6, markeredgewidth=1.6, label="asked for, 99% of chance",
-    )  # fmt: skip
+    dashes: dict[str, Any] = {"fmt": "_", "color": SECOND_CONTROL, "markersize": 12, "markeredgewidth": 1.6}
+    interval = (expected - low, high - expected)
+    axes.errorbar(x, expected, interval, capsize=4, linewidth=1.6, label="expected, 99% range of chance", **dashes)
     axes.set_xticks(x)
     axes.set_xlabel("tenth of the starts, lightest to heaviest")
     axes.set_ylabel("% of the drawn windows")

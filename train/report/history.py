@@ -1,4 +1,4 @@
-"""A run as its log tells it: settings and facts, lines of training, lines of validation."""
+"""Read a run's log: settings and facts, training lines, validation lines."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class History:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The recipe of the run, as JSON-ready values."""
+        """The run's recipe, as JSON-ready values."""
         return dict(self.start["settings"])
 
     @property
     def control(self) -> str:
-        """What the run trained on: none (real windows), noise or phase."""
+        """The control that the run trained on: none (real windows), noise or phase."""
         return str(self.settings["data"]["control"])
 
     @property
     def tasks(self) -> list[str]:
-        """The pretext tasks that the run was scored on."""
+        """Names of the pretext tasks with an accuracy."""
         real = self.validation[-1]["real"]
         return sorted(name for name, value in real.items() if isinstance(value, dict))
 
@@ -46,27 +46,27 @@ class History:
         return int(self.validation[-1]["seen"])
 
     def score(self, windows: str, task: str) -> dict[str, float]:
-        """The last validation's accuracy and its 99% interval, on real, noise or phase windows."""
+        """Return the last validation's accuracy and its 99% interval, on real, noise or phase windows."""
         return dict(self.validation[-1][windows][task])
 
     def guessing(self, task: str) -> float:
-        """The accuracy of a guess: what the objective says of its validation windows, or that of a fair coin."""
+        """Return the accuracy of random guessing: the objective's figure for its validation windows, else 0.5."""
         return float(self.validation[-1]["real"][task].get("guessing", COIN))
 
     def course(self, windows: str, task: str) -> tuple[list[int], list[float], list[float], list[float]]:
-        """Windows seen, accuracy and the ends of its 99% interval, a validation each."""
+        """Return windows seen, accuracy and the ends of its 99% interval, for each validation."""
         lines = [line for line in self.validation if task in line.get(windows, {})]
         scores = [line[windows][task] for line in lines]
         accuracy, low, high = ([score[name] for score in scores] for name in ("accuracy", "low", "high"))
         return [line["seen"] for line in lines], accuracy, low, high
 
     def losses(self, windows: str) -> tuple[list[int], list[float]]:
-        """Windows seen and loss, a validation each."""
+        """Return windows seen and loss, for each validation."""
         lines = [line for line in self.validation if windows in line]
         return [line["seen"] for line in lines], [line[windows]["loss"] for line in lines]
 
     def typical(self, name: str) -> float | None:
-        """The median over lines of training; None where there is none."""
+        """Return the median over training lines; None if there are none."""
         values = [line[name] for line in self.train]
         return median(values) if values else None
 
@@ -77,14 +77,14 @@ class History:
 
 
 def read_history(folder: Path) -> History:
-    """The run whose log lies in a folder; raises UserError where there is none, or none that got to a validation."""
+    """Read the log in a folder; raises UserError if there is none, or if it has no validation yet."""
     path = folder / "log.jsonl"
     try:
         lines = read_lines(path)
     except (OSError, UnicodeDecodeError):
         raise UserError(
-            f"{folder}: expected the log of a training run (log.jsonl), found none that can be read. Give the folder "
-            "that training named as `logs`."
+            f"{folder}: expected a readable log of a training run (log.jsonl), found none. Give the folder that "
+            "training names as its logs."
         ) from None
     by_kind: dict[str, list[Line]] = {"start": [], "train": [], "validation": [], "probe": []}
     for line in lines:
@@ -92,20 +92,20 @@ def read_history(folder: Path) -> History:
             by_kind.setdefault(str(line.get("kind")), []).append(line)
     if not by_kind["start"] or not by_kind["validation"]:
         raise UserError(
-            f"{path}: expected a line of the start and one of a validation at least, found "
-            f"{json.dumps({kind: len(found) for kind, found in by_kind.items()})}. Let the run get to its first "
-            "validation, then try again."
+            f"{path}: expected at least a start line and a validation line, found "
+            f"{json.dumps({kind: len(found) for kind, found in by_kind.items()})}. Wait for the run's first "
+            "validation and try again."
         )
     return History(by_kind["start"][0], by_kind["train"], by_kind["validation"], by_kind["probe"])
 
 
 def trained_on_noise(folder: Path, like: History) -> History:
-    """The run of the control network; raises UserError when it trained on anything but noise, or on other tasks."""
+    """Read the log of the control run; raises UserError unless it trained on noise, with the tasks of `like`."""
     control = read_history(folder)
     if control.control != "noise":
         raise UserError(
             f"{folder}: expected the log of a run with data.control = noise, found {control.control!r}. Train the "
-            "control with --set data.control=noise into a folder of its own."
+            "control with --set data.control=noise, in a folder of its own."
         )
     if control.tasks != like.tasks:
         raise UserError(

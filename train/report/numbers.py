@@ -1,4 +1,4 @@
-"""The final numbers of a run, JSON-ready: each task's accuracy beside what it is held against."""
+"""The final numbers of a run, JSON-ready: each task's accuracy with its controls."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ VERSION = 1
 
 
 def final_numbers(run: History, control: History | None, draws: dict[str, Any] | None) -> dict[str, Any]:
-    """Numbers of the last validation and of the way there.
+    """Return the numbers of the last validation and of the training before it.
 
-    `control`: a network trained on noise only, scored on noise-only windows; `draws`: `train.report.draws.summary`.
+    `control` is the run of a network trained on noise only; `draws` comes from `train.report.draws.summary`.
     """
     settings, last = run.settings, run.validation[-1]
     return {
@@ -37,21 +37,25 @@ def final_numbers(run: History, control: History | None, draws: dict[str, Any] |
         "training_seconds": run.training_seconds,
         "guessing": COIN,
         "tasks": {task: _task(task, run, control) for task in run.tasks},
-        "control": control and {
-            "windows_asked": control.settings["run"]["windows"],
-            "windows_seen": control.seen,
-            "training_seconds": control.training_seconds,
-            "validation_windows": control.validation[-1]["noise"]["windows"],
-        },
+        "control": control and _control(control),
         "probe": run.probe[-1] if run.probe else None,
         "draws": draws,
-    }  # fmt: skip
+    }
 
 
 def _task(task: str, run: History, control: History | None) -> dict[str, Any]:
-    """What a guess gives, and the accuracy with its 99% interval on each kind of windows, real ones first."""
+    """Return the accuracy of guessing, and the accuracy with its 99% interval on each kind of windows."""
     return {
         "guessing": run.guessing(task),
         **{windows: run.score(windows, task) for windows in ("real", "phase", "noise")},
         "trained_on_noise": control and control.score("noise", task),
+    }
+
+
+def _control(control: History) -> dict[str, Any]:
+    return {
+        "windows_asked": control.settings["run"]["windows"],
+        "windows_seen": control.seen,
+        "training_seconds": control.training_seconds,
+        "validation_windows": control.validation[-1]["noise"]["windows"],
     }

@@ -1,4 +1,4 @@
-"""The comparison of a frozen backbone with random weights: its parts against plain references, then as a whole."""
+"""The comparison of a frozen backbone with random weights: its parts against references, then end to end."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_paired_interval_against_published_quantiles() -> None:
     assert (same.low, same.difference, same.high) == (0, 0, 0)
 
 
-def test_the_interval_covers_what_it_should() -> None:
+def test_the_interval_covers_the_true_difference_95_times_in_100() -> None:
     """Networks of one kind on people of one kind: the true difference is 0 and lies inside about 95 times in 100."""
     rng = np.random.default_rng(8)
     inside = 0
@@ -164,7 +164,7 @@ def test_penalty_and_view_are_chosen_by_people_held_out() -> None:
     assert choose([own, signal], y[:30], person[:30], 2, seed=0) == (0, DEFAULT_C, None)
 
 
-def test_statistics_are_those_of_the_windows() -> None:
+def test_estimated_statistics_are_those_of_the_windows() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(0.5, 2.0, size=(32, 3, 150)).astype(np.float32)
     network = random_network(Harnet("harnet5", 0.125), 0)
@@ -226,7 +226,7 @@ def save(folder: Path, x: Any, y: Any, pid: Any) -> Path:
     return folder
 
 
-def test_a_set_is_read_as_it_is(tmp_path: Path) -> None:
+def test_a_set_is_read_unchanged(tmp_path: Path) -> None:
     x, y, pid = walkers()
     data = read_labelled(save(tmp_path / "set", x, y, pid), 150, rate_hz=30)
     assert np.array_equal(data.x_NCT, x.transpose(0, 2, 1))
@@ -236,7 +236,7 @@ def test_a_set_is_read_as_it_is(tmp_path: Path) -> None:
     assert data.notes == ()
 
 
-def test_a_class_of_one_person_is_said(tmp_path: Path) -> None:
+def test_a_class_of_one_person_is_noted(tmp_path: Path) -> None:
     x, y, pid = walkers()
     y = np.where((pid == "person 3") & (y == "moving"), "dancing", y)
     data = read_labelled(save(tmp_path / "set", x, y, pid), 150, rate_hz=30)
@@ -244,7 +244,7 @@ def test_a_class_of_one_person_is_said(tmp_path: Path) -> None:
     assert data.notes[0].endswith("tested: dancing")
 
 
-def test_channels_first_and_unknown_rate_are_recognised_and_said(tmp_path: Path) -> None:
+def test_channels_first_and_unknown_rate_are_recognised_and_noted(tmp_path: Path) -> None:
     x, y, pid = walkers()
     data = read_labelled(save(tmp_path / "set", x.transpose(0, 2, 1), y, pid), 150)
     assert np.array_equal(data.x_NCT, x.transpose(0, 2, 1))
@@ -264,7 +264,7 @@ def test_other_rates_are_resampled(tmp_path: Path, rate: float, ticks: int) -> N
     assert any("resampled" in note for note in data.notes)
 
 
-def test_the_rate_of_info_json_counts(tmp_path: Path) -> None:
+def test_the_rate_of_info_json_is_used(tmp_path: Path) -> None:
     folder = save(tmp_path / "set", *walkers(ticks=100, rate=20))
     (folder / "info.json").write_text(json.dumps({"rate_hz": 20}))
     assert read_labelled(folder, 150).x_NCT.shape[2] == 150
@@ -273,7 +273,7 @@ def test_the_rate_of_info_json_counts(tmp_path: Path) -> None:
         read_labelled(folder, 150)
 
 
-def test_faults_of_a_set_are_named(tmp_path: Path) -> None:
+def test_faults_of_a_set_are_reported(tmp_path: Path) -> None:
     x, y, pid = walkers()
     nan = x.copy()
     nan[17, 3, 1] = np.nan
@@ -306,13 +306,13 @@ def test_faults_of_a_set_are_named(tmp_path: Path) -> None:
         read_labelled(folder, 150)
 
 
-def test_gravity_removed_is_said(tmp_path: Path) -> None:
+def test_removed_gravity_is_noted(tmp_path: Path) -> None:
     x, y, pid = walkers()
     data = read_labelled(save(tmp_path / "set", x - x.mean(1, keepdims=True), y, pid), 150, rate_hz=30)
     assert any("gravity" in note for note in data.notes)
 
 
-def test_the_whole_comparison(tmp_path: Path) -> None:
+def test_the_comparison_end_to_end(tmp_path: Path) -> None:
     x, y, pid = walkers()
     y[pid == "person 0"] = "up"  # one true class: no kappa for this person
     data = read_labelled(save(tmp_path / "set", x, y, pid), 150, rate_hz=30)

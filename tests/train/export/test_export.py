@@ -86,7 +86,7 @@ def test_hub_gives_the_trained_backbone_under_a_new_classifier(exported: Path) -
     assert network.get_submodule("feature_extractor")(x).shape == (4, 128, 1)
 
 
-def test_hub_needs_nothing_of_ours(exported: Path, tmp_path: Path) -> None:
+def test_hub_needs_nothing_from_persondays(exported: Path, tmp_path: Path) -> None:
     code = f"""
 import sys
 class Refuse:
@@ -125,7 +125,7 @@ def test_changed_weights_are_refused_by_the_hub(tmp_path: Path) -> None:
     data = bytearray((out / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (out / "model.safetensors").write_bytes(data)
-    with pytest.raises(ValueError, match="export it anew"):
+    with pytest.raises(ValueError, match="export it again"):
         hub(out, "harnet10", pretrained=True)
 
 
@@ -188,7 +188,7 @@ def test_wrong_weights_are_refused(tmp_path: Path, damage: Any, message: str) ->
 def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="harnet30"):
         write_export(trained("harnet10"), state("harnet30"), tmp_path / "model", "the checkpoint")
-    with pytest.raises(UserError, match="name its network"):
+    with pytest.raises(UserError, match="names a known network"):
         write_export(trained(), State(step=1), tmp_path / "model", "the checkpoint")
 
 
@@ -235,7 +235,7 @@ def test_public_weights_are_recognised_by_their_shapes(tmp_path: Path, prefix: s
         assert torch.equal(tensor, weights[f"feature_extractor.{name}"])
 
 
-def test_files_that_are_no_weights(tmp_path: Path) -> None:
+def test_files_without_weights_are_refused(tmp_path: Path) -> None:
     weights = trained()
     cases: dict[str, Any] = {
         "nested.pt": {"state_dict": weights},

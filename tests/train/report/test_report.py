@@ -105,7 +105,9 @@ def test_a_log_alone_gives_curves_and_numbers(logs: Path, tmp_path: Path, monkey
     assert found["tasks"]["warp"]["trained_on_noise"] is None
 
 
-def test_a_run_that_has_only_begun_is_drawn(logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_before_its_first_training_line_is_drawn(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun = [line for line in read_lines(logs / "log.jsonl") if line["step"] == 0]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in begun) + '{"kind": "trai')
     assert call(monkeypatch, "--logs", tmp_path, "--out", tmp_path / "out") == 0
@@ -113,7 +115,7 @@ def test_a_run_that_has_only_begun_is_drawn(logs: Path, tmp_path: Path, monkeypa
     assert (found["windows_seen"], found["windows_per_s"]) == (0, None)
 
 
-def test_mistakes_are_told(
+def test_mistakes_are_reported(
     store: Store,
     logs: Path,
     control: Path,
@@ -125,10 +127,10 @@ def test_mistakes_are_told(
     (tmp_path / "cut" / "log.jsonl").write_text('{"kind": "start", "step": 0}\n')
     other = Store.create(str(tmp_path / "other"), Key(bytes([1] * 32)), {})
     for arguments, message in (
-        (("--logs", tmp_path / "none"), "expected the log of a training run"),
-        (("--logs", tmp_path / "cut"), "Let the run get to its first validation"),
+        (("--logs", tmp_path / "none"), "expected a readable log of a training run"),
+        (("--logs", tmp_path / "cut"), "Wait for the run's first validation"),
         (("--logs", logs, "--control-logs", logs), "expected the log of a run with data.control = noise"),
-        (("--logs", logs, "--store", other.folder.url), "on another store"),
+        (("--logs", logs, "--store", other.folder.url), "used another store"),
     ):
         assert call(monkeypatch, *arguments, "--out", tmp_path / "out") == 1
         assert message in capsys.readouterr().err
@@ -139,7 +141,7 @@ def test_mistakes_are_told(
 
 
 def test_the_draws_are_those_of_the_run(store: Store, history: History) -> None:
-    """Beside what a stream of the same settings hands out in its first round."""
+    """Compared with the first round of a stream with the same settings."""
     found = draws_of(history, store)
     people = set(history.start["validation_participants"])
     members = select(store, 10, 0.0, None).without_participants(people)
@@ -178,7 +180,7 @@ def test_probabilities_agree_with_draws_made_one_by_one() -> None:
     np.testing.assert_allclose(counts / 3000, inclusion(weights, 60), atol=0.045)
 
 
-def test_tenths_hold_all_starts_and_windows(store: Store, history: History) -> None:
+def test_tenths_contain_all_starts_and_windows(store: Store, history: History) -> None:
     draws = draws_of(history, store)
     tenths = deciles(draws)
     assert sum(tenth["starts"] for tenth in tenths) == draws.start_N.size
@@ -188,8 +190,8 @@ def test_tenths_hold_all_starts_and_windows(store: Store, history: History) -> N
     assert all(a["heaviest_g"] <= b["lightest_g"] for a, b in pairwise(tenths))
 
 
-def test_the_range_of_chance_holds_true_draws_and_not_uniform_ones(store: Store, history: History) -> None:
-    """The picture has to be able to show a sampler that does not keep the law."""
+def test_true_draws_are_within_the_range_of_chance_and_uniform_ones_are_not(store: Store, history: History) -> None:
+    """The picture must reveal a sampler that breaks the sampling law."""
     draws = draws_of(history, store)
     random = np.random.default_rng(0)
     weights, quota = np.sort(random.lognormal(-3, 1.5, 20_000)), 1000
@@ -205,7 +207,7 @@ def test_the_range_of_chance_holds_true_draws_and_not_uniform_ones(store: Store,
     assert outside(random.choice(weights.size, quota, replace=False)) >= 5
 
 
-def test_a_log_from_a_table_that_is_gone_is_told(store: Store, history: History) -> None:
+def test_a_log_of_a_table_version_that_is_gone_is_refused(store: Store, history: History) -> None:
     start = {**history.start, "stream": {**history.start["stream"], "table_version": 10_000}}
     with pytest.raises(UserError, match="version 10000"):
         draws_of(History(start, history.train, history.validation), Store.open(store.folder.url))
