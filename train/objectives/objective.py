@@ -17,7 +17,7 @@ Figures = dict[str, Tensor]
 
 `loss_sum` and `count` (windows) are required. A task with an accuracy has `TASK/correct` and `TASK/count`, and
 optionally `TASK/loss_sum` and `TASK/guessing_sum` (the summed probability that a random guess is right).
-`train.tracking.log.told` reads them.
+`train.tracking.log.summarise` reads them.
 """
 
 
