@@ -19,13 +19,13 @@ Array = NDArray[np.float64]
 
 
 def randoms(count: int, seed: int = 11) -> WindowRandom:
-    """Numbers for windows of many lanes, rounds, slots and starts."""
+    """Random numbers for windows of many lanes, rounds, slots and starts."""
     index = torch.arange(count)
     return WindowRandom.of(seed, index % 64, index // 64, index * 31 % 5000, index * 17 % 86400)
 
 
 def at(random: WindowRandom, chosen: torch.Tensor) -> WindowRandom:
-    """The numbers of some of the windows."""
+    """Random numbers of the chosen windows."""
     return WindowRandom(random.key0[chosen], random.key1[chosen], random.slot[chosen], random.start[chosen])
 
 
@@ -70,7 +70,7 @@ def permuted(x_CT: Array, uniform: Array) -> Array:
 
 
 def pace(knots: Array, ticks: int) -> Array:
-    """Um et al.'s curve at every tick (scipy's default spline), drawn towards 1 if it gets slower than 0.05."""
+    """Um et al.'s curve at every tick (scipy's default spline), pulled towards 1 if it falls below 0.05."""
     place = np.linspace(0, ticks - 1, 6)
     slowest = CubicSpline(place, knots)(np.linspace(0, ticks - 1, 51)).min()
     if slowest < 0.05:
@@ -107,7 +107,7 @@ def turn(uniform: Array) -> Array:
 
 
 def views(x_BCT: torch.Tensor, random: WindowRandom, labels: NDArray[np.bool_], jitter_g: float) -> Array:
-    """The whole recipe with the four tasks (labels in their order), axis permutation, rotation and jitter."""
+    """All transforms: the four tasks (labels in their order), axis permutation, rotation and jitter."""
     ticks = x_BCT.shape[2]
     scaling, permutation = numbers(random, Purpose.SCALING, 3), numbers(random, Purpose.PERMUTATION, 4)
     warp, axes = numbers(random, Purpose.WARP, 18, normal=True), numbers(random, Purpose.AXES, 1)

@@ -1,4 +1,4 @@
-"""A third encoder, as somebody else might write one: torch and nothing else, since it goes into exports."""
+"""A third encoder, as a user might write one: imports torch and nothing else, because exports contain it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Toy(nn.Module):
-    """Means over stretches of half a second, one layer, the mean over time."""
+    """Means over half seconds, one layer, the mean over time."""
 
     def __init__(self, preset: str, width: float = 1.0) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""export, labelled and evaluate as users run them: from a checkpoint and a store to a picture."""
+"""The commands export, labelled and evaluate as users run them: from a checkpoint and a store to a picture."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def persondays(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with checkpoints, a store of three people, its key and its truth."""
+    """A folder with checkpoints, a store of three people, its key and its truth table."""
     folder = tmp_path_factory.mktemp("downstream")
     for step, seed in ((10, 1), (20, 2)):
         torch.manual_seed(seed)
@@ -120,7 +120,7 @@ def test_from_checkpoint_to_picture(place: Path, persondays: Run) -> None:
     assert results["model"] == {"preset": "harnet5", "width": 0.125, "features": 64}
     assert results["folds"] == 3
     assert len(results["subjects"]) == 3
-    assert results["summary"]["macro_f1"]["pretrained"]["mean"] > 0.8  # such activities are plain to any features
+    assert results["summary"]["macro_f1"]["pretrained"]["mean"] > 0.8  # any features separate such activities
     assert (place / "evaluation" / "evaluation.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     status, _, err = persondays(*evaluate)
     assert status == 0, err
@@ -137,7 +137,7 @@ def test_the_best_checkpoint_and_a_file_of_weights(place: Path, persondays: Run)
     assert "X.npy: no such file" in err
 
 
-def test_mistakes_are_one_message(place: Path, tmp_path: Path, persondays: Run) -> None:
+def test_each_mistake_gives_one_message(place: Path, tmp_path: Path, persondays: Run) -> None:
     cases: list[tuple[tuple[object, ...], str]] = [
         (("export", "--checkpoint", tmp_path / "none", "--out", tmp_path / "out"), "no complete one"),
         (("export", "--checkpoint", place / "checkpoints", "--out", place), "Nothing was overwritten"),

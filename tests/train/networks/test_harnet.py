@@ -71,7 +71,7 @@ def test_names(preset: str) -> None:
 
 
 def plain_forward(state: dict[str, Tensor], preset: str, x_BCT: Tensor, training: bool) -> Tensor:
-    """The network by functional calls alone, circular padding by hand and the blur as explicit sums."""
+    """The network by functional calls only, with circular padding by hand and the blur as explicit sums."""
 
     def norm(name: str, x: Tensor) -> Tensor:
         mean, variance = state[f"{name}.running_mean"], state[f"{name}.running_var"]
@@ -133,7 +133,7 @@ def test_forward_and_gradient_agree_with_a_plain_second_implementation(preset: s
 
 
 def test_a_pretext_step_agrees_with_a_plain_second_implementation() -> None:
-    """Network, heads and loss to the gradient of every weight, and BatchNorm's statistics after it."""
+    """Network, heads, loss, the gradient of every weight, and BatchNorm statistics afterwards."""
     torch.manual_seed(4)
     objective = Multitask(MultitaskSettings(warp=2.0))
     network = Harnet("harnet5", 0.125)

@@ -1,4 +1,4 @@
-"""The multi-task objective: labels, what a label means, what stands in the loss, and that batches do not matter."""
+"""The multi-task objective: its labels, views, loss and figures, and their independence of the batch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def noise(count: int, ticks: int = 300) -> torch.Tensor:
 
 
 def test_labels_are_fair_and_independent_of_each_other_and_of_the_draws() -> None:
-    """All 16 answers equally often, in every quarter of what each transform draws first; 1 in 1,000 would fail."""
+    """All 16 combinations are equally frequent, in each quarter of a transform's first draw; 1 in 1,000 would fail."""
     count = 16_000
     random = randoms(count)
     _, labels = Multitask(ALL_TASKS).views(noise(count, 44), random)
@@ -46,7 +46,7 @@ def test_labels_are_fair_and_independent_of_each_other_and_of_the_draws() -> Non
 
 @pytest.mark.parametrize("part", ["lane", "round", "slot", "start"])
 def test_labels_are_fair_and_independent_from_one_window_to_the_next(part: str) -> None:
-    """Along each part of a window's key: 64 answers of two neighbours and three tasks."""
+    """Along each part of a window's key: 64 combinations of two neighbours and three tasks."""
     count = 12_800
     index, same = torch.arange(count), torch.full((count,), 3)
     random = WindowRandom.of(0, *(index if name == part else same for name in ("lane", "round", "slot", "start")))
@@ -56,7 +56,7 @@ def test_labels_are_fair_and_independent_from_one_window_to_the_next(part: str) 
 
 
 def chi_square(code: torch.Tensor, classes: int) -> float:
-    """The statistic of how often each class occurs, against all equally often."""
+    """Return the chi-square statistic of the class frequencies against equal frequencies."""
     expected = len(code) / classes
     return float(((torch.bincount(code, minlength=classes) - expected) ** 2 / expected).sum())
 
@@ -144,7 +144,7 @@ def test_views_compile_without_a_graph_break() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for a CPU with g++")
 @pytest.mark.timeout(600)
-def test_compiled_views_equal_those_in_steps() -> None:
+def test_compiled_views_equal_eager_ones() -> None:
     views = Multitask(MultitaskSettings(scaling=1.0, jitter_g=0.008)).views
     x, random = movement(200, 300), randoms(200)
     compiled = torch.compile(views, fullgraph=True, dynamic=False)
@@ -182,7 +182,7 @@ def test_loss_is_the_weighted_mean_of_the_active_cross_entropies() -> None:
     assert all(figure.dtype == torch.float64 and not figure.requires_grad for figure in figures.values())
 
 
-def test_figures_of_parts_add_up_to_those_of_the_whole() -> None:
+def test_figures_of_parts_add_up() -> None:
     objective = Multitask(MultitaskSettings())
     model = small_model(objective)
     x, targets = objective.views(noise(50), randoms(50))
@@ -208,7 +208,7 @@ def test_every_active_head_learns_and_the_others_are_left_alone() -> None:
     assert without == {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
 
 
-def test_training_starts_at_guessing() -> None:
+def test_training_starts_at_chance() -> None:
     torch.manual_seed(0)
     objective = Multitask(MultitaskSettings())
     features = torch.randn(4096, 256).relu()
@@ -221,7 +221,7 @@ def test_settings_are_checked() -> None:
     built = build(ObjectiveSettings, {"multitask": {"scaling": 1, "rotation": False}}, "objective")
     assert [task.name for task in make_objective(built).tasks] == ["reversal", "scaling", "permutation", "warp"]  # type: ignore[attr-defined]
     for table, message in (
-        ({"reversal": 0, "permutation": 0, "warp": 0}, "one of them more"),
+        ({"reversal": 0, "permutation": 0, "warp": 0}, "at least one above 0"),
         ({"warp": -1.0}, "warp = -1.0"),
         ({"jitter_g": -0.1}, "jitter_g"),
         ({"jitter_g": math.nan}, "jitter_g"),

@@ -1,4 +1,4 @@
-"""Objectives and encoders are parts: SimCLR, a transformer, and a third of either defined here, all the way through."""
+"""Objectives and encoders are interchangeable: SimCLR, a transformer, and a third of each defined here, end to end."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def trained(store: str, folder: Path, *more: str) -> ck.Checkpoint:
-    """The last checkpoint of five steps."""
+    """Train for five steps and return the last checkpoint."""
     assert train(load_recipe("demo", [*SMALL, *more]), store, str(folder), "auto", None) == 0
     return ck.open_checkpoint(str(folder))
 
 
 class Moments(Objective):
-    """A toy: say the mean and the deviation of each axis. One view, one head, no accuracy."""
+    """A toy: predict the mean and the deviation of each axis. One view, one head, no accuracy."""
 
     def heads(self, features: int) -> dict[str, nn.Module]:
         return {"moments": nn.Linear(features, 6)}
@@ -105,7 +105,7 @@ def test_a_third_encoder_trains_is_exported_and_evaluated(
 
 
 def labelled(ticks: int) -> Labelled:
-    """Two people who lie still and who swing."""
+    """Two people, lying still or swinging."""
     random = np.random.default_rng(0)
     swing = np.sin(np.arange(ticks) / 5) * np.tile([0.0, 0.5], 24)[:, None, None]
     x_NCT = (random.normal(0, 0.02, (48, 3, ticks)) + swing).astype(np.float32)
@@ -117,7 +117,7 @@ SIMCLR = ("objective.name=simclr", "network.preset=transformer10", "network.widt
 
 @pytest.fixture(scope="module")
 def contrasted(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of SimCLR on the transformer, with a running mean of the weights and a probe beside it."""
+    """A run of SimCLR on the transformer, with a running mean of the weights and a probe."""
     folder, data = tmp_path_factory.mktemp("simclr"), labelled(300)
     y_N, pid_N = [data.classes[number] for number in data.y_N], [data.people[number] for number in data.person_N]
     write_labelled(folder / "labelled", LabelledWindows(data.x_NCT.transpose(0, 2, 1), y_N, pid_N), "made", {})
@@ -130,7 +130,7 @@ def test_simclr_refuses_a_batch_in_pieces(store: str, tmp_path: Path) -> None:
         trained(store, tmp_path, *SIMCLR, "run.accumulate=2")
 
 
-def test_simclr_is_validated_beside_controls_by_day(contrasted: Path) -> None:
+def test_simclr_is_validated_by_day_with_controls(contrasted: Path) -> None:
     lines = [line for line in read_lines(contrasted / "logs" / "log.jsonl") if line["kind"] == "validation"]
     for line in lines:
         for windows in ("real", "noise", "phase"):
@@ -143,8 +143,8 @@ def test_simclr_is_validated_beside_controls_by_day(contrasted: Path) -> None:
     assert steps[-1]["loss"] > 0
 
 
-def test_simclr_s_figures_do_not_depend_on_how_days_are_shared_out(store: str, contrasted: Path) -> None:
-    """Processes score different days: their sums are those of one process."""
+def test_figures_of_simclr_do_not_depend_on_the_distribution_of_days(store: str, contrasted: Path) -> None:
+    """Processes score different days; their sums equal those of one process."""
 
     class Alone:
         device = torch.device("cpu")
@@ -180,15 +180,15 @@ def test_simclr_s_figures_do_not_depend_on_how_days_are_shared_out(store: str, c
         assert values[0] == pytest.approx(together, rel=1e-5)
 
 
-def test_simclr_is_reported_with_its_own_guessing(contrasted: Path, tmp_path: Path) -> None:
+def test_simclr_is_reported_with_its_own_chance_level(contrasted: Path, tmp_path: Path) -> None:
     history = read_history(contrasted / "logs")
     assert history.tasks == ["contrast"]
     assert history.guessing("contrast") == pytest.approx(1 / 199)
     figure = draw_curves(history, None)
     titles = {axes.get_title(loc="left") for axes in figure.get_axes()}
-    assert {"contrast", "learning rate", "windows a second", "linear probe,\nmacro F1"} <= titles
+    assert {"contrast", "learning rate", "windows per second", "linear probe,\nmacro F1"} <= titles
     shown = {text.get_text() for text in figure.subfigs[0].legends[0].get_texts()}
-    assert {"guessing", "the same network, noise only", "the same, the running mean of the weights"} <= shown
+    assert {"chance", "same network, noise only", "same windows, running mean of the weights"} <= shown
     numbers = json.loads(json.dumps(final_numbers(history, None, None)))
     assert numbers["tasks"]["contrast"]["real"]["guessing"] == pytest.approx(1 / 199)
     assert (numbers["probe"]["people"], numbers["probe"]["seen"]) == (2, 80)
@@ -219,4 +219,4 @@ def test_the_backbone_of_simclr_on_a_transformer_is_exported_loaded_by_the_hub_a
         torch.hub.load(str(tmp_path / "model"), "transformer30", source="local", pretrained=True)
     with pytest.raises(RuntimeError, match="harnet10"):
         torch.hub.load(str(tmp_path / "model"), "harnet10", source="local")
-    write_export(last.model, last.state, tmp_path / "model", "checkpoint")  # takes the place of an earlier one
+    write_export(last.model, last.state, tmp_path / "model", "checkpoint")  # replaces the earlier one

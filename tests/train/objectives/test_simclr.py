@@ -40,7 +40,7 @@ def plain_view(x_CT: Array, window: int, random: WindowRandom, settings: SimclrS
 
 @pytest.mark.parametrize("ticks", [150, 300, 900])
 @pytest.mark.parametrize("windows", [movement, impacts])
-def test_views_equal_numpy_and_stand_in_pairs(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_views_equal_numpy_and_come_in_pairs(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
     x, random, settings = windows(20, ticks), randoms(20), SimclrSettings()
     seen, days = Simclr(settings).views(x, random)
     assert seen.shape == (40, 3, ticks)
@@ -52,7 +52,7 @@ def test_views_equal_numpy_and_stand_in_pairs(windows: Any, ticks: int) -> None:
         np.testing.assert_allclose(seen[number - 1 :: 2], np.stack(expected), rtol=0, atol=1e-5)
 
 
-def test_every_setting_switches_its_transform_and_all_off_shows_the_window_twice() -> None:
+def test_every_setting_switches_its_transform_and_all_off_repeats_the_window() -> None:
     x, random = movement(50, 300), randoms(50)
     seen, _ = Simclr(SimclrSettings(**OFF)).views(x, random)
     assert torch.equal(seen, x.repeat_interleave(2, 0))
@@ -85,7 +85,7 @@ def test_strength_grows_with_its_setting() -> None:
         assert joins.min() >= 1
 
 
-def test_a_weaker_rotation_keeps_its_axis_and_takes_a_share_of_the_angle() -> None:
+def test_a_partial_rotation_keeps_the_axis_and_a_share_of_the_angle() -> None:
     whole = quaternions(randoms(500))
     for share in (0.0, 0.3, 0.999, 1.0):
         part = partial_rotation(whole, share)
@@ -109,7 +109,7 @@ def test_the_views_of_a_window_share_no_numbers_with_each_other_or_another_objec
     assert not torch.equal(random.of_view(1).coins([Purpose.WARP]), random.coins([Purpose.WARP]))
 
 
-def test_a_window_does_not_depend_on_its_batch_and_large_batches_are_made_in_parts() -> None:
+def test_a_window_does_not_depend_on_its_batch_or_its_part_of_a_large_one() -> None:
     objective, count = Simclr(SimclrSettings()), PART + 40
     x, random = movement(count, 150), randoms(count)
     seen, days = objective.views(x, random)
@@ -132,7 +132,7 @@ def test_views_compile_without_a_graph_break() -> None:
 
 
 def plain_nt_xent(z: Array, temperature: float, rivals: list[list[int]]) -> tuple[list[float], list[bool]]:
-    """Loss and success of each row that looks for its other, one at a time, as the paper writes it."""
+    """Return loss and success of each row, one at a time, by the paper's formula."""
     losses, right = [], []
     for i in range(len(z)):
         alike = {j: z[i] @ z[j] / np.linalg.norm(z[i]) / np.linalg.norm(z[j]) for j in rivals[i]}
@@ -145,7 +145,7 @@ def plain_nt_xent(z: Array, temperature: float, rivals: list[list[int]]) -> tupl
 
 
 def projections(count: int) -> torch.Tensor:
-    """Views that resemble their other more than the rest, though not always."""
+    """Views that mostly resemble their other view more than the rest."""
     generator = torch.Generator().manual_seed(4)
     windows = torch.randn(count, 16, dtype=torch.float64, generator=generator).repeat_interleave(2, 0)
     return windows + 0.9 * torch.randn(2 * count, 16, dtype=torch.float64, generator=generator)
@@ -163,13 +163,13 @@ def test_loss_equals_a_plain_loop() -> None:
     assert all(figure.dtype == torch.float64 and not figure.requires_grad for figure in figures.values())
 
 
-def test_score_asks_within_days_and_does_not_depend_on_how_days_are_put_together() -> None:
+def test_score_compares_within_days_and_does_not_depend_on_their_grouping() -> None:
     z, objective = projections(20), Simclr(SimclrSettings())
     days = torch.tensor([3] * 7 + [9] * 12 + [4]).repeat_interleave(2)
     rivals = [[j for j in range(40) if days[j] == days[i] and j != i] for i in range(40)]
     losses, right = plain_nt_xent(z.numpy(), 0.1, rivals)
     figures = objective.score({"projection": z}, days)
-    assert figures["count"] == 19, "a day of one window has nothing to tell apart"
+    assert figures["count"] == 19, "a day of one window is left out"
     assert figures["loss_sum"].item() == pytest.approx(sum(losses[:38]) / 2, rel=1e-9)
     assert figures["contrast/correct"].item() == sum(right[:38]) / 2
     assert figures["contrast/guessing_sum"].item() == pytest.approx(7 / 13 + 12 / 23)
@@ -178,7 +178,7 @@ def test_score_asks_within_days_and_does_not_depend_on_how_days_are_put_together
         assert sum(part[name].item() for part in parts) == pytest.approx(figure.item(), rel=1e-9)
 
 
-def test_autocast_does_not_round_what_is_compared() -> None:
+def test_autocast_does_not_round_projections() -> None:
     z = projections(12).float()
     expected, _ = Simclr(SimclrSettings()).loss({"projection": z}, torch.zeros(24))
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -212,14 +212,14 @@ def test_a_small_network_learns_to_find_the_other_view() -> None:
     assert asked() < before - 0.5
 
 
-def test_the_control_is_asked_the_same_way() -> None:
+def test_controls_are_scored_in_the_same_way() -> None:
     x, random = movement(30, 300), randoms(30)
     changed = noise_only(x, random)
     seen, _ = Simclr(SimclrSettings(**OFF)).views(changed, random)
     assert torch.equal(seen[::2], changed)
 
 
-def test_days_are_shown_whole() -> None:
+def test_days_are_scored_complete() -> None:
     slots = torch.tensor([5] * 3 + [2] * 4 + [7] * 2 + [1] * 9 + [4])
     assert list(whole_days(slots, 7)) == [slice(0, 7), slice(7, 9), slice(9, 18), slice(18, 19)]
     assert list(whole_days(slots, 100)) == [slice(0, 19)]

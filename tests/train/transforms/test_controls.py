@@ -1,4 +1,4 @@
-"""The controls keep what they promise and nothing else."""
+"""The controls keep the documented properties of windows and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def randoms(count: int) -> WindowRandom:
 
 
 def bursts(count: int, ticks: int) -> torch.Tensor:
-    """Windows whose meaning is in their phases: a few sharp impacts on one side of gravity."""
+    """Windows with information in their phases: a few sharp impacts on one side of gravity."""
     generator = torch.Generator().manual_seed(4)
     x = 0.02 * torch.randn(count, 3, ticks, generator=generator) + torch.randn(count, 3, 1, generator=generator)
     x[:, :, ::50] += torch.tensor([2.0, 1.0, 0.5])[:, None]

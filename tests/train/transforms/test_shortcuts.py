@@ -26,7 +26,7 @@ BATCH, STEPS, HELD_OUT = 256, 300, 16
 
 TASKS = ("reversal", "permutation", "warp")
 STORED_NOISE_G = 0.002
-"""About what a sensor's noise of 4 mg at 100 Hz is at 30 Hz."""
+"""About the noise of a sensor with 4 mg at 100 Hz, resampled to 30 Hz."""
 FIGURES = {
     "first tick": lambda x: x[..., 0].square().mean(1),
     "last tick": lambda x: x[..., -1].square().mean(1),
@@ -44,8 +44,8 @@ def views_of_noise(jitter_g: float) -> tuple[torch.Tensor, torch.Tensor]:
     return Multitask(MultitaskSettings(jitter_g=jitter_g)).views(x, randoms(12_000))
 
 
-def told_by(figure: str, jitter_g: float) -> dict[str, tuple[float, float]]:
-    """How often a window with the label has more of the figure than one without (0.5: nothing is told).
+def separation(figure: str, jitter_g: float) -> dict[str, tuple[float, float]]:
+    """How often a window with the label has more of the figure than one without (0.5: no information).
 
     Beside it four standard deviations of that where nothing is told (Mann and Whitney 1947).
     """
@@ -60,14 +60,14 @@ def told_by(figure: str, jitter_g: float) -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.parametrize("figure", [figure for figure in FIGURES if figure != "variance"])
-def test_edges_tell_no_label_where_jitter_is_on(figure: str) -> None:
-    for task, (more, chance) in told_by(figure, 0.008).items():
+def test_edges_reveal_no_label_with_jitter(figure: str) -> None:
+    for task, (more, chance) in separation(figure, 0.008).items():
         assert abs(more - 0.5) < chance, task
 
 
 @pytest.mark.parametrize("jitter_g", [0.0, 0.008, 0.016])
-def test_variance_of_noise_tells_no_reversal_and_no_permutation(jitter_g: float) -> None:
-    told = told_by("variance", jitter_g)
+def test_variance_of_noise_reveals_neither_reversal_nor_permutation(jitter_g: float) -> None:
+    told = separation("variance", jitter_g)
     for task in ("reversal", "permutation"):
         assert abs(told[task][0] - 0.5) < told[task][1], task
 
@@ -75,13 +75,13 @@ def test_variance_of_noise_tells_no_reversal_and_no_permutation(jitter_g: float)
 @pytest.mark.parametrize(
     ("jitter_g", "at_least", "at_most"), [(0.0, 0.0, 0.001), (0.008, 0.3, 0.45), (0.016, 0.4, 0.5)]
 )
-def test_variance_of_noise_tells_a_warp_the_less_the_more_jitter(
+def test_variance_of_noise_reveals_a_warp_less_with_more_jitter(
     jitter_g: float, at_least: float, at_most: float
 ) -> None:
-    """Interpolation takes a third of white noise, jitter adds to the rest: theory says how far two windows' differ."""
+    """Interpolation removes a third of white noise and jitter adds to the rest; theory gives the difference."""
     kept, added = STORED_NOISE_G**2, jitter_g**2
     apart = (kept / 3) / (kept + added) / np.sqrt(2 / 900)
-    more, chance = told_by("variance", jitter_g)["warp"]
+    more, chance = separation("variance", jitter_g)["warp"]
     assert at_least <= more < at_most
     assert abs(more - norm.cdf(-apart / np.sqrt(2))) < chance + 0.02
 
@@ -95,7 +95,7 @@ def network() -> nn.Module:
 
 
 def accuracies(jitter_g: float) -> dict[str, float]:
-    """Each task's accuracy on 4,096 noise windows that were not trained on."""
+    """Return each task's accuracy on 4,096 noise windows outside the training data."""
     objective = Multitask(MultitaskSettings(jitter_g=jitter_g))
     model = Model(network(), objective.heads(32))
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)
@@ -124,7 +124,7 @@ def accuracies(jitter_g: float) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_noise_betrays_warp_and_never_reversal() -> None:
+def test_noise_reveals_warp_but_not_reversal() -> None:
     clean, jittered = accuracies(0.0), accuracies(0.008)
     print(f"\nnoise of {1000 * NOISE_G:.0f} mg: {clean}\nwith jitter of 8 mg: {jittered}")
     chance = 2.58 * 0.5 / (BATCH * HELD_OUT) ** 0.5

@@ -1,4 +1,4 @@
-"""Each transform against the plain NumPy or SciPy version that is given the same random numbers (tests/train/plain)."""
+"""Each transform against a plain NumPy or SciPy version with the same random numbers (tests/train/plain.py)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def one_by_one(function: Any, x_BCT: NDArray[Any], draws: Any) -> Any:  # type: 
 
 
 @TICKS
-def test_reversal_plays_backwards(ticks: int) -> None:
+def test_reversal_reverses_time(ticks: int) -> None:
     x = movement(5, ticks)
     assert np.array_equal(reverse(x, randoms(5), every(5)).numpy(), x.numpy()[:, :, ::-1])
 
@@ -92,7 +92,7 @@ def test_permutation_orders_are_equally_likely_and_cuts_symmetric() -> None:
 
 
 def as_if_uniform(code: torch.Tensor, classes: int) -> bool:
-    """Whether all classes occur, as often as chance has it: a chi-square that 1 in 1,000 fair draws would pass over."""
+    """Return whether the classes occur equally often: a chi-square that 1 in 1,000 fair draws would exceed."""
     _, times = code.unique(return_counts=True)
     expected = len(code) / classes
     return len(times) == classes and ((times - expected) ** 2 / expected).sum() < chi2.ppf(0.999, classes - 1)
@@ -124,7 +124,7 @@ def test_warp_keeps_time_monotone_from_end_to_end(ticks: int) -> None:
 
 
 @given(st.lists(st.floats(-5.8, 5.8), min_size=6, max_size=6), st.sampled_from([150, 300, 900]))
-def test_no_curve_that_can_be_drawn_stops_or_runs_backwards(normal: list[float], ticks: int) -> None:
+def test_no_possible_curve_stops_or_runs_backwards(normal: list[float], ticks: int) -> None:
     """5.8 is more than the largest normal number that 23 bits give."""
     knots = 1 + 0.2 * torch.tensor([[normal]], dtype=torch.float64)
     kept = never_backwards(knots)
@@ -134,7 +134,7 @@ def test_no_curve_that_can_be_drawn_stops_or_runs_backwards(normal: list[float],
     np.testing.assert_allclose(speed[0, 0], plain.pace(knots[0, 0].numpy(), ticks), rtol=0, atol=1e-12)
 
 
-def test_few_curves_are_drawn_towards_1_and_the_others_left_as_they_are() -> None:
+def test_few_curves_are_pulled_towards_1_and_the_others_are_unchanged() -> None:
     knots = draw_knots(randoms(20000))
     kept = never_backwards(knots)
     slow = (knots @ spline_curves(51)).amin(-1) < 0.05
@@ -198,7 +198,7 @@ def test_jitter_equals_numpy_and_is_white_noise_of_the_given_size(ticks: int) ->
 
 @TICKS
 @EACH
-def test_a_window_that_is_not_to_be_transformed_stays_as_it_is_to_the_bit(task: Task, ticks: int) -> None:
+def test_a_window_with_label_0_is_unchanged_to_the_bit(task: Task, ticks: int) -> None:
     x, random = impacts(200, ticks), randoms(200)
     applied = random.coins([task.purpose])[:, 0]
     seen, before = task.transform(x, random, applied), x.clone()
@@ -210,8 +210,8 @@ def test_a_window_that_is_not_to_be_transformed_stays_as_it_is_to_the_bit(task: 
 
 @TICKS
 @EACH
-def test_a_window_that_is_transformed_has_changed(task: Task, ticks: int) -> None:
-    """On windows whose ticks are all different, where only a transform that does nothing leaves one as it was."""
+def test_a_window_with_label_1_has_changed(task: Task, ticks: int) -> None:
+    """On windows whose ticks all differ, so that only a transform without effect leaves a window unchanged."""
     count = 4000
     x = torch.arange(1, ticks + 1.0).expand(count, 3, ticks)
     changed = (task.transform(x, randoms(count), every(count)) - x).abs().amax((1, 2))
