@@ -58,8 +58,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(seed)
         network = Harnet("harnet5", 0.125)
         model = Model(network, Multitask(MultitaskSettings()).heads(network.features))
-        state = State(step, windows_seen=64 * step, validation_loss=float(step))
-        state |= {"settings": {"network": {"preset": "harnet5", "width": 0.125}}}
+        settings = {"network": {"preset": "harnet5", "width": 0.125}}
+        state = State(step, windows_seen=64 * step, validation_loss=float(step), settings=settings)
         ck.save(Folder(str(folder / "checkpoints")), ck.Checkpoint(ck.to_host(model.state_dict()), state))
     write_new_key(folder / "key")
     key = load_key(folder / "key")
