@@ -217,8 +217,8 @@ BAD = {
     "cut header": (header()[:700], "found 700 bytes"),
     "text": (b"time,x,y,z\n" * 500, "not an Axivity recording"),
     "other hardware": (header(hardware=0x42) + still(3), "0x42"),
-    "no blocks": (header(), "found 0 damaged"),
-    "only damaged blocks": (header() + bytes(512 * 9000), "found 9000 damaged"),
+    "no blocks": (header(), "found 0 damaged ones"),
+    "only damaged blocks": (header() + bytes(512 * 9000), "damaged ones"),
 }
 
 

@@ -20,8 +20,15 @@ from ingest.simulate.recording import simulate_recording
 from pipeline.errors import UserError
 
 COHORT = SimulatedCohort(participants=3, days=0.01, seed=4)
-COMMAND = "from pipeline.cli import run_command as r; from ingest.simulate.command import simulate as s; import sys; "
-COMMAND += "sys.exit(r(s, 'simulate')) if __name__ == '__main__' else None"
+COMMAND = """
+import signal, sys
+from ingest.simulate.command import simulate
+from pipeline.cli import run_command
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in commands that end with &
+    sys.exit(run_command(simulate, "simulate"))
+"""
 
 
 @pytest.fixture(scope="module")
