@@ -125,7 +125,7 @@ def test_mistakes(undisturbed: Path, cohort_folder: Path, tmp_path: Path, run: A
     (tmp_path / "empty.cwa").write_bytes(b"")
     for arguments, message in (
         ([tmp_path / "nothing"], "expected a window store, found none"),
-        ([tmp_path / "empty.cwa"], "empty.cwa: a .cwa recording begins with a header"),
+        ([tmp_path / "empty.cwa"], "empty.cwa: expected a .cwa header"),
         ([cohort_folder / BEN, "--slot", 1], "is a file: --slot and --calibration are for a window store"),
         ([undisturbed, "--rate", 30], "is not a file: --columns, --unit, --rate"),
         ([cohort_folder / BEN, "--plot", tmp_path / "a.jpg"], "expected a name that ends in .png"),
