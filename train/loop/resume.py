@@ -48,7 +48,7 @@ def find_resume_point(
         return point
     if resume == "never":
         raise UserError(
-            f"{folder.url} already has checkpoints (newest: step {found.step}), and --resume is never. "
+            f"{folder.url} already has checkpoints (newest: step {found.step}), but --resume never was given. "
             "Name another folder, or leave --resume at auto to resume."
         )
     settings = build(Recipe, found.state.settings, f"{folder.url}/{ck.name_of(found.step)}")
