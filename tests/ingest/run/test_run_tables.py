@@ -42,8 +42,8 @@ def test_table_settings_are_part_of_the_state_of_a_table(ray_here: str, folder: 
     first = run_ingest(untold)
     reasons = dict(first.rejected)
     assert (first.done, len(reasons)) == (1, 2)
-    assert "how many rows a second? Say --rate HZ" in reasons[cohort.KEY.recording(COUNTED)]
-    assert "damaged or cut off, or no table" in reasons[cohort.KEY.recording(BROKEN)]
+    assert "How many rows are a second? State --rate HZ" in reasons[cohort.KEY.recording(COUNTED)]
+    assert "damaged, cut off, or not a table" in reasons[cohort.KEY.recording(BROKEN)]
     with pytest.raises(UserError, match=r"1 table in it .* would now be read with other --columns, --unit or --rate"):
         run_ingest(settings)
 
