@@ -158,7 +158,7 @@ def test_a_closed_reader_does_not_wait_for_unavailable_storage(
         with pytest.raises((StorageUnavailable, CancelledError)):
             day.state()
     s3fs.S3FileSystem.clear_instance_cache()
-    assert time.monotonic() - began < PATIENCE_S / 2
+    assert time.monotonic() - began < PATIENCE_S
 
 
 def test_create_has_one_winner(bucket: str) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pipeline.storage.folder import Folder
 from pipeline.store.store import Store
 from pipeline.verify.checks import check_store
 from tests.ingest import cohort
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 Process = subprocess.Popen[str]
@@ -30,16 +30,6 @@ def start(recordings: Path | str, store: Path | str, ray: str | None = None, *fl
     command += flags if "--workers" in flags or ray else ["--workers", "2", *flags]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, start_new_session=True, text=True, cwd=ROOT, **pipes | how)
-
-
-def until(condition: Callable[[], bool], process: Process | None = None, seconds: float = 120) -> None:
-    """Wait for a condition; fails if the process ends first."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if process is not None and process.poll() is not None:
-            raise AssertionError(f"it ended too soon: {process.communicate()}")
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
 
 
 def when(process: Process, condition: Callable[[], bool], number: int) -> int:

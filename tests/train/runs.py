@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal
 import torch
 
 from pipeline.storage.folder import Folder
+from tests.waiting import until
 from train.checkpoint import format as ck
 from train.loop.trainer import train
 from train.recipe import load_recipe
@@ -50,12 +50,20 @@ def alone(
     return train(load_recipe("demo", overrides(settings)), store, str(checkpoints), resume, logs)
 
 
-def command(store: str, checkpoints: Path | str, processes: int = 1, restarts: int = 0, **settings: Any) -> list[str]:
-    """Return the command line of a run."""
+def command(
+    store: str,
+    checkpoints: Path | str,
+    processes: int = 1,
+    restarts: int = 0,
+    held: tuple[int, Path] | None = None,
+    **settings: Any,
+) -> list[str]:
+    """Return the command line of a run, which is `held` before a step until a file exists."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     start = [*torchrun, f"--max-restarts={restarts}"] if processes > 1 else []
     flags = [part for override in overrides(settings) for part in ("--set", override)]
-    return [sys.executable, *start, "-m", "train", "demo", "--store", store, "--checkpoints", str(checkpoints), *flags]
+    train = ["-m", "tests.train.held", *map(str, held)] if held else ["-m", "train"]
+    return [sys.executable, *start, *train, "demo", "--store", store, "--checkpoints", str(checkpoints), *flags]
 
 
 def run(*arguments: Any, **settings: Any) -> subprocess.CompletedProcess[str]:
@@ -103,7 +111,4 @@ def same_checkpoint(left: Path, right: Path, step: int) -> None:
 
 def wait_for(folder: Path, count: int) -> None:
     """Wait until so many checkpoints are complete."""
-    deadline = time.monotonic() + 120
-    while len(ck.complete(Folder(str(folder)))) < count:
-        assert time.monotonic() < deadline, "no checkpoint was saved"
-        time.sleep(0.02)
+    until(lambda: len(ck.complete(Folder(str(folder)))) >= count)

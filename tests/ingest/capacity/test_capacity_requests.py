@@ -38,8 +38,11 @@ class Meter:
         self.steps: dict[str, list[Requests]] = {}
 
     def _now(self) -> Requests:
-        time.sleep(0.1)  # the server counts a request after it has answered it
-        count = answered(self.environment, BUCKET)
+        counts = [answered(self.environment, BUCKET)]
+        while len(counts) < 4 or counts[-4:] != counts[-1:] * 4:  # the server counts a request after it has answered it
+            time.sleep(0.05)
+            counts.append(answered(self.environment, BUCKET))
+        count = counts[-1]
         assert not set(count) - {"GET", "LIST", "PUT", "POST", "DELETE"}
         return Requests(count["GET"], count["LIST"], count["PUT"])
 

@@ -24,7 +24,8 @@ from ingest.settings import SignalSettings
 from pipeline.errors import UserError
 from tests.ingest import cohort
 from tests.ingest.cohort import KEY
-from tests.ingest.runs import assert_as_if_undisturbed, commits, finish, start, until, when
+from tests.ingest.runs import assert_as_if_undisturbed, commits, finish, start, when
+from tests.waiting import until
 
 
 @pytest.mark.slow
@@ -216,7 +217,7 @@ class TestStream:
         from ingest.run.worker import time_limit
 
         def work(item: int) -> int:
-            with time_limit(0.2):
+            with time_limit(1.0):
                 time.sleep(item)
             return item
 

@@ -17,9 +17,9 @@ from tests.ingest.runs import (
     ended_well,
     ended_with_one_message,
     start,
-    until,
 )
 from tests.s3_here import s3_here
+from tests.waiting import until
 
 DONE = f"{len(cohort.LONG)} recordings done, 0 rejected"
 OF_THE_PLACE = ("source",)

@@ -24,8 +24,8 @@ from tests.ingest.runs import (
     kill_worker,
     processes,
     start,
-    until,
 )
+from tests.waiting import until
 
 DONE = f"{len(cohort.LONG)} recordings done, 0 rejected"
 
@@ -81,7 +81,9 @@ def test_a_second_driver_is_refused_and_the_first_continues(
     store = tmp_path / "store"
     first = start(long_folder, store, ray_here, "--workers", "1")
     until(lambda: days_written(store) > 0, first)
-    (worker,) = processes(os.getpid(), "ray::IngestTask")
+    working: list[int] = []
+    until(lambda: bool(working.extend(processes(os.getpid(), "ray::IngestTask")) or working), first)
+    (worker,) = working
     os.kill(worker, signal.SIGSTOP)
     try:
         message = ended_with_one_message(start(long_folder, store, ray_here))

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from ingest.simulate.cohort import ARGUMENTS, TRUTH, SimulatedCohort, make
 from ingest.simulate.recording import simulate_recording
 from pipeline.errors import UserError
+from tests.waiting import PATIENCE_S, until
 
 COHORT = SimulatedCohort(participants=3, days=0.01, seed=4)
 COMMAND = """
@@ -117,39 +117,38 @@ LONG_DAYS = 60
 """No machine simulates this many days before it is interrupted."""
 
 
-def gone(pids: list[int], within_s: float = 20) -> bool:
-    until = time.monotonic() + within_s
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
-        time.sleep(0.05)
-    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+def simulating(pid: int) -> list[int]:
+    """Return the workers among the children."""
+    return [child for child in children(pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-def started(process: subprocess.Popen[str], out: Path) -> list[int]:
-    """Return the processes of a command once it writes a recording."""
-    until = time.monotonic() + 60
-    while not list(out.glob(".*.cwa.partial")) and time.monotonic() < until:
-        time.sleep(0.05)
+def started(process: subprocess.Popen[str], out: Path, workers: int) -> list[int]:
+    """Return the processes of a command once all its workers run and one of them writes a recording."""
+    until(lambda: any(out.glob(".*.cwa.partial")) and len(simulating(process.pid)) == workers, process)
     return children(process.pid)
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
 def test_workers_end_when_the_command_is_killed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = command(out, "--participants", 2, "--days", LONG_DAYS, "--workers", 1, start_new_session=True)
-    workers = started(process, out)
+    workers = started(process, out, 1)
     process.kill()
-    process.communicate(timeout=60)
-    assert workers
-    assert gone(workers)
+    process.communicate(timeout=PATIENCE_S)
+    wait_until_gone(workers)
     assert not list(out.glob("*.cwa"))
 
 
 def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = command(out, "--participants", 2, "--days", LONG_DAYS, "--workers", 1, start_new_session=True)
-    for worker in started(process, out):
-        if b"spawn_main" in Path(f"/proc/{worker}/cmdline").read_bytes():
-            os.kill(worker, signal.SIGKILL)
-    error = process.communicate(timeout=60)[1]
+    started(process, out, 1)
+    (worker,) = simulating(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    error = process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == 1
     assert "ended with status -9" in error
     assert [path.name for path in out.iterdir()] == [ARGUMENTS]
@@ -158,13 +157,12 @@ def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_complete_files_and_no_process(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = command(out, "--participants", 4, "--days", LONG_DAYS, "--workers", 2, start_new_session=True)
-    workers = started(process, out)
+    workers = started(process, out, 2)
     os.killpg(process.pid, signal.SIGINT)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == 130
     assert "Run the same command again" in error
     assert "Traceback" not in error
-    assert len(workers) >= 2
-    assert gone(workers)
+    wait_until_gone(workers)
     assert [path.name for path in out.iterdir()] == [ARGUMENTS]
     assert json.loads((out / ARGUMENTS).read_text())["participants"] == 4

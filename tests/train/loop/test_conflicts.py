@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from pipeline.storage.folder import Folder
 from pipeline.store.store import Store
 from tests.train.days import write_store
 from tests.train.runs import alone, command
+from tests.waiting import PATIENCE_S, until
 from train.checkpoint import format as ck
 from train.checkpoint.saver import Saver
 from train.checkpoint.state import State
@@ -113,16 +113,16 @@ def test_a_second_ctrl_c_does_not_wait_for_the_save(store: str, tmp_path: Path) 
     python, _, _, *arguments = command(store, tmp_path, run__windows=16_000)
     process = subprocess.Popen([python, "-c", STUCK, *arguments], stderr=subprocess.PIPE, text=True)
     try:
-        log, deadline = tmp_path / "logs" / "log.jsonl", time.monotonic() + 100
-        while not (log.exists() and any(line["kind"] == "save" for line in read_lines(log))):
-            assert process.poll() is None, "the run ended early"
-            assert time.monotonic() < deadline, "no save began"
-            time.sleep(0.05)
+        log = tmp_path / "logs" / "log.jsonl"
+        until(lambda: log.exists() and any(line["kind"] == "save" for line in read_lines(log)), process)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-        assert process.poll() is None, "the first one lets the step finish"
+        assert process.stderr is not None
+        output = ""
+        while "SIGINT" not in output:  # two signals sent before the process runs again would count as one
+            output += (line := process.stderr.readline())
+            assert line, "the first one lets the step finish"
         process.send_signal(signal.SIGINT)
-        _, output = process.communicate(timeout=60)
+        output += process.communicate(timeout=PATIENCE_S)[1]
     finally:
         process.kill()
         process.wait()

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
 from tests.train.runs import alone, background_run, overrides, ranks_of, run, wait_for
+from tests.waiting import PATIENCE_S, until
 from train.checkpoint import format as ck
 from train.distributed.processes import Processes
 from train.loop.messages import non_finite_message
@@ -91,10 +91,10 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(store: s
 
 
 def test_sigusr1_before_pre_emption_saves_and_exits(store: str, tmp_path: Path) -> None:
-    with background_run(store, tmp_path, run__windows=16_000, run__validate_every=16_000) as process:
+    with background_run(store, tmp_path, run__windows=160_000, run__validate_every=160_000) as process:
         wait_for(tmp_path, 1)
         process.send_signal(signal.SIGUSR1)
-        _, output = process.communicate(timeout=100)
+        _, output = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + signal.SIGUSR1
     assert "stopped by signal 10; run the same command again to resume" in output
     step = ck.open_checkpoint(str(tmp_path)).step
@@ -127,7 +127,7 @@ def test_a_signal_to_one_process_stops_all(store: str, tmp_path: Path) -> None:
         second = ranks_of(torchrun)
         assert not set(first) & set(second)
         os.kill(second[0], signal.SIGUSR1)
-        _, output = torchrun.communicate(timeout=200)
+        _, output = torchrun.communicate(timeout=PATIENCE_S)
     assert torchrun.returncode == 0, output
     assert output.count("stopped by signal 15") == output.count("stopped by signal 10") == 1
     assert "resuming after" in output
@@ -139,13 +139,9 @@ def test_the_processes_of_a_killed_torchrun_stop(store: str, tmp_path: Path) -> 
         wait_for(tmp_path, 1)
         ranks = ranks_of(torchrun)
         torchrun.kill()
-        _, output = torchrun.communicate(timeout=100)  # the ranks hold the pipe open
+        _, output = torchrun.communicate(timeout=PATIENCE_S)  # the ranks hold the pipe open
     assert "stopped by signal 15; run the same command again to resume" in output
-    for _ in range(100):
-        if not any(_runs(rank) for rank in ranks):
-            return
-        time.sleep(0.2)
-    pytest.fail("the processes still run")
+    until(lambda: not any(_runs(rank) for rank in ranks))
 
 
 def _runs(process: int) -> bool:
@@ -200,8 +196,8 @@ import sys, time
 from train.loop.signals import Watchdog
 def hanging_here():
     time.sleep(60)
-with Watchdog(2.0, "process 3 of 8") as watchdog:
-    for _ in range(30):
+with Watchdog(5.0, "process 3 of 8") as watchdog:
+    for _ in range(60):
         watchdog.beat()
         time.sleep(0.1)
     print("beating", flush=True)
@@ -210,10 +206,12 @@ with Watchdog(2.0, "process 3 of 8") as watchdog:
 
 
 def test_a_hanging_process_prints_its_stacks_and_exits() -> None:
-    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
     assert done.returncode == 124
     assert done.stdout == "beating\n"
-    assert "process 3 of 8 has taken no step for 2 s (run.timeout_s)" in done.stderr
+    assert "process 3 of 8 has taken no step for 5 s (run.timeout_s)" in done.stderr
     assert "in hanging_here" in done.stderr
 
 

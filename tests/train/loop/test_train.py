@@ -15,6 +15,7 @@ import torch
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
 from tests.train.runs import alone, command, run, same_checkpoint, wait_for
+from tests.waiting import PATIENCE_S
 from train.checkpoint import format as ck
 from train.optim.schedule import rate_at
 from train.optim.settings import OptimizerSettings
@@ -58,7 +59,7 @@ def test_a_finished_run_has_nothing_to_do(store: str, straight: Path, capsys: py
 
 
 def test_killed_and_resumed_equals_never_killed(store: str, straight: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(store, tmp_path), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(store, tmp_path, held=(14, tmp_path / "gate")), stderr=subprocess.DEVNULL)
     wait_for(tmp_path, 2)
     process.kill()
     process.wait()
@@ -71,10 +72,12 @@ def test_killed_and_resumed_equals_never_killed(store: str, straight: Path, tmp_
 
 
 def test_ctrl_c_saves_and_explains_how_to_resume(store: str, straight: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(store, tmp_path), stderr=subprocess.PIPE, text=True)
+    gate = tmp_path / "gate"
+    process = subprocess.Popen(command(store, tmp_path, held=(9, gate)), stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path, 1)
     process.send_signal(signal.SIGINT)
-    _, output = process.communicate(timeout=100)
+    gate.touch()
+    _, output = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "SIGINT: will save after this step or the next, then exit" in output
     assert "run the same command again to resume" in output

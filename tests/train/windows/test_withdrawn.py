@@ -21,6 +21,7 @@ from pipeline.store.store import Store
 from pipeline.withdraw.forget import forget
 from tests.train.days import MadeDays, write_store
 from tests.train.runs import alone, command, overrides, run, wait_for
+from tests.waiting import PATIENCE_S
 from train.checkpoint import format as ck
 from train.distributed.processes import Processes
 from train.loop.setup import prepare
@@ -251,11 +252,14 @@ LONG = {"run__windows": 1600, "run__validate_every": 1600, "run__save_every": 16
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_continues_without_withdrawn_days(store: str, tmp_path: Path, processes: int) -> None:
     out = tmp_path / "out"
-    process = subprocess.Popen(command(store, out, processes, **LONG), stderr=subprocess.PIPE, text=True)
+    gate = tmp_path / "gate"
+    line = command(store, out, processes, held=(14, gate), **LONG)
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     wait_for(out, 1)
     left = trained(out)[1:3]
     withdraw(store, left)
-    _, output = process.communicate(timeout=200)
+    gate.touch()
+    _, output = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output
     assert "Traceback" not in output
     slots = [slot for number in left for slot in slots_of(number)]
