@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo test test-slow fuzz lint bench bench-sim bench-devices bench-driver bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 clean-demo check test test-slow test-machines fuzz lint bench bench-sim bench-devices bench-driver bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -21,11 +21,20 @@ demo-s3: setup
 clean-demo:
 	rm -rf runs/demo runs/demo-s3
 
+# For the work in between: the folders whose tests call functions; the others run commands, servers and Ray.
+check: lint
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests/test_arrows.py tests/pipeline/numerics tests/pipeline/store \
+		tests/ingest/devices tests/ingest/signal tests/train/networks tests/train/optim tests/train/transforms tests/train/windows
+
 test: setup
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+# Hours, by hand. Some configurations: make test-machines ON="sse4 one-core"; the list: .venv/bin/python -m tests.machines --help
+test-machines: setup
+	$(BIN)/python -m tests.machines $(ON)
 
 fuzz: setup
 	PERSONDAYS_FUZZ=5000 $(BIN)/pytest -rP tests/ingest/devices/test_fuzz.py

@@ -1,7 +1,10 @@
-"""Shared by all tests: where the real recordings are, when they are there."""
+"""Shared by all tests: the order they run in, and the folder of real recordings where there is one."""
 
 from __future__ import annotations
 
+import os
+import random
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -10,19 +13,31 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)  # other work on the machine is no fault of what is tested
 settings.load_profile("untimed")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+REAL_DATA = os.environ.get("PERSONDAYS_REAL_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
+"""The folder of real recordings; empty: skip the tests that need them."""
+ORDER = os.environ.get("PERSONDAYS_TEST_ORDER")
+"""A seed: run the files, and the tests of each, in an order of its own (`make test-machines`)."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of two processes that test (make test), one takes all that needs Ray; else a file's tests stay together."""
+    if ORDER:
+        items[:] = shuffled(items, ORDER)
     for item in items:
         needs_ray = "ray_here" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else item.path.name))
 
 
+def shuffled(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
+    """The tests with files in random order and the tests of each file too, so that a file's fixtures are made once."""
+    order, files = random.Random(seed), [list(tests) for _, tests in groupby(items, lambda item: item.path)]
+    order.shuffle(files)
+    return [test for tests in files for test in order.sample(tests, len(tests))]
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real recordings and labelled sets; skips where it is absent."""
-    if not SHARED.is_dir():
-        pytest.skip("no real recordings here: they live beside the project, in ../shared/data, and are not part of it")
-    return SHARED
+    if not REAL_DATA or not Path(REAL_DATA).is_dir():
+        pytest.skip("no real recordings here: they are in ../shared/data or PERSONDAYS_REAL_DATA, not in the project")
+    return Path(REAL_DATA)

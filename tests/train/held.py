@@ -12,20 +12,19 @@ from pathlib import Path
 from pipeline.cli import run_command
 from train.command import train
 from train.loop import trainer
-from train.loop.setup import Run
-from train.loop.step import Step
+from train.loop.run import Run
+from train.loop.step import StepResult, take_step
 
 
 def hold(step: int, gate: Path) -> None:
     """Let no process take more than `step` steps before the file exists."""
-    take_step = trainer.take_step
 
-    def held(run: Run) -> Step:
+    def held(run: Run) -> StepResult:
         while run.step >= step and not gate.exists():
             time.sleep(0.01)
         return take_step(run)
 
-    trainer.take_step = held
+    vars(trainer)["take_step"] = held
 
 
 if __name__ == "__main__":
