@@ -144,7 +144,7 @@ def test_only_the_recordings_that_again_names_are_ingested_again(copies: tuple[P
     assert len(cohort.objects(store)) == 3 * len(after[0])
     bad = next(iter(BAD))
     for text, message in (
-        (f"{KEY.recording('nobody.cwa')}\n", "none of the recordings"),
+        (f"{KEY.recording('nobody.cwa')}\n", "no recording that --again"),
         ("Anna Smith\n", "found something else as entry 1"),
         ("", "found nothing"),
     ):

@@ -90,7 +90,7 @@ class TestDeadWorkers:
         def deadly_tasks(*given: Any) -> list[Any]:
             return [Deadly(**vars(task)) for task in together(*given)]
 
-        monkeypatch.setattr(ingest_task, "LEAST_TASKS", 1)
+        monkeypatch.setattr(ingest_task, "MIN_TASKS", 1)
         monkeypatch.setattr(phases, tasks, deadly_tasks)
         assert max(len(task.sources) for task in together(*_arguments(kind, cohort_folder))) > 2
         summary = run_ingest(cohort.settings(cohort_folder, tmp_path / "store"))

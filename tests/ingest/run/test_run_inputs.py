@@ -39,7 +39,7 @@ def test_the_preset_for_uk_biobank(name: str, participant: str | None) -> None:
     assert by_regex("ukb")(name) == participant
 
 
-@pytest.mark.parametrize(("regex", "message"), [("([0-9]+", "no regular expression"), ("[0-9]+", "no group")])
+@pytest.mark.parametrize(("regex", "message"), [("([0-9]+", "not a regular expression"), ("[0-9]+", "no group")])
 def test_a_regular_expression_that_cannot_be_used(regex: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         by_regex(regex)
