@@ -57,7 +57,7 @@ class Blur(nn.Module):
         return F.conv1d(x, self.kernel, stride=self.factor, padding=self.padding, groups=x.shape[1])
 
 
-class Network(nn.Module):
+class PlainNetwork(nn.Module):
     """The network with a two-way head a task."""
 
     def __init__(self, preset: str, width: float) -> None:
@@ -110,7 +110,7 @@ def steps(
 ) -> Iterator[int]:
     """Train endlessly, one step for each item; yields the number of windows of the step."""
     torch.manual_seed(0)
-    network: nn.Module = Network(preset, width).to(device)
+    network: nn.Module = PlainNetwork(preset, width).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4 * batch / 512, amsgrad=True)
     if compiled:
         network = torch.compile(network)  # type: ignore[assignment]

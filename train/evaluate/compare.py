@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from train.evaluate.dataset import Labelled
+from train.evaluate.dataset import LabelledSet
 from train.evaluate.features import estimate_statistics, extract
 from train.evaluate.folds import assign_folds
 from train.evaluate.head import PENALTIES, LinearHead, choose, fit_head
@@ -62,7 +62,7 @@ def random_network(like: Encoder, seed: int) -> Encoder:
 
 
 def predict(
-    network: Encoder, data: Labelled, folds: int, seed: int, progress: Callable[[float], None] = lambda share: None
+    network: Encoder, data: LabelledSet, folds: int, seed: int, progress: Callable[[float], None] = lambda share: None
 ) -> Predictions:
     """Return cross-validated predictions of all networks; `progress` receives the share that is done."""
     fold_N = assign_folds(data.y_N, data.person_N, folds, seed)
@@ -92,7 +92,7 @@ def predict(
 
 
 def predict_fold(
-    features_VNF: list[NDArray[np.float32]], data: Labelled, test: NDArray[np.int64], seed: int
+    features_VNF: list[NDArray[np.float32]], data: LabelledSet, test: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], LinearHead]:
     """Return the classes of the windows `test`, by a head fitted to all others, and the head.
 
@@ -105,7 +105,7 @@ def predict_fold(
     return head.predict(features_VNF[best][test]), head
 
 
-def summarise(data: Labelled, predictions: Predictions) -> dict[str, Any]:
+def summarise(data: LabelledSet, predictions: Predictions) -> dict[str, Any]:
     """Return the scores of every person and their summary, JSON-ready; a score that is not defined is None."""
     persons = [np.flatnonzero(data.person_N == number) for number in range(len(data.people))]
     scores = {
@@ -133,7 +133,10 @@ def summarise(data: Labelled, predictions: Predictions) -> dict[str, Any]:
 
 
 def score(
-    function: Callable[[NDArray[np.int64]], float], data: Labelled, own: NDArray[np.int64], class_N: NDArray[np.int64]
+    function: Callable[[NDArray[np.int64]], float],
+    data: LabelledSet,
+    own: NDArray[np.int64],
+    class_N: NDArray[np.int64],
 ) -> float:
     """Return a metric of one person's windows `own`."""
     return function(confusion(data.y_N[own], class_N[own], len(data.classes)))

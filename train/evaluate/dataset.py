@@ -18,7 +18,7 @@ CHUNK = 4_096
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledSet:
     """Windows in g at 30 Hz, float32 (windows, 3, ticks), with class and person numbers, and notes on conversions."""
 
     x_NCT: NDArray[np.float32]
@@ -29,7 +29,7 @@ class Labelled:
     notes: tuple[str, ...]
 
 
-def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> Labelled:
+def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> LabelledSet:
     """Read the labelled set in `folder`, as windows of `ticks` ticks at 30 Hz.
 
     X.npy is (windows, ticks, 3) in g. Its rate is `rate_hz`, else the one in info.json, else the rate at which its
@@ -51,7 +51,7 @@ def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> Lab
             )
     notes += _classes_of_one_person(classes, y_N, person_N)
     rate = _rate(folder, x_NTC.shape[1], ticks, rate_hz, notes)
-    return Labelled(
+    return LabelledSet(
         x_NCT=to_network(x_NTC, rate, ticks, folder, notes),
         y_N=y_N.astype(np.int64),
         person_N=person_N.astype(np.int64),

@@ -29,7 +29,7 @@ NOT_ACTIVITIES = {"non-wear", "gap"}
 
 
 @dataclass(frozen=True)
-class Bout:
+class TruthBout:
     """One activity of one participant, in the time of the device's clock."""
 
     start: datetime
@@ -37,7 +37,7 @@ class Bout:
     activity: str
 
 
-def read_truth(path: Path) -> dict[str, list[Bout]]:
+def read_truth(path: Path) -> dict[str, list[TruthBout]]:
     """Read the bouts of each participant, by name, from a Parquet table with the columns `COLUMNS`.
 
     Start and end are time stamps without a time zone. Raises UserError for anything else.
@@ -59,13 +59,13 @@ def read_truth(path: Path) -> dict[str, list[Bout]]:
             f"{path}: expected the columns {', '.join(COLUMNS)}, with start and end as time stamps of the device's "
             f"clock without time zone; found {', '.join(f'{field.name} ({field.type})' for field in table.schema)}."
         )
-    bouts: dict[str, list[Bout]] = defaultdict(list)
+    bouts: dict[str, list[TruthBout]] = defaultdict(list)
     chosen = table.select(COLUMNS)
     for number, row in enumerate(chosen.cast(_microseconds(chosen.schema), safe=False).to_pylist()):
         if None in row.values() or not row["start"] < row["end"]:
             raise UserError(f"{path}, row {number}: expected no empty cell and start before end. Fix or drop the row.")
         if row["activity"] not in NOT_ACTIVITIES:
-            bouts[str(row["participant"])].append(Bout(row["start"], row["end"], str(row["activity"])))
+            bouts[str(row["participant"])].append(TruthBout(row["start"], row["end"], str(row["activity"])))
     return bouts
 
 
@@ -94,7 +94,7 @@ def spread(count: int, limit: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(np.int64))
 
 
-def within_day(bout: Bout, day: date) -> tuple[int, int]:
+def within_day(bout: TruthBout, day: date) -> tuple[int, int]:
     """Return the full seconds of the day inside the bout, as first and one past the last; last <= first if none."""
     midnight = datetime.combine(day, time())
     first, last = bout.start - midnight, bout.end - midnight
@@ -102,7 +102,7 @@ def within_day(bout: Bout, day: date) -> tuple[int, int]:
 
 
 def cut_participant(
-    store: Store, days: list[tuple[date, int]], bouts: list[Bout], seconds: int, per_activity: int
+    store: Store, days: list[tuple[date, int]], bouts: list[TruthBout], seconds: int, per_activity: int
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield an activity and its windows (windows, ticks, 3) in g, at most `per_activity` of each activity.
 
@@ -129,7 +129,7 @@ def cut_participant(
 
 def label_store(
     store: Store,
-    truth: dict[str, list[Bout]],
+    truth: dict[str, list[TruthBout]],
     key: Key,
     seconds: int,
     per_activity: int,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from train.evaluate.compare import predict_fold
-from train.evaluate.dataset import Labelled
+from train.evaluate.dataset import LabelledSet
 from train.evaluate.features import extract
 from train.evaluate.folds import assign_folds
 from train.evaluate.metrics import confusion, kappa, macro_f1
@@ -23,7 +23,7 @@ FOLDS = 5
 SEED = 0
 
 
-def probe(network: Encoder, data: Labelled) -> dict[str, Any]:
+def probe(network: Encoder, data: LabelledSet) -> dict[str, Any]:
     """Return macro F1 and Cohen's kappa (None if nobody has two classes), as means over participants, and the counts.
 
     Keeps the network's mode and draws no random numbers, so that a run is the same with and without a probe.

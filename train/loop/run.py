@@ -11,7 +11,7 @@ from pipeline.store.day_reader import DayReader
 from train.checkpoint.state import RunFacts, StreamFacts
 from train.distributed.engines import Engine
 from train.distributed.processes import Processes
-from train.evaluate.dataset import Labelled
+from train.evaluate.dataset import LabelledSet
 from train.networks.model import Model
 from train.objectives import Objective
 from train.optim.averaging import Average
@@ -46,7 +46,7 @@ class Run:
     """The stream of the checkpoint, if withdrawals have deleted its version of the tables since."""
     average: Average | None = None
     """The running mean of the weights, if the recipe asks for it."""
-    labelled: Labelled | None = None
+    labelled: LabelledSet | None = None
     """Data of the linear probe, on the first process."""
     step: int = 0
     best: tuple[float, int] = (float("inf"), 0)

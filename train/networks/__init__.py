@@ -32,7 +32,7 @@ class Network(NamedTuple):
 
 NETWORKS = {
     **{name: Network(harnet.Harnet, preset.ticks) for name, preset in harnet.PRESETS.items()},
-    **{name: Network(transformer.Transformer, preset.ticks) for name, preset in transformer.PRESETS.items()},
+    **{name: Network(transformer.Transformer, ticks) for name, ticks in transformer.PRESETS.items()},
 }
 
 

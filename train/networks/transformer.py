@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +26,8 @@ LAYERS = 2
 HEADS = 2
 
 
-class Preset(NamedTuple):
-    """A network, by the ticks of its input window."""
-
-    ticks: int
-
-
-PRESETS = {"transformer5": Preset(150), "transformer10": Preset(300), "transformer30": Preset(900)}
+PRESETS = {"transformer5": 150, "transformer10": 300, "transformer30": 900}
+"""The ticks of each preset's input window."""
 
 
 def scaled(channels: int, width: float) -> int:
@@ -96,7 +90,7 @@ class Transformer(nn.Module):
         if not width > 0:
             raise ValueError(f"expected a width above 0, found {width}")
         self.preset, self.width = preset, width
-        self.ticks = PRESETS[preset].ticks
+        self.ticks = PRESETS[preset]
         channels = [AXES, *(scaled(each, width) for each in CHANNELS)]
         self.features = channels[-1]
         self.convolutions = nn.Sequential()

@@ -26,7 +26,7 @@ from train.transforms.scaling import scale
 from train.transforms.warp import warp
 
 
-class Task(NamedTuple):
+class PretextTask(NamedTuple):
     """A transform to recognise: its name in settings and figures, its head, the purpose of its random numbers."""
 
     name: str
@@ -36,10 +36,10 @@ class Task(NamedTuple):
 
 
 TASKS = (
-    Task("reversal", "aot_h", Purpose.REVERSAL, reverse),
-    Task("scaling", "scale_h", Purpose.SCALING, scale),
-    Task("permutation", "permute_h", Purpose.PERMUTATION, permute),
-    Task("warp", "time_w_h", Purpose.WARP, warp),
+    PretextTask("reversal", "aot_h", Purpose.REVERSAL, reverse),
+    PretextTask("scaling", "scale_h", Purpose.SCALING, scale),
+    PretextTask("permutation", "permute_h", Purpose.PERMUTATION, permute),
+    PretextTask("warp", "time_w_h", Purpose.WARP, warp),
 )
 
 
@@ -63,7 +63,7 @@ class MultitaskSettings:
         if not 0 <= self.jitter_g < float("inf"):
             raise ValueError(f"jitter_g: expected a standard deviation in g, 0 or more; found {self.jitter_g}.")
 
-    def weight(self, task: Task) -> float:
+    def weight(self, task: PretextTask) -> float:
         """Return the weight of a task in the loss."""
         weight: float = getattr(self, task.name)
         return weight

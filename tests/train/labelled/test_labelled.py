@@ -23,7 +23,7 @@ from pipeline.store.states import BAD, MEASURED, NONWEAR
 from pipeline.store.store import Store
 from train.evaluate.dataset import read_labelled
 from train.labelled.files import LabelledWindows, write_labelled
-from train.labelled.truth import Bout, label_store, read_truth, spread, window_starts, within_day
+from train.labelled.truth import TruthBout, label_store, read_truth, spread, window_starts, within_day
 from train.labelled.wisdm import WatchSamples, find_files, label_wisdm, read_samples, runs, windows_of
 
 KEY = Key(bytes(range(32)))
@@ -60,10 +60,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return made
 
 
-def bout(start_s: float, end_s: float, activity: str) -> Bout:
+def bout(start_s: float, end_s: float, activity: str) -> TruthBout:
     """Seconds counted from second 43,000 of the day."""
     midnight = datetime(2024, 3, 5)
-    return Bout(midnight + timedelta(seconds=43_000 + start_s), midnight + timedelta(seconds=43_000 + end_s), activity)
+    return TruthBout(
+        midnight + timedelta(seconds=43_000 + start_s), midnight + timedelta(seconds=43_000 + end_s), activity
+    )
 
 
 def test_windows_are_the_stores_own_values(store: Store) -> None:
@@ -140,7 +142,7 @@ def test_spread(count: int, limit: int) -> None:
 
 
 def test_a_bout_over_midnight() -> None:
-    night = Bout(datetime(2024, 3, 4, 23, 59, 50, 1), datetime(2024, 3, 5, 0, 0, 9, 999_999), "sleep")
+    night = TruthBout(datetime(2024, 3, 4, 23, 59, 50, 1), datetime(2024, 3, 5, 0, 0, 9, 999_999), "sleep")
     assert within_day(night, date(2024, 3, 4)) == (86_391, 86_400)
     assert within_day(night, date(2024, 3, 5)) == (0, 9)
     first, last = within_day(night, date(2024, 3, 6))
@@ -160,8 +162,8 @@ def test_truth_tables(tmp_path: Path) -> None:
         return tmp_path / "truth.parquet"
 
     assert read_truth(write()) == {
-        "Ann": [Bout(NOON, NOON + timedelta(minutes=1), "walking")],
-        "Ben": [Bout(NOON, NOON + timedelta(minutes=3), "sitting")],
+        "Ann": [TruthBout(NOON, NOON + timedelta(minutes=1), "walking")],
+        "Ben": [TruthBout(NOON, NOON + timedelta(minutes=3), "sitting")],
     }
     with pytest.raises(UserError, match="row 0: expected"):
         read_truth(write(end=columns["start"].take([0, 0, 0]).cast(pa.timestamp("us")), start=columns["start"]))

@@ -18,7 +18,7 @@ from tests.train.days import write_store
 from tests.train.toy_encoder import Toy
 from train.checkpoint import format as ck
 from train.evaluate.compare import predict
-from train.evaluate.dataset import Labelled
+from train.evaluate.dataset import LabelledSet
 from train.export.folder import write_export
 from train.labelled.files import LabelledWindows, write_labelled
 from train.loop.trainer import train
@@ -104,12 +104,12 @@ def test_a_third_encoder_trains_is_exported_and_evaluated(
     assert predict(loaded, labelled(300), 2, 0).predicted_RN["random"].shape == (5, 48)
 
 
-def labelled(ticks: int) -> Labelled:
+def labelled(ticks: int) -> LabelledSet:
     """Two people, lying still or swinging."""
     random = np.random.default_rng(0)
     swing = np.sin(np.arange(ticks) / 5) * np.tile([0.0, 0.5], 24)[:, None, None]
     x_NCT = (random.normal(0, 0.02, (48, 3, ticks)) + swing).astype(np.float32)
-    return Labelled(x_NCT, np.tile([0, 1], 24), np.repeat([0, 1], 24), ("still", "swing"), ("a", "b"), ())
+    return LabelledSet(x_NCT, np.tile([0, 1], 24), np.repeat([0, 1], 24), ("still", "swing"), ("a", "b"), ())
 
 
 SIMCLR = ("objective.name=simclr", "network.preset=transformer10", "network.width=0.25")

@@ -15,7 +15,7 @@ from scipy.stats import chi2
 
 from tests.train import plain
 from tests.train.plain import at, impacts, movement, numbers, randoms
-from train.objectives.multitask import TASKS, Task
+from train.objectives.multitask import TASKS, PretextTask
 from train.random import Purpose
 from train.transforms import permutation as permutation_
 from train.transforms.axes import axis_order, permute_axes
@@ -198,7 +198,7 @@ def test_jitter_equals_numpy_and_is_white_noise_of_the_given_size(ticks: int) ->
 
 @TICKS
 @EACH
-def test_a_window_with_label_0_is_unchanged_to_the_bit(task: Task, ticks: int) -> None:
+def test_a_window_with_label_0_is_unchanged_to_the_bit(task: PretextTask, ticks: int) -> None:
     x, random = impacts(200, ticks), randoms(200)
     applied = random.coins([task.purpose])[:, 0]
     seen, before = task.transform(x, random, applied), x.clone()
@@ -210,7 +210,7 @@ def test_a_window_with_label_0_is_unchanged_to_the_bit(task: Task, ticks: int) -
 
 @TICKS
 @EACH
-def test_a_window_with_label_1_has_changed(task: Task, ticks: int) -> None:
+def test_a_window_with_label_1_has_changed(task: PretextTask, ticks: int) -> None:
     """On windows whose ticks all differ, so that only a transform without effect leaves a window unchanged."""
     count = 4000
     x = torch.arange(1, ticks + 1.0).expand(count, 3, ticks)

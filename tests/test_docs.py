@@ -1,0 +1,109 @@
+"""The documentation agrees with the repository: links and anchors resolve, named files exist, commands parse."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from pipeline.cli import application
+
+ROOT = Path(__file__).parents[1]
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+FILES = {name for name in TRACKED if name and not name.startswith("shared/")}
+FOLDERS = {str(parent) for name in FILES for parent in Path(name).parents}
+PAGES = sorted(name for name in FILES if name.endswith(".md"))
+MODULES = ("pipeline", "ingest", "train", "bench", "infra", "tests", "docs")
+"""A name in backquotes that begins with one of these folders is a path in this repository."""
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text()
+
+
+def without_code(markdown: str) -> str:
+    """The page without blocks of code and without code inside lines."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL))
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text(page), flags=re.M | re.S), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_and_anchors_resolve(page: str) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(text(page))):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent.joinpath(path).resolve().relative_to(ROOT).as_posix() if path else page
+        if target not in FILES | FOLDERS or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_files_named_in_pages_docstrings_and_comments_exist() -> None:
+    named = re.compile(rf"`((?:{'|'.join(MODULES)})/[\w./-]+|docs/[\w-]+\.md)")
+    mentioned = re.compile(r"\bdocs/[\w/-]+\.md\b")
+    missing = set()
+    for file in FILES:
+        if file.endswith((".md", ".py", ".toml", ".sh", ".yaml", "Dockerfile", "Makefile")) and file != "CHANGELOG.md":
+            found = [*named.findall(text(file)), *mentioned.findall(text(file))]
+            missing |= {(file, name) for name in found if name.rstrip("/.") not in FILES | FOLDERS}
+    assert missing == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_modules_that_pages_run_exist(page: str) -> None:
+    modules = set(re.findall(rf"-m ((?:{'|'.join(MODULES)})(?:\.\w+)*)", text(page))) - {"bench.NAME"}
+    paths = {module: module.replace(".", "/") for module in modules}
+    assert {name for name, path in paths.items() if not {f"{path}.py", f"{path}/__main__.py"} & FILES} == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_make_targets_in_pages_exist(page: str) -> None:
+    targets = set(re.findall(r"^([\w-]+(?: [\w-]+)*):", text("Makefile"), re.MULTILINE))
+    known = {target for line in targets for target in line.split()}
+    code = "\n".join(re.findall(r"`+[^`]*`+", text(page)))
+    named = set(re.findall(r"\bmake ([a-z][\w-]*[a-z])\b(?!\.)", code))
+    assert named - known == set()
+
+
+def command_lines(markdown: str) -> Iterator[str]:
+    """Every command that a page shows, without `persondays` and without comments; `python -m` counts as well."""
+    code = re.findall(r"^```\w*\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
+    code += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL))
+    for line in "\n".join(code).splitlines():
+        for part in re.split(r"&&|;|\|", re.sub(r"(^|\s)#.*", "", line)):
+            found = re.match(r"\s*persondays (.+)", part) or re.search(r"-m ((?:ingest|train)\b(?!\.).*)", part)
+            if found:
+                yield found[1]
+
+
+def unknown(line: str, commands: dict[str, typer.core.TyperCommand]) -> list[str]:
+    """The names of commands and flags in a command line that do not exist."""
+    words = shlex.split(line.split(" -- ")[0])
+    if words[0] == "COMMAND":
+        return []
+    if words[0] not in commands:
+        return [words[0]]
+    command = commands[words[0]]
+    nested = getattr(command, "commands", {})
+    command = nested.get(words[1], command) if len(words) > 1 else command
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    flags = [word.split("=")[0] for word in words[1:] if word.startswith("--")]
+    return [flag for flag in flags if flag not in {*known, "--help"}]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_pages_parse(page: str) -> None:
+    commands = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
+    assert {line: found for line in command_lines(text(page)) if (found := unknown(line, commands))} == {}
