@@ -59,8 +59,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(source: Path, out: Path) -> Path:
     """Build the wheel of a source tree."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, source]
-    subprocess.run(command, check=True, capture_output=True)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "--wheel-dir", str(out), str(source)], check=True, capture_output=True)
     (wheel,) = out.glob("persondays-*.whl")
     return wheel
 
@@ -68,8 +68,8 @@ def build(source: Path, out: Path) -> Path:
 def install(wheel: Path, extras: str, folder: Path) -> Environment:
     """Make an environment with the wheel and some extras, in the tested versions."""
     venv.create(folder / "venv", with_pip=True)
-    command = [folder / "venv/bin/pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
-    subprocess.run([*command, f"{wheel}{extras}"], check=True, capture_output=True)
+    pip = [str(folder / "venv/bin/pip"), "install", "--quiet", "--constraint", str(ROOT / "constraints.txt")]
+    subprocess.run([*pip, f"{wheel}{extras}"], check=True, capture_output=True)
     return Environment(folder / "venv/bin", folder)
 
 

@@ -138,9 +138,9 @@ def environment(folder: Path) -> dict[str, str]:
     """As a job of two nodes has it, with what stands in for Slurm first on the path."""
     folder.mkdir()
     for name, text in FAKES.items():
-        path = folder / name
-        path.write_text(f"#!/usr/bin/env bash{text}")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        fake = folder / name
+        fake.write_text(f"#!/usr/bin/env bash{text}")
+        fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     path = os.pathsep.join((str(folder), str(Path(sys.executable).parent), os.environ["PATH"]))
     slurm = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "localhost", "SLURM_JOB_NUM_NODES": "2"}
     slurm |= {"SLURM_GPUS_ON_NODE": "1", "SLURM_CPUS_PER_TASK": "1"}

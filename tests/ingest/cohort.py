@@ -71,9 +71,8 @@ def settings(folder: Path, store: Path | str, **more: object) -> IngestSettings:
     key, people = folder.parent / "key", folder.parent / "people.csv"
     key.write_text(KEY.secret.hex())
     people.write_text(MAP)
-    return IngestSettings(
-        **{"recordings": str(folder), "store": str(store), "key_file": key, "participants": people} | more
-    )
+    given: dict[str, Any] = {"recordings": str(folder), "store": str(store), "key_file": key, "participants": people}
+    return IngestSettings(**given | more)
 
 
 @dataclass(frozen=True)

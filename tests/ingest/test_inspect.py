@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_the_picture_has_a_row_a_day_and_bands_that_add_up(cohort_folder: Path) 
     assert len(figure.axes) == len(found.days) == 2
     for axes, day in zip(figure.axes, found.days, strict=True):
         assert str(day.date) in axes.get_title(loc="left")
-        motion, *bands = (patch.get_data() for patch in axes.patches)
+        motion, *bands = (cast(Any, patch).get_data() for patch in axes.patches)
         assert np.array_equal(motion.values > 0, np.nansum(day.motion_S.reshape(-1, 60), axis=1) > 0)
         for band, bit in zip(bands, (MEASURED, IDLE, GAP, NONWEAR, CLIPPED, BAD), strict=True):
             share_M = ((day.state_S & bit) != 0).reshape(-1, 60).mean(axis=1)
@@ -91,7 +91,7 @@ def test_a_short_recording_is_drawn_without_the_rest_of_its_day(tmp_path: Path, 
     (axes,) = draw_recording(found, "a title").axes
     assert axes.get_xlim() == pytest.approx((10, 10 + 1 / 6))
     assert [label.get_text() for label in axes.get_xticklabels()] == [f"10:{minute:02d}" for minute in range(0, 11, 2)]
-    motion = axes.patches[0].get_data()
+    motion = cast(Any, axes.patches[0]).get_data()
     wanted_S = np.minimum(1000 * found.days[0].motion_S[36_000:36_600], axes.get_yticks()[-1])
     assert np.allclose(motion.values, np.nan_to_num(wanted_S))
     status, out, _ = run(table, "--local-timezone", "Asia/Tokyo")

@@ -111,7 +111,7 @@ def store(made: Path, tmp_path: Path) -> Store:
 
 def found(report: Report) -> dict[str, Any]:
     """The kinds of faults, each with its slots or names."""
-    return {each.kind: list(each.slots) or list(each.names) for each in report.findings if each.wrong}
+    return {each.kind: list[Any](each.slots) or list[Any](each.names) for each in report.findings if each.wrong}
 
 
 def object_of(store: Store, array: str, slot: int) -> Path:
@@ -215,7 +215,9 @@ def test_objects_without_a_row_and_of_an_unfinished_ingest(store: Store) -> None
         store.write_day(slot, a_day(slot))
     report = check_store(store, all_slots)
     assert found(report) == {"orphans": [2]}
-    assert {each.kind: list(each.slots) or list(each.names) for each in report.findings if not each.wrong} == {
+    assert {
+        each.kind: list[Any](each.slots) or list[Any](each.names) for each in report.findings if not each.wrong
+    } == {
         "fillable": [9, 11],
         "waiting": [waiting[:12]],
     }

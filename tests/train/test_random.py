@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ def windows(count: int, seed: int = 7) -> WindowRandom:
     return WindowRandom.of(seed, index % 64, index // 1000, index * 31 % 5000, index * 17 % 86400)
 
 
-def tensors(values: list[int]) -> tuple[torch.Tensor, ...]:
+def tensors(values: list[int]) -> Any:
     return tuple(torch.tensor(value) for value in values)
 
 
@@ -97,7 +99,7 @@ def test_a_number_depends_on_its_window_alone() -> None:
 
 
 def test_every_part_of_the_key_and_counter_changes_the_numbers() -> None:
-    def number(seed: int, lane: int, round_: int, slot: int, start: int, purpose: Purpose) -> float:
+    def number(seed: int, lane: int, round_: int, slot: int, start: int, purpose: Any) -> float:
         parts = [torch.tensor([value]) for value in (lane, round_, slot, start)]
         return WindowRandom.of(seed, *parts).uniform(purpose, 1).item()
 

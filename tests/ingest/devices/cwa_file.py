@@ -6,8 +6,6 @@ import struct
 from collections.abc import Sequence
 from datetime import datetime
 
-Sample = tuple[int, int, int]
-
 START = datetime(2024, 3, 4, 10, 0, 0)
 
 
@@ -25,14 +23,14 @@ def header(device: int = 0x00012345, hardware: int = 0x17, annotation: bytes = b
     return bytes(head)
 
 
-def pack(sample: Sample, exponent: int) -> int:
+def pack(sample: Sequence[int], exponent: int) -> int:
     """Ten bits an axis of `sample >> exponent`."""
     x, y, z = ((value >> exponent) & 0x3FF for value in sample)
     return exponent << 30 | z << 20 | y << 10 | x
 
 
 def block(
-    samples: Sequence[Sample],
+    samples: Sequence[Sequence[int]],
     exponents: Sequence[int] | None = None,
     *,
     sequence: int = 0,

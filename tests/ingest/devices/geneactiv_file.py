@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 Sample = tuple[int, int, int, int, int]
 """Three axes, light, button."""
@@ -69,6 +70,6 @@ def page(
     return (end.join(said) + end).encode()
 
 
-def pages(count: int, **other: object) -> list[bytes]:
+def pages(count: int, **other: Any) -> list[bytes]:
     """Pages of rest, 5 s each; the first x of each is its number."""
     return [page([(k, 0, 256, 0, 0)], k, START + timedelta(seconds=5 * k), **other) for k in range(count)]

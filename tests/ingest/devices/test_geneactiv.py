@@ -34,7 +34,7 @@ def probe_bytes(data: bytes, name: str = NAME) -> Any:
     return probe(io.BytesIO(data), name, len(data))
 
 
-def recording(made: list[bytes], **other: object) -> bytes:
+def recording(made: list[bytes], **other: Any) -> bytes:
     return header(**other) + b"".join(made)
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_a_map_of_names_keeps_earlier_names_and_overwrites_no_other_file(tmp_pat
 
 
 def _wrong(folder: Path, tmp_path: Path, undisturbed: Path) -> dict[str, tuple[IngestSettings, str]]:
-    def made(**more: object) -> IngestSettings:
+    def made(**more: Any) -> IngestSettings:
         return cohort.settings(folder, **{"store": undisturbed, **more})
 
     empty, other = tmp_path / "empty", tmp_path / "other key"

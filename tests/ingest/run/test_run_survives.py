@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ from tests.ingest.runs import (
 from tests.waiting import until
 
 DONE = f"{len(cohort.LONG)} recordings done, 0 rejected"
+
+
+def has_more_days(store: Path, days: int) -> bool:
+    """Whether more days than that have been written."""
+    return days_written(store) > days
 
 
 class Steps:
@@ -70,7 +76,7 @@ def test_a_worker_killed_in_each_step_costs_nothing(
     for step in (steps.reading, steps.processing, steps.writing):
         done = days_written(store)
         kill_worker(run, "ray::IngestTask", at=step)
-        until(lambda done=done: days_written(store) > done, run)  # so that none loses three
+        until(partial(has_more_days, store, done), run)  # so that none loses three
     assert DONE in ended_well(run)
     assert_as_if_undisturbed(store, long_undisturbed)
 
@@ -99,7 +105,7 @@ def three_nodes() -> Iterator[Any]:
     """A cluster of a head without CPUs and two nodes with one each."""
     from ray.cluster_utils import Cluster
 
-    common = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    common: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **common})
     try:
         for _ in range(2):
@@ -130,7 +136,7 @@ def test_a_cluster_may_lose_all_its_nodes_and_get_new_ones(
     run = start(long_folder, store, three_nodes.address)
     for _ in range(4):
         before = days_written(store)
-        until(lambda before=before: days_written(store) > before, run)
+        until(partial(has_more_days, store, before), run)
         for node in list(three_nodes.worker_nodes):
             three_nodes.remove_node(node, allow_graceful=False)
         three_nodes.add_node(num_cpus=1, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False)

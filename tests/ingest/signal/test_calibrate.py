@@ -74,7 +74,7 @@ def test_a_temperature_that_follows_orientation_gives_no_drift() -> None:
     faces = np.concatenate([np.eye(3), -np.eye(3)], axis=1)
     which = np.arange(WINDOWS) % 6
     raw = (faces[:, which] - OFFSET[:, None]) / GAIN[:, None]
-    found = calibrate(raw, 20.0 + 3 * which)
+    found = calibrate(raw, (20 + 3 * which).astype(np.float64))
     assert (found.outcome, found.drift_C, found.reference_celsius) == ("own", (0, 0, 0), 0)
     assert np.allclose(found.gain_C, GAIN, atol=1e-5)
 

@@ -72,7 +72,7 @@ def test_a_known_signal_is_found_on_the_grid_of_both_days(rate: float) -> None:
 
 
 @pytest.mark.parametrize("method", ["linear", "nearest"])
-def test_other_methods(method: str) -> None:
+def test_other_methods(method: Any) -> None:
     made, _ = recording(60, 98.7, signal=swing)
     _, day, _ = only_day(made, SignalSettings(resampling=method))
     exact = swing(tick_seconds(0, np.datetime64("2024-03-04T10:00:00", "us")))

@@ -70,25 +70,30 @@ def test_hours_and_shares_are_those_of_the_states() -> None:
     assert figures["clipped_share"] == clipped_S.sum() / ((state_S & MEASURED) != 0).sum() == 2 / 899
 
 
-GOOD = RecordingFigures(
-    **dict.fromkeys(("serial", "firmware", "location", "clock", "shift_hours", "clock_change")),
-    **dict.fromkeys(
-        (*(f"gain_{axis}" for axis in "xyz"), *(f"offset_{axis}_g" for axis in "xyz"), "reference_celsius",
-         *(f"drift_{axis}_g_per_celsius" for axis in "xyz"), "rate_drift_ppm", "error_before_mg", "nonwear_hours"),
-        0.0,
+UNKNOWN: Any = dict.fromkeys(("serial", "firmware", "location", "clock", "shift_hours", "clock_change"))
+ZERO: Any = dict.fromkeys(
+    (
+        *(f"gain_{axis}" for axis in "xyz"),
+        *(f"offset_{axis}_g" for axis in "xyz"),
+        *(f"drift_{axis}_g_per_celsius" for axis in "xyz"),
+        *("reference_celsius", "rate_drift_ppm", "error_before_mg", "nonwear_hours"),
     ),
+    0.0,
+)
+GOOD = RecordingFigures(
+    **UNKNOWN, **ZERO,
     device="AX3", origin="calendar", start="2024-03-04T10:00:00", end="2024-03-11T10:00:00", samples=60_000_000,
     content="1-0", nominal_rate_hz=100.0, rate_hz=98.9, upsampled=False, clock_residual_ms=1.0, damaged_blocks=2,
     duplicate_blocks=0, backward_blocks=0, mended_stamps=0, gaps=1, gap_total_s=12.0, clipped_ticks=9,
     clipped_share=0.0001, impossible_samples=0, noise_mg=3.0, calibration="own", still_windows=900, error_after_mg=2.5,
     measured_hours=168.0, idle_hours=0.0, wear_hours=160.0, eligible_hours=150.0,
 )  # fmt: skip
-DAYS = [
+DAYS: list[dict[str, Any]] = [
     {"enmo_mg": 30.0, "wear_seconds": 80_000},
     {"enmo_mg": 20.0, "wear_seconds": 40_000},
     {"enmo_mg": None, "wear_seconds": 0},
 ]
-DOUBTS = {
+DOUBTS: dict[str, dict[str, Any]] = {
     "no calendar clock": {"origin": "boot"},
     "its clock shows UTC": {"clock": "utc"},
     "not calibrated (still windows: 12)": {"calibration": "none", "still_windows": 12},

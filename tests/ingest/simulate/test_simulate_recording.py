@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import defaultdict
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -69,7 +69,8 @@ def test_truth_tiles_the_recording(seed: Any, participant: Any, days: Any) -> No
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_twelve_people_are_a_plausible_population(seed: int) -> None:
-    hours, people = Counter(), [plan(seed, number, days=2) for number in range(1, 13)]
+    people = [plan(seed, number, days=2) for number in range(1, 13)]
+    hours: dict[Activity, float] = defaultdict(float)
     for recording in people:
         for bout in truth(recording):
             hours[bout.activity] += bout.duration_s / 3600 / 24
@@ -169,7 +170,7 @@ def test_the_arrow_of_time_differs_between_people(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("packing", "highest"), [("packed, 8 g step", 2044), ("unpacked", 2047)])
-def test_the_sensor_stops_at_its_rail(packing: str, highest: int) -> None:
+def test_the_sensor_stops_at_its_rail(packing: Any, highest: int) -> None:
     what = replace(device(0, 1), packing=packing)
     felt = np.tile(np.array([[20.0, -20.0, 0.5]], dtype=np.float32), (200, 1))
     counts, _ = Sensor(what, np.random.default_rng(0), 25.0).counts(felt, np.eye(3), 25.0, 0.01)

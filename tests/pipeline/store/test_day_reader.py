@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def any_day(seed: int) -> PersonDay:
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
 @pytest.mark.parametrize("seconds", [5, 10, 30])
-def test_windows_hold_the_values_of_the_day(codec: str, seconds: int, tmp_path: Path) -> None:
+def test_windows_hold_the_values_of_the_day(codec: Any, seconds: int, tmp_path: Path) -> None:
     """At the edges of hours and of shuffled blocks, at any tick within a byte, in hours of every kind."""
     made, day = Store.create(str(tmp_path / "store"), KEY, PROCESSING, codec=codec), any_day(seconds)
     made.grow(1)

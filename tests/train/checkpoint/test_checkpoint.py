@@ -7,6 +7,7 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -25,9 +26,7 @@ def a_model(seed: int = 0, width: int = 4) -> nn.Module:
     return nn.Sequential(nn.Conv1d(3, width, 3), nn.BatchNorm1d(width), nn.Flatten(), nn.LazyLinear(2))
 
 
-def trained(
-    seed: int = 0, steps: int = 3, kind: type[torch.optim.Optimizer] = torch.optim.Adam
-) -> tuple[nn.Module, torch.optim.Optimizer]:
+def trained(seed: int = 0, steps: int = 3, kind: Any = torch.optim.Adam) -> tuple[nn.Module, torch.optim.Optimizer]:
     model = a_model(seed)
     model(torch.zeros(2, 3, 10))
     optimizer = kind(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -62,7 +63,7 @@ def check_nt_xent(dtype: torch.dtype, world: int) -> None:
 
     alone, alone_figures = whole_loss(objective, z @ whole_weight)
     alone.backward()
-    tolerance = {"rtol": 0, "atol": 5 * CLOSE[dtype]}
+    tolerance: dict[str, Any] = {"rtol": 0, "atol": 5 * CLOSE[dtype]}
     torch.testing.assert_close(own_gradient, whole_weight.grad, **tolerance)
     torch.testing.assert_close(totals[0], alone.detach().double(), **tolerance)
     torch.testing.assert_close(totals[1:], torch.stack(list(alone_figures.values())), rtol=CLOSE[dtype] * 10, atol=0)
@@ -99,7 +100,7 @@ def check_batch_norm(dtype: torch.dtype, world: int, rank: int) -> None:
     x_whole, x_own = x.clone().requires_grad_(), x.split(sizes)[rank].clone().requires_grad_()
     for _ in range(2):  # twice, so that running statistics are not the initial ones
         whole, part = plain(x_whole), synchronised(x_own)
-    close = {"rtol": CLOSE[dtype], "atol": CLOSE[dtype]}
+    close: dict[str, Any] = {"rtol": CLOSE[dtype], "atol": CLOSE[dtype]}
     torch.testing.assert_close(part, whole.split(sizes)[rank], **close)
     (whole * probe).sum().backward()
     (part * probe.split(sizes)[rank]).sum().backward()

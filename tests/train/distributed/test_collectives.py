@@ -30,4 +30,6 @@ def test_a_single_process_exchanges_nothing() -> None:
     plain, synchronised = nn.BatchNorm1d(4), CpuSyncBatchNorm(4)
     windows = torch.randn(3, 4, 9)
     assert torch.equal(synchronised(windows), plain(windows))
+    assert synchronised.running_var is not None
+    assert plain.running_var is not None
     assert torch.equal(synchronised.running_var, plain.running_var)

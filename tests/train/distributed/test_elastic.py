@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from train.distributed.processes import Processes
 from train.loop.meter import Meter, digest
 from train.loop.step import StepResult
 
-EIGHT = {"data__lanes": 8, "run__batch": 32, "run__validate_every": 320, "run__save_every": 320}
+EIGHT: dict[str, Any] = {"data__lanes": 8, "run__batch": 32, "run__validate_every": 320, "run__save_every": 320}
 
 
 @pytest.fixture(scope="module")

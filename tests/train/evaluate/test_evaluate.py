@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -167,7 +167,7 @@ def test_penalty_and_view_are_chosen_by_people_held_out() -> None:
 def test_estimated_statistics_are_those_of_the_windows() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(0.5, 2.0, size=(32, 3, 150)).astype(np.float32)
-    network = random_network(Harnet("harnet5", 0.125), 0)
+    network = random_network(cast(Any, Harnet("harnet5", 0.125)), 0)
     estimate_statistics(network, x, 0)
     assert not network.training
     first = network.get_submodule("layer1.0")
@@ -181,7 +181,7 @@ def test_estimated_statistics_are_those_of_the_windows() -> None:
 
 
 def test_random_networks_follow_the_seed_and_leave_the_generator_alone() -> None:
-    like = Harnet("harnet5", 0.125)
+    like: Any = Harnet("harnet5", 0.125)
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
@@ -192,7 +192,7 @@ def test_random_networks_follow_the_seed_and_leave_the_generator_alone() -> None
 
 
 def test_features_do_not_depend_on_the_batch() -> None:
-    network = Harnet("harnet5", 0.125)
+    network: Any = Harnet("harnet5", 0.125)
     x = np.random.default_rng(0).normal(size=(300, 3, 150)).astype(np.float32)
     with workers() as pool:
         features, last = extract(network, x, pool), extract(network, x[256:], pool)
@@ -316,7 +316,7 @@ def test_the_comparison_end_to_end(tmp_path: Path) -> None:
     x, y, pid = walkers()
     y[pid == "person 0"] = "up"  # one true class: no kappa for this person
     data = read_labelled(save(tmp_path / "set", x, y, pid), 150, rate_hz=30)
-    network = random_network(Harnet("harnet5", 0.125), 99)
+    network = random_network(cast(Any, Harnet("harnet5", 0.125)), 99)
     predictions = predict(network, data, folds=3, seed=0)
     results = summarise(data, predictions)
     json.dumps(results, allow_nan=False)
@@ -343,7 +343,7 @@ def test_the_comparison_end_to_end(tmp_path: Path) -> None:
 def test_a_person_is_predicted_by_a_head_that_never_saw_them(tmp_path: Path) -> None:
     x, y, pid = walkers()
     data = read_labelled(save(tmp_path / "set", x, y, pid), 150, rate_hz=30)
-    network = Harnet("harnet5", 0.125)
+    network: Any = Harnet("harnet5", 0.125)
     before = predict(network, data, folds=3, seed=0)
     y[pid == "person 2"] = np.roll(y[pid == "person 2"], 8)  # other labels, as many of each
     data = read_labelled(save(tmp_path / "set", x, y, pid), 150, rate_hz=30)

@@ -32,7 +32,7 @@ WIDTH = 0.125
 def trained(preset: str = "harnet10") -> dict[str, Tensor]:
     """A model's tensors with BatchNorm statistics that are not the initial ones."""
     torch.manual_seed(5)
-    network = Harnet(preset, WIDTH)
+    network: Any = Harnet(preset, WIDTH)
     model = Model(network, Multitask(MultitaskSettings()).heads(network.features)).train()
     for _ in range(3):
         model(torch.randn(16, 3, network.ticks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from train.networks import NetworkSettings, make_network
 from train.optim.averaging import averages
 from train.tracking.log import read_lines
 
-KEPT = {"optimizer__average_windows": 64, "run__validate_every": 80}
+KEPT: dict[str, Any] = {"optimizer__average_windows": 64, "run__validate_every": 80}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_a_run_without_a_mean_does_not_resume_with_one(store: str, tmp_path: Pat
 
 def test_the_probe_is_logged_during_training_and_changes_nothing(store: str, labelled: Path, tmp_path: Path) -> None:
     assert alone(store, tmp_path / "bare", run__windows=160) == 0
-    asked = {"probe__data": labelled, "probe__every": 48, "run__windows": 160}
+    asked: dict[str, Any] = {"probe__data": labelled, "probe__every": 48, "run__windows": 160}
     assert alone(store, tmp_path / "probed", **asked) == 0
     same_checkpoint(tmp_path / "bare", tmp_path / "probed", 10)
     lines = [line for line in read_lines(tmp_path / "probed" / "logs" / "log.jsonl") if line["kind"] == "probe"]

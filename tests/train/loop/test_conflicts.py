@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from train.checkpoint.saver import Saver
 from train.checkpoint.state import State
 from train.tracking.log import read_lines
 
-SHORT = {"run__windows": 160, "run__validate_every": 80}
+SHORT: dict[str, Any] = {"run__windows": 160, "run__validate_every": 80}
 
 
 def a_checkpoint(step: int) -> ck.Checkpoint:
@@ -79,7 +80,7 @@ def test_a_setting_newer_than_the_checkpoint_counts_as_its_default(store: str, t
     found = ck.open_checkpoint(str(tmp_path))
     del found.state.settings["network"]["sync_batch_norm"]
     ck.save(Folder(str(tmp_path)), found)
-    longer = SHORT | {"run__windows": 240}
+    longer: dict[str, Any] = SHORT | {"run__windows": 240}
     with pytest.raises(UserError, match=r"network\.sync_batch_norm: then False, now True"):
         alone(store, tmp_path, network__sync_batch_norm=True, **longer)
     assert alone(store, tmp_path, **longer) == 0

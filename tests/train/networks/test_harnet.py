@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def test_published_counts(preset: str, parameters: int, ticks: int, features: in
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_names(preset: str) -> None:
     with torch.device("meta"):
-        network = Harnet(preset)
+        network: Any = Harnet(preset)
     model = Model(network, Multitask(MultitaskSettings()).heads(network.features))
     pretext, downstream = model.state_dict(), DownstreamNetwork(network, 5).state_dict()
     assert len(pretext) == 139
@@ -136,7 +138,7 @@ def test_a_pretext_step_agrees_with_a_plain_second_implementation() -> None:
     """Network, heads, loss, the gradient of every weight, and BatchNorm statistics afterwards."""
     torch.manual_seed(4)
     objective = Multitask(MultitaskSettings(warp=2.0))
-    network = Harnet("harnet5", 0.125)
+    network: Any = Harnet("harnet5", 0.125)
     model = Model(network, objective.heads(network.features)).double()
     state = {name: t.detach().clone().requires_grad_(t.is_floating_point()) for name, t in model.state_dict().items()}
     x, targets = torch.randn(6, 3, 150, dtype=torch.float64), torch.randint(0, 2, (6, 3))

@@ -22,7 +22,7 @@ from train.objectives.multitask import TASKS, Multitask, MultitaskSettings
 from train.random import Purpose, WindowRandom
 from train.transforms.parts import PART
 
-PLAIN = {"axis_permutation": False, "rotation": False}
+PLAIN: dict[str, Any] = {"axis_permutation": False, "rotation": False}
 ALL_TASKS = MultitaskSettings(scaling=1.0)
 
 
@@ -63,7 +63,7 @@ def chi_square(code: torch.Tensor, classes: int) -> float:
 
 @pytest.mark.parametrize("ticks", [150, 300, 900])
 @pytest.mark.parametrize("windows", [movement, impacts])
-def test_views_equal_numpy(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_views_equal_numpy(windows: Any, ticks: int) -> None:
     x, random = windows(120, ticks), randoms(120)
     seen, labels = Multitask(MultitaskSettings(scaling=1.0, jitter_g=0.008)).views(x, random)
     expected = plain.views(x, random, labels.bool().numpy(), 0.008)
@@ -71,8 +71,8 @@ def test_views_equal_numpy(windows: Any, ticks: int) -> None:  # type: ignore[no
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_a_label_says_whether_the_window_was_transformed(task: Any) -> None:  # type: ignore[no-untyped-def]
-    weights = {other.name: float(other is task) for other in TASKS}
+def test_a_label_says_whether_the_window_was_transformed(task: Any) -> None:
+    weights: dict[str, Any] = {other.name: float(other is task) for other in TASKS}
     x, random = noise(400), randoms(400)
     seen, labels = Multitask(MultitaskSettings(**weights, **PLAIN)).views(x, random)
     changed = (seen != x).flatten(1).any(1)
@@ -194,7 +194,7 @@ def test_figures_of_parts_add_up() -> None:
 
 def small_model(objective: Multitask) -> Model:
     torch.manual_seed(0)
-    extractor = torch.nn.Sequential(torch.nn.Conv1d(3, 8, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1))
+    extractor: Any = torch.nn.Sequential(torch.nn.Conv1d(3, 8, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(1))
     return Model(extractor, objective.heads(8))
 
 

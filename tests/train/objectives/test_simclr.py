@@ -23,7 +23,7 @@ from train.transforms.controls import noise_only
 from train.transforms.parts import PART
 from train.transforms.rotation import matrices, partial_rotation, quaternions
 
-OFF = {"scaling": 0.0, "permutation": 0, "axis_permutation": False, "rotation": 0.0, "jitter_g": 0.0}
+OFF: dict[str, Any] = {"scaling": 0.0, "permutation": 0, "axis_permutation": False, "rotation": 0.0, "jitter_g": 0.0}
 Array = NDArray[np.float64]
 
 
@@ -189,7 +189,7 @@ def test_autocast_does_not_round_projections() -> None:
 def test_a_small_network_learns_to_find_the_other_view() -> None:
     torch.manual_seed(0)
     objective = Simclr(SimclrSettings())
-    extractor = torch.nn.Sequential(
+    extractor: Any = torch.nn.Sequential(
         torch.nn.Conv1d(3, 16, 15, stride=3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool1d(4)
     )
     model = Model(extractor, objective.heads(64))

@@ -71,7 +71,7 @@ def test_phase_randomised_has_no_impacts_left() -> None:
 
 
 @pytest.mark.parametrize("control", [noise_only, phase_randomised])
-def test_a_window_does_not_depend_on_its_batch(control: Any) -> None:  # type: ignore[no-untyped-def]
+def test_a_window_does_not_depend_on_its_batch(control: Any) -> None:
     x, random = bursts(60, 300), randoms(60)
     whole = control(x, random)
     for chosen in torch.randperm(60, generator=torch.Generator().manual_seed(1)).split(25):

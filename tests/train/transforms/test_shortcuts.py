@@ -8,6 +8,7 @@ stand beside every accuracy. First single figures of a window, then a small netw
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def network() -> nn.Module:
 def accuracies(jitter_g: float) -> dict[str, float]:
     """Return each task's accuracy on 4,096 noise windows outside the training data."""
     objective = Multitask(MultitaskSettings(jitter_g=jitter_g))
-    model = Model(network(), objective.heads(32))
+    model = Model(cast(Any, network()), objective.heads(32))
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:

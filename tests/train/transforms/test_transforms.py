@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.stats import chi2
 
@@ -35,7 +34,7 @@ def every(count: int) -> torch.Tensor:
     return torch.ones(count, dtype=torch.bool)
 
 
-def one_by_one(function: Any, x_BCT: NDArray[Any], draws: Any) -> Any:  # type: ignore[no-untyped-def]
+def one_by_one(function: Any, x_BCT: torch.Tensor, draws: Any) -> Any:
     windows = x_BCT.double().numpy()
     return np.stack([function(window, mine) for window, mine in zip(windows, draws, strict=True)])
 
@@ -48,7 +47,7 @@ def test_reversal_reverses_time(ticks: int) -> None:
 
 @TICKS
 @WINDOWS
-def test_scaling_equals_numpy(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_scaling_equals_numpy(windows: Any, ticks: int) -> None:
     x, random = windows(40, ticks), randoms(40)
     expected = one_by_one(plain.scaled, x, numbers(random, Purpose.SCALING, 3))
     np.testing.assert_allclose(scale(x, random, every(40)), expected, rtol=0, atol=1e-5)
@@ -100,7 +99,7 @@ def as_if_uniform(code: torch.Tensor, classes: int) -> bool:
 
 @TICKS
 @WINDOWS
-def test_warp_equals_scipy(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_warp_equals_scipy(windows: Any, ticks: int) -> None:
     x, random = windows(100, ticks), randoms(100)
     expected = one_by_one(plain.warped, x, numbers(random, Purpose.WARP, 18, normal=True))
     np.testing.assert_allclose(warp(x, random, every(100)), expected, rtol=0, atol=1e-5)
@@ -166,7 +165,7 @@ def test_axis_orders_are_equally_likely() -> None:
 
 @TICKS
 @WINDOWS
-def test_rotation_equals_numpy(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_rotation_equals_numpy(windows: Any, ticks: int) -> None:
     x, random = windows(60, ticks), randoms(60)
     expected = one_by_one(lambda window, draws: plain.turn(draws) @ window, x, numbers(random, Purpose.ROTATION, 3))
     np.testing.assert_allclose(rotate(x, random), expected, rtol=0, atol=1e-5)
@@ -220,7 +219,7 @@ def test_a_window_with_label_1_has_changed(task: PretextTask, ticks: int) -> Non
 
 
 @pytest.mark.parametrize("transform", [*(task.transform for task in TASKS), permute_axes, rotate])
-def test_a_window_does_not_depend_on_its_batch(transform: Any) -> None:  # type: ignore[no-untyped-def]
+def test_a_window_does_not_depend_on_its_batch(transform: Any) -> None:
     x, random = movement(97, 300), randoms(97)
     applied = [] if transform in (permute_axes, rotate) else [random.coins([Purpose.DRAW])[:, 0]]
     whole = transform(x, random, *applied)
