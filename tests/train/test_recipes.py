@@ -35,6 +35,7 @@ def test_each_recipe_trains_two_steps(store: str, tmp_path: Path, name: str) -> 
     assert train(load_recipe(name, SMALL), store, str(tmp_path), "auto", None) == 0
     found = ck.open_checkpoint(str(tmp_path))
     assert found.step == 2
+    assert found.state.validation_loss is not None
     assert math.isfinite(found.state.validation_loss)
 
 

@@ -123,6 +123,7 @@ def test_a_good_recording_has_no_reason() -> None:
 def test_every_doubt_is_named(reason: str) -> None:
     found = judged(replace(GOOD, **DOUBTS[reason]), DAYS)
     assert found.verdict == "doubtful"
+    assert found.verdict_reason is not None
     assert reason in found.verdict_reason
     assert ";" not in found.verdict_reason
 

@@ -88,7 +88,9 @@ def test_a_change_of_local_clocks_is_reported_and_not_applied(
 def test_what_a_device_says_of_its_clock_counts_more() -> None:
     start = datetime(2024, 7, 1, 10)
     chosen = SignalSettings(local_timezone="Europe/Berlin", device_timezone="America/Chicago")
-    shifts = {clock: to_local(stamped(start, 1, clock), chosen)[1].shift_us for clock in ("utc", "local", None)}
+    shifts: dict[Any, Any] = {
+        clock: to_local(stamped(start, 1, clock), chosen)[1].shift_us for clock in ("utc", "local", None)
+    }
     assert {clock: us / 3.6e9 for clock, us in shifts.items()} == {"utc": 2, "local": 0, None: 7}
     assert to_local(replace(stamped(start, 1), origin="boot"), chosen)[1].shift_us is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.s3_here import s3_here
 from tests.train.runs import alone, same_checkpoint
 from train.checkpoint import format as ck
 
-SHORT = {"run__windows": 240, "run__validate_every": 240}
+SHORT: dict[str, Any] = {"run__windows": 240, "run__validate_every": 240}
 OUTAGE_S = 3.0
 
 

@@ -106,14 +106,16 @@ def test_a_run_with_pieces_logs_whole_batches(store: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float64"])
 def test_precision_and_the_type_of_the_weights(store: str, tmp_path: Path, precision: str) -> None:
-    short = {"run__windows": 160, "run__save_every": 160, "run__validate_every": 160}
+    short: dict[str, Any] = {"run__windows": 160, "run__save_every": 160, "run__validate_every": 160}
     for kind in ("float32", precision):
         assert alone(store, tmp_path / kind, run__precision=kind, **short) == 0
     plain, other = (ck.open_checkpoint(str(tmp_path / kind)) for kind in ("float32", precision))
     wanted = torch.float64 if precision == "float64" else torch.float32
     for name, value in other.model.items():
         assert value.dtype == (wanted if value.is_floating_point() else torch.int64), name
-        close = {"rtol": 0.02, "atol": 0.02} if precision == "bfloat16" else {"rtol": 1e-3, "atol": 1e-4}
+        close: dict[str, Any] = (
+            {"rtol": 0.02, "atol": 0.02} if precision == "bfloat16" else {"rtol": 1e-3, "atol": 1e-4}
+        )
         torch.testing.assert_close(value, plain.model[name].to(value.dtype), **close)
     assert any(not torch.equal(value, plain.model[name].to(value.dtype)) for name, value in other.model.items())
 
@@ -183,7 +185,11 @@ def on_deepspeed(store: str, folder: Path, processes: int, stage: int, **setting
 
 def test_each_engine_reads_the_others_checkpoints(store: str, tmp_path: Path) -> None:
     """One process, to DeepSpeed and back. Steps differ by rounding, which grows with every step."""
-    constant = {"optimizer__schedule": "constant", "optimizer__warmup_windows": 0, "optimizer__clip_norm": 0.5}
+    constant: dict[str, Any] = {
+        "optimizer__schedule": "constant",
+        "optimizer__warmup_windows": 0,
+        "optimizer__clip_norm": 0.5,
+    }
     constant |= {"run__validate_every": 160, "run__save_every": 16}
     assert alone(store, tmp_path / "ddp", run__windows=160, **constant) == 0
     shutil.copytree(tmp_path / "ddp", tmp_path / "both")
@@ -215,7 +221,7 @@ def test_checkpoints_cross_engines_at_two_processes(store: str, tmp_path: Path, 
     """With pieces, bfloat16 and a user's DeepSpeed file, at every stage."""
     own = tmp_path / "own.json"
     own.write_text(json.dumps({"zero_optimization": {"reduce_bucket_size": 20000}}))
-    more = {"engine__deepspeed": str(own), "run__accumulate": 2}
+    more: dict[str, Any] = {"engine__deepspeed": str(own), "run__accumulate": 2}
     assert alone(store, tmp_path / "both", run__windows=160, **more) == 0
     on_deepspeed(store, tmp_path / "both", 2, stage, run__windows=320, **more)
     assert alone(store, tmp_path / "both", **more) == 0

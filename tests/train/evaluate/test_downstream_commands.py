@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("downstream")
     for step, seed in ((10, 1), (20, 2)):
         torch.manual_seed(seed)
-        network = Harnet("harnet5", 0.125)
+        network: Any = Harnet("harnet5", 0.125)
         model = Model(network, Multitask(MultitaskSettings()).heads(network.features))
         settings = {"network": {"preset": "harnet5", "width": 0.125}}
         state = State(step, windows_seen=64 * step, validation_loss=float(step), settings=settings)

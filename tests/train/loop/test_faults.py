@@ -28,7 +28,7 @@ from train.loop.step import take_step
 from train.recipe import load_recipe
 from train.tracking.log import read_lines
 
-QUICK = {"run__windows": 320, "run__validate_every": 320, "run__save_every": 80}
+QUICK: dict[str, Any] = {"run__windows": 320, "run__validate_every": 320, "run__save_every": 80}
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def _runs(process: int) -> bool:
 
 
 def test_a_non_finite_loss_names_step_and_slots(store: str, tmp_path: Path) -> None:
-    wild = {"optimizer__rate_per_512": 1e30, "optimizer__warmup_windows": 0}
+    wild: dict[str, Any] = {"optimizer__rate_per_512": 1e30, "optimizer__warmup_windows": 0}
     with pytest.raises(UserError, match=r"the loss is nan at step \d+ .* from slots \d+.*start a new run") as error:
         alone(store, tmp_path, **wild)
     (line,) = [line for line in read_lines(tmp_path / "logs" / "log.jsonl") if line["kind"] == "broken"]
@@ -231,7 +231,12 @@ def test_a_hanging_rank_is_ended_and_the_run_resumes(store: str, tmp_path: Path)
 
 
 def test_patience_ends_a_run(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = {"run__patience": 32, "run__validate_every": 16, "optimizer__rate_per_512": 0.5, "run__windows": 1600}
+    settings: dict[str, Any] = {
+        "run__patience": 32,
+        "run__validate_every": 16,
+        "optimizer__rate_per_512": 0.5,
+        "run__windows": 1600,
+    }
     assert alone(store, tmp_path, optimizer__warmup_windows=0, optimizer__clip_norm=1.0, **settings) == 0
     output = capsys.readouterr().err
     assert "(run.patience)" in output

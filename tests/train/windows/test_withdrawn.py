@@ -319,6 +319,8 @@ def test_held_out_participants_who_withdraw_are_not_named_and_not_trained_on(sto
         assert person(number) not in str(state)
         assert state.facts.validation_participants == sorted({*first.facts.validation_participants} - {person(number)})
         assert state.facts.validation_slots_withdrawn == slots_of(number)
+        assert state.facts.stream is not None
+        assert first.facts.stream is not None
         assert replace(state.facts.stream, slots_end=0) == replace(first.facts.stream, slots_end=0)
         assert state.facts.participants == first.facts.participants
     again = out / "again"
