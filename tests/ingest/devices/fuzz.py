@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from pipeline.errors import UserError
 from tests.ingest.devices import fuzz_table
 
 Rng = np.random.Generator
-SUFFIXES = {**SUFFIX, "table": ".csv"}
+SUFFIXES: dict[Any, str] = {**SUFFIX, "table": ".csv"}
 DEVICES = tuple(SUFFIXES)
 MAX_BYTES = 1.5e9
 MAX_SECONDS = 60
@@ -48,13 +49,13 @@ SCRIPT = (("walking", 20), ("sitting", 60), ("sleep", 40))
 
 
 @cache
-def base(device: str, number: int) -> bytes:
+def base(device: Any, number: int) -> bytes:
     """Return a small good recording of a device; numbers differ in person, rate and packing."""
     if device == "table":
         return fuzz_table.base(number)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"base{SUFFIX[device]}"
-        packing = "unpacked" if number % 2 else "packed, finest step"
+        packing: Any = "unpacked" if number % 2 else "packed, finest step"
         simulate_recording(path, 1, 1 + number, script=SCRIPT, kind=device, packing=packing, idle_sleep=True)
         return path.read_bytes()
 
@@ -230,10 +231,10 @@ def geneactiv(data: bytes, rng: Rng) -> bytes:
         return head + b"".join(shuffled(pages, rng))
     key = [b"Sequence Number", b"Page Time", b"Temperature", b"Measurement Frequency"][int(rng.integers(4))]
     times = ["1970-01-01 00:00:00:000", "2106-02-07 06:28:15:000", "2024-02-30 00:00:00:000", "0000-00-00 00:00:00:000"]
-    value = str(rng.choice([*times, *HUGE, "nan", "", "9" * 500])).encode()
+    wrong = str(rng.choice([*times, *HUGE, "nan", "", "9" * 500])).encode()
     chance = rng.choice([0.05, 0.5, 1.0])
     return head + b"".join(
-        re.sub(key + rb":[^\r]*", key + b":" + value, page) if rng.random() < chance else page for page in pages
+        re.sub(key + rb":[^\r]*", key + b":" + wrong, page) if rng.random() < chance else page for page in pages
     )
 
 

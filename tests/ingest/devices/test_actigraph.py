@@ -77,7 +77,8 @@ def test_words_come_back(samples: Any) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(twelve_bits, min_size=1, max_size=60))
 def test_samples_of_old_devices_come_back(samples: Any) -> None:
-    files = {"info.txt": info(Serial_Number="NEO1C04110003", Acceleration_Scale=None, Acceleration_Max=None)}
+    old = info(Serial_Number="NEO1C04110003", Acceleration_Scale=None, Acceleration_Max=None)
+    files: dict[str, bytes | str] = {"info.txt": old}
     made = decode(archive(files | {"activity.bin": nibbles(samples), "log.txt": ""}), NAME)
     assert made.counts_CN.T.tolist() == [list(sample) for sample in samples]
     assert made.stamp_us_K.tolist() == [FIRST_US]
@@ -231,7 +232,7 @@ def test_parameters_win_over_info_txt() -> None:
     [("NEO1C1", 341, 2046), ("CLE2A1", 341, 2046), ("MRA1A1", 341, 2046), ("MOS2D1", 256, 2047), ("TAS1D1", 256, 2047)],
 )
 def test_scale_and_range_by_serial_where_the_file_states_none(serial: str, counts_per_g: int, rail: int) -> None:
-    none = {"Acceleration_Scale": None, "Acceleration_Max": None, "Acceleration_Min": None}
+    none: dict[str, Any] = {"Acceleration_Scale": None, "Acceleration_Max": None, "Acceleration_Min": None}
     made = decode(recording(still(3), Serial_Number=serial, **none), NAME)
     assert (1 / made.g_per_count_C[0], made.rail_counts) == (counts_per_g, rail)
 
@@ -270,12 +271,16 @@ def test_probe_reads_the_directory_and_info_txt_wherever_it_is() -> None:
     reads = []
 
     class Watched(io.BytesIO):
-        def read(self, size: int = -1) -> Any:
+        def read(self, size: int | None = -1) -> bytes:
             found = super().read(size)
             reads.append(len(found))
             return found
 
-    for files in ({"info.txt": info(), "log.bin": log}, {"log.bin": log, "info.txt": info(), "more.bin": log}):
+    orders: list[dict[str, Any]] = [
+        {"info.txt": info(), "log.bin": log},
+        {"log.bin": log, "info.txt": info(), "more.bin": log},
+    ]
+    for files in orders:
         data = archive(files, zipfile.ZIP_STORED)
         reads.clear()
         found = probe(Watched(data), NAME, len(data))
@@ -287,11 +292,12 @@ def test_probe_reads_the_directory_and_info_txt_wherever_it_is() -> None:
 
 def test_a_probe_that_reads_everything_holds_a_piece_of_it() -> None:
     log = b"".join([*still(6_000), event(SECOND + 6_000, 8), event(SECOND + 7_000, 9)])
-    for files in ({"log.bin": log}, {"info.txt": info(Last_Sample_Time=None), "log.bin": log}):
+    orders: list[dict[str, Any]] = [{"log.bin": log}, {"info.txt": info(Last_Sample_Time=None), "log.bin": log}]
+    for files in orders:
         reads = []
 
         class Watched(io.BytesIO):
-            def read(self, size: int = -1) -> Any:
+            def read(self, size: int | None = -1) -> bytes:
                 found = super().read(size)
                 reads.append(len(found))  # noqa: B023
                 return found
@@ -313,7 +319,7 @@ def test_the_location_is_known_before_the_samples() -> None:
 
 
 def test_members_in_any_order_are_recognised() -> None:
-    files = {"calibration.json": b"{}", "info.txt": info(), "log.bin": b"".join(still(60))}
+    files: dict[str, Any] = {"calibration.json": b"{}", "info.txt": info(), "log.bin": b"".join(still(60))}
     noise = np.random.default_rng(0).bytes(100_000)
     for name, before in (("a.zip", {}), (NAME, {"firmware.bin": noise}), (NAME, {"firmware.bat": noise})):
         made = decode(archive(before | files), name)

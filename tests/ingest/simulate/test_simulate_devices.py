@@ -137,7 +137,7 @@ def test_faults_are_where_asked(tmp_path: Path, kind: str, each_s: int) -> None:
 
 def test_idle_sleep_omits_seconds_without_movement(tmp_path: Path) -> None:
     script = [("walking", 120), ("non-wear", 900), ("walking", 60), ("non-wear", 300)]
-    arguments = {"script": script, "nominal_hz": 30, "packing": "unpacked"}
+    arguments: dict[str, Any] = {"script": script, "nominal_hz": 30, "packing": "unpacked"}
     _, awake = simulated(tmp_path, "actigraph", idle_sleep=False, **arguments)
     _, asleep = simulated(tmp_path, "actigraph", idle_sleep=True, **arguments)
     second_K = (awake.stamp_us_K - awake.stamp_us_K[0]) // 1_000_000
@@ -169,7 +169,7 @@ def test_the_factory_leaves_a_fifth_of_gain_and_offset(tmp_path: Path) -> None:
         ("geneactiv", {"nominal_hz": 50}),
     ],
 )
-def test_two_days_are_calibrated_and_split_by_wear(tmp_path: Path, kind: str, arguments: Any) -> None:
+def test_two_days_are_calibrated_and_split_by_wear(tmp_path: Path, kind: Any, arguments: Any) -> None:
     """The calibration finds the true gain, and non-wear is exactly the time on a table."""
     truth, made = simulated(tmp_path, kind, 3, seed=3, days=2, faults=Faults(), **arguments)
     processed = process(made, SignalSettings())
@@ -191,6 +191,7 @@ def test_two_days_are_calibrated_and_split_by_wear(tmp_path: Path, kind: str, ar
 
 
 def test_simulated_files_hold_a_name_that_readers_ignore(tmp_path: Path) -> None:
+    kind: Any
     for kind in KINDS:
         path = tmp_path / f"a{SUFFIX[kind]}"
         simulate_recording(path, 0, 7, days=HOUR / 60, kind=kind)
