@@ -11,7 +11,7 @@ import click
 import pytest
 import yaml
 
-from ingest.run.ingest_task import Part
+from ingest.run.ingest_task import Assignment
 from ingest.run.sources import Source
 from tests.infra.commands import ROOT, installed_extras, packages_of, parse_ingest, parse_ray, shown
 
@@ -33,7 +33,7 @@ def quantity(text: str) -> float:
 
 def task_bytes() -> float:
     """What a task of one recording of 7 days declares."""
-    return Part(Source("a.cwa", "0" * 64, RECORDING_BYTES, ""), first_slot=0, slots=8).memory
+    return Assignment(Source("a.cwa", "0" * 64, RECORDING_BYTES, ""), first_slot=0, slots=8).memory
 
 
 @pytest.fixture(scope="module")

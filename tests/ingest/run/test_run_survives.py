@@ -87,9 +87,8 @@ def test_a_second_driver_is_refused_and_the_first_continues(
     store = tmp_path / "store"
     first = start(long_folder, store, ray_here, "--workers", "1")
     until(lambda: days_written(store) > 0, first)
-    working: list[int] = []
-    until(lambda: bool(working.extend(processes(os.getpid(), "ray::IngestTask")) or working), first)
-    (worker,) = working
+    until(lambda: any(processes(os.getpid(), "ray::IngestTask")), first)
+    (worker,) = processes(os.getpid(), "ray::IngestTask")
     os.kill(worker, signal.SIGSTOP)
     try:
         message = ended_with_one_message(start(long_folder, store, ray_here))

@@ -86,7 +86,7 @@ def test_a_jump_of_more_than_three_samples_is_a_gap(lost: float) -> None:
 
 
 def test_a_shift_within_three_samples_is_not_a_gap() -> None:
-    made, _ = recording(900, 98.7, jitter_s=lambda count: 0.025 * (np.arange(count) >= 300))
+    made, _ = recording(900, 98.7, jitter_s=lambda count: np.where(np.arange(count) >= 300, 0.025, 0.0))
     assert len(fit(made).first_G) == 1
 
 

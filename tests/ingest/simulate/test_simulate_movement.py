@@ -83,9 +83,7 @@ def test_nothing_jumps_from_bout_to_bout(seed: Any) -> None:
     order = rng.permutation(np.repeat(np.array(ACTIVITIES, dtype=object), 4))
     arm = resting()
     lengths = rng.uniform(2, 15, len(order))
-    accel_NC = [
-        simulate(a, s, 1 + seed, int(rng.integers(1_000_000)), arm) for a, s in zip(order, lengths, strict=True)
-    ]
+    accel_NC = [simulate(a, s, 1 + seed, int(rng.integers(10**6)), arm) for a, s in zip(order, lengths, strict=True)]
     edges = np.cumsum([len(part) for part in accel_NC])[:-1]
     joined = np.concatenate(accel_NC)
     jumps = np.linalg.norm(np.diff(joined, axis=0), axis=1)

@@ -137,11 +137,11 @@ def test_head_is_at_the_optimum_that_scikit_learn_finds() -> None:
     np.testing.assert_allclose(ours, theirs, atol=0.01)
 
     parts = (head.weight_FK, head.bias_K, reference.coef_.T, reference.intercept_)
-    weight, bias, *best = (torch.tensor(part, dtype=torch.float64) for part in parts)
+    weight, bias, best_weight, best_bias = (torch.tensor(part, dtype=torch.float64) for part in parts)
     data = torch.from_numpy(z), torch.from_numpy(y)
     loss = objective(*data, weight.requires_grad_(), bias.requires_grad_(), 0.5)
     loss.backward()
-    assert loss.item() == pytest.approx(objective(*data, *best, 0.5).item(), abs=1e-6)
+    assert loss.item() == pytest.approx(objective(*data, best_weight, best_bias, 0.5).item(), abs=1e-6)
     for parameter in (weight, bias):
         assert parameter.grad is not None
         assert parameter.grad.abs().max() < 2e-4  # strictly convex: a zero gradient is the optimum

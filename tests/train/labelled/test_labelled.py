@@ -180,7 +180,7 @@ def test_truth_tables(tmp_path: Path) -> None:
 
 
 def test_sets_are_written_atomically_and_read_back(tmp_path: Path) -> None:
-    x = np.random.default_rng(0).normal(0, 0.1, (6, 150, 3)).astype(np.float32) + np.float32([0, 0, 1])
+    x = np.random.default_rng(0).normal(0, 0.1, (6, 150, 3)).astype(np.float32) + np.array([0, 0, 1], np.float32)
     windows = LabelledWindows(x, ["sit", "walk"] * 3, ["a", "a", "b", "b", "c", "c"])
     write_labelled(tmp_path / "set", windows, "a test", {"fact": 1})
     info = json.loads((tmp_path / "set" / "info.json").read_text())

@@ -40,7 +40,7 @@ def plain_view(x_CT: Array, window: int, random: WindowRandom, settings: SimclrS
 
 @pytest.mark.parametrize("ticks", [150, 300, 900])
 @pytest.mark.parametrize("windows", [movement, impacts])
-def test_views_equal_numpy_and_come_in_pairs(windows: Any, ticks: int) -> None:  # type: ignore[no-untyped-def]
+def test_views_equal_numpy_and_come_in_pairs(windows: Any, ticks: int) -> None:
     x, random, settings = windows(20, ticks), randoms(20), SimclrSettings()
     seen, days = Simclr(settings).views(x, random)
     assert seen.shape == (40, 3, ticks)
