@@ -1,4 +1,4 @@
-"""Timing and memory, in the standard library alone: other programs' environments import it too."""
+"""Timing and memory with the standard library only, because the environments of other programs import this too."""
 
 from __future__ import annotations
 

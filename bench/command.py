@@ -1,4 +1,4 @@
-"""What the benchmarks' command lines share: flags, the folder of results, the machine in words, JSON files."""
+"""What the command lines of benchmarks share: flags, the folder of results, the machine in words, JSON files."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ def peers_python(
 ) -> Path:
     """The interpreter of the environment in `folder`, which is made on first use.
 
-    `without_dependencies` are installed alone; `remove` names packages that others bring and that are uninstalled.
+    `without_dependencies` are installed alone; `remove` names dependencies to uninstall afterwards.
     """
     python = folder / "bin" / "python"
     if not (folder / "ready").exists():

@@ -28,7 +28,7 @@ def permuted(x_CT: Array, rng: np.random.Generator) -> Array:
 
 
 def warped(x_CT: Array, rng: np.random.Generator, spline_an_axis: bool) -> Array:
-    """Each axis at a speed along a cubic spline over six knots around 1, stretched to the window."""
+    """Each axis at a speed along a cubic spline over six knots around 1, stretched to the length of the window."""
     axes, ticks = x_CT.shape
     knots, time_T = np.linspace(0, ticks - 1, 6), np.arange(ticks)
     if spline_an_axis:

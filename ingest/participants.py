@@ -100,7 +100,9 @@ def read_map(path: Path) -> list[tuple[int, tuple[str, str]]]:
                 (reader.line_num, ((row["name"] or "").strip(), (row["participant"] or "").strip())) for row in reader
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read the map of participants {path}: {error}.") from None
+        raise UserError(
+            f"cannot read the map of participants {path}: {getattr(error, 'strerror', None) or error}."
+        ) from None
     for line, pair in rows:
         if not all(pair):
             raise UserError(f"{path}, line {line}: expected a name and a participant, found an empty field.")

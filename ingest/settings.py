@@ -29,14 +29,14 @@ class SignalSettings:
     local_timezone: Annotated[
         str | None,
         Flag(
-            "Time zone of the participants, as in Europe/London: days are then local days. Default: days of the "
+            "Time zone of the participants, such as Europe/London: days are then local days. Default: days of the "
             "device's clock."
         ),
     ] = None
     device_timezone: Annotated[
         str | None,
         Flag(
-            "Time zone that the devices' clocks were set to, as in UTC, for recordings that do not say. Default: the "
+            "Time zone that the devices' clocks were set to, such as UTC, for recordings that do not say. Default: the "
             "local time zone."
         ),
     ] = None
@@ -51,7 +51,8 @@ class SignalSettings:
                 ZoneInfo(zone or "UTC")
             except (ValueError, OSError, ZoneInfoNotFoundError):
                 raise ValueError(
-                    f"{name}: expected a time zone that this machine knows, as in Europe/London or UTC, found {zone!r}"
+                    f"{name}: expected a time zone that this machine knows, such as Europe/London or UTC, found "
+                    f"{zone!r}"
                 ) from None
         if self.device_timezone and not self.local_timezone:
             raise ValueError("device_timezone has no effect without local_timezone: give the zone of the local days")
@@ -85,7 +86,7 @@ class TableSettings:
 
     def __post_init__(self) -> None:
         if self.rate_hz is not None and not 1 <= self.rate_hz <= 1000:
-            raise ValueError(f"--rate: expected 1 to 1000 samples a second, found {self.rate_hz:g}")
+            raise ValueError(f"--rate: expected 1 to 1000 samples per second, found {self.rate_hz:g}")
         is_valid = {*AXIS_NAMES} <= {*self.named} <= {*COLUMNS} and all(self.named.values())
         if self.columns is not None and not is_valid:
             raise ValueError(f"--columns: expected time=NAME,x=NAME,y=NAME,z=NAME, found {self.columns!r}")

@@ -12,4 +12,7 @@ def new_key(file: Path = typer.Argument(..., help="File to write; an existing fi
     from pipeline.identity import write_new_key
 
     write_new_key(file)
-    typer.echo(f"Wrote a new key to {file}. Keep it safe: a store can neither grow nor be searched without its key.")
+    typer.echo(
+        f"Wrote a new key to {file}. Keep it safe: without its key, you cannot add to a store or find a participant "
+        "in it."
+    )

@@ -71,8 +71,9 @@ def load_key(key_file: Path | None = None) -> Key:
         try:
             return parse_key(key_file.read_text(), f"{key_file}")
         except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"cannot read the key file {key_file} ({error}). Create one with `persondays new-key {key_file}`."
+                f"cannot read the key file {key_file} ({reason}). Create one with `persondays new-key {key_file}`."
             ) from None
     text = os.environ.get(ENVIRONMENT_VARIABLE, "")
     if not text:

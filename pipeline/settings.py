@@ -49,7 +49,7 @@ def build(kind: type[Settings], table: dict[str, Any], where: str) -> Settings:
     try:
         return kind(**values)
     except ValueError as error:
-        raise UserError(f"{where}: {error}") from None
+        raise UserError(f"{where}: {str(error).rstrip('.')}.") from None
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

@@ -54,7 +54,7 @@ class Recipe:
         return "real" if self.data.control == "none" else self.data.control
 
     def step_settings(self, windows: int) -> StepSettings:
-        """What an engine needs to know of a step in which this process trains on `windows` windows."""
+        """What an engine needs to know about a step in which this process trains on `windows` windows."""
         return StepSettings(
             windows=windows,
             ticks=self.data.ticks,
@@ -79,14 +79,14 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     table = {"name": path.stem, **read_toml(path)}
     for override in overrides:
         table = merge(table, _parse(override))
-    return build(Recipe, table, path.name)
+    return build(Recipe, table, f"{path.name} with --set" if overrides else path.name)
 
 
 def _parse(override: str) -> dict[str, Any]:
-    key, _, value = override.partition("=")
-    for text in (f"{key} = {value}", f'{key} = "{value}"'):
+    key, equals, value = override.partition("=")
+    for text in (f"{key} = {value}", f'{key} = "{value}"') if equals else ():
         try:
             return tomllib.loads(text)
         except tomllib.TOMLDecodeError:
             continue
-    raise UserError(f"--set {override!r}: expected section.key=value, as in --set run.windows=1000000.")
+    raise UserError(f"--set {override!r}: expected section.key=value, such as --set run.windows=1000000.")

@@ -107,7 +107,7 @@ def grow(given: argparse.Namespace) -> list[dict[str, Any]]:
         row = {"workers": workers, "person-days/s": days / seconds}
         row["MB/s"] = sum(source.size for source in sources) / 1e6 / seconds
         row["times one worker"] = row["person-days/s"] / (rows[0]["person-days/s"] if rows else row["person-days/s"])
-        row["busy s a person-day"] = sum(each.seconds for each in found) / days
+        row["busy s per person-day"] = sum(each.seconds for each in found) / days
         rows.append(row)
     return rows
 

@@ -1,4 +1,4 @@
-"""One way of ours to ingest a recording: python -m bench.ingest.ours WORK FILE CORE.
+"""Our ways to ingest a recording, one per process: python -m bench.ingest.ours WORK FILE CORE.
 
 `to the store` is what a run does for one recording: it probes its ends, gives it slots and commits the plan, decodes,
 processes, writes the days, flushes them, and commits their rows. The store is new each time; creating it is not timed.

@@ -1,4 +1,4 @@
-"""One way of another program to read a recording: -m bench.ingest.theirs NAME WORK FILE CORE.
+"""Other programs' ways to read a recording, one per process: -m bench.ingest.theirs NAME WORK FILE CORE.
 
 bench.ingest runs it in an environment of its own. actipy at 30 Hz does what ours does: its lowpass (20 Hz),
 calibration and non-wear, then 30 Hz by the nearest sample, its only way. cwa-reader-rs at 30 Hz interpolates by cubic

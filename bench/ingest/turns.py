@@ -1,7 +1,7 @@
-"""How a contender of bench.ingest works: once when it starts, and again for every line that it is sent.
+"""The process of a contender of bench.ingest: it works once at its start, and once more for every line it receives.
 
-So all contenders stay warm and take turns. It needs the standard library alone, since the others' environment imports
-it too. What they print themselves goes to standard error.
+So all contenders stay warm and take turns. It uses the standard library only, because the environments of other
+programs import it too. What a contender prints itself goes to standard error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One ingest driver and a population: recordings a second, time and memory of their tables.
+"""One ingest driver and a population: recordings per second, time and memory of their tables.
 
     python -m bench.scale [--recordings 100000] [--people 100000] [--workers 2]
 

@@ -1,1 +1,1 @@
-"""How much of each pretext task can be answered without knowing movement."""
+"""How much of each pretext task can be answered without recognising movement."""

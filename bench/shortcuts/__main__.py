@@ -1,4 +1,4 @@
-"""How much of each pretext task can be answered without knowing movement?
+"""How much of each pretext task can be answered without recognising movement?
 
     python -m bench.shortcuts [--windows 150000] [--participants 12] [--days 2] [--quick]
 
@@ -44,7 +44,7 @@ def table(found: dict[Cell, Figures]) -> str:
 
 
 def picture(found: dict[Cell, Figures], windows: int, path: Path) -> None:
-    """Draw a panel a task: each kind of windows, without jitter and with."""
+    """Draw one panel per task: each kind of windows, without jitter and with."""
     with style():
         figure = new_figure(3.6)
         panels = figure.subplots(1, len(TASKS), sharey=True)

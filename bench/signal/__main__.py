@@ -1,4 +1,4 @@
-"""Our signal steps compared with scipy's filters and with actipy, which share no line with them.
+"""Our signal steps compared with scipy's filters and with actipy, which share no code with them.
 
     python -m bench.signal [--days 2] [--participant 5] [--shared ../shared/data]
 

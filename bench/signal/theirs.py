@@ -1,4 +1,4 @@
-"""What actipy makes of one recording: -m bench.signal.theirs FILE FOLDER, run by bench.signal in its own environment.
+"""Process one recording with actipy: -m bench.signal.theirs FILE FOLDER, run by bench.signal in its own environment.
 
 It writes .npy files: `second` (n,), since 1970, and `raw`, `calibrated` (n, 3), g, `celsius` and `nonwear` (n,), at
 the device's own rate, and its 30 Hz, by the nearest sample: `second_30`, `nearest` and, after its lowpass of 20 Hz,

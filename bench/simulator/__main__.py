@@ -39,7 +39,7 @@ WISDM = {"walking": "A", "running": "B", "stairs": "C", "sitting": "D", "standin
 
 
 def motion(x: Signal, hz: int) -> Signal:
-    """Root of the summed variance of the axes, a value a second, g."""
+    """Root of the summed variance of the axes, one value per second, g."""
     seconds = len(x) // hz
     return np.sqrt(x[: seconds * hz].reshape(seconds, hz, 3).var(axis=1).sum(axis=-1))
 
@@ -214,7 +214,7 @@ def picture(
         panels[0, 0].plot(
             np.sort(day) * 1000, np.linspace(0, 1, day.size), color=true, lw=2, label="real, 12 h ActiGraph"
         )
-    panels[0, 0].plot([], [], color=made, label="simulated, a line a person")
+    panels[0, 0].plot([], [], color=made, label="simulated, one line per person")
     panels[0, 0].set(
         xscale="log", xlim=(2, 3000), xlabel="motion of a second, mg", ylabel="share of active hours below"
     )

@@ -43,7 +43,7 @@ PEERS = (
 """The last eight are those dependencies of MosaicML Streaming that reading and writing local files needs."""
 WITHOUT_DEPENDENCIES = ("mosaicml-streaming==0.13.0",)
 REMOVE = ("torchvision",)
-"""The one that LitData brings is made for another build of torch, and nothing here needs it."""
+"""LitData depends on a build for another torch, and nothing here needs it."""
 CUT_BEFORE = "LitData", "LitData, bytes", "MosaicML Streaming", "WebDataset"
 FILES = {name: f"formats/{name}" for name in CUT_BEFORE} | {
     ".npy, as the reference": "days",
@@ -181,7 +181,7 @@ def text(found: dict[str, Any]) -> str:
 
 
 def _of_cpu(row: dict[str, Any]) -> str:
-    """Windows a CPU second of the reader, which is more than its speed where it waits; unknown for a worker."""
+    """Windows per CPU second of the reader, which is more than its speed where it waits; unknown for a worker."""
     return "" if row["workers"] else f"{row['windows/CPU s']:,.0f}"
 
 
@@ -197,7 +197,7 @@ def markdown(found: dict[str, Any]) -> str:
         place = "a worker" if row["workers"] else "its own process"
         times = [f"{row[name]:.2f}x" for name in ("ours from a folder, times", "ours from S3, times")]
         cells.append([row["reader"], place, f"{row['windows/s']:,.0f}", *times, _of_cpu(row)])
-    head = ["reader", "loads in", "windows/s", "ours from a folder", "ours from S3", "windows a second of processor"]
+    head = ["reader", "loads in", "windows/s", "ours from a folder", "ours from S3", "windows per second of processor"]
     lines += markdown_table(head, cells)
     return "\n".join([*lines, "", growth.markdown(found["growth"]["rows"])])
 

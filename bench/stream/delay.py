@@ -1,4 +1,4 @@
-"""A slow way to a local server: each request waits before it is passed on; answers are passed on at once.
+"""A proxy that delays every request to a local server and passes answers on at once.
 
     with delayed(port, 0.020) as slow_port:     127.0.0.1:slow_port leads to 127.0.0.1:port
 

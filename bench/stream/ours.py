@@ -1,4 +1,4 @@
-"""Our stream in a process of its own, at one setting.
+"""Our stream in its own process, with one choice of settings.
 
 measured(setting, environment)          called by the benchmark
 python -m bench.stream.ours JSON        what that runs: takes the setting, prints the speed

@@ -1,4 +1,4 @@
-"""A training step compared with the published recipe in plain PyTorch, and what a GPU makes of it.
+"""A training step compared with the published recipe in plain PyTorch, on a CPU or a GPU.
 
     python -m bench.train [--network harnet10] [--width 1.0] [--batches 128] [--precisions float32 bfloat16]
                           [--ways plain ours] [--compiled] [--rounds 3] [--steps 4] [--price 2.50]
@@ -8,7 +8,7 @@ Every row trains a network from windows in memory: `plain` is textbook PyTorch (
 run does (bench/train/ours.py), at the same batch, precision and number of threads. `ours, channels first` keeps torch's
 default layout, to show what the layout of the harnets gives. Neither reads a disk, so this needs torch, numpy, scipy
 and numba, and no ray, deepspeed or zarr. Each cell is a process of its own; cells take turns in every round, and the
-table has the median of rounds. `feed` is the stream alone: how many windows a second it draws, cuts and puts on the
+table has the median of rounds. `feed` is the stream alone: how many windows per second it draws, cuts and puts on the
 device (`make bench-stream` measures reading and decompressing). `of matrix rate` is the step's operations, as torch
 counts them, over the rate of a large matrix product in the same precision on the same device. On a GPU the hours and
 the cost of the published run (the recipe's windows) follow. Tables on standard output, figures in `train.json`.
@@ -89,7 +89,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """The median of each figure over rounds, with the range of windows a second."""
+    """The median of each figure over rounds, with the range of windows per second."""
     good = [each for each in rounds if "failed" not in each]
     if not good:
         return {"failed": rounds[0]["failed"]}

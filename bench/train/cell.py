@@ -34,7 +34,7 @@ class Cell:
 
 
 def measured(cell: Cell) -> dict[str, float]:
-    """Train and time: windows a second, seconds a step, peak memory of a GPU, operations a window."""
+    """Train and time: windows per second, seconds a step, peak memory of a GPU, operations a window."""
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""Person-days made in memory, and the stream over them: what a step needs of a store, without a store."""
+"""Person-days in memory and the stream over them, so that a step can be measured without a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our step over days in memory: the trainer's own (`train.loop.step.take_step`), without a store."""
+"""Our training step (`train.loop.step.take_step`) over days in memory, without a store."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def ways(batch: int, jitter_g: float, compiled: bool) -> dict[str, Way]:
     x_BCT = torch.randn(batch, 3, TICKS, generator=torch.Generator().manual_seed(0))
     rng, views = np.random.default_rng(0), Multitask(MultitaskSettings(jitter_g=jitter_g)).views
     found: dict[str, Way] = {
-        "window by window, a spline an axis": lambda: window_by_window(x_BCT, jitter_g, True, rng),
-        "window by window, a spline a window": lambda: window_by_window(x_BCT, jitter_g, False, rng),
+        "window by window, a spline per axis": lambda: window_by_window(x_BCT, jitter_g, True, rng),
+        "window by window, a spline per window": lambda: window_by_window(x_BCT, jitter_g, False, rng),
         "ours": lambda: views(x_BCT, places(batch)),
     }
     if compiled:
@@ -73,7 +73,7 @@ def ways(batch: int, jitter_g: float, compiled: bool) -> dict[str, Way]:
 
 
 def compare(batch: int, jitter_g: float, repeats: int, compiled: bool) -> list[dict[str, Any]]:
-    """A row a way: windows a second, and the ratio to the first way."""
+    """A row a way: windows per second, and the ratio to the first way."""
     seconds = in_turns(ways(batch, jitter_g, compiled), repeats)
     slowest = median(next(iter(seconds.values())))
     return [

@@ -55,15 +55,16 @@ def plan(
         return
     Console().print(table(work, takes))
     typer.echo(
-        f"assumed: {rates.cpu_s_per_day:.2f} CPU s and {rates.stored_bytes_per_day / 1e6:.1f} MB a day of signal, "
-        f"{task.memory / 1e9:.2f} GB a task, {request_ms:g} ms a request, machines of {cpus} CPUs, {memory_gb:g} GB "
+        f"assumed: {rates.cpu_s_per_day:.2f} CPU s and {rates.stored_bytes_per_day / 1e6:.1f} MB per day of signal, "
+        f"{task.memory / 1e9:.2f} GB per task, {request_ms:g} ms per request, machines of {cpus} CPUs, {memory_gb:g} "
+        "GB "
         f"and {network_mb_s:g} MB/s, a driver of {rates.driver_recordings_s:g} recordings/s. "
         "ingest/capacity/figures.py has the source of each default."
     )
 
 
 def _measured(url: str) -> tuple[float, float]:
-    """CPU seconds and MB stored a day of signal, from the trial of one recording, which is printed."""
+    """CPU seconds and MB stored per day of signal, from the trial of one recording, which is printed."""
     from ingest.capacity.trial import try_recording
 
     size, trial = try_recording(url)

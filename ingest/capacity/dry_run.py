@@ -67,8 +67,8 @@ class DryRun:
 
 def _cost(cost: Estimate, trials: list[Trial]) -> list[str]:
     days = sum(trial.signal_days for trial in trials)
-    each = f"{sum(trial.stored_bytes for trial in trials) / days / 1e6:.1f} MB a day of signal"
-    speed = f"{sum(trial.seconds for trial in trials) / days:.2f} s a day of signal"
+    each = f"{sum(trial.stored_bytes for trial in trials) / days / 1e6:.1f} MB per day of signal"
+    speed = f"{sum(trial.seconds for trial in trials) / days:.2f} s per day of signal"
     peak = max(trial.peak_bytes for trial in trials)
     return [
         f"bytes written {_size(cost.bytes_written)} ({each})",

@@ -1,7 +1,7 @@
 """From recordings, machines and rates to hours, bytes and requests: pure arithmetic.
 
 A task is one recording on one CPU: it waits for storage, computes, then waits again, so a machine ingests
-`tasks / (CPU + waiting)` recordings a second, unless its network or the driver sets a lower limit.
+`tasks / (CPU + waiting)` recordings per second, unless its network or the driver sets a lower limit.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Rates:
 
     request_s: how long one request waits for its answer; 0 for a folder of this machine.
     start_s: from a new machine to its first recording (libraries, compiled code).
-    driver_recordings_s: recordings a second that one driver schedules and commits; None where not measured.
+    driver_recordings_s: recordings per second that one driver schedules and commits; None where not measured.
     """
 
     cpu_s_per_day: float

@@ -21,21 +21,21 @@ _RECORDING = "a simulated AX3 of 7 days (252 MB), one core of a 2-core virtual m
 EXAMPLE = "an example, not measured: give your own"
 
 CPU_S_PER_DAY = Default(
-    0.5, "CPU seconds a day of signal", f"persondays plan --measure s3://... ; {_RECORDING}; 0.24 from a local file"
+    0.5, "CPU seconds per day of signal", f"persondays plan --measure s3://... ; {_RECORDING}; 0.24 from a local file"
 )
-STORED_MB_PER_DAY = Default(7.4, "MB stored a day of signal", f"persondays plan --measure FILE ; {_RECORDING}")
+STORED_MB_PER_DAY = Default(7.4, "MB stored per day of signal", f"persondays plan --measure FILE ; {_RECORDING}")
 START_S = Default(
     9.5,
-    "s until a new machine's first recording is done (compiled code; Ray and the machine itself not counted)",
-    "persondays plan --measure FILE with NUMBA_CACHE_DIR at an empty folder, one simulated minute",
+    "s until a new machine's first recording is done (mostly compilation; without starting Ray or the machine)",
+    "persondays plan --measure FILE with NUMBA_CACHE_DIR set to an empty folder, one simulated minute",
 )
 DRIVER_RECORDINGS_S = Default(
     350,
-    "recordings a second that one driver schedules and commits",
+    "recordings per second that one driver schedules and commits",
     "make bench-driver ; 1,000 sleeping workers, driver and actors on 2 cores",
 )
 
-CPUS = Default(16, "CPUs a machine", EXAMPLE)
-MEMORY_GB = Default(28, "GB a machine gives to tasks", EXAMPLE)
-NETWORK_MB_S = Default(1250, "MB/s a machine (10 Gbit/s)", EXAMPLE)
-REQUEST_MS = Default(30, "ms a request waits for object storage", EXAMPLE)
+CPUS = Default(16, "CPUs per machine", EXAMPLE)
+MEMORY_GB = Default(28, "GB of memory for tasks per machine", EXAMPLE)
+NETWORK_MB_S = Default(1250, "MB/s of network per machine (the default is 10 Gbit/s)", EXAMPLE)
+REQUEST_MS = Default(30, "ms that a request waits for object storage", EXAMPLE)

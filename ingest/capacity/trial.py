@@ -59,7 +59,7 @@ class TrialTask:
         return self.assignment.memory
 
     def split(self) -> list[TrialTask]:
-        """The same work, one recording a task."""
+        """The same work, one recording per task."""
         return [self]
 
     def __call__(self) -> Trial:
@@ -97,8 +97,8 @@ def try_recording(url: str) -> tuple[int, Trial]:
         raise UserError(f"{url}: expected one recording, found {len(sources):,}. Name one of them.")
     (probed,) = ProbeTask(folder.url, (sources[0],), MAX_DAYS)()
     if probed.reason:
-        raise UserError(f"{url} would be rejected: {probed.reason}.")
+        raise UserError(f"{url} would be rejected: {probed.reason.rstrip('.')}.")
     trial = TrialTask(folder.url, Assignment(sources[0], 0, probed.days), SignalSettings(), "lz4")()
     if trial.reason:
-        raise UserError(f"{url} would be rejected: {trial.reason}.")
+        raise UserError(f"{url} would be rejected: {trial.reason.rstrip('.')}.")
     return sources[0].size, trial

@@ -22,7 +22,7 @@ def inspect(
     ),
     json_: Path | None = JSON_FLAG,
     slot: int | None = typer.Option(
-        None, min=0, help="The person-day of a store to show. Default: one in which much happens."
+        None, min=0, help="The person-day of a store to show. Default: a day with much movement."
     ),
     calibration: Path | None = typer.Option(
         None,
@@ -36,7 +36,7 @@ def inspect(
 
     Ids in a store are shown by their first digits. For a recording, the device's serial number is printed.
     """
-    from ingest.inspect.recording import is_file
+    from ingest.inspect.recording import exists, is_file
     from pipeline.errors import UserError
 
     if is_file(what):
@@ -46,6 +46,8 @@ def inspect(
         return
     if any(value is not None for section in flags.values() for value in section.values()):
         raise UserError(f"{what} is not a file: --columns, --unit, --rate and time zones are for a recording.")
+    if not exists(what):
+        raise UserError(f"{what}: there is no such file or folder. Give a recording or a window store.")
     from pipeline.inspect.show import inspect_store
 
     inspect_store(what, slot, picture, json_, calibration)

@@ -58,6 +58,13 @@ def is_file(url: str) -> bool:
         return bool(folder.fs.isfile(folder.path))
 
 
+def exists(url: str) -> bool:
+    """Whether a path or URL is a file or a folder that exists."""
+    folder = Folder(url)
+    with folder.translate_errors():
+        return bool(folder.fs.exists(folder.path))
+
+
 def inspect_recording(url: str, table: TableSettings, settings: SignalSettings = ANYWHERE) -> Inspected:
     """Read and process one recording; a UserError names it as the user did."""
     folder = Folder(url)

@@ -53,7 +53,7 @@ class Task(Protocol):
         ...
 
     def split(self) -> Sequence[Task]:
-        """The same work, one recording a task."""
+        """The same work, one recording per task."""
         ...
 
     def __call__(self) -> Any:

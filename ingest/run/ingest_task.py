@@ -86,7 +86,7 @@ class IngestTask:
         return sum(each.source.size for each in self.assignments)
 
     def split(self) -> list[IngestTask]:
-        """The same work, one recording a task."""
+        """The same work, one recording per task."""
         return [replace(self, assignments=(each,)) for each in self.assignments]
 
     def __call__(self) -> list[Ingested]:

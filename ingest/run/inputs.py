@@ -80,7 +80,7 @@ def _given_files(settings: IngestSettings) -> list[Path]:
 
 
 def named(path: Path, sources: list[Source]) -> list[Source]:
-    """The recordings that a file names, by an id or its first 12 digits a line.
+    """The recordings that a file names, by an id or its first 12 digits per line.
 
     Raises UserError where it cannot be read, contains something else, or names none of `sources`.
     """
@@ -91,7 +91,7 @@ def named(path: Path, sources: list[Source]) -> list[Source]:
     wrong = [number for number, line in enumerate(lines, 1) if not re.fullmatch(rf"[0-9a-f]{{{SHORT_ID},64}}", line)]
     if wrong or not lines:
         raise UserError(
-            f"--again {path}: expected ids of recordings, one a line ({SHORT_ID} to 64 hex digits), found "
+            f"--again {path}: expected ids of recordings, one per line ({SHORT_ID} to 64 hex digits), found "
             + (f"something else as entry {wrong[0]}." if wrong else "nothing.")
         )
     asked = {line[:SHORT_ID] for line in lines}

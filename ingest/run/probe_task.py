@@ -46,7 +46,7 @@ class ProbeTask:
         return WORKER_BYTES
 
     def split(self) -> list[ProbeTask]:
-        """The same work, one recording a task."""
+        """The same work, one recording per task."""
         return [replace(self, sources=(source,)) for source in self.sources]
 
     def __call__(self) -> list[Probed]:

@@ -16,7 +16,7 @@ class IngestSettings:
     """The settings of `persondays ingest`; `signal` and `table` are tables of their own in a TOML file."""
 
     recordings: Annotated[str, Flag("A folder of recordings, or one recording: a path or URL (s3://, gs://).")]
-    store: Annotated[str, Flag("The window store: a path or URL. Created where there is none.")]
+    store: Annotated[str, Flag("The window store: a path or URL. Created if it does not exist.")]
     key_file: Annotated[
         Path | None, Flag("The store's key. Default: PERSONDAYS_KEY. `persondays new-key` makes one.")
     ] = None
@@ -48,9 +48,9 @@ class IngestSettings:
     retry_rejected: Annotated[bool, Flag("Try rejected recordings again.")] = False
     again: Annotated[
         Path | None,
-        Flag("A file of recording ids, one a line: ingest these again, and only these, into new slots."),
+        Flag("A file of recording ids, one per line: ingest these again, and only these, into new slots."),
     ] = None
-    workers: Annotated[int | None, Flag("Recordings at a time. Default: one a CPU of Ray.")] = None
+    workers: Annotated[int | None, Flag("Recordings to process at a time. Default: one per CPU of Ray.")] = None
     ray_address: Annotated[str | None, Flag("A running Ray cluster. Default: RAY_ADDRESS, else this machine.")] = None
 
     def __post_init__(self) -> None:

@@ -100,7 +100,7 @@ class Summary:
         if not self.person_days:
             return []
         peak = f", at most {self.peak_bytes / 1e9:.2f} GB of memory in one" if self.peak_bytes else ""
-        return [f"workers: {self.work_s / self.person_days:.2f} s a person-day{peak}"]
+        return [f"workers: {self.work_s / self.person_days:.2f} s per person-day{peak}"]
 
     def _changed(self) -> list[str]:
         lines = []

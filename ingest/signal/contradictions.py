@@ -34,7 +34,7 @@ def contradicted(
     """The stamped blocks whose stamp the rest of the recording contradicts.
 
     The stamp of block K, which holds count_K samples from first_K on, says that sample sample_K was taken at second_K.
-    period: seconds a sample. tolerance: seconds by which stamps on one line may differ. max_jump: seconds of the
+    period: seconds per sample. tolerance: seconds by which stamps on one line may differ. max_jump: seconds of the
     longest gap that missing blocks do not explain.
     """
     run_K = np.full(first_K.size, -1, dtype=np.int64)

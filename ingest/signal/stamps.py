@@ -42,8 +42,8 @@ class Stamps:
     """The stamps that are used, and the segments of the recording; seconds count from a midnight.
 
     Segment g holds the samples first_G[g] <= i < stop_G[g]; stamp s, in segment segment_S[s], says that sample
-    sample_S[s] was taken at second_S[s]. period: seconds a sample, common to all segments. contradictions: blocks whose
-    stamp the others contradict, either dropped (backward) or kept without it (mended).
+    sample_S[s] was taken at second_S[s]. period: seconds per sample, common to all segments. contradictions: blocks
+    whose stamp the others contradict, either dropped (backward) or kept without it (mended).
     """
 
     first_G: NDArray[np.int64]
@@ -102,7 +102,7 @@ def _duplicates(recording: Recording, dropped: NDArray[np.int64], kept: NDArray[
 
 
 def _rough_period(recording: Recording, second_K: NDArray[np.float64]) -> float:
-    """Median seconds a sample between neighbouring stamps; with few stamps only if near the nominal period."""
+    """Median seconds per sample between neighbouring stamps; with few stamps only if near the nominal period."""
     nominal = 1 / recording.nominal_rate_hz
     samples = np.diff(recording.stamp_sample_K[recording.stamped_K])
     seconds = np.diff(second_K[recording.stamped_K])[samples > 0]
@@ -117,7 +117,7 @@ def _rough_period(recording: Recording, second_K: NDArray[np.float64]) -> float:
 def _common_period(
     segment_S: NDArray[np.int64], sample_S: NDArray[np.int64], second_S: NDArray[np.float64], otherwise: float
 ) -> float:
-    """Least-squares seconds a sample, one slope for all segments and an offset each (running means: Welford 1962)."""
+    """Least-squares seconds per sample, one slope for all segments and an offset each (running means: Welford 1962)."""
     if segment_S.size < MIN_STAMPS_FOR_RATE:
         return otherwise
     spread, joint = 0.0, 0.0

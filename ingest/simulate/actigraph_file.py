@@ -156,7 +156,7 @@ def record(kind: int, second: int, payload: bytes) -> bytes:
 
 
 def activity(counts_SNC: NDArray[np.int16], second_S: NDArray[np.int64], packed: bool) -> NDArray[np.uint8]:
-    """Return records of samples, one a row for S seconds of N samples: ACTIVITY where packed, else ACTIVITY2."""
+    """Return records of samples, one per row for S seconds of N samples: ACTIVITY where packed, else ACTIVITY2."""
     seconds = len(counts_SNC)
     payload_SB = pack_12_bits(counts_SNC) if packed else counts_SNC.astype("<i2").reshape(seconds, -1).view(np.uint8)
     head_S = np.zeros(seconds, dtype=[("separator", "u1"), ("kind", "u1"), ("second", "<u4"), ("length", "<u2")])

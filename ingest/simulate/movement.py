@@ -123,7 +123,7 @@ def gestures(
 
     A pause is log-normal (median `pause_s`, sigma `spread`), or with probability `flurry` under a second. A gesture
     takes a log-normal time (median and sigma in `length_s`) times the root of its path in radians. It ends near one of
-    `anchors` (poses, one a row; the same as before with probability `stay`), with a normal `scatter` for each joint.
+    `anchors` (poses, one per row; the same as before with probability `stay`), with a normal `scatter` for each joint.
     `returning`: every second gesture goes back to the first anchor.
     """
     expected = duration_s / (pause_s * np.exp(spread**2 / 2) * (1 - flurry) + 0.4 * flurry + length_s[0])

@@ -100,7 +100,10 @@ def demo(
 
     began = time.monotonic()
     todo = steps(run.absolute(), participants, days, windows, processes)
-    (run / "report").mkdir(parents=True, exist_ok=True)
+    try:
+        (run / "report").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create the folder {run} ({error.strerror}). Name another folder.") from None
     for number, step in enumerate(todo, 1):
         typer.secho(f"\n[{number}/{len(todo)}] {step.title}", bold=True, err=True)
         if step.output is not None and step.output.exists():

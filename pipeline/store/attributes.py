@@ -57,7 +57,8 @@ def read_attributes(folder: Folder) -> Attributes:
         found = json.loads(folder.read(METADATA)).get("attributes", {})
     except (FileNotFoundError, ValueError):
         raise UserError(
-            f"{folder.url}: expected a window store, found none. Give the URL that ingest was given as --store."
+            f"{folder.url}: expected a window store, found none. Check the path or URL: it is the --store of an "
+            "ingest run."
         ) from None
     if found.get("format") != FORMAT:
         raise UserError(f"{folder.url}: expected a window store, found a Zarr group of another kind.")

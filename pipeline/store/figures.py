@@ -116,7 +116,7 @@ COLUMNS = pa.schema(
 
 
 def read_figures(lines: pa.ChunkedArray, names: Sequence[str]) -> pa.Table:
-    """Some figures of many recordings, from the column `figures`: a row a line, null where a line lacks the figure.
+    """Some figures of many recordings, from the column `figures`: one row per line, null where a line lacks the figure.
 
     Raises UserError when a line is not JSON of figures.
     """

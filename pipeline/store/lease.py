@@ -106,7 +106,7 @@ class Lease:
             self.folder.write(epoch_file(self.epoch, RELEASED), b"")
 
     def is_held(self) -> bool:
-        """Whether a run is writing the store now. Watches the heartbeat for up to the TTL where nothing else tells."""
+        """Whether a run is writing the store now. Watches the heartbeat for up to the TTL if nothing else shows it."""
         latest = latest_epoch(self.store)
         return bool(latest) and not self._can_take_over(latest)
 

@@ -3,7 +3,7 @@
 Blosc's bit shuffle writes a block of values as planes: the lowest bit of every value,
 then the next bit of every value, and so on (https://github.com/Blosc/c-blosc, after Masui et al. 2015,
 doi:10.1016/j.ascom.2015.07.002). Eight neighbouring ticks are one byte of each of the 16 planes, so a window
-is 16 short runs of bytes a block. The 8 x 8 transposition of bits is that of Hacker's Delight, section 7-3.
+is 16 short runs of bytes per block. The 8 x 8 transposition of bits is that of Hacker's Delight, section 7-3.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _eight_planes(planes: Bytes, stride: int, count: int, out: NDArray[np.uint64
 
 @njit(cache=True, nogil=True, inline="always")
 def _transposed(x: np.uint64) -> np.uint64:
-    """The transpose of an 8 x 8 matrix of bits, one byte a row."""
+    """The transpose of an 8 x 8 matrix of bits, one byte per row."""
     y = (x ^ (x >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
     x = x ^ y ^ (y << np.uint64(7))
     y = (x ^ (x >> np.uint64(14))) & np.uint64(0x0000CCCC0000CCCC)

@@ -1,4 +1,4 @@
-"""Who withdrew: one file a participant, `withdrawn/<keyed id>`, that holds the date and nothing else.
+"""Who withdrew: one file per participant, `withdrawn/<keyed id>`, that holds the date and nothing else.
 
 It is written first, without the lease: from then on every ingest that begins leaves the participant out, and no
 training run draws the days, however long the deletion takes or has to wait. `<keyed id>.purged` beside it says that

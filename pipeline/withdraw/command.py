@@ -27,8 +27,8 @@ def withdraw(
     store: str = typer.Option(..., help="The window store; any fsspec URL."),
     participants: Path | None = typer.Option(
         None,
-        help="File of those who withdrew: one a line, or the column participant of a CSV file; as ingest knows them, "
-        "or keyed ids. Without it, unfinished earlier withdrawals are completed.",
+        help="File of participants who withdrew: one per line, or the column participant of a CSV file; as ingest "
+        "knows them, or keyed ids. Without it, unfinished earlier withdrawals are completed.",
     ),
     also_unknown: bool = typer.Option(
         False,
@@ -44,7 +44,7 @@ def withdraw(
     versions_purged: bool = typer.Option(
         False,
         "--versions-purged",
-        help="Confirm that the storage keeps no older versions of deleted files, where it cannot say so itself.",
+        help="Confirm that the storage keeps no older versions of deleted files, if it cannot report that itself.",
     ),
 ) -> None:
     """Delete participants: their rows, their person-days, and every older version of the tables. Irreversible.
@@ -75,7 +75,7 @@ def withdraw(
         typer.echo(f"{found}.")
     if listed or not prove:
         if not listed and not opened.withdrawals.participants():
-            raise UserError("--participants is missing: give a file of those who withdrew, one a line.")
+            raise UserError("--participants is missing: give a file of participants who withdrew, one per line.")
         ids = [participant.id for participant in listed]
         result = forget(opened, ids, datetime.now(UTC).date(), versions_purged)
         typer.echo(_summary(result))
@@ -87,9 +87,9 @@ def withdraw(
 
 def _summary(result: WithdrawalResult) -> str:
     return (
-        f"withdrawn: {_count(result.participants, 'participant')}, of whom the store still held "
-        f"{_count(result.recordings, 'recording')} and {_count(result.person_days, 'person-day')}. Only their keyed "
-        "ids and the dates are left in it, so that later ingests leave them out.\n" + OUT_OF_REACH
+        f"withdrawn: {_count(result.participants, 'participant')}; the store still held "
+        f"{_count(result.recordings, 'recording')} and {_count(result.person_days, 'person-day')} of theirs. Only "
+        "their keyed ids and the dates are left in it, so that later ingests leave them out.\n" + OUT_OF_REACH
     )
 
 

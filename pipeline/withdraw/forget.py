@@ -54,7 +54,7 @@ class WithdrawalIncomplete(UserError):
 def forget(store: Store, participants: Collection[str], today: date, versions_purged: bool = False) -> WithdrawalResult:
     """Delete these participants, and all whose withdrawal an earlier run did not complete.
 
-    `versions_purged`: the user confirms that the storage keeps no older versions, where it cannot say so itself.
+    `versions_purged`: the user confirms that the storage keeps no older versions, if it cannot report that itself.
     Raises LeaseHeld when they are registered and another run writes the store, WithdrawalIncomplete when something
     could not be deleted or may be left.
     """

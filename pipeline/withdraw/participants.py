@@ -82,7 +82,7 @@ def require_known(found: Lookup, path: Path, store: Store) -> None:
 
 
 def read_participants(path: Path, key: Callable[[], Key]) -> list[ListedParticipant]:
-    """The participants in a file, each once: one a line, or the column `participant` of a CSV file.
+    """The participants in a file, each once: one per line, or the column `participant` of a CSV file.
 
     64 hex digits are a keyed id already; `key` is called only when a name has to be hashed. Raises UserError when the
     file cannot be read, names nobody, is another kind of table, or is ingest's map of participants.
@@ -93,7 +93,7 @@ def read_participants(path: Path, key: Callable[[], Key]) -> list[ListedParticip
     except (OSError, csv.Error) as error:
         raise UserError(f"cannot read the participants in {path}: {error}.") from None
     if not names:
-        raise UserError(f"{path}: expected participants, one a line or in a CSV column {COLUMN}, found none.")
+        raise UserError(f"{path}: expected participants, one per line or in a CSV column {COLUMN}, found none.")
     secret = None if all(KEYED_ID.fullmatch(name) for _, name in names) else key()
     found: dict[str, ListedParticipant] = {}
     for line, name in names:
@@ -111,11 +111,11 @@ def _names(text: str, path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _names_in_lines(lines: list[str], path: Path) -> Iterator[tuple[int, str]]:
-    """One name a line; raises UserError for a line that may belong to a table."""
+    """One name per line; raises UserError for a line that may belong to a table."""
     for number, line in enumerate(lines, 1):
         if found := TABLE_CHARACTERS.search(line):
             raise UserError(
-                f"{path}, line {number}: expected only a name, found {found[0]!r} in it. Give one name a line; or a "
+                f"{path}, line {number}: expected only a name, found {found[0]!r} in it. Give one name per line; or a "
                 f"CSV file, with commas, whose first line names the column {COLUMN}: there, names may contain such "
                 "characters."
             )

@@ -95,7 +95,7 @@ class Proof:
 def prove(store: Store, versions_purged: bool = False) -> Proof:
     """Compare every name and read every byte of a store, in every version that its storage keeps.
 
-    `versions_purged`: the user confirms that the storage keeps no older versions, where it cannot say so itself.
+    `versions_purged`: the user confirms that the storage keeps no older versions, if it cannot report that itself.
     Raises UserError that lists what is left of withdrawn participants.
     """
     if Lease(store.folder).is_held():

@@ -45,7 +45,7 @@ def ids_in(run: str) -> Iterator[str]:
 
 
 def decode_text(parquet: bytes) -> Iterator[tuple[str, bytes]]:
-    """The text of a Parquet file, by column and in batches of rows, one value a line.
+    """The text of a Parquet file, by column and in batches of rows, one value per line.
 
     Raises pyarrow.ArrowInvalid or OSError where it cannot be decoded.
     """

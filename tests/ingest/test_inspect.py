@@ -124,7 +124,8 @@ def test_a_store_is_shown_by_the_same_command(undisturbed: Path, tmp_path: Path,
 def test_mistakes(undisturbed: Path, cohort_folder: Path, tmp_path: Path, run: Any) -> None:
     (tmp_path / "empty.cwa").write_bytes(b"")
     for arguments, message in (
-        ([tmp_path / "nothing"], "expected a window store, found none"),
+        ([tmp_path / "nothing"], "there is no such file or folder. Give a recording or a window store."),
+        ([tmp_path], "expected a window store, found none"),
         ([tmp_path / "empty.cwa"], "empty.cwa: expected a .cwa header"),
         ([cohort_folder / BEN, "--slot", 1], "is a file: --slot and --calibration are for a window store"),
         ([undisturbed, "--rate", 30], "is not a file: --columns, --unit, --rate"),

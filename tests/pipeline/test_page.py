@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.demo.command import demo
 from pipeline.demo.page import SECTIONS, write_page
 from pipeline.demo.verdicts import judge_backbone, judge_task, reasons_not_better
+from pipeline.errors import UserError
 from tests.pipeline.pages import Page, browse, width_needed
 
 INSPECT: dict[str, Any] = {
@@ -275,3 +277,9 @@ def test_a_browser_shows_all_pictures_without_sideways_scrolling(tmp_path: Path,
     for colour in ((1, 0, 1), (0, 1, 1), (1, 1, 0), (0, 1, 0)):
         assert np.abs(pixels - colour).max(2).min() < 0.02, f"the picture of colour {colour} is not on the screen"
     assert width_needed(chromium, tmp_path / "profile", page, width) == width, "wider than the screen"
+
+
+def test_the_demo_does_not_write_into_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="Name another folder"):
+        demo(tmp_path / "file", participants=4, days=1, windows=5_000, processes=1)

@@ -427,7 +427,7 @@ class TestCommand:
         assert status == 0, err
         message = "2 participants in the file: 1 known to the store, 1 unknown (line 2), 0 already withdrawn."
         assert out.startswith(message)
-        assert "withdrawn: 2 participants, of whom the store still held 2 recordings and 3 person-days" in out
+        assert "withdrawn: 2 participants; the store still held 2 recordings and 3 person-days of theirs" in out
         assert all(word in out for word in ("backups", "checkpoints and logs of training", "logs of ingest, of Ray"))
         assert "proven: every byte" in out
         assert not any(name in out + err for name in ("Ann", "Zoe", ANN))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import UserError
 from tests.train.days import write_store
 from train.checkpoint import format as ck
 from train.loop.trainer import train
@@ -56,3 +57,17 @@ def test_the_modern_recipe_caps_its_rate() -> None:
     recipe = load_recipe("modern")
     assert peak_rate(recipe.optimizer, recipe.run.batch) == 1e-3
     assert (recipe.run.precision, recipe.run.compile, recipe.optimizer.schedule) == ("bfloat16", True, "cosine")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data", "--set 'data': expected section.key=value"),
+        ("data.foo=1", "harnet10.toml with --set: data: unknown setting 'foo'"),
+        ("network.preset=resnet", "found 'resnet'."),
+    ],
+)
+def test_an_override_that_is_wrong_is_named(override: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_recipe("harnet10", [override])
+    assert message in str(error.value)

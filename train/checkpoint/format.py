@@ -33,7 +33,7 @@ FORMAT, VERSION = "persondays-checkpoint", 1
 SCORE = "validation_loss"
 
 PATIENCE_S = 900.0
-"""How long to wait for unavailable storage. Longer than for reading a day: a run that cannot save is worth little."""
+"""How long to wait for unavailable storage. Longer than for reading a day: a run that cannot save loses its work."""
 
 OptimizerState = dict[str, dict[str, Tensor]]
 

@@ -39,7 +39,8 @@ class Processes:
         cuda = torch.cuda.is_available()
         if cuda and local_rank >= torch.cuda.device_count():
             raise UserError(
-                f"{local_count} processes on a machine with {torch.cuda.device_count()} GPUs: start one process a GPU "
+                f"{local_count} processes on a machine with {torch.cuda.device_count()} GPUs: start one process per "
+                "GPU "
                 '(--nproc-per-node), or train on the CPU with CUDA_VISIBLE_DEVICES="".'
             )
         self.device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Settings of the engine, and what it needs to know of a step."""
+"""Settings of the engine, and what it needs to know about a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a labelled set, check it and convert it to a network's input; faults are reported, never guessed around."""
+"""Read a labelled set, check it and convert it to a network's input; faults are errors, and nothing is guessed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> Lab
         if len(found) < 2:
             raise UserError(
                 f"{folder / name}: expected at least two different values, found only the {what} {str(found[0])!r}. "
-                "A comparison by person needs at least two people and two classes."
+                "A comparison by participant needs at least two participants and two classes."
             )
     notes += _classes_of_one_person(classes, y_N, person_N)
     rate = _rate(folder, x_NTC.shape[1], ticks, rate_hz, notes)
@@ -67,7 +67,7 @@ def _array(path: Path) -> NDArray[Any]:
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file. A labelled set is a folder with X.npy (windows, ticks, 3) in g, Y.npy "
-            "(labels) and pid.npy (people); `persondays labelled` makes one."
+            "(labels) and pid.npy (participants); `persondays labelled` makes one."
         ) from None
     except (ValueError, OSError, EOFError) as error:
         hint = " Save strings with `.astype(str)`, not as objects." if "bject" in str(error) else ""
@@ -94,7 +94,8 @@ def _axes_last(x: NDArray[Any], folder: Path, notes: list[str]) -> NDArray[Any]:
 def _check_lengths(x: NDArray[Any], y: NDArray[Any], pid: NDArray[Any], folder: Path) -> None:
     if y.ndim != 1 or pid.ndim != 1:
         raise UserError(
-            f"{folder}: expected one label and one person a window, found Y.npy of shape {y.shape} and pid.npy of "
+            f"{folder}: expected one label and one participant per window, found Y.npy of shape {y.shape} and pid.npy "
+            "of "
             f"shape {pid.shape}. Labels are strings (or whole numbers), not one-hot rows."
         )
     if not len(x) == len(y) == len(pid) or not len(x):
@@ -140,7 +141,7 @@ def _classes_of_one_person(classes: NDArray[np.str_], y_N: NDArray[np.int64], pe
 def _rate(folder: Path, ticks_found: int, ticks: int, rate_hz: float | None, notes: list[str]) -> float:
     if rate_hz is not None:
         if not 0 < rate_hz < float("inf"):
-            raise UserError(f"--rate: expected samples a second, found {rate_hz:g}.")
+            raise UserError(f"--rate: expected samples per second, found {rate_hz:g}.")
         return rate_hz
     info = folder / "info.json"
     if info.exists():

@@ -55,5 +55,5 @@ def truth(
         windows, facts = label_store(opened, bouts, key, seconds, per_activity, progress.update)
     write_labelled(out, windows, "the store and its truth", facts)
     if absent := facts["people_not_in_store"]:
-        print(f"{absent} people of the truth table are not in the store")
+        print(f"{absent} participants of the truth table are not in the store")
     print(f"{windows}: {out}")

@@ -158,7 +158,8 @@ def label_store(
     known = sorted(bouts.keys() & days.keys())
     if not known:
         raise UserError(
-            f"{store.folder.url}: none of the {len(bouts)} people of the truth table are in the store. Give the truth "
+            f"{store.folder.url}: none of the {len(bouts)} participants of the truth table are in the store. Give the "
+            "truth "
             "table of the recordings that were ingested; its names must be the participants that ingest used (for "
             "simulated recordings: --id-regex '(P[0-9]+)[.]cwa')."
         )

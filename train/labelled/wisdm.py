@@ -66,7 +66,8 @@ def read_activities(folder: Path) -> dict[str, str]:
             )
             return {letter: name for name, letter in pairs}
     raise UserError(
-        f"{folder}: expected activity_key.txt (`walking = A`) beside or above the files, found none. Put it there."
+        f"{folder}: expected activity_key.txt (`walking = A`) in the folder of the files or above it, found none. Put "
+        "it there."
     )
 
 

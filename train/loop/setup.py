@@ -42,7 +42,7 @@ class Learner:
 def prepare(recipe: Recipe, store: Store, checkpoint: ck.Checkpoint | None, processes: Processes) -> Run:
     """Prepare a new run, or one that resumes from a checkpoint. All processes have to call this.
 
-    Raises UserError if recipe, store, checkpoint and processes do not fit together.
+    Raises UserError if recipe, store, checkpoint and processes do not match.
     """
     set_numerics(recipe.run, processes.device)
     before, step = (checkpoint.state.facts, checkpoint.step) if checkpoint else (None, 0)

@@ -114,7 +114,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     if not path.is_file():
-        raise UserError(f"{path}: no such file. Give a file of harnet weights.")
+        raise UserError(f"{path}: there is no such file. Give an exported folder or a file of harnet weights.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -140,6 +140,6 @@ def load_model(path: Path) -> Encoder:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: expected a folder written by `persondays export`, found no usable config.json ({error}). "
-            "Give --model the folder that was --out of the export."
+            "Give the folder that was --out of the export."
         ) from None
     return load_backbone(settings, backbone_weights(read_tensors(path / "model.safetensors")), str(path))

@@ -1,4 +1,4 @@
-"""Scaling: a factor for each axis; never near 1 if the network learns to recognise it, anything if it is to ignore it.
+"""Scaling: a factor for each axis, never near 1 as a task to recognise, and any factor as an augmentation.
 
 After Um et al. 2017, doi:10.1145/3136755.3136817.
 """

@@ -3,7 +3,7 @@
 The draw is an exponential race (Efraimidis and Spirakis 2006, doi:10.1016/j.ipl.2005.11.003): every eligible start has
 an arrival time, exponentially distributed with its weight as the rate, and the first `quota` to arrive are drawn. Each
 start has its own counter-based random number, so a draw depends only on its key. The code is compiled, because a day
-has 86,400 starts and a core should draw more than a hundred days a second.
+has 86,400 starts and a core should draw more than a hundred days per second.
 """
 
 from __future__ import annotations

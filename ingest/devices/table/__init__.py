@@ -1,1 +1,1 @@
-"""Tables from any device: reads .csv and .parquet files, a row a sample, including ActiGraph's own csv exports."""
+"""Tables from any device: reads .csv and .parquet files, one row per sample, including ActiGraph's own csv exports."""

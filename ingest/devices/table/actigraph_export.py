@@ -53,7 +53,7 @@ def read_export_header(lines: Sequence[str]) -> ExportHeader:
         )
     if not RATES_HZ[0] <= float(first["rate"]) <= RATES_HZ[1]:
         raise UserError(
-            f"expected 1 to 1000 rows a second in an ActiGraph export, found {first['rate']}. Export raw data again."
+            f"expected 1 to 1000 rows per second in an ActiGraph export, found {first['rate']}. Export raw data again."
         )
     try:
         start = _start(values["Start Date"], values["Start Time"], first["date"])

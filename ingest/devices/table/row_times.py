@@ -32,7 +32,7 @@ LATEST_US = 4_102_444_800_000_000
 """2100. Later stamps are invalid."""
 JUMP_PERIODS = 3
 RATE_TOLERANCE = 1.001
-"""Rounded stamps of 1000 rows a second may read as 1000.5."""
+"""Rounded stamps of 1000 rows per second may read as 1000.5."""
 MAX_RATE_ERROR = 0.1
 """Relative difference allowed between --rate and the rate of the stamps."""
 SHARED = 2
@@ -87,12 +87,12 @@ def read_clock(time_N: NDArray[Any], shift_us: int, rate_hz: float | None) -> Ta
     unit_us = 1.0 if is_calendar else _unit_us(stamp_N, period, rate_hz)
     if not _is_rate(1e6 / (period * unit_us)):
         raise UserError(
-            f"expected {RATES_HZ[0]:g} to {RATES_HZ[1]:g} rows a second, found {1e6 / (period * unit_us):.3g} by the "
+            f"expected {RATES_HZ[0]:g} to {RATES_HZ[1]:g} rows per second, found {1e6 / (period * unit_us):.3g} by the "
             "stamps. Averages over epochs cannot be used: export raw data."
         )
     if rate_hz is not None and abs(1e6 / (period * unit_us) / rate_hz - 1) > MAX_RATE_ERROR:
         raise UserError(
-            f"--rate states {rate_hz:g} rows a second, but the time column {1e6 / (period * unit_us):.4g}. Leave "
+            f"--rate states {rate_hz:g} rows per second, but the time column {1e6 / (period * unit_us):.4g}. Leave "
             "--rate out: it is for tables whose stamps do not show the rate."
         )
     origin: Origin = "calendar" if _is_calendar(stamp_N[0] * unit_us) else "boot"
@@ -117,7 +117,7 @@ def _unit_us(stamp_N: NDArray[np.float64], period: float, rate_hz: float | None)
 
     Without such a unit they count from when a device was switched on, in a unit that gives a possible rate (the one
     nearest to --rate, if there are several). Raises UserError where they may also be calendar times of averages over
-    full seconds: every minute in milliseconds since 1970 reads as 17 rows a second in the microseconds of 20 days.
+    full seconds: every minute in milliseconds since 1970 reads as 17 rows per second in the microseconds of 20 days.
     """
     units = [us for us in UNITS_US.values() if _is_rate(1e6 / (period * us))]
     dated = _dated(stamp_N)
@@ -127,7 +127,8 @@ def _unit_us(stamp_N: NDArray[np.float64], period: float, rate_hz: float | None)
     elif epochs and units and not {*units} & {*dated}:
         raise UserError(
             f"the stamps are ambiguous: averages over {period * epochs[0] / 1e6:g} seconds, stamped since 1970, or "
-            f"{1e6 / (period * units[0]):.3g} rows a second, stamped since the device was switched on. Averages cannot "
+            f"{1e6 / (period * units[0]):.3g} rows per second, stamped since the device was switched on. Averages "
+            "cannot "
             "be used: export raw data. If the rows are raw, state --rate HZ."
         )
     return next((us for us in [*(us for us in units if us in dated), *units, *dated]), 1e6)
@@ -169,7 +170,7 @@ class Blocks:
         return self.us_K[k_X] + np.rint((row_X - self.first_K[k_X]) * period_us).astype(np.int64)
 
     def rate_hz(self) -> float:
-        """Return rows a second over the blocks that are followed without a jump; 0 where there are none."""
+        """Return rows per second over the blocks that are followed without a jump; 0 where there are none."""
         rows_K, us_K = np.diff(self.first_K), np.diff(self.us_K)
         if not rows_K.size:
             return 0.0

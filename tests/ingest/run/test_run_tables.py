@@ -83,7 +83,7 @@ def test_mistakes_in_table_settings(
     for flags, message in (
         (["--columns", "x,y,z"], "--columns: expected time=NAME,x=NAME,y=NAME,z=NAME, found 'x,y,z'"),
         (["--unit", "furlongs"], "unit: expected one of g, m/s2, found 'furlongs'"),
-        (["--rate", "0.01"], "--rate: expected 1 to 1000 samples a second, found 0.01"),
+        (["--rate", "0.01"], "--rate: expected 1 to 1000 samples per second, found 0.01"),
     ):
         place = ["--recordings", str(folder), "--store", str(tmp_path / "store")]
         monkeypatch.setattr("sys.argv", ["ingest", *place, *flags])
