@@ -500,7 +500,7 @@ class TestCommand:
         assert "--participants is missing" in command(capsys, monkeypatch, *flags)[2]
         store.withdrawals.begin([ANN], TODAY)
         assert "not finished" in command(capsys, monkeypatch, *flags, "--prove")[2]
-        assert "withdrawn: 1 participant," in command(capsys, monkeypatch, *flags)[1]
+        assert "withdrawn: 1 participant;" in command(capsys, monkeypatch, *flags)[1]
         assert command(capsys, monkeypatch, *flags, "--prove")[0] == 0
 
     def test_a_table_that_cannot_be_read_is_one_message_without_ids(
