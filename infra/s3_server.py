@@ -67,7 +67,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Endpoint, credentials and region, as tools look for them."""
+        """Endpoint, credentials and region, as tools expect them."""
         return {
             "AWS_ENDPOINT_URL": f"http://{HOST}:{self.port}",
             "AWS_ACCESS_KEY_ID": self._access,

@@ -1,4 +1,4 @@
-"""Run the tests as other machines run them: `make test-machines`, long, by hand.
+"""Run the tests as other machines run them: `make test-machines`. It takes hours, so no other target runs it.
 
 Each configuration is one pytest run. Its result is appended to a log, one JSON line each. A configuration that has
 passed in the present state of the checkout is not run again, so an interrupted run continues.

@@ -96,7 +96,7 @@ def step(run: Run, change: Change) -> None:
 
 
 def windows_held_out(store: Store, recipe: Recipe) -> Windows:
-    """Windows of the people held out, up to 1,000 a day, no two of which share a second."""
+    """Windows of the people held out, up to 1,000 per day, no two of which share a second."""
     seconds = recipe.data.seconds
     everyone = select(store, seconds, recipe.data.min_wear_hours, None)
     days = everyone.of_participants(choose_held_out(everyone)).spaced(seconds)

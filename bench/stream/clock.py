@@ -21,7 +21,7 @@ from ..clock import peak_mb
 
 BATCH = 512
 MAX_RUNS = 4
-"""A run ends after so many times its length, whatever the reader holds."""
+"""A run ends at the latest after this many times its planned length, whatever the reader holds."""
 
 Epoch = Callable[[], Iterable[Tensor]]
 

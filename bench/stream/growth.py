@@ -27,7 +27,7 @@ TITLES = {
     "threads": "Threads, on both cores",
     "lanes": "Lanes",
     "seconds": "Seconds a window",
-    "windows a day": "Windows a day",
+    "windows per day": "Windows a day",
     "threads, S3": "Threads, S3 on the other core",
 }
 
@@ -60,7 +60,7 @@ def grow(usual: Setting, cores: tuple[int, ...], server: Server) -> Iterator[dic
     for seconds in SECONDS:
         yield row("seconds", seconds, replace(usual, seconds=seconds))
     for windows in WINDOWS_PER_DAY:
-        yield row("windows a day", windows, replace(usual, windows_per_day=windows))
+        yield row("windows per day", windows, replace(usual, windows_per_day=windows))
     far = replace(usual, objects=server.url, linked=False)
     for delay_ms in DELAYS_MS:
         with delayed(server.port, delay_ms / 1e3) as port:

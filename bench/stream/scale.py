@@ -2,8 +2,8 @@
 
     python -m bench.stream.scale [--people 100000] [--repeats 3]
 
-Tables of so many people with seven days each are written once. Then a fresh process opens them, plans a run, and finds
-the pools of steps far into it, with all days of everybody and with one day of every person a round.
+Tables of that many people with seven days each are written once. Then a new process opens them, plans a run, and finds
+the pools of steps far into it, with all days of everybody and with one day of each person per round.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ PERSON_DAY = Requests(put=3)
 COMMIT = Requests(get=6, list=10, put=4)
 """Two tables, a row file and a log entry each, and a check of the lease."""
 RUN = Requests(get=100, list=70, put=20)
-"""Once a run: creating and opening the store, lease and fences, the first plan, compaction of a few files."""
+"""Once per run: creating and opening the store, lease and fences, the first plan, compaction of a few files."""
 BEAT = Requests(put=1)
 """A heartbeat of the lease."""
 

@@ -17,7 +17,7 @@ from pipeline.store.layout import Codec, is_in_array
 from pipeline.store.store import Store
 
 TRIAL_KEY = Key(bytes(32))
-"""Of stores that are deleted at once."""
+"""The key of temporary stores."""
 MAX_WARM_UP_S = 60.0
 """A recording that takes longer is ingested once: loading libraries and compiled code then weighs little."""
 MAX_DAYS = 366

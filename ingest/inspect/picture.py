@@ -31,7 +31,7 @@ TICKS_S, MAX_TICKS = (60, 120, 300, 600, 900, 1800, 3600, 10_800), 9
 
 
 def draw_recording(found: Inspected, title: str) -> Figure:
-    """A row a day: mean motion of each minute in mg, and below it states, as high as their share of the minute.
+    """One row per day: mean motion of each minute in mg, and below it states, as high as their share of the minute.
 
     A short recording within one day is drawn alone, in shorter steps.
     """

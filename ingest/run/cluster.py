@@ -34,7 +34,7 @@ CLEAN_UP_S = 5.0
 """Time for interrupted tasks to clean up."""
 
 OBJECT_STORE_BYTES = 1 << 27
-"""Of a Ray that we start: tasks and results are small, and the rest of the memory is for workers."""
+"""Object store of a Ray that we start: tasks and results are small, and workers need the memory."""
 
 log = logging.getLogger(__name__)
 

@@ -197,10 +197,10 @@ def _gait(
     shape[ROLL] = 0.5 * swing * harmonics_of(skewed_cycle(-arm, lead=rng.normal(0.8, 0.5)))
     shape[TURN] = 0.2 * swing * harmonics_of(skewed_cycle(arm, lead=rng.normal(0.3, 0.4)))
     step = skewed_cycle(
-        float(np.clip(skew + rng.normal(0, 0.3), -0.9, 0.9)), times_a_cycle=2, lead=rng.normal(2.6, 0.4)
+        float(np.clip(skew + rng.normal(0, 0.3), -0.9, 0.9)), waves_per_cycle=2, lead=rng.normal(2.6, 0.4)
     )
     shape[UP] = bounce_g * harmonics_of(step + 0.15 * skewed_cycle(skew, lead=rng.uniform(0, 6.3)))
-    shape[FORWARD] = 0.5 * bounce_g * harmonics_of(skewed_cycle(-skew, times_a_cycle=2, lead=rng.normal(1.0, 0.4)))
+    shape[FORWARD] = 0.5 * bounce_g * harmonics_of(skewed_cycle(-skew, waves_per_cycle=2, lead=rng.normal(1.0, 0.4)))
     shape[SIDE] = 0.25 * bounce_g * harmonics_of(skewed_cycle(skew, lead=rng.uniform(0, 6.3)))
     shape *= np.exp(rng.normal(0, 0.2, shape.shape))
     roughness = 0.45 * bounce_g / np.arange(1, HARMONICS + 1)[:, None]
@@ -326,7 +326,7 @@ def _cycling(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
     shape = np.zeros((CHANNELS, HARMONICS, 2))
     shape[SHOULDER] = 0.02 * harmonics_of(skewed_cycle(skew))
     shape[SIDE] = 0.06 * harmonics_of(skewed_cycle(skew, lead=rng.uniform(0, 6.3)))
-    shape[UP] = 0.03 * harmonics_of(skewed_cycle(skew, times_a_cycle=2))
+    shape[UP] = 0.03 * harmonics_of(skewed_cycle(skew, waves_per_cycle=2))
     rhythm = Rhythm(
         cycle_hz=(bout.cadence * (1 + wander(rng, duration, 0.06, 10.0))).astype(np.float32),
         strength=(wander(rng, duration, 1.0, 15.0) > -0.8).astype(np.float32),

@@ -177,7 +177,7 @@ def checksum(blocks: NDArray[np.void]) -> NDArray[np.uint16]:
 
 @njit(cache=True)
 def pack(counts, words, least_exponent):  # type: ignore[no-untyped-def]
-    """Pack counts (n, 3) into 32-bit words (n): 10 bits an axis, and the smallest exponent that fits."""
+    """Pack counts (n, 3) into 32-bit words (n): 10 bits per axis, and the smallest exponent that fits."""
     for i in range(counts.shape[0]):
         x, y, z = np.int32(counts[i, 0]), np.int32(counts[i, 1]), np.int32(counts[i, 2])
         lowest, highest = min(x, y, z), max(x, y, z)

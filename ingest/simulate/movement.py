@@ -95,12 +95,12 @@ def harmonics_of(wave: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack((spectrum.real, -spectrum.imag), axis=-1)
 
 
-def skewed_cycle(skew: float, times_a_cycle: int = 1, lead: float = 0.0) -> NDArray[np.float64]:
+def skewed_cycle(skew: float, waves_per_cycle: int = 1, lead: float = 0.0) -> NDArray[np.float64]:
     """Return a cycle of a cosine (256 values) that rises faster than it falls for a positive skew (-1 to 1).
 
-    The cycle holds `times_a_cycle` waves, shifted forward by `lead` radians of the wave.
+    The cycle holds `waves_per_cycle` waves, shifted forward by `lead` radians of the wave.
     """
-    phase = times_a_cycle * 2 * np.pi * np.arange(256) / 256 + lead
+    phase = waves_per_cycle * 2 * np.pi * np.arange(256) / 256 + lead
     return np.cos(phase + skew * np.cos(phase))
 
 

@@ -1,6 +1,6 @@
 """Names and sizes of millions of files, one after the other.
 
-fsspec keeps about a kilobyte a name in memory. So local folders are walked and S3 is listed page by page; only other
+fsspec keeps about a kilobyte per name in memory. So local folders are walked and S3 is listed page by page; only other
 storage goes through fsspec's own listing.
 """
 
@@ -14,7 +14,7 @@ from pipeline.storage.s3 import S3Client, is_s3
 
 
 def list_files(folder: Folder, below: str = "") -> Iterator[tuple[str, int]]:
-    """Names and sizes (bytes) of all files in the folder `below`, in no order; none where it does not exist.
+    """Names and sizes (bytes) of all files in the folder `below`, in no particular order; none where it does not exist.
 
     Names are relative to `folder`. Unfinished files of killed writers are included.
     """

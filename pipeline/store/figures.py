@@ -1,7 +1,7 @@
 """The quality figures of a recording: the JSON in the column `figures` of the table `recordings`.
 
-`ingest` writes one `RecordingFigures` a recording. Reports read columns of figures from many recordings at once:
-Arrow's JSON reader parses 100,000 lines of 1 kB in 0.5 s, where a `json.loads` a line takes 2 s.
+`ingest` writes one `RecordingFigures` per recording. Reports read columns of figures from many recordings at once:
+Arrow's JSON reader parses 100,000 lines of 1 kB in 0.5 s, where one `json.loads` per line takes 2 s.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def slot_object(array: str, slot: int) -> str:
 
 
 def slot_objects(slot: int) -> list[str]:
-    """The objects of a slot, one an array."""
+    """The objects of a slot, one per array."""
     return [slot_object(array, slot) for array in ARRAYS]
 
 

@@ -123,7 +123,7 @@ class StoreTable:
         return past
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
-        """All rows, in no order."""
+        """All rows, in no particular order."""
         with self._errors("read"):
             return self._select(f"select {', '.join(columns or self.schema.names)} from {self.name}")
 

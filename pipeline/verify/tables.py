@@ -27,7 +27,7 @@ def doubled_days(ledger: Ledger) -> list[str]:
 
 
 def unplanned_slots(ledger: Ledger) -> Int:
-    """Slots of rows that the plan did not give to the row's recording for that day."""
+    """Slots of rows that the plan did not assign to the row's recording for that day."""
     first, end = ledger.spans
     if not first.size:
         return ledger.slots
@@ -41,7 +41,7 @@ def unplanned_slots(ledger: Ledger) -> Int:
 
 
 def twice_given_slots(ledger: Ledger) -> Int:
-    """Slots that two rows of the plan gave, and that a row uses or may still use; others do no harm."""
+    """Slots that two rows of the plan assigned, and that a row uses or may still use; others do no harm."""
     first, end = ledger.spans
     before = np.concatenate(([0], np.maximum.accumulate(end)))[:-1] if first.size else end
     overlap = first < before

@@ -31,7 +31,7 @@ class StoreFiles(Protocol):
     """Names of what the storage refused to delete, with its reason."""
 
     def versions(self, below: str = "") -> Iterator[FileVersion]:
-        """Every version of every file in the folder `below`, in no order."""
+        """Every version of every file in the folder `below`, in no particular order."""
         ...
 
     def read(self, file: FileVersion, start: int, end: int) -> bytes:

@@ -1,7 +1,7 @@
 """Read the participants who withdrew from a file, and look them up in the store. No message shows a name.
 
-A file that is read in another way than it was meant gives names that nobody has: nothing would be deleted, and it
-would look like success. So anything that may be a table is refused, and so are participants the store does not know.
+If the file were misread, its names would match nobody: nothing would be deleted, and it would look like success. So
+anything that may be a table is refused, and so are participants that the store does not know.
 """
 
 from __future__ import annotations

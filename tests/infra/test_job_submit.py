@@ -170,13 +170,13 @@ def test_a_job_ingests_where_the_project_is_not_installed(
 ) -> None:
     flags = ("--recordings", recordings, "--store", tmp_path / "store", "--id-regex", "ukb")
     job = head.submit(checkout, "python", "-m", "ingest", *flags)
-    told = job.stdout + job.stderr
-    assert job.returncode == 0, told
-    assert re.search(r"^ingest: 3/3 recordings", told, re.MULTILINE)
-    assert re.search(r"^3 recordings done, 0 rejected", told, re.MULTILINE)
-    assert "Traceback" not in told
-    assert "90001" not in told.replace(" ".join(map(str, flags)), "")
-    assert KEY.secret.hex() not in told
+    printed = job.stdout + job.stderr
+    assert job.returncode == 0, printed
+    assert re.search(r"^ingest: 3/3 recordings", printed, re.MULTILINE)
+    assert re.search(r"^3 recordings done, 0 rejected", printed, re.MULTILINE)
+    assert "Traceback" not in printed
+    assert "90001" not in printed.replace(" ".join(map(str, flags)), "")
+    assert KEY.secret.hex() not in printed
 
     from pipeline.store.store import Store
 
@@ -204,10 +204,10 @@ def test_a_failed_ingest_fails_the_job_with_one_message(head: Head, checkout: Pa
     job = head.submit(
         checkout, "python", "-m", "ingest", "--recordings", tmp_path / "nowhere", "--store", tmp_path / "store"
     )
-    told = job.stdout + job.stderr
+    printed = job.stdout + job.stderr
     assert job.returncode == 1
-    assert "there is no such file or folder. Check --recordings." in told
-    assert "Traceback" not in told
+    assert "there is no such file or folder. Check --recordings." in printed
+    assert "Traceback" not in printed
 
 
 def test_a_head_with_a_token_refuses_a_stranger(head: Head, checkout: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Cluster file and RayJob, held against Ray's own schema and checks, Ray's command line, ours, and what tasks take."""
+"""Cluster file and RayJob, checked with Ray's own schema and checks, its command line and ours, and tasks' needs."""
 
 from __future__ import annotations
 

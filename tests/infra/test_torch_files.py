@@ -1,4 +1,4 @@
-"""Slurm script, Kubernetes Job and image of a training: their commands are torchrun's and ours, and really run."""
+"""Slurm script, Kubernetes Job and image for training: torchrun and our command line accept their commands; they run."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def documents() -> dict[str, dict[str, Any]]:
 def test_the_slurm_script_asks_for_what_it_uses() -> None:
     text = SLURM.read_text()
     asked = dict(line.split("=", 1) for line in re.findall(r"^#SBATCH --(\S+=\S+)$", text, re.MULTILINE))
-    assert asked["ntasks-per-node"] == "1", "one torchrun a node"
+    assert asked["ntasks-per-node"] == "1", "one torchrun per node"
     assert re.fullmatch(r"B:USR1@\d{3}", asked["signal"])
     assert "#SBATCH --requeue" in text
     given = parse_torchrun(command_of(text.replace('"$@"', "harnet10 --store s3://a --checkpoints s3://b")))
@@ -135,7 +135,7 @@ def test_the_image_copies_what_is_there_and_is_the_one_that_the_job_wants(docume
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """As a job of two nodes has it, with what stands in for Slurm first on the path."""
+    """The environment of a job of two nodes, with substitutes for Slurm's commands first on the path."""
     folder.mkdir()
     for name, text in FAKES.items():
         fake = folder / name
@@ -153,7 +153,7 @@ def environment(folder: Path) -> dict[str, str]:
 def test_the_slurm_script_saves_before_its_time_is_up_and_goes_on_in_the_next_job(
     children_too: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two torchruns, each as on a node of its own; the shell is told five minutes before the end, as Slurm does it."""
+    """Two torchruns, as on two nodes; the shell gets a signal five minutes before the end, as from Slurm."""
     monkeypatch.setenv("CHILDREN_TOO", children_too)
     store = write_store(str(tmp_path / "store"), people=5, days=2).folder.url
     flags = [part for override in overrides(LONG) for part in ("--set", override)]
@@ -168,16 +168,16 @@ def test_the_slurm_script_saves_before_its_time_is_up_and_goes_on_in_the_next_jo
     first = start(1)
     wait_for(tmp_path / "out", 1)
     first.send_signal(signal.SIGUSR1)
-    _, told = first.communicate(timeout=200)
-    assert first.returncode == 0, told
-    assert told.count("stopped by signal 10") == 1
-    assert "Traceback" not in told
+    _, printed = first.communicate(timeout=200)
+    assert first.returncode == 0, printed
+    assert printed.count("stopped by signal 10") == 1
+    assert "Traceback" not in printed
     assert (tmp_path / "slurm-1" / "requeued").read_text().split() == [str(os.getpid())]
     second = start(2)
-    _, told = second.communicate(timeout=300)
-    assert second.returncode == 0, told
-    assert "resuming after" in told
-    assert "done: 8,000 windows seen" in told
+    _, printed = second.communicate(timeout=300)
+    assert second.returncode == 0, printed
+    assert "resuming after" in printed
+    assert "done: 8,000 windows seen" in printed
     assert not (tmp_path / "slurm-2" / "requeued").exists()
 
 
@@ -205,7 +205,7 @@ def test_the_jobs_pods_meet_on_loopback(documents: dict[str, dict[str, Any]], tm
         command, own = [*container["command"][:-1], script], around | {"JOB_COMPLETION_INDEX": index}
         pods.append(subprocess.Popen(command, env=own, cwd=ROOT, stderr=subprocess.PIPE, text=True))
         time.sleep(2)
-    told = [pod.communicate(timeout=300)[1] for pod in pods]
-    assert [pod.returncode for pod in pods] == [0, 0], told
-    assert sum(text.count("done: 480 windows seen") for text in told) == 1
-    assert "may connect to the old rendezvous store" not in "".join(told)
+    printed = [pod.communicate(timeout=300)[1] for pod in pods]
+    assert [pod.returncode for pod in pods] == [0, 0], printed
+    assert sum(text.count("done: 480 windows seen") for text in printed) == 1
+    assert "may connect to the old rendezvous store" not in "".join(printed)

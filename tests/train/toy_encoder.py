@@ -15,5 +15,5 @@ class Toy(nn.Module):
         self.layer = nn.Linear(3, self.features)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
-        stretches_BNC = x_BCT.unflatten(2, (-1, 15)).mean(3).transpose(1, 2)
-        return torch.relu(self.layer(stretches_BNC)).mean(1)[:, :, None]
+        segments_BNC = x_BCT.unflatten(2, (-1, 15)).mean(3).transpose(1, 2)
+        return torch.relu(self.layer(segments_BNC)).mean(1)[:, :, None]

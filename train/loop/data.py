@@ -53,7 +53,7 @@ def store_facts(store: Store) -> StoreFacts:
 
 
 def select_days(recipe: Recipe, store: Store, before: RunFacts | None, processes: Processes) -> Selection:
-    """Select the days of a run, as `before` says if it resumes. All processes have to call this.
+    """Select the days of a run; if it resumes, the ones that `before` names. All processes have to call this.
 
     Opens the store's table of person-days at the run's version. Raises UserError if the store is not that of the
     checkpoint, or has too few participants.

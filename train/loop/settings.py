@@ -18,7 +18,7 @@ class RunSettings:
     save_every: int = 1_000_000
     keep: int = 3
     patience: int | None = None
-    """Stop when the validation loss has not improved for so many windows."""
+    """Stop when the validation loss has not improved for this many windows."""
     precision: Precision = "float32"
     """tf32: for convolutions and matrix products on a GPU; bfloat16: by autocast, weights stay float32."""
     accumulate: int = 1
@@ -29,7 +29,7 @@ class RunSettings:
     threads: int | None = None
     """Torch threads of a process; None: an equal share of the cores."""
     timeout_s: float = 1800.0
-    """A process that takes no step for so long prints its stacks and exits."""
+    """A process that takes no step for this long prints its stacks and exits."""
 
     def __post_init__(self) -> None:
         for name in ("windows", "batch", "validate_every", "save_every", "keep", "patience", "accumulate", "threads"):

@@ -1,7 +1,7 @@
 """Synchronised BatchNorm: its statistics are those of the global batch, over the windows of all processes.
 
 On CUDA this is torch's own SyncBatchNorm. torch's refuses a CPU, so there the layer is ours: it needs nothing but
-torch.distributed, and exchanges a few numbers a channel in the forward and in the backward pass. Parameters, buffers
+torch.distributed, and exchanges a few numbers per channel in the forward and in the backward pass. Parameters, buffers
 and their names are those of BatchNorm on both.
 """
 

@@ -1,7 +1,7 @@
 """A running mean of the weights, in which the noise of single steps cancels out.
 
 After Polyak and Juditsky 1992 (doi:10.1137/0330046), with an exponential memory whose length is counted in windows.
-Until so many windows are seen, it is the plain mean of the weights after each step; from then on, an exponential mean
+Until that many windows are seen, it is the plain mean of the weights after each step; from then on, an exponential mean
 that reaches back about as far. So it needs no state but itself. A checkpoint stores it in the optimizer's state, as the
 field `average` of each name.
 

@@ -21,7 +21,7 @@ class OptimizerSettings:
     clip_norm: float | None = None
     """Longest gradient: longer ones are scaled down to this norm."""
     average_windows: int | None = None
-    """Keep a running mean of the weights over about so many windows (`train.optim.averaging`)."""
+    """Keep a running mean of the weights over about this many windows (`train.optim.averaging`)."""
 
     def __post_init__(self) -> None:
         for name in ("rate_per_512", "rate_cap", "clip_norm"):

@@ -39,7 +39,7 @@ def draw(
 ) -> Int:
     """Draw the start seconds of `quota` windows, ascending, int64; the first `skip` arrivals are skipped.
 
-    With a `spacing` above 1, a start less than so many seconds from an earlier arrival is skipped too. Raises
+    With a `spacing` above 1, a start less than that many seconds from an earlier arrival is skipped too. Raises
     ValueError if fewer starts are left.
     """
     weight_S = weights(motion_S, state_S, seconds)

@@ -53,7 +53,7 @@ class Members:
         return self._where(self.slots < slot)
 
     def limited_to(self, participants: int | None) -> Members:
-        """Keep the days of so many participants, chosen by a hash of their ids; None keeps all.
+        """Keep the days of this many participants, chosen by a hash of their ids; None keeps all.
 
         The participants of a smaller number are among those of a larger one, and the same in every store.
         """
@@ -62,7 +62,7 @@ class Members:
         return self.of_participants(_lowest("participants", self.participants, participants))
 
     def spaced(self, seconds: int) -> Members:
-        """Count only the starts that certainly fit when they are so many seconds apart (`lanes.quotas`)."""
+        """Count only the starts that certainly fit when they are this many seconds apart (`lanes.quotas`)."""
         return Members(self.slots, -(-self.starts // (2 * seconds - 1)), self.participant_M, self.names)
 
     def _belongs_to(self, ids: Collection[str]) -> NDArray[np.bool_]:

@@ -25,7 +25,7 @@ class DataSettings:
     where: str | None = None
     """SQL condition on the table of person-days, such as "device = 'AX3' and wear_hours > 16"."""
     max_participants: int | None = None
-    """Draw from so many participants only. Those of a smaller number are among those of a larger one."""
+    """Draw from this many participants only. A larger number includes the participants of a smaller one."""
     one_day_per_participant: bool = False
     """A round visits one day of each participant, another day in each round."""
     min_spacing_s: int = 1

@@ -2,7 +2,7 @@
 
 Threads are enough, because everything that takes time (reading, decompressing, drawing, cutting) releases Python's
 lock. They read pools in the order in which steps will need them, with a bounded number ahead. Memory is (lanes of the
-rank + ahead) pools of days_per_pool x windows a day.
+rank + ahead) pools of days_per_pool x windows per day.
 """
 
 from __future__ import annotations

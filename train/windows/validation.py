@@ -28,7 +28,7 @@ def draw_validation(
     threads: int = 2,
     is_gone: Callable[[int], bool] = lambda slot: False,
 ) -> Windows:
-    """Draw this rank's share of the validation windows: up to 100 a day, 131,072 in all.
+    """Draw this rank's share of the validation windows: up to 100 per day, 131,072 in all.
 
     Each rank draws from every `world_size`-th day, so all ranks together have the same windows at any world size. A
     day that cannot be read is left out if `is_gone` returns True for its slot; otherwise it raises UnreadableDay.

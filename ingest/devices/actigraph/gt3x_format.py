@@ -7,7 +7,7 @@ documented there, but ActiGraph's own reader (https://github.com/actigraph/pygt3
 
 log.bin is a sequence of records: the byte 0x1E, a type, seconds since 1970 by the device's clock (uint32), the length
 of the payload (uint16), the payload, and a checksum, the complement of the exclusive or of all bytes before it. A
-few zero bytes may separate records. An ACTIVITY record holds the samples of one second, 12 bits an axis in
+few zero bytes may separate records. An ACTIVITY record holds the samples of one second, 12 bits per axis in
 the order y, x, z (two samples are 9 bytes, the first bits the highest), ACTIVITY3 the same in the order x, y, z, and
 ACTIVITY2 int16 in that order. A payload of one byte holds no sample: the device was connected to USB. The events 8
 and 9 begin and end idle sleep: the device did not move by 40 mg in 10 seconds and stores nothing until it does.

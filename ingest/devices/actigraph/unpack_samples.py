@@ -56,7 +56,7 @@ def too_many_samples() -> UserError:
 def unpack_12_bits(  # type: ignore[no-untyped-def]
     data: NDArray[np.uint8], count: int, x, y, z
 ) -> None:
-    """Write `count` samples of 12 bits an axis, in the order y, x, z, the highest bits first."""
+    """Write `count` samples of 12 bits per axis, in the order y, x, z, the highest bits first."""
     for i in range(count // 2):
         y[2 * i] = _upper(data, 9 * i)
         x[2 * i] = _lower(data, 9 * i + 1)

@@ -38,7 +38,7 @@ AX6_HARDWARE = (0x64,)
 PACKED = 0
 """Low digit of `format`: 3 x 10 bits and a shared exponent."""
 UNPACKED = 2
-"""Low digit of `format`: int16 an axis."""
+"""Low digit of `format`: int16 per axis."""
 
 COUNTS_PER_G = 256
 """Of packed samples, and of unpacked ones when the top three bits of `light` are zero."""
@@ -153,6 +153,6 @@ def rate_code(rate_hz: float, range_g: int) -> int:
 
 
 def celsius(temperature: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Convert raw temperature words to degrees Celsius (10 mV a degree, 500 mV at zero, 3 V over ten bits), or NaN."""
+    """Convert raw temperature words to degrees Celsius (10 mV per degree, 500 mV at 0, 3 V over ten bits), or NaN."""
     raw = (temperature & 0x3FF).astype(np.float32)
     return np.where(raw > 0, raw * np.float32(75 / 256) - np.float32(50), np.float32("nan"))

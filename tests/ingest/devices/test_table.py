@@ -363,6 +363,6 @@ def test_a_damaged_table_gives_rows_or_an_error(place: int, junk: bytes, kind: s
     data = gzip.compress(data) if kind == "gz" else data
     place %= len(data)
     for spoiled in (data[:place] + junk, data[:place] + junk + data[place + len(junk) :]):
-        for look in (probe_bytes, lambda found: decode(found, "a.csv")):
+        for reader in (probe_bytes, lambda found: decode(found, "a.csv")):
             with suppress(UserError):
-                look(spoiled)
+                reader(spoiled)

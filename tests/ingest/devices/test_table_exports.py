@@ -109,7 +109,7 @@ def test_the_vendors_export_of_an_old_actigraph(real_data: Path) -> None:
 def test_the_vendors_export_with_sleep_filled_in(real_data: Path) -> None:
     """Compare with log.bin, read plainly: every second that it holds is measured, the device slept during all others.
 
-    But for those that are zeros: of them the device tells nothing.
+    Except for zeros, about which the device says nothing.
     """
     table = read(recordings(real_data, "actigraph/TAS1H30182785_2019-09-17.csv.gz"))
     archive = recordings(real_data, "actigraph/TAS1H30182785_2019-09-17.gt3x")

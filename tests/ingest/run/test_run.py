@@ -213,8 +213,8 @@ def test_a_file_of_another_device_does_not_take_a_recordings_name(copies: tuple[
 
 def test_a_recording_that_went_bad_loses_its_days_and_a_repaired_one_gets_them(copies: tuple[Path, Path]) -> None:
     recordings, store = copies
-    mended = next(iter(BAD))
-    (recordings / mended).write_bytes((recordings / BEN).read_bytes())
+    repaired = next(iter(BAD))
+    (recordings / repaired).write_bytes((recordings / BEN).read_bytes())
     (recordings / BEN).write_bytes(b"overwritten by accident")
     summary = run_ingest(cohort.settings(recordings, store))
     assert (summary.done, len(summary.rejected)) == (1, 1)
@@ -222,7 +222,7 @@ def test_a_recording_that_went_bad_loses_its_days_and_a_repaired_one_gets_them(c
     assert {row["recording"]: row["status"] for row in rows if row["recording"] == KEY.recording(BEN)} == {
         KEY.recording(BEN): "rejected"
     }
-    assert [row["slot"] for row in days if row["recording"] == KEY.recording(mended)] == [5, 6]
+    assert [row["slot"] for row in days if row["recording"] == KEY.recording(repaired)] == [5, 6]
     assert KEY.recording(BEN) not in {row["recording"] for row in days}
     assert len(cohort.objects(store)) == 3 * len(days)
 

@@ -78,7 +78,7 @@ class TestDeadWorkers:
                 os._exit(1)
             return work(task)
 
-        class Deadly(kind):  # type: ignore[misc]  # a class of this test travels to the workers whole
+        class Deadly(kind):  # type: ignore[misc]  # workers get a copy of a class that a test defines
             __call__ = work_or_die
 
             def split(self) -> list[Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.numerics.jit import ROOT, digest, imported
 
-ASKED = """
+CALL = """
 import numpy as np
 from pipeline.store.person_day import _spread
 ticks = np.zeros((3, 60), np.int16)
@@ -31,7 +31,7 @@ def clone(to: Path) -> Path:
 def ask(root: Path, cache: Path) -> list[int]:
     """Return, from a new process, the result, and how many signatures were cached and compiled."""
     environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(cache)}
-    done = subprocess.run([sys.executable, "-c", ASKED], cwd=root, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", CALL], cwd=root, env=environment, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     return [int(number) for number in done.stdout.split()]
 
@@ -40,7 +40,7 @@ def test_another_clone_uses_the_cache_and_a_changed_constant_does_not(tmp_path: 
     first, second, cache = clone(tmp_path / "a"), clone(tmp_path / "deeper" / "b"), tmp_path / "cache"
     assert ask(first, cache) == [2, 0, 1]
     assert ask(second, cache) == [2, 1, 0]
-    grid = second / "pipeline" / "grid.py"  # person_day imports it, and numba by itself would not look
+    grid = second / "pipeline" / "grid.py"  # person_day imports it, and numba by itself would not check it
     changed = grid.read_text().replace("SAMPLE_RATE_HZ = 30", "SAMPLE_RATE_HZ = 15")
     assert changed != grid.read_text()
     grid.write_text(changed)

@@ -154,7 +154,7 @@ def test_penalty_and_view_are_chosen_by_people_held_out() -> None:
     person = np.repeat(np.arange(8), 30)
     y = rng.integers(0, 2, 240)
     signal = (y[:, None] + rng.normal(size=(240, 3))).astype(np.float32)
-    # a view that tells training people's windows apart by heart, and says nothing of anyone else
+    # a view that identifies the windows of training people, and carries no information about anyone else
     own = (np.eye(8)[person][:, :, None] * rng.normal(size=(240, 1, 20))).reshape(240, -1).astype(np.float32)
     view, c, head = choose([own, np.hstack((signal, own))], y, person, 2, seed=0)
     assert view == 1

@@ -1,4 +1,4 @@
-"""Exported folders: loaded as users load them, counted, refused when wrong, whole or not there."""
+"""Exported folders: loaded as users load them, counted, refused when wrong, written atomically."""
 
 from __future__ import annotations
 

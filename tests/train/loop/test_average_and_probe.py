@@ -44,10 +44,10 @@ def test_a_running_mean_is_kept_validated_and_resumed_to_the_bit(store: str, tmp
     mean = averages(found.optimizer)
     assert mean.keys() == {name for name, value in found.model.items() if value.is_floating_point()}
     assert any(not torch.equal(value, found.model[name]) for name, value in mean.items())
-    looks = [line for line in read_lines(tmp_path / "cut" / "logs" / "log.jsonl") if line["kind"] == "validation"]
-    assert ["averaged" in line for line in looks] == [False, True, True, True, True]
-    assert looks[-1]["averaged"]["windows"] == looks[-1]["real"]["windows"]
-    assert looks[-1]["averaged"]["loss"] != looks[-1]["real"]["loss"]
+    validations = [line for line in read_lines(tmp_path / "cut" / "logs" / "log.jsonl") if line["kind"] == "validation"]
+    assert ["averaged" in line for line in validations] == [False, True, True, True, True]
+    assert validations[-1]["averaged"]["windows"] == validations[-1]["real"]["windows"]
+    assert validations[-1]["averaged"]["loss"] != validations[-1]["real"]["loss"]
 
 
 def test_the_running_mean_is_the_mean_of_the_weights_after_each_step(store: str, tmp_path: Path) -> None:

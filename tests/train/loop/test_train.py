@@ -38,9 +38,9 @@ def test_a_run_writes_checkpoints_and_a_log(straight: Path) -> None:
     lines = read_lines(straight / "logs" / "log.jsonl")
     assert lines[0]["kind"] == "start"
     assert lines[0]["settings"]["network"]["width"] == 0.0625
-    looks = [line for line in lines if line["kind"] == "validation"]
-    assert [line["seen"] for line in looks] == [0, 160, 320, 480]
-    for line in looks:
+    validations = [line for line in lines if line["kind"] == "validation"]
+    assert [line["seen"] for line in validations] == [0, 160, 320, 480]
+    for line in validations:
         for kind in ("real", "noise", "phase"):
             assert line[kind]["windows"] == 4 * 100
             for task in ("reversal", "permutation", "warp"):

@@ -1,4 +1,4 @@
-"""What pure noise, where there is no activity to know, tells of each task's label: the shortcuts.
+"""Shortcuts: what pure noise, which contains no activity, reveals about each task's label.
 
 Reversal must stay at chance: a fair task leaves nothing behind. Warp and permutation do not, which is why the controls
 stand beside every accuracy. First single figures of a window, then a small network:
@@ -46,18 +46,18 @@ def views_of_noise(jitter_g: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def separation(figure: str, jitter_g: float) -> dict[str, tuple[float, float]]:
-    """How often a window with the label has more of the figure than one without (0.5: no information).
+    """By task: how often a window with the label has a larger figure than one without (0.5: no information).
 
-    Beside it four standard deviations of that where nothing is told (Mann and Whitney 1947).
+    And four standard deviations of that if the figure carries no information (Mann and Whitney 1947).
     """
     seen, labels = views_of_noise(jitter_g)
     rank = rankdata(FIGURES[figure](seen))
-    told = {}
+    found = {}
     for task, label in zip(TASKS, labels.bool().numpy().T, strict=True):
         with_, without = int(label.sum()), int((~label).sum())
         more = (rank[label].sum() - with_ * (with_ + 1) / 2) / (with_ * without)
-        told[task] = float(more), 4 * float(np.sqrt((len(rank) + 1) / (12 * with_ * without)))
-    return told
+        found[task] = float(more), 4 * float(np.sqrt((len(rank) + 1) / (12 * with_ * without)))
+    return found
 
 
 @pytest.mark.parametrize("figure", [figure for figure in FIGURES if figure != "variance"])
@@ -68,9 +68,9 @@ def test_edges_reveal_no_label_with_jitter(figure: str) -> None:
 
 @pytest.mark.parametrize("jitter_g", [0.0, 0.008, 0.016])
 def test_variance_of_noise_reveals_neither_reversal_nor_permutation(jitter_g: float) -> None:
-    told = separation("variance", jitter_g)
+    found = separation("variance", jitter_g)
     for task in ("reversal", "permutation"):
-        assert abs(told[task][0] - 0.5) < told[task][1], task
+        assert abs(found[task][0] - 0.5) < found[task][1], task
 
 
 @pytest.mark.parametrize(
