@@ -1,4 +1,4 @@
-"""Slurm script, Kubernetes Job and image for training: torchrun and our command line accept their commands; they run."""
+"""Slurm script, Kubernetes Job and image for training: torchrun and our commands accept what they call, and it runs."""
 
 from __future__ import annotations
 

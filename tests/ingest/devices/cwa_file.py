@@ -24,7 +24,7 @@ def header(device: int = 0x00012345, hardware: int = 0x17, annotation: bytes = b
 
 
 def pack(sample: Sequence[int], exponent: int) -> int:
-    """Ten bits an axis of `sample >> exponent`."""
+    """Ten bits per axis of `sample >> exponent`."""
     x, y, z = ((value >> exponent) & 0x3FF for value in sample)
     return exponent << 30 | z << 20 | y << 10 | x
 

@@ -93,7 +93,7 @@ def test_the_vendors_export_of_an_axivity(real_data: Path) -> None:
 
 
 def test_the_vendors_export_of_an_old_actigraph(real_data: Path) -> None:
-    """Compare with activity.bin, read in six lines: 12 bits an axis, y first, 341 counts per g."""
+    """Compare with activity.bin, read in six lines: 12 bits per axis, y first, 341 counts per g."""
     table = read(recordings(real_data, "actigraph/neo.csv.gz"))
     archive = recordings(real_data, "actigraph/neo.gt3x")
     packed = zipfile.ZipFile(io.BytesIO(archive)).read("activity.bin")

@@ -19,7 +19,7 @@ START = np.datetime64("2024-12-31T23:59:50.250000")
 
 
 def unpack(words: Any) -> Any:
-    """Unpack 10 bits an axis, shifted by the shared exponent, in plain NumPy."""
+    """Unpack 10 bits per axis, shifted by the shared exponent, in plain NumPy."""
     exponent = (words >> 30).astype(int)
     axes = np.stack([(words >> shift & 1023).astype(int) for shift in (0, 10, 20)], axis=1)
     return np.where(axes > 511, axes - 1024, axes) << exponent[:, None], exponent
