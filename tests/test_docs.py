@@ -1,17 +1,21 @@
-"""The documentation agrees with the repository: links and anchors resolve, named files exist, commands parse."""
+"""The documentation agrees with the repository: links, anchors, files, modules, make targets, commands, settings."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import subprocess
+import typing
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from pipeline.cli import application
+from train.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
@@ -107,3 +111,18 @@ def unknown(line: str, commands: dict[str, typer.core.TyperCommand]) -> list[str
 def test_commands_in_pages_parse(page: str) -> None:
     commands = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
     assert {line: found for line in command_lines(text(page)) if (found := unknown(line, commands))} == {}
+
+
+def has_setting(kind: Any, path: list[str]) -> bool:
+    """Whether a settings dataclass has a field, or a field of a nested one, at the end of a path of names."""
+    hints = typing.get_type_hints(kind) if is_dataclass(kind) else {}
+    return not path or (path[0] in hints and has_setting(hints[path[0]], path[1:]))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_in_pages_exist(page: str) -> None:
+    sections = "|".join(field.name for field in fields(Recipe) if is_dataclass(field.default_factory))
+    named = re.findall(rf"(?:`|--set )((?:{sections})\.[a-z_0-9.]*[a-z_0-9])\b(?!\()", text(page))
+    endings = ("py", "json", "toml")
+    wrong = {name for name in named if not has_setting(Recipe, name.split(".")) and name.split(".")[-1] not in endings}
+    assert wrong == set()
