@@ -80,12 +80,15 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def merge(table: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """`table` with all overrides that are not None; nested tables are merged key by key."""
+    """`table` with all overrides that are not None; nested tables are merged key by key.
+
+    A value where `overrides` has a table stays, so that `build` rejects it.
+    """
     merged = dict(table)
     for name, value in overrides.items():
         if isinstance(value, dict):
-            below = merged.get(name)
-            merged[name] = merge(below if isinstance(below, dict) else {}, value)
+            below = merged.get(name, {})
+            merged[name] = merge(below, value) if isinstance(below, dict) else below
         elif value is not None:
             merged[name] = value
     return merged

@@ -11,6 +11,7 @@ import typer
 
 from pipeline.cli import run_command
 from pipeline.command_output import write_json
+from pipeline.errors import UserError
 from pipeline.flags import Flag, takes_flags
 from pipeline.settings import build, merge
 
@@ -83,3 +84,9 @@ def test_json_goes_to_a_file_or_to_standard_output(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().out == ""
     assert write_json({"a": 1}, Path("-"))
     assert capsys.readouterr().out == '{\n  "a": 1\n}\n'
+
+
+def test_a_value_in_place_of_a_table_is_an_error_whatever_the_flags() -> None:
+    for flags in ({"colour": {"name": None}}, {"colour": {"name": "blue"}}):
+        with pytest.raises(UserError, match=r"^house: colour: expected a table, found 3\."):
+            build(House, merge({"folder": "a", "colour": 3}, flags), "house")
