@@ -21,7 +21,7 @@ demo-s3: setup
 clean-demo:
 	rm -rf runs/demo runs/demo-s3
 
-# For the work in between: the folders whose tests call functions; the others run commands, servers and Ray.
+# While you work: the folders whose tests call functions; the others run commands, servers and Ray.
 check: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup tests/test_arrows.py tests/pipeline/numerics tests/pipeline/store \
 		tests/ingest/devices tests/ingest/signal tests/train/networks tests/train/optim tests/train/transforms tests/train/windows
@@ -32,7 +32,7 @@ test: setup
 test-slow: setup
 	$(BIN)/pytest -m slow
 
-# Hours, by hand. Some configurations: make test-machines ON="sse4 one-core"; the list: .venv/bin/python -m tests.machines --help
+# Takes hours, so nothing else runs it. Some configurations: make test-machines ON="sse4 one-core"; the list: .venv/bin/python -m tests.machines --help
 test-machines: setup
 	$(BIN)/python -m tests.machines $(ON)
 

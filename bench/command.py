@@ -19,8 +19,10 @@ def parser(doc: str | None, name: str, quick: str = "", markdown: bool = False) 
 
     `doc` is the benchmark's docstring, `quick` the help of --quick.
     """
-    made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    made.add_argument("--out", type=lambda text: Path(text).absolute(), default=RESULTS / name, help="results go here")
+    running = sys.modules["__main__"].__spec__
+    program = f"python -m {running.name.removesuffix('.__main__')}" if running else None
+    made = argparse.ArgumentParser(prog=program, description=(doc or "").splitlines()[0])
+    made.add_argument("--out", type=_absolute, default=RESULTS / name, help="folder for the results")
     if quick:
         made.add_argument("--quick", action="store_true", help=quick)
     if markdown:
@@ -28,9 +30,13 @@ def parser(doc: str | None, name: str, quick: str = "", markdown: bool = False) 
     return made
 
 
+def _absolute(text: str) -> Path:
+    return Path(text).absolute()
+
+
 def with_real_recordings(made: argparse.ArgumentParser) -> None:
     """Add --shared, the folder of real recordings."""
-    made.add_argument("--shared", type=Path, default=ROOT.parent / "shared" / "data", help="real recordings, if any")
+    made.add_argument("--shared", type=Path, default=ROOT.parent / "shared" / "data", help="folder of real recordings")
 
 
 def module(name: str, *arguments: object, python: Path | str = sys.executable) -> list[str]:

@@ -58,12 +58,12 @@ ACTORS = 2
 def main() -> None:
     """Run both parts and print the tables."""
     arguments = parser(__doc__, "driver")
-    arguments.add_argument("--recordings", type=int, default=12, help="number simulated for the first part")
-    arguments.add_argument("--days", type=float, default=1.0, help="days of each of them")
-    arguments.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1000], help="how many sleep")
-    arguments.add_argument("--sleep", type=float, default=2.0, help="seconds a recording takes a sleeping worker")
-    arguments.add_argument("--seconds", type=float, default=20.0, help="about how long each row takes")
-    arguments.add_argument("--fastest", type=int, default=5_000, help="recordings of the row without sleep")
+    arguments.add_argument("--recordings", type=int, default=12, help="recordings to simulate for the first part")
+    arguments.add_argument("--days", type=float, default=1.0, help="days of each recording")
+    arguments.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1000], help="sleeping workers")
+    arguments.add_argument("--sleep", type=float, default=2.0, help="seconds a sleeping worker takes per recording")
+    arguments.add_argument("--seconds", type=float, default=20.0, help="approximate duration of each row")
+    arguments.add_argument("--fastest", type=int, default=5_000, help="recordings in the row without sleep")
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     growth = grow(given)

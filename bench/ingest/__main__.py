@@ -174,9 +174,9 @@ def measure(kind: str, path: Path, python: Path, core: int, repeats: int) -> dic
 def main() -> None:
     """Measure, and print the tables."""
     arguments = parser(__doc__, "ingest", quick="two hours, twice: a trial", markdown=True)
-    arguments.add_argument("--days", type=float, default=7)
+    arguments.add_argument("--days", type=float, default=7, help="length of the simulated recordings")
     arguments.add_argument("--only", choices=list(SIMULATED))
-    arguments.add_argument("--repeats", type=int, default=5)
+    arguments.add_argument("--repeats", type=int, default=5, help="calls; the median is shown")
     given = arguments.parse_args()
     days, repeats = (1 / 12, 2) if given.quick else (given.days, given.repeats)
     figures = given.out / ("quick.json" if given.quick else "ingest.json")

@@ -43,9 +43,9 @@ WITHDRAW = 10
 def main() -> None:
     """Run both parts and print the table."""
     arguments = parser(__doc__, "scale")
-    arguments.add_argument("--recordings", type=int, default=100_000, help="of one minute, through the driver")
-    arguments.add_argument("--people", type=int, default=100_000, help="with seven days each, in the tables")
-    arguments.add_argument("--workers", type=int, default=2)
+    arguments.add_argument("--recordings", type=int, default=100_000, help="recordings of one minute to ingest")
+    arguments.add_argument("--people", type=int, default=100_000, help="people with seven days each, in the tables")
+    arguments.add_argument("--workers", type=int, default=2, help="workers that ingest")
     given = arguments.parse_args()
     given.out = given.out / "scratch"
     shutil.rmtree(given.out, ignore_errors=True)

@@ -71,9 +71,9 @@ def picture(found: dict[Cell, Figures], windows: int, path: Path) -> None:
 def main() -> None:
     """Make the store, train the networks one a core, and print the table."""
     arguments = parser(__doc__, "shortcuts", quick="a trial: few people, few windows")
-    arguments.add_argument("--windows", type=int, default=150_000, help="to train each network on")
-    arguments.add_argument("--participants", type=int, default=12, help="people to simulate")
-    arguments.add_argument("--days", type=int, default=2, help="of each of them")
+    arguments.add_argument("--windows", type=int, default=150_000, help="windows to train each network on")
+    arguments.add_argument("--participants", type=int, default=12, help="participants to simulate")
+    arguments.add_argument("--days", type=int, default=2, help="days of each participant")
     given = arguments.parse_args()
     if given.quick:
         vars(given).update(QUICK)

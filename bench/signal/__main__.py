@@ -239,7 +239,7 @@ def main() -> None:
     """Measure, and print the tables for docs/signal.md."""
     arguments = parser(__doc__, "ingest")
     arguments.add_argument("--days", type=float, default=2, help="length of the simulated recording")
-    arguments.add_argument("--participant", type=int, default=PARTICIPANT, help="who is simulated")
+    arguments.add_argument("--participant", type=int, default=PARTICIPANT, help="number of the simulated participant")
     with_real_recordings(arguments)
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -58,9 +58,9 @@ BUCKET = "stream"
 def main() -> None:
     """Measure, and print the tables."""
     arguments = parser(__doc__, "stream", quick="one short run of each: a trial", markdown=True)
-    arguments.add_argument("--days", type=int, default=48, help="person-days")
+    arguments.add_argument("--days", type=int, default=48, help="person-days to simulate")
     arguments.add_argument("--only", choices=("peers", "growth"))
-    arguments.add_argument("--repeats", type=int, default=5)
+    arguments.add_argument("--repeats", type=int, default=5, help="runs; the median is shown")
     given = arguments.parse_args()
     name = "quick" if given.quick else "stream"
     figures = given.out / f"{name}.json"

@@ -31,8 +31,8 @@ EPOCHS = 1, 10, 100
 def main() -> None:
     """Write the tables if they are missing, and measure in fresh processes."""
     arguments = parser(__doc__, "stream-scale")
-    arguments.add_argument("--people", type=int, default=100_000, help="with seven days each")
-    arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--people", type=int, default=100_000, help="people with seven days each")
+    arguments.add_argument("--repeats", type=int, default=3, help="runs; the median is shown")
     arguments.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = arguments.parse_args()
     folder = given.out / str(given.people)

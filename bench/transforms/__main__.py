@@ -129,8 +129,8 @@ def cell(value: float | str) -> str:
 def main() -> None:
     """Measure, and print the tables."""
     arguments = parser(__doc__, "transforms", quick="batches of 512, 3 rounds, nothing compiled")
-    arguments.add_argument("--batches", type=int, nargs="+", default=[512, 6144])
-    arguments.add_argument("--repeats", type=int, default=9)
+    arguments.add_argument("--batches", type=int, nargs="+", default=[512, 6144], help="windows in a batch")
+    arguments.add_argument("--repeats", type=int, default=9, help="rounds; the median is shown")
     given = arguments.parse_args()
     batches, repeats = ([512], 3) if given.quick else (given.batches, given.repeats)
     torch.set_num_threads(1)

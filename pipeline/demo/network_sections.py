@@ -42,9 +42,8 @@ def training_section(results: Results) -> list[str]:
         html.table(*_task_table(found)),
         html.explained(
             "The network learns to recognise whether a window was changed, which needs no labels. But a change also "
-            "leaves "
-            "traces, such as joins and smoothed segments, that reveal it without any knowledge of movement. Three "
-            "controls measure this: windows of noise, real windows with randomised phases (which keep only the "
+            "leaves traces, such as joins and smoothed segments, that reveal it without any knowledge of movement. "
+            "Three controls measure this: windows of noise, real windows with randomised phases (which keep only the "
             "spectrum), and a second network trained on noise alone. Only an accuracy above all controls shows that "
             "the network learned something about movement.",
             f"Only {found['participants_held_out']} participants are held out. The interval treats their "

@@ -149,7 +149,9 @@ class StoreTable:
                 raise
             self.read()  # raises where the storage fails, not the condition
             known = ", ".join([*self.schema.names, "wear_hours"])
-            raise UserError(f"--where {where!r} cannot be run: {one_line(error)}. Columns: {known}.") from None
+            raise UserError(
+                f"the condition {where!r} (data.where) cannot be run: {one_line(error)}. Columns: {known}."
+            ) from None
 
     def _select(self, statement: str) -> pa.Table:
         """Run SQL by the engine inside deltalake (pyarrow's own reader can abort a process that ends early)."""

@@ -17,7 +17,7 @@ OUT_OF_REACH = """\
 This command cannot reach the following; delete it yourself where it exists:
   the recordings themselves (the next ingest finds them there, and leaves them out)
   backups, snapshots and replicas of the disk or bucket, and caches of the store on other machines
-  data sets and tables that were cut from the store or copied out of it
+  data sets and tables that were cut or copied from the store
   checkpoints and logs of training, which list the keyed ids of held-out participants (weights contain no windows)
   logs of ingest, of Ray and of jobs, pages and reports, which may show the first 12 digits of keyed ids
   your own maps of names and participants"""
@@ -106,7 +106,7 @@ def _duplicates(result: WithdrawalResult) -> str:
         f"{len(result.duplicates):,} person-days of other participants hold exactly the values of deleted days: was a "
         "recording ingested under two names? They belong to the recordings "
         f"{', '.join(recording[:SHORT_ID] for recording in recordings[:MAX_SHOWN])}{more}. Find out whose they are, "
-        "and withdraw those participants too if they are the same persons."
+        "and withdraw those participants too if they are the same people."
     )
 
 

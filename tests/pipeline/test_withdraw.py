@@ -518,7 +518,7 @@ class TestCommand:
         assert status == 1
         assert err.startswith("error: ")
         assert "the table cannot be read" in err
-        assert not re.search("[0-9a-f]{64}|--where", err)
+        assert not re.search("[0-9a-f]{64}|data.where", err)
 
     def test_while_another_run_writes_it_is_registered_and_the_status_is_1(
         self,

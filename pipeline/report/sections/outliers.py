@@ -46,7 +46,7 @@ def outliers_section(data: ReportData) -> list[str]:
         html.explained(
             "A failed check is a reason to inspect a recording, not a verdict: it removes nothing from the store. To "
             "see a person-day, run `persondays inspect STORE --slot N --picture day.png`; to leave participants or "
-            "days out of training, use `--where`. Whoever holds the key can find the file of a short id "
+            "days out of training, set `data.where`. Whoever holds the key can find the file of a short id "
             "(`persondays whois`).",
             "The limits are fixed and the same for every cohort. In a large cohort some very active, very still or "
             "ill participants fail a check although their recording is fine, and a recording that passes every check "
