@@ -60,6 +60,11 @@ def find_resume_point(
             f"{folder.url} has the checkpoints of a run with other settings ({changes}). "
             "Use those settings to resume it, or name another folder to start a new run."
         )
+    if found.state.facts.stream is None:
+        raise UserError(
+            f"{folder.url}/{ck.name_of(found.step)}: expected the lanes and the version of the tables in {ck.STATE}, "
+            "found none, so the run cannot be resumed. Name another folder to start a new run."
+        )
     return point
 
 

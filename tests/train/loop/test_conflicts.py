@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,15 @@ def test_a_setting_newer_than_the_checkpoint_counts_as_its_default(store: str, t
     with pytest.raises(UserError, match=r"network\.sync_batch_norm: then False, now True"):
         alone(store, tmp_path, network__sync_batch_norm=True, **longer)
     assert alone(store, tmp_path, **longer) == 0
+
+
+def test_a_checkpoint_without_its_stream_is_not_resumed(store: str, tmp_path: Path) -> None:
+    assert alone(store, tmp_path, **SHORT) == 0
+    found = ck.open_checkpoint(str(tmp_path))
+    state = replace(found.state, facts=replace(found.state.facts, stream=None))
+    ck.save(Folder(str(tmp_path)), replace(found, state=state))
+    with pytest.raises(UserError, match=r"step-0+\d+: expected the lanes and the version of the tables in state\.json"):
+        alone(store, tmp_path, **SHORT | {"run__windows": 240})
 
 
 def test_tensorboard_shows_every_validation_of_a_resumed_run(store: str, tmp_path: Path) -> None:
