@@ -88,7 +88,7 @@ def choose_day(store: Store, slot: int | None) -> dict[str, Any]:
     elif slot not in column["slot"]:
         raise UserError(
             f"{store.folder.url}: slot {slot} holds no person-day. The store's {days.num_rows:,} person-days are in "
-            f"slots {column['slot'].min()} to {column['slot'].max()}, some of which are empty."
+            f"slots from {column['slot'].min()} to {column['slot'].max()}."
         )
     return dict(table.query(f"slot = {slot}", table.schema.names).to_pylist()[0])
 

@@ -149,8 +149,9 @@ class StoreTable:
                 raise
             self.read()  # raises where the storage fails, not the condition
             known = ", ".join([*self.schema.names, "wear_hours"])
+            reason = one_line(error).partition(" Valid fields are ")[0].rstrip(".")
             raise UserError(
-                f"the condition {where!r} (data.where) cannot be run: {one_line(error)}. Columns: {known}."
+                f"the condition {where!r} (data.where) cannot be run ({reason}). Columns: {known}."
             ) from None
 
     def _select(self, statement: str) -> pa.Table:

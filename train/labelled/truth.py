@@ -45,6 +45,8 @@ def read_truth(path: Path) -> dict[str, list[TruthBout]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file. Expected a Parquet table with {', '.join(COLUMNS)}.")
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
