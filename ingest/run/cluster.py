@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import shutil
+import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -35,6 +38,11 @@ CLEAN_UP_S = 5.0
 
 OBJECT_STORE_BYTES = 1 << 27
 """Object store of a Ray that we start: tasks and results are small, and workers need the memory."""
+
+MAX_TEMPORARY_BYTES = 38
+"""Length of a temporary folder below which Ray's sockets have paths of at most 107 bytes, the limit of Linux."""
+SHORT_FOLDERS = ("/tmp", "/dev/shm", "/var/tmp", "/run/user/{uid}")
+"""Where a short path to a long temporary folder may be."""
 
 log = logging.getLogger(__name__)
 
@@ -84,23 +92,64 @@ def ray_session(workers: int | None = None, address: str | None = None) -> Itera
         paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         if here not in paths:
             os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, paths)])
+        if not _token_can_be_saved():
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     if ray.is_initialized():
         yield
         return
-    local: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    try:
-        with _without_the_key():
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"cannot start or reach Ray at {address!r} ({error}). Check --ray-address, RAY_ADDRESS and --workers."
-        ) from None
-    try:
+    options: dict[str, Any] = {}
+    with ExitStack() as stack:
+        try:
+            if address == "local":
+                options = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+                options["_temp_dir"] = stack.enter_context(ray_folder())
+            with _without_the_key():
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"cannot start or reach Ray at {address!r} ({error}). Check --ray-address, RAY_ADDRESS, TMPDIR and "
+                "--workers."
+            ) from None
+        stack.callback(ray.shutdown)
         yield
+
+
+def _token_can_be_saved() -> bool:
+    """Whether Ray can save the token with which its processes authenticate: it does so in the home folder."""
+    try:
+        token = Path.home() / ".ray" / "auth_token"
+        token.parent.mkdir(parents=True, exist_ok=True)
+        return token.exists() or os.access(token.parent, os.W_OK)
+    except (OSError, RuntimeError):
+        return False
+
+
+@contextmanager
+def ray_folder() -> Iterator[str]:
+    """The folder for Ray's files and sockets: `ray` in the temporary folder, by a path that is short enough.
+
+    Where the temporary folder's own path is too long for a socket, a link to it in a new private folder is the path.
+    Raises OSError where no short path can be made.
+    """
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(folder)) <= MAX_TEMPORARY_BYTES:
+        yield f"{folder}/ray"
+        return
+    places = [place.format(uid=os.geteuid()) for place in SHORT_FOLDERS]
+    usable = [place for place in places if os.access(place, os.W_OK | os.X_OK)]
+    if not usable:
+        raise OSError(
+            f"the temporary folder's path is longer than {MAX_TEMPORARY_BYTES} bytes, too long for sockets, and none "
+            f"of {', '.join(places)} is writable"
+        )
+    private = tempfile.mkdtemp(prefix="pd-", dir=usable[0])
+    try:
+        os.symlink(os.path.abspath(folder), f"{private}/t")
+        yield f"{private}/t/ray"
     finally:
-        ray.shutdown()
+        shutil.rmtree(private, ignore_errors=True)
 
 
 @contextmanager

@@ -7,14 +7,18 @@ that it imports. So the same code is compiled once, wherever it is stored, and a
 (`infra/image/Dockerfile`). Entries never change; the folder may be deleted at any time.
 
 The folder is `NUMBA_CACHE_DIR`, else `persondays` in the user's cache folder (`XDG_CACHE_HOME`, `~/.cache`). Only this
-user should be able to write there, because its content is executed. Where it is not writable, numba's own cache is
-used.
+user should be able to write there, because its content is executed. Where it is not writable (a read-only container, a
+user without a home), a private folder in the temporary folder takes its place and starts with the entries of the first;
+without that, every process compiles for itself. A warning names the place that is used.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -24,19 +28,27 @@ from typing import Any, TypeVar
 import numba
 from numba.core import caching
 
+from pipeline.private_folder import private_folder, writable
+
 config: Any = numba.config
-LOCATORS = "pipeline.numerics.jit.ByContent, UserProvidedCacheLocator, InTreeCacheLocator, UserWideCacheLocator"
+LOCATORS = "pipeline.numerics.jit.ByContent"
+REPORTED = "PERSONDAYS_CACHE_REPORTED"
+"""Environment variable that is set once the warning has been given; worker processes inherit it."""
 ROOT = Path(__file__).resolve().parents[2]
 _IMPORT = re.compile(r"^from ((?:pipeline|ingest|train)[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 
+log = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def njit(**options: Any) -> Callable[[Function], Function]:
-    """Return numba's decorator, with this cache before its own."""
+    """Return numba's decorator, with this cache in place of its own."""
 
     def decorate(function: Function) -> Function:
+        if options.get("cache") and folder() is None:
+            uncached: Function = numba.njit(**options | {"cache": False})(function)
+            return uncached
         before, config.CACHE_LOCATOR_CLASSES = config.CACHE_LOCATOR_CLASSES, LOCATORS
         try:
             compiled: Function = numba.njit(**options)(function)
@@ -79,25 +91,62 @@ class ByContent(caching.UserProvidedCacheLocator):
         path = Path(py_file).resolve()
         self._py_file, self._lineno = py_file, py_func.__code__.co_firstlineno
         self._digest = digest(path)
-        self._cache_path = str(_folder() / f"{path.stem}-{self._digest[:24]}")
+        name = f"{path.stem}-{self._digest[:24]}"
+        found = folder()
+        assert found is not None  # njit leaves the cache out where there is no folder
+        if found != chosen_folder():
+            _copy_entries(chosen_folder(), found, name)
+        self._cache_path = str(found / name)
 
     def get_source_stamp(self) -> str:
         """Return what must be equal for an entry to be valid."""
         return self._digest
 
     @classmethod
-    def from_function(cls, py_func: Any, py_file: str) -> ByContent | None:
-        """Return the locator for a function, or None where the folder is not writable."""
-        try:
-            self = cls(py_func, py_file)
-            self.ensure_cache_path()
-        except OSError:
-            return None
+    def from_function(cls, py_func: Any, py_file: str) -> ByContent:
+        """Return the locator for a function, with its folder created."""
+        self = cls(py_func, py_file)
+        self.ensure_cache_path()
         return self
 
 
-def _folder() -> Path:
+def chosen_folder() -> Path | None:
+    """Return the folder that the user's environment names; None for a user without a home."""
     if config.CACHE_DIR:
         return Path(config.CACHE_DIR)
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
     return Path(home) / "persondays"
+
+
+@cache
+def folder() -> Path | None:
+    """Return the folder of compiled code that this process uses: the user's, a temporary one, or None."""
+    chosen = chosen_folder()
+    if chosen is not None and writable(chosen):
+        return chosen
+    place = private_folder()
+    if REPORTED not in os.environ:
+        os.environ[REPORTED] = "1"
+        log.warning(
+            "cannot write compiled code to %s: %s. Set NUMBA_CACHE_DIR to a folder of yours that lasts.",
+            chosen or "a home folder, as this user has none",
+            f"keeping it in {place}" if place else "every process compiles for itself, which takes seconds",
+        )
+    return place
+
+
+def _copy_entries(source: Path | None, target: Path, name: str) -> None:
+    """Copy a function's entries from a folder that is only readable, such as one shipped in an image."""
+    if source is None or (target / name).exists() or not (source / name).is_dir():
+        return
+    fresh = Path(tempfile.mkdtemp(dir=target))
+    try:
+        shutil.copytree(source / name, fresh / name)
+        os.rename(fresh / name, target / name)
+    except OSError:  # unreadable, or another process has been faster: compiling again is correct too
+        log.debug("cannot copy compiled code", exc_info=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)

@@ -8,11 +8,13 @@ something is drawn. The colours are distinguishable with the common kinds of col
 from __future__ import annotations
 
 import io
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
+from pipeline.private_folder import private_folder, writable
 from pipeline.storage.folder import Folder
 from pipeline.store.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
 
@@ -69,9 +71,23 @@ STYLE: dict[Any, Any] = {
 
 def style() -> AbstractContextManager[None]:
     """Apply the style inside a `with` block: create figures and draw on them there."""
+    _give_matplotlib_a_folder()
     import matplotlib
 
     return matplotlib.rc_context(STYLE)
+
+
+def _give_matplotlib_a_folder() -> None:
+    """Keep matplotlib's list of fonts in a private temporary folder where it cannot keep it in the home folder."""
+    if "MPLCONFIGDIR" in os.environ:
+        return
+    home = Path(os.path.expanduser("~"))
+    chosen = (
+        Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config"),
+        Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache"),
+    )
+    if not all(writable(folder / "matplotlib") for folder in chosen) and (private := private_folder()):
+        os.environ["MPLCONFIGDIR"] = str(private / "matplotlib")
 
 
 def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:

@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from pipeline.numerics.jit import ROOT, digest, imported
+from pipeline.numerics.jit import REPORTED, ROOT, _copy_entries, digest, imported
 
 CALL = """
 import numpy as np
@@ -28,11 +29,22 @@ def clone(to: Path) -> Path:
     return to
 
 
-def ask(root: Path, cache: Path) -> list[int]:
+def ask(root: Path, cache: Path | None, **environment: str) -> list[int]:
     """Return, from a new process, the result, and how many signatures were cached and compiled."""
-    environment = {**os.environ, "PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(cache)}
-    done = subprocess.run([sys.executable, "-c", CALL], cwd=root, env=environment, capture_output=True, text=True)
+    return answer(run(root, cache, **environment))
+
+
+def run(root: Path, cache: Path | None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `CALL` in a new process that has to succeed."""
+    variables = {name: value for name, value in os.environ.items() if name != REPORTED}
+    variables |= {"PYTHONPATH": str(root), **({"NUMBA_CACHE_DIR": str(cache)} if cache else {}), **environment}
+    done = subprocess.run([sys.executable, "-c", CALL], cwd=root, env=variables, capture_output=True, text=True)
     assert not done.returncode, done.stderr
+    return done
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> list[int]:
+    """The numbers that `CALL` has printed."""
     return [int(number) for number in done.stdout.split()]
 
 
@@ -48,9 +60,72 @@ def test_another_clone_uses_the_cache_and_a_changed_constant_does_not(tmp_path: 
     assert ask(first, cache) == [2, 1, 0]
 
 
-def test_without_a_writable_folder_numba_uses_its_own_cache(tmp_path: Path) -> None:
+def test_without_a_writable_folder_a_private_temporary_one_is_used_and_reported_once(tmp_path: Path) -> None:
+    root, temporary = clone(tmp_path / "a"), tmp_path / "t"
     (tmp_path / "file").touch()
-    assert ask(clone(tmp_path / "a"), tmp_path / "file" / "cache") == [2, 0, 1]
+    temporary.mkdir()
+    done = run(root, tmp_path / "file" / "cache", TMPDIR=str(temporary))
+    assert answer(done) == [2, 0, 1]
+    (private,) = temporary.iterdir()
+    assert private.stat().st_mode & 0o777 == 0o700
+    (message,) = done.stderr.splitlines()
+    assert str(private) in message
+    again = run(root, tmp_path / "file" / "cache", TMPDIR=str(temporary), **{REPORTED: "1"})
+    assert (answer(again), again.stderr) == ([2, 1, 0], "")
+
+
+def test_a_user_without_a_home_or_a_name_gets_a_private_temporary_folder() -> None:
+    if os.geteuid():
+        pytest.skip("only root can become a user without a name")
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "NUMBA_CACHE_DIR")}
+    become = "import os; os.setgid(54321); os.setuid(54321); print(folder())"
+    with tempfile.TemporaryDirectory(dir="/tmp") as temporary:  # pytest's own folders are closed to that user
+        os.chmod(temporary, 0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", f"from pipeline.numerics.jit import folder; {become}"],
+            cwd=ROOT,
+            env={**environment, "TMPDIR": temporary},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{temporary}/persondays-cache-54321"
+    assert "this user has none" in done.stderr
+
+
+@pytest.mark.parametrize("fault", ["open to others", "a link", "of another user"])
+def test_a_temporary_folder_that_others_could_write_to_is_not_used(tmp_path: Path, fault: str) -> None:
+    root, temporary = clone(tmp_path / "a"), tmp_path / "t"
+    (tmp_path / "file").touch()
+    temporary.mkdir()
+    planted = temporary / f"persondays-cache-{os.geteuid()}"
+    if fault == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        planted.symlink_to(tmp_path / "elsewhere")
+    else:
+        planted.mkdir(mode=0o700)
+        if fault == "open to others":
+            planted.chmod(0o770)
+        elif os.geteuid():
+            pytest.skip("only root can give a folder away")
+        else:
+            os.chown(planted, 54321, 54321)
+    done = run(root, tmp_path / "file" / "cache", TMPDIR=str(temporary))
+    assert answer(done)[0] == 2
+    assert "compiles for itself" in done.stderr
+    assert not list(planted.iterdir())
+
+
+def test_a_shipped_cache_that_is_only_readable_is_used(tmp_path: Path) -> None:
+    shipped, private = tmp_path / "shipped", tmp_path / "private"
+    (shipped / "name").mkdir(parents=True)
+    (shipped / "name" / "entry").write_text("code")
+    private.mkdir()
+    for _ in range(2):
+        _copy_entries(shipped, private, "name")
+        _copy_entries(shipped, private, "absent")
+        assert [path.name for path in private.iterdir()] == ["name"]
+        assert (private / "name" / "entry").read_text() == "code"
 
 
 @pytest.mark.parametrize(
