@@ -46,12 +46,29 @@ def _ports() -> int:
 def _command(folder: Path, port: int, config: Path) -> list[str]:
     weed = shutil.which("weed") or str(Path(sys.executable).with_name("weed"))
     return [
-        weed, "server", f"-dir={folder}", f"-ip={HOST}", f"-ip.bind={HOST}", f"-master.port={port + 1}",
-        f"-volume.port={port + 2}", f"-filer.port={port + 3}", "-master.volumeSizeLimitMB=256", "-volume.max=200",
-        "-master.volumePreallocate=false", "-master.telemetry=false", "-volume.preStopSeconds=0",
-        "-s3.port.iceberg=0", "-s3.port.lance=0", "-filer=true", "-s3=true", f"-s3.port={port}", f"-s3.config={config}",
-        f"-metricsIp={HOST}", f"-metricsPort={port + METRICS}", "-master.electionTimeout=1s",
-    ]  # fmt: skip
+        weed,
+        "server",
+        f"-dir={folder}",
+        f"-ip={HOST}",
+        f"-ip.bind={HOST}",
+        f"-master.port={port + 1}",
+        f"-volume.port={port + 2}",
+        f"-filer.port={port + 3}",
+        "-master.volumeSizeLimitMB=256",
+        "-volume.max=200",
+        "-master.volumePreallocate=false",
+        "-master.telemetry=false",
+        "-volume.preStopSeconds=0",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-filer=true",
+        "-s3=true",
+        f"-s3.port={port}",
+        f"-s3.config={config}",
+        f"-metricsIp={HOST}",
+        f"-metricsPort={port + METRICS}",
+        "-master.electionTimeout=1s",
+    ]
 
 
 class S3Server:

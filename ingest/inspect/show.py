@@ -34,24 +34,30 @@ def lines(figures: RecordingFigures) -> list[tuple[str, str]]:
     """The figures of a recording, a title and a text each."""
     f = figures
     device = [f.device, f.firmware and f"firmware {f.firmware}", f.serial and f"serial {f.serial}"]
+    rate = (
+        f"{f.nominal_rate_hz:g} Hz nominal, {f.rate_hz:.3f} Hz by its clock, drift of {f.rate_drift_ppm:,.0f} ppm, "
+        f"stamps within {f.clock_residual_ms:.1f} ms"
+    )
+    samples = (
+        f"{f.samples:,}, {f.clipped_share:.1%} of the seconds clipped, {f.impossible_samples:,} samples beyond the "
+        "device's range"
+    )
+    errors = f"{_mg(f.error_before_mg)} off one g before and {_mg(f.error_after_mg)} after"
     return [
         ("device", ", ".join(filter(None, [*device, f.location]))),
         ("from", f.start + _COUNTED[f.origin]),
         ("to", f.end),
         ("clock", _clock(f)),
-        ("rate", f"{f.nominal_rate_hz:g} Hz nominal, {f.rate_hz:.3f} Hz by its clock, drift of "
-                 f"{f.rate_drift_ppm:,.0f} ppm, stamps within {f.clock_residual_ms:.1f} ms"),
-        ("samples", f"{f.samples:,}, {f.clipped_share:.1%} of the seconds clipped, {f.impossible_samples:,} "
-                    "samples beyond the device's range"),
+        ("rate", rate),
+        ("samples", samples),
         ("blocks", ", ".join(f"{getattr(f, figure):,} {what}" for what, figure in _BLOCKS.items())),
         ("gaps", f"{f.gaps:,}, {f.gap_total_s:,.1f} s in all"),
         *((name, f"{getattr(f, f'{figure}_hours'):,.2f} h") for name, figure in _HOURS.items()),
-        ("calibration", f"{f.calibration}, still windows: {f.still_windows:,}, {_mg(f.error_before_mg)} off "
-                        f"one g before and {_mg(f.error_after_mg)} after"),
+        ("calibration", f"{f.calibration}, still windows: {f.still_windows:,}, {errors}"),
         ("noise", f"{_mg(f.noise_mg)} at rest"),
         ("ENMO", f"{_mg(f.enmo_mg)} on average"),
         ("verdict", f"{f.verdict}" + (f": {f.verdict_reason}" if f.verdict_reason else "")),
-    ]  # fmt: skip
+    ]
 
 
 def _clock(f: RecordingFigures) -> str:

@@ -20,16 +20,43 @@ Int = NDArray[np.int64]
 
 AXES = "xyz"
 FIGURES = (
-    "nominal_rate_hz", "rate_hz", "rate_drift_ppm", "clock_residual_ms", "damaged_blocks", "duplicate_blocks",
-    "backward_blocks", "mended_stamps", "gaps", "gap_total_s", "clipped_ticks", "impossible_samples", "still_windows",
-    "error_before_mg", "error_after_mg", "noise_mg", "measured_hours", "wear_hours", "eligible_hours",
-    *(f"gain_{axis}" for axis in AXES), *(f"offset_{axis}_g" for axis in AXES),
-)  # fmt: skip
+    "nominal_rate_hz",
+    "rate_hz",
+    "rate_drift_ppm",
+    "clock_residual_ms",
+    "damaged_blocks",
+    "duplicate_blocks",
+    "backward_blocks",
+    "mended_stamps",
+    "gaps",
+    "gap_total_s",
+    "clipped_ticks",
+    "impossible_samples",
+    "still_windows",
+    "error_before_mg",
+    "error_after_mg",
+    "noise_mg",
+    "measured_hours",
+    "wear_hours",
+    "eligible_hours",
+    *(f"gain_{axis}" for axis in AXES),
+    *(f"offset_{axis}_g" for axis in AXES),
+)
 """The quality figures that the report uses; NaN where a recording does not have one."""
 DAY_COLUMNS = (
-    "slot", "day_index", "measured_seconds", "idle_seconds", "gap_seconds", "clipped_seconds", "nonwear_seconds",
-    "bad_seconds", "wear_seconds", "eligible_seconds", "motion_sum_g", "enmo_mg",
-)  # fmt: skip
+    "slot",
+    "day_index",
+    "measured_seconds",
+    "idle_seconds",
+    "gap_seconds",
+    "clipped_seconds",
+    "nonwear_seconds",
+    "bad_seconds",
+    "wear_seconds",
+    "eligible_seconds",
+    "motion_sum_g",
+    "enmo_mg",
+)
 RECORDING_COLUMNS = ["recording", "participant", "status", "reason", "device", "serial", "location", "figures"]
 NOT_GIVEN = "not given"
 NO_RECORDING = -1

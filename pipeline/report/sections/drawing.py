@@ -164,9 +164,15 @@ def scatter(
 
         cells = int(np.clip(np.sqrt(x_N.size) / 4, 8, 70))
         axes.hexbin(
-            x_N, y_N, gridsize=cells, extent=window, mincnt=MIN_GROUP if disclosure.for_release else 1, cmap="GnBu",
-            norm=LogNorm(vmin=0.5), linewidths=0.1,
-        )  # fmt: skip
+            x_N,
+            y_N,
+            gridsize=cells,
+            extent=window,
+            mincnt=MIN_GROUP if disclosure.for_release else 1,
+            cmap="GnBu",
+            norm=LogNorm(vmin=0.5),
+            linewidths=0.1,
+        )
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
 
@@ -175,6 +181,14 @@ def horizontal_line(axes: Axes, value: float, text: str, colour: str = INK, dash
     """Draw a horizontal line with a label at its right end."""
     axes.axhline(value, color=colour, linewidth=1.1, linestyle="--" if dashed else "-")
     axes.annotate(
-        text, (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points", ha="right",
-        va="bottom", fontsize=8.5, color=colour, bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
-    )  # fmt: skip
+        text,
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=8.5,
+        color=colour,
+        bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
+    )
