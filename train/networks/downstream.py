@@ -1,9 +1,8 @@
 """The downstream network: a classifier on a feature extractor, with the names that code for public harnet models uses.
 
-Imports torch and nothing else: this file is copied into every export.
+Imports torch and nothing else: this file is copied into every export. torch.jit.script can compile it:
+annotations are objects, not strings.
 """
-
-from __future__ import annotations
 
 from typing import Any
 

@@ -3,10 +3,9 @@
 Built from published facts only: pre-activation (He et al. 2016, arXiv:1603.05027), anti-aliased downsampling (Zhang
 2019, arXiv:1904.11486), sizes (Yuan et al. 2024, doi:10.1038/s41746-024-01062-3). Parameters have the names of public
 harnet weights, so weights can be exchanged both ways. Imports torch and nothing else: this file is copied into every
-export as the network's definition.
+export as the network's definition. torch.jit.script can compile it: annotations are objects, not strings, and what it
+cannot compile is in branches that it leaves out.
 """
-
-from __future__ import annotations
 
 from typing import Any, NamedTuple
 
@@ -88,7 +87,12 @@ class Convolution(nn.Conv1d):
         super().__init__(channels_in, channels_out, KERNEL, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(Wrap.apply(input.unsqueeze(2), KERNEL // 2), self.weight.unsqueeze(2)).squeeze(2)
+        x_BC1T, reach = input.unsqueeze(2), self.kernel_size[0] // 2
+        if torch.jit.is_scripting():
+            wrapped_BC1T = torch.cat((x_BC1T[..., -reach:], x_BC1T, x_BC1T[..., :reach]), -1)
+        else:
+            wrapped_BC1T = Wrap.apply(x_BC1T, reach)
+        return F.conv2d(wrapped_BC1T, self.weight.unsqueeze(2)).squeeze(2)
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -98,6 +102,10 @@ class BatchNorm(nn.BatchNorm1d):
         pass
 
     def forward(self, input: Tensor) -> Tensor:
+        if torch.jit.is_scripting():  # TorchScript has no super()
+            mean, variance = self.running_mean, self.running_var
+            x_BC1T = input.unsqueeze(2)
+            return F.batch_norm(x_BC1T, mean, variance, self.weight, self.bias, self.training, 0.1, self.eps).squeeze(2)
         return super().forward(input.unsqueeze(2)).squeeze(2)
 
 
@@ -179,7 +187,12 @@ class Harnet(nn.Module):
         initialise(self)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
-        x_BCT = x_BCT.unsqueeze(2).contiguous(memory_format=LAYOUT).squeeze(2)
+        x_BC1T = x_BCT.unsqueeze(2)
+        if torch.jit.is_scripting():  # a layout cannot be a global of TorchScript
+            x_BC1T = x_BC1T.contiguous(memory_format=torch.channels_last)
+        else:
+            x_BC1T = x_BC1T.contiguous(memory_format=LAYOUT)
+        x_BCT = x_BC1T.squeeze(2)
         for stage in self.children():
             x_BCT = stage(x_BCT)
         return x_BCT

@@ -6,10 +6,8 @@ positions, two layers of self-attention with two heads, a residual connection an
 feed-forward (Vaswani et al. 2017, arXiv:1706.03762). It differs in a stride of 2, since their windows last 1 s and
 these 5 to 30 s; a feed-forward twice as wide as the channels; features as the mean over time, where they keep every
 tick; and no dropout, whose random state would have to be in checkpoints. Imports torch and nothing else: this file is
-copied into exports as the network's definition.
+copied into exports as the network's definition. torch.jit.script can compile it: annotations are objects, not strings.
 """
-
-from __future__ import annotations
 
 import math
 from itertools import pairwise

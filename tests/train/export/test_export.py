@@ -19,8 +19,8 @@ from pipeline.errors import UserError
 from train.checkpoint.state import State, state_from_json
 from train.export.card import shareable
 from train.export.folder import write_export
+from train.networks import NETWORKS
 from train.networks.downstream import DownstreamNetwork
-from train.networks.harnet import Harnet
 from train.networks.model import Model
 from train.networks.weights import load_harnet_weights, load_model
 from train.objectives.multitask import Multitask, MultitaskSettings
@@ -32,7 +32,7 @@ WIDTH = 0.125
 def trained(preset: str = "harnet10") -> dict[str, Tensor]:
     """A model's tensors with BatchNorm statistics that are not the initial ones."""
     torch.manual_seed(5)
-    network: Any = Harnet(preset, WIDTH)
+    network: Any = NETWORKS[preset].kind(preset, WIDTH)
     model = Model(network, Multitask(MultitaskSettings()).heads(network.features)).train()
     for _ in range(3):
         model(torch.randn(16, 3, network.ticks))
@@ -100,6 +100,22 @@ print(tuple(network(torch.zeros(2, 3, 300)).shape))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(2, 7)"
+
+
+@pytest.mark.parametrize("preset", ["harnet5", "harnet10", "harnet30", "transformer5"])
+def test_an_export_can_be_scripted_saved_and_loaded(preset: str, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    write_export(trained(preset), state(preset), out, "checkpoint")
+    network = hub(out, preset, pretrained=True, class_num=4).eval()
+    torch.jit.script(network).save(str(tmp_path / "scripted.pt"))
+    scripted = torch.jit.load(str(tmp_path / "scripted.pt"))
+    assert network.state_dict().keys() <= scripted.state_dict().keys()  # with the positions of a transformer
+    x = torch.randn(4, 3, NETWORKS[preset].ticks)
+    torch.testing.assert_close(scripted(x), network(x))
+    torch.testing.assert_close(scripted.train()(x), network.train()(x))
+    for name, tensor in scripted.named_buffers():
+        if "running" in name:
+            torch.testing.assert_close(tensor, network.get_buffer(name))
 
 
 def test_another_preset_is_random_or_refused(exported: Path) -> None:
