@@ -7,24 +7,26 @@ once. The signal is resampled day by day, as the days are asked for, so that mem
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.devices.location import require_wrist
+from ingest.devices.registry import decode
 from ingest.recording import Recording
-from ingest.settings import SignalSettings
+from ingest.settings import SignalSettings, TableSettings
 from ingest.signal.calibrate import Calibration, calibrate
+from ingest.signal.clock import timed
 from ingest.signal.nonwear import nonwear
-from ingest.signal.quality import recording_figures
+from ingest.signal.quality import CLOCK_CHOICE, recording_figures
 from ingest.signal.quantise import quantise
 from ingest.signal.seconds import summarise
 from ingest.signal.states import coverage, flags, segment_ticks, with_nonwear
 from ingest.signal.stationary import WINDOW_SECONDS, stationary_windows
 from ingest.signal.timeline import Timeline
-from ingest.signal.timing import fit
+from ingest.signal.timing import MAX_DAYS
 from ingest.signal.zone import to_local
 from pipeline.errors import UserError
 from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
@@ -55,12 +57,21 @@ class Processed:
     celsius_S: NDArray[np.float64]
     state_S: NDArray[np.uint8]
 
+    @property
+    def measured_days(self) -> list[int]:
+        """The calendar days that have a measured second, counted from the first day of the timeline."""
+        return [day for day in range(self.timeline.days) if (self.state_S[_day(day)] & MEASURED).any()]
+
+    @property
+    def span_days(self) -> int:
+        """The calendar days from the first to the last that has a measured second."""
+        days = self.measured_days
+        return days[-1] - days[0] + 1 if days else 0
+
     def days(self) -> Iterator[tuple[np.datetime64, PersonDay, Row]]:
         """Yield every calendar day that has a measured second: the date, its person-day and its figures."""
-        for index in range(self.timeline.days):
+        for index in self.measured_days:
             state_S = self.state_S[_day(index)].copy()
-            if not (state_S & MEASURED).any():
-                continue
             signal_CT = self._signal(index)
             day = PersonDay(signal_CT, motion(signal_CT, state_S, self.settings.counts_per_g), state_S)
             yield self.timeline.midnight + index, day, day_figures(day, self.settings.counts_per_g)
@@ -87,17 +98,36 @@ def _day(index: int) -> slice:
     return slice(index * SECONDS_PER_DAY, (index + 1) * SECONDS_PER_DAY)
 
 
-def process(recording: Recording, settings: SignalSettings, given: Calibration | None = None) -> Processed:
+def accept(
+    data: Any,
+    name: str,
+    table: TableSettings,
+    settings: SignalSettings,
+    given: Calibration | None = None,
+    max_days: int = MAX_DAYS,
+) -> Processed:
+    """Decode and process a complete file: `persondays inspect` and a run accept what this accepts, as it reads it.
+
+    Raises UserError, as `decode` and `process` do.
+    """
+    return process(decode(data, name, table), settings, given, max_days)
+
+
+def process(
+    recording: Recording, settings: SignalSettings, given: Calibration | None = None, max_days: int = MAX_DAYS
+) -> Processed:
     """Run the signal steps that come before the days.
 
     `given` are coefficients for this device from --calibration, used where the recording does not determine its own.
-    Raises UserError when the recording has no usable clock, was not worn on a wrist, or cannot be calibrated, unless
-    the settings allow it.
+    Raises UserError when the recording has no usable clock, spans more than `max_days`, was not worn on a wrist, or
+    cannot be calibrated, unless the settings allow it.
     """
     if not settings.any_location:
         require_wrist(recording.location)
     recording, local = to_local(recording, settings)
-    timeline = fit(recording)
+    recording, timeline, was_set = timed(recording, settings.clock, max_days)
+    if was_set:
+        recording = replace(recording, extras={**recording.extras, CLOCK_CHOICE: str(settings.clock)})
     course = timeline.course()
     bank = design(timeline.rate_hz, settings.resampling)
     seconds = summarise(recording, timeline)

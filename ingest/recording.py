@@ -27,6 +27,10 @@ def _no_spans() -> NDArray[np.int64]:
     return np.empty((0, 2), dtype=np.int64)
 
 
+def _no_flags() -> NDArray[np.bool_]:
+    return np.empty(0, dtype=np.bool_)
+
+
 @dataclass(frozen=True)
 class Recording:
     """N samples in K blocks, in the order of the file, undamaged blocks only.
@@ -38,7 +42,9 @@ class Recording:
     first_K, count_K: int64, first sample and number of samples of each block.
     sequence_K: int64, number of the block as the device counts them.
     is_counted: False where the device does not count blocks, as in a table: only stamps show what is missing, and a
-        jump ahead is a gap, however long.
+        jump ahead is a pause.
+    resumed_K: bool, True where the device says that it stopped before the block and was started again: a jump ahead
+        there is a pause. Empty where it never says so.
     stamp_sample_K, stamp_us_K: int64, `stamp_sample` (possibly outside the block) was taken at `stamp_us`
         microseconds after 1970-01-01 of the device's own clock.
     stamped_K: bool, False where the block has no readable stamp.
@@ -73,6 +79,7 @@ class Recording:
     extras: dict[str, float | str] = field(default_factory=dict)
     origin: Literal["calendar", "boot", "start"] = "calendar"
     is_counted: bool = True
+    resumed_K: NDArray[np.bool_] = field(default_factory=_no_flags)
     clock: Clock | None = None
 
     @property

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pipeline.flags import Flag
 from pipeline.grid import COUNTS_PER_G
 
+ClockChoice = Literal["keep-first", "keep-last", "split"]
+
 STEPS_VERSION = 1
 """Raised whenever a signal step gives other values than before."""
 
@@ -40,6 +42,14 @@ class SignalSettings:
             "local time zone."
         ),
     ] = None
+    clock: Annotated[
+        ClockChoice | None,
+        Flag(
+            "What to keep of recordings whose clock was set while they ran: keep-first, keep-last, or split (all, at "
+            "their own times). Default: reject them."
+        ),
+    ] = None
+    """Not a setting of the store: it decides only about recordings that would be rejected."""
     counts_per_g: int = COUNTS_PER_G
     """Resolution of the store."""
     steps: int = field(default=STEPS_VERSION, init=False)

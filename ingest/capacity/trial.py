@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 
 from ingest.run.ingest_task import Assignment, IngestTask
@@ -70,6 +70,10 @@ class TrialTask:
             task = IngestTask(self.recordings, folder, (self.assignment,), self.settings, epoch=0)
             began, cpu_began = time.perf_counter(), time.process_time()
             (found,) = task()
+            if found.more_slots:
+                store.grow(self.assignment.first_slot + found.more_slots)
+                task = replace(task, assignments=(replace(self.assignment, slots=found.more_slots),))
+                (found,) = task()
             cold_s = time.perf_counter() - began
             if not found.reason and found.seconds < MAX_WARM_UP_S:
                 cpu_began = time.process_time()

@@ -7,11 +7,11 @@ from typing import Any
 
 import typer
 
-from ingest.run.settings import IngestSettings
+from ingest.run.settings import DEFAULT_MAX_DAYS, IngestSettings
 from pipeline.command_output import JSON_FLAG, write_json
 from pipeline.flags import takes_flags
 
-OF_A_RECORDING = ("local_timezone", "device_timezone", "columns", "unit", "rate_hz")
+OF_A_RECORDING = ("local_timezone", "device_timezone", "clock", "columns", "unit", "rate_hz", "max_days")
 
 
 @takes_flags(IngestSettings, only=OF_A_RECORDING)
@@ -44,8 +44,13 @@ def inspect(
             raise UserError(f"{what} is a file: --slot and --calibration are for a window store.")
         _inspect_recording(what, flags, picture, json_)
         return
-    if any(value is not None for section in flags.values() for value in section.values()):
-        raise UserError(f"{what} is not a file: --columns, --unit, --rate and time zones are for a recording.")
+    given = [
+        value for section in flags.values() for value in (section.values() if isinstance(section, dict) else [section])
+    ]
+    if any(value is not None for value in given):
+        raise UserError(
+            f"{what} is not a file: --columns, --unit, --rate, --clock, --max-days and time zones are for a recording."
+        )
     if not exists(what):
         raise UserError(f"{what}: there is no such file or folder. Give a recording or a window store.")
     from pipeline.inspect.show import inspect_store
@@ -62,7 +67,8 @@ def _inspect_recording(url: str, flags: dict[str, Any], picture: Path | None, js
     from pipeline.settings import build, merge
 
     signal = build(SignalSettings, merge({"any_location": True}, flags["signal"]), "inspect")
-    found = inspect_recording(url, build(TableSettings, merge({}, flags["table"]), "inspect"), signal)
+    max_days = DEFAULT_MAX_DAYS if flags["max_days"] is None else flags["max_days"]
+    found = inspect_recording(url, build(TableSettings, merge({}, flags["table"]), "inspect"), signal, max_days)
     name = url.rstrip("/").rsplit("/", 1)[-1]
     if picture is not None:
         from ingest.inspect.picture import draw_recording

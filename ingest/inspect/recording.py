@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.devices.registry import decode
-from ingest.process import Row, process
+from ingest.process import Row, accept
 from ingest.settings import SignalSettings, TableSettings
 from ingest.signal.quality import judged
+from ingest.signal.timing import MAX_DAYS
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
 from pipeline.store.figures import RecordingFigures
@@ -65,13 +65,15 @@ def exists(url: str) -> bool:
         return bool(folder.fs.exists(folder.path))
 
 
-def inspect_recording(url: str, table: TableSettings, settings: SignalSettings = ANYWHERE) -> Inspected:
+def inspect_recording(
+    url: str, table: TableSettings, settings: SignalSettings = ANYWHERE, max_days: int = MAX_DAYS
+) -> Inspected:
     """Read and process one recording; a UserError names it as the user did."""
     folder = Folder(url)
     with folder.translate_errors():
         data: Any = folder.fs.cat_file(folder.path) if not folder.is_local else _mapped(folder.path)
     try:
-        processed = process(decode(data, url, table), settings)
+        processed = accept(data, url, table, settings, max_days=max_days)
         days = [Day(date, figures, day.motion_S, day.state_S) for date, day, figures in processed.days()]
     except UserError as error:
         raise UserError(f"{url}: {error}") from None

@@ -101,7 +101,10 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
 
 def processing(settings: IngestSettings) -> Row:
     """The settings that a store keeps and that every later run has to have."""
-    given = {name: value for name, value in plain(settings.signal).items() if value is not None}
+    of_a_run = {"clock"}
+    given = {
+        name: value for name, value in plain(settings.signal).items() if value is not None and name not in of_a_run
+    }
     return {**given, "relative_dates": settings.relative_dates}
 
 

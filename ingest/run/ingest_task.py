@@ -1,7 +1,8 @@
 """A task that ingests recordings into their slots: read, decode, process, write each day.
 
-It returns the result, good or bad, and raises only a StorageFault, when storage fails and the run has to stop. It knows
-a recording by its keyed id and by where to read it, so that its messages name nobody, and it never sees the key.
+It returns the result, good or bad, and raises only a StorageFault, when storage fails and the run has to stop. A
+recording that turns out to span more days than were planned is not written: the driver plans it again. A task knows a
+recording by its keyed id and by where to read it, so that its messages name nobody, and it never sees the key.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ingest.devices.registry import decode
-from ingest.process import Row, process
+from ingest.process import Row, accept
 from ingest.run.sources import Source, StorageFault, UnreadableRecording, is_of_storage, read_source
 from ingest.run.worker import fault_location, measure_memory, time_limit, traceback_without_names
 from ingest.settings import SignalSettings
 from ingest.signal.calibrate import Calibration
 from ingest.signal.quality import judged
+from ingest.signal.timing import MAX_DAYS
 from pipeline.errors import UserError
 from pipeline.identity import SHORT_ID
 from pipeline.storage.folder import Folder, StorageUnavailable
@@ -63,6 +64,7 @@ class IngestTask:
     settings: SignalSettings
     epoch: int
     """Of the lease under which the slots were assigned: a worker that outlives its driver's lease writes nothing."""
+    max_days: int = MAX_DAYS
 
     @property
     def name(self) -> str:
@@ -104,6 +106,8 @@ class Ingested:
     figures: RecordingFigures | None = None
     """None where it is rejected."""
     days: list[Row] = field(default_factory=list)
+    more_slots: int = 0
+    """The slots that it needs, where they are more than were planned; nothing was written then."""
     reason: str = ""
     fault: str = ""
     is_external: bool = False
@@ -115,7 +119,12 @@ class Ingested:
 
 
 def ingest_tasks(
-    recordings: str, store: str, assignments: Sequence[Assignment], settings: SignalSettings, epoch: int
+    recordings: str,
+    store: str,
+    assignments: Sequence[Assignment],
+    settings: SignalSettings,
+    epoch: int,
+    max_days: int = MAX_DAYS,
 ) -> list[IngestTask]:
     """Tasks that ingest all of `assignments`, the largest first so that none runs alone at the end."""
     small = [each for each in assignments if each.source.size <= SMALL_BYTES and not each.source.is_compressed]
@@ -124,7 +133,7 @@ def ingest_tasks(
         (each,) for each in assignments if each.source.size > SMALL_BYTES or each.source.is_compressed
     ]
     bundles += [tuple(small[i : i + size]) for i in range(0, len(small), size)]
-    tasks = [IngestTask(recordings, store, bundle, settings, epoch) for bundle in bundles]
+    tasks = [IngestTask(recordings, store, bundle, settings, epoch, max_days) for bundle in bundles]
     return sorted(tasks, key=lambda task: -task.size)
 
 
@@ -145,8 +154,11 @@ def _ingest_one(task: IngestTask, assignment: Assignment, folder: Folder, store:
 
 def _ingest(task: IngestTask, assignment: Assignment, folder: Folder, store: Store) -> Ingested:
     source = assignment.source
-    recording = decode(read_source(folder, source), source.alias, source.table)
-    processed = process(recording, task.settings, assignment.given)
+    data = read_source(folder, source)
+    processed = accept(data, source.alias, source.table, task.settings, assignment.given, task.max_days)
+    needed = processed.span_days
+    if needed > assignment.slots:
+        return Ingested(source, more_slots=needed)
     rows: list[Row] = []
     first_day, checked = None, float("-inf")
     for day, person_day, figures in processed.days():
@@ -156,11 +168,6 @@ def _ingest(task: IngestTask, assignment: Assignment, folder: Folder, store: Sto
             _require_lease(store, task.epoch)
             checked = time.monotonic()
         index = int((day - first_day).astype(int))
-        if index >= assignment.slots:
-            raise UserError(
-                f"it spans more days than its header and end say ({assignment.slots}): its clock was set during the "
-                "recording"
-            )
         slot = assignment.first_slot + index
         write_day(store, slot, person_day)
         rows.append({**figures, "slot": slot, "day": day.astype(object), "day_index": index})

@@ -77,26 +77,42 @@ class Phases:
             self._given[probed.source.id] = given
 
     def ingest_planned(self) -> None:
-        """Ingest every planned recording into its slots."""
-        started, seen = time.monotonic(), len(self.summary.rejected) + len(self.summary.refused)
-        url, store = self.inputs.folder.url, self.committer.store.folder.url
-        tasks = ingest_tasks(url, store, self._assignments(), self.settings.signal, self.committer.lease.epoch)
+        """Ingest every planned recording into its slots; those that need more slots get new ones, once, at the end."""
+        seen = len(self.summary.rejected) + len(self.summary.refused)
+        more = self._ingest("ingest", self.todo, seen)
+        if more:
+            spans = sorted(more.items(), key=lambda span: span[0].id)  # whichever was read first
+            self.committer.assign_slots(spans, self.inputs.participants)
+            for source in self._ingest("ingest again", list(more), 0):
+                changed = "it changed while it was ingested: run the same command again"
+                self._add_ingested(Ingested(source, reason=changed, is_external=True))
+
+    def _ingest(self, what: str, sources: Sequence[Source], seen: int) -> dict[Source, int]:
+        """Ingest recordings into their slots; returns those that need more slots, and how many."""
+        started, more = time.monotonic(), dict[Source, int]()
+        url, store, settings = self.inputs.folder.url, self.committer.store.folder.url, self.settings
+        assignments = self._assignments(sources)
+        tasks = ingest_tasks(url, store, assignments, settings.signal, self.committer.lease.epoch, settings.max_days)
         with (
-            Progress("ingest", len(self.todo), "recordings") as progress,
-            closing(stream(tasks, self.settings.workers)) as results,
+            Progress(what, len(sources), "recordings") as progress,
+            closing(stream(tasks, settings.workers)) as results,
         ):
             for result in results:
                 if result is not None:
                     task, found = result
                     for each in _each(found, task.sources, Ingested):
                         seen += 1
-                        self._add_ingested(each)
+                        if each.more_slots:
+                            more[each.source] = each.more_slots
+                        else:
+                            self._add_ingested(each)
                 if self.committer.is_due():
                     self.committer.commit()
                 progress.update(seen, self.summary.progress_note(time.monotonic() - started))
+        return more
 
-    def _assignments(self) -> list[Assignment]:
-        planned = ((source, self.committer.catalogue.planned(source)) for source in self.todo)
+    def _assignments(self, sources: Sequence[Source]) -> list[Assignment]:
+        planned = ((source, self.committer.catalogue.planned(source)) for source in sources)
         return [
             Assignment(source, row["first_slot"], row["slots"], self._given.get(source.id))
             for source, row in planned

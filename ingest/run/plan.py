@@ -1,8 +1,9 @@
 """Which slots a recording gets: pure functions over the rows of the tables.
 
-A slot is assigned once, by an upper bound of the recording's days, and never again: not when a recording turns out
-shorter, is rejected, or changes. Slots follow the order of the keyed ids (compressed recordings come last), so that
-their order says nothing about file names and does not depend on which task finished first.
+A slot is assigned once, by the days that a recording seems to have, and never again: not when a recording turns out
+shorter, is rejected, or changes. One that turns out longer gets new slots. Slots follow the order of the keyed ids
+(compressed recordings come last), so that their order says nothing about file names and does not depend on which task
+finished first.
 """
 
 from __future__ import annotations

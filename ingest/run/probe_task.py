@@ -1,4 +1,8 @@
-"""A task that probes recordings: which calendar days they may touch, from their header and end alone."""
+"""A task that probes recordings: how many calendar days they may touch, from their header and end alone.
+
+The probe only plans slots. Whether a recording is accepted is decided when it is decoded, because ends may be wrong: a
+Stop Date that was planned and not reached, a download in another time zone, first blocks of the year 2000.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +62,7 @@ class ProbeTask:
 
 @dataclass(frozen=True)
 class Probed:
-    """The most calendar days that a recording may touch, or why it is rejected. The serial is not yet hashed."""
+    """The calendar days to plan for a recording, or why it is rejected. The serial is not yet hashed."""
 
     source: Source
     days: int = 0
@@ -103,15 +107,7 @@ def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
         return Probed(
             source, reason=fault_location(error), fault=traceback_without_names(error, source), is_external=True
         )
-    days = local_days(found, task.settings)
-    if days > task.max_days:
-        return Probed(
-            source,
-            serial=found.serial,
-            reason=f"it spans {days:,} days by its own clock, more than --max-days {task.max_days}: the clock was set "
-            "during the recording, or its stamps are damaged",
-        )
-    return Probed(source, days, found.serial)
+    return Probed(source, min(local_days(found, task.settings), task.max_days), found.serial)
 
 
 def _is_readable(folder: Folder, source: Source) -> bool:

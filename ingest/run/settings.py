@@ -10,6 +10,8 @@ from ingest.settings import SignalSettings, TableSettings
 from pipeline.flags import Flag
 from pipeline.store.layout import Codec
 
+DEFAULT_MAX_DAYS = 60
+
 
 @dataclass(frozen=True)
 class IngestSettings:
@@ -44,7 +46,9 @@ class IngestSettings:
     signal: SignalSettings = field(default_factory=SignalSettings)
     table: TableSettings = field(default_factory=TableSettings)
     codec: Annotated[Codec | None, Flag("Compression of a new store: lz4 (default) or zstd.")] = None
-    max_days: Annotated[int, Flag("Reject recordings that span more days (default 60).")] = 60
+    max_days: Annotated[int, Flag(f"Reject recordings that span more days (default {DEFAULT_MAX_DAYS}).")] = (
+        DEFAULT_MAX_DAYS
+    )
     retry_rejected: Annotated[bool, Flag("Try rejected recordings again.")] = False
     again: Annotated[
         Path | None,

@@ -4,8 +4,9 @@ Blocks whose numbers and stamps continue one another are a run. The chain of run
 accepted (a heaviest chain, by dynamic programming). A run that begins before the accepted run before it ended loses the
 overlap. Runs between two that lie on one line keep their samples and lose only their stamps. Of equal chains, the one
 that skips the fewest runs is accepted. So a first stamp hours ahead loses to the hours after it, which agree with each
-other. A jump ahead of over a day that missing blocks do not explain is a clock that was set, not a gap: no chain
-crosses it.
+other. A jump ahead is a pause where missing blocks explain it, where the device says that it was started again, and
+where blocks have no numbers. Any other jump ahead of over a day is a clock that was set: no chain crosses it, nor a
+pause that is longer than any recording.
 """
 
 from __future__ import annotations
@@ -29,27 +30,35 @@ def contradicted(
     stamped_K: NDArray[np.bool_],
     period: float,
     tolerance: float,
+    resumed_K: NDArray[np.bool_],
     max_jump: float,
+    max_pause: float,
 ) -> NDArray[np.bool_]:
     """The stamped blocks whose stamp the rest of the recording contradicts.
 
     The stamp of block K, which holds count_K samples from first_K on, says that sample sample_K was taken at second_K.
-    period: seconds per sample. tolerance: seconds by which stamps on one line may differ. max_jump: seconds of the
-    longest gap that missing blocks do not explain.
+    period: seconds per sample. tolerance: seconds by which stamps on one line may differ. resumed_K: blocks
+    before which the device says that it stopped. max_jump, max_pause: seconds of the longest gap that missing blocks do
+    not explain, elsewhere and before such blocks.
     """
     run_K = np.full(first_K.size, -1, dtype=np.int64)
     begin_R, end_R = np.empty(first_K.size), np.empty(first_K.size)
     start_R, stop_R = np.empty(first_K.size, dtype=np.int64), np.empty(first_K.size, dtype=np.int64)
     broken_R = np.zeros(first_K.size, dtype=np.int64)
     head_R, last_R = np.empty(first_K.size, dtype=np.int64), np.empty(first_K.size, dtype=np.int64)
-    runs, broken = 0, 0
+    resumed_R = np.zeros(first_K.size, dtype=np.int64)
+    runs, broken, resumed = 0, 0, 0
     for k in range(first_K.size):
         follows = k > 0 and sequence_K[k] == sequence_K[k - 1] + 1
         broken += not follows
+        resumed += resumed_K[k]
         if stamped_K[k]:
             begin = second_K[k] + (first_K[k] - sample_K[k]) * period
-            if not (runs > 0 and broken == broken_R[runs - 1] and abs(begin - end_R[runs - 1]) <= tolerance):
+            if resumed_K[k] or not (
+                runs > 0 and broken == broken_R[runs - 1] and abs(begin - end_R[runs - 1]) <= tolerance
+            ):
                 begin_R[runs], start_R[runs], broken_R[runs], head_R[runs] = begin, first_K[k], broken, k
+                resumed_R[runs] = resumed
                 runs += 1
             end_R[runs - 1] = begin + count_K[k] * period
         elif runs > 0 and broken == broken_R[runs - 1]:
@@ -67,7 +76,7 @@ def contradicted(
         for p in range(r - 1, max(-1, r - 1 - MAX_SKIPPED_RUNS), -1):
             late = begin_R[r] - end_R[p]
             missing = max(0, sequence_K[head_R[r]] - sequence_K[last_R[p]] - 1) * count_K[last_R[p]]
-            if late - missing * period > max_jump:
+            if late - missing * period > (max_pause if resumed_R[r] > resumed_R[p] else max_jump):
                 continue
             between = (start_R[r] - stop_R[p]) * period
             one_line = broken_R[r] == broken_R[p] and abs(late - between) <= tolerance

@@ -27,6 +27,8 @@ from pipeline.store.figures import RecordingFigures, Verdict
 from pipeline.store.quality import RULES, USELESS
 from pipeline.store.states import CLIPPED, IDLE, MEASURED, NONWEAR, eligible, worn
 
+CLOCK_CHOICE = "clock_choice"
+"""The figure of a recording whose clock was set while it ran: the --clock that was chosen."""
 RATE_LEEWAY = 0.01
 """A device of 30 Hz whose true rate is lower by less than this share does not count as upsampled."""
 
@@ -123,6 +125,8 @@ def _doubts(figures: RecordingFigures) -> Iterator[str]:
         yield "no calendar clock: times of day mean nothing"
     if figures.clock == "utc" and figures.shift_hours is None:
         yield "its clock shows UTC: days are local ones only with --local-timezone"
+    if choice := figures.extras.get(CLOCK_CHOICE):
+        yield f"its clock was set while it ran: --clock {choice}"
     if figures.calibration == "none":
         yield f"not calibrated (still windows: {figures.still_windows:,})"
 

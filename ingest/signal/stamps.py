@@ -19,7 +19,7 @@ from pipeline.numerics.jit import njit
 
 GAP_PERIODS = 3.0
 MAX_JUMP_S = 86_400.0
-"""A longer jump ahead that missing blocks do not explain is a clock that was set, not a gap."""
+"""A longer jump ahead is a clock that was set, unless it is a pause or missing blocks explain it."""
 RATE_TOLERANCE = 0.1
 MIN_STAMPS_FOR_RATE = 25
 """With fewer stamps a rate would be noise."""
@@ -58,14 +58,20 @@ class Stamps:
     contradictions: int
 
 
-def read_stamps(recording: Recording, midnight_us: int) -> Stamps:
-    """Decide how every block is used, first with a rough rate, then with the rate of the stamps used so far."""
+def read_stamps(recording: Recording, midnight_us: int, max_pause: float) -> Stamps:
+    """Decide how every block is used, first with a rough rate, then with the rate of the stamps used so far.
+
+    max_pause: seconds of the longest pause.
+    """
     second_K = (recording.stamp_us_K - midnight_us) * np.float64(1e-6)
     period = _rough_period(recording, second_K)
-    max_jump = MAX_JUMP_S if recording.is_counted else np.inf
+    max_jump = MAX_JUMP_S if recording.is_counted else max_pause
+    resumed_K = recording.resumed_K if recording.resumed_K.size else np.zeros(second_K.size, dtype=np.bool_)
     for _ in range(2):
         blocks = (recording.first_K, recording.count_K, recording.sequence_K, recording.stamp_sample_K, second_K)
-        contradicted_K = contradicted(*blocks, recording.stamped_K, period, GAP_PERIODS * period, max_jump)
+        contradicted_K = contradicted(
+            *blocks, recording.stamped_K, period, GAP_PERIODS * period, resumed_K, max_jump, max_pause
+        )
         use_K = _classify(*blocks, recording.stamped_K & ~contradicted_K, period)
         kept = np.flatnonzero(use_K != BlockUse.DROPPED)
         breaks = np.flatnonzero(use_K[kept] == BlockUse.BREAK)

@@ -19,10 +19,11 @@ from ingest.signal.timeline import ROUNDING_S, Timeline
 from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
 from pipeline.numerics.jit import njit
+from pipeline.numerics.linear_spline import hat_fit
 
 STAMPS_PER_KNOT = 50
 MAX_DAYS = 100
-"""From first to last sample: memory holds the seconds of every day, and no device records for longer."""
+"""From first to last sample, whatever --max-days: memory holds the seconds of every day."""
 MAX_CONTRADICTIONS = 0.01
 """As a share of the blocks: more are due to a clock that was set, not to stray stamps."""
 ALLOWED_BLOCKS, ALLOWED_SHARE = 100, 0.1
@@ -31,25 +32,35 @@ ALLOWED_BLOCKS, ALLOWED_SHARE = 100, 0.1
 _DAY_US = SECONDS_PER_DAY * 1_000_000
 
 
-def fit(recording: Recording) -> Timeline:
+class ContradictoryStamps(UserError):
+    """Too many stamps contradict the others. `period` is the seconds a sample by those that are used."""
+
+    def __init__(self, period: float, message: str) -> None:
+        super().__init__(message)
+        self.period = period
+
+
+def fit(recording: Recording, max_days: int = MAX_DAYS) -> Timeline:
     """The timeline of a recording.
 
-    Raises UserError when no block has a time, the stamps of over 1% of the blocks contradict the others (time runs
-    backwards, or jumps ahead by over a day), the true rate is more than 10% off the nominal one, or the recording spans
-    more than 100 days.
+    Raises UserError when no block has a time, the true rate is more than 10% off the nominal one, or the recording
+    spans more than `max_days`; ContradictoryStamps when the stamps of over 1% of the blocks contradict the others (time
+    runs backwards, or jumps ahead by over a day).
     """
+    max_days = min(max_days, MAX_DAYS)
     if not recording.stamped_K.any():
         raise UserError("no block has a calendar time: the device's clock was never set. Leave this recording out.")
     midnight_us = int(recording.stamp_us_K[recording.stamped_K.argmax()]) // _DAY_US * _DAY_US
-    stamps = read_stamps(recording, midnight_us)
+    stamps = read_stamps(recording, midnight_us, max_days * SECONDS_PER_DAY)
     blocks = recording.first_K.size
     limit = max(min(ALLOWED_BLOCKS, math.ceil(ALLOWED_SHARE * blocks) + 1), MAX_CONTRADICTIONS * blocks)
     if stamps.contradictions >= limit:
-        raise UserError(
+        raise ContradictoryStamps(
+            stamps.period,
             f"the device's clock runs backwards, or jumps ahead by over a day: {stamps.contradictions:,} of "
             f"{blocks:,} blocks have times that contradict the others; up to {math.ceil(limit) - 1:,} are allowed. Its "
             "clock was set during the recording, or its rows are not in order or not evenly spaced: split, sort or "
-            "resample it, or leave it out."
+            "resample it, or leave it out.",
         )
     if abs(stamps.period * recording.nominal_rate_hz - 1) > RATE_TOLERANCE:
         raise UserError(
@@ -74,12 +85,18 @@ def fit(recording: Recording) -> Timeline:
         mended_stamps=stamps.mended_stamps,
         residual_ms=residual * 1e3,
     )
-    if timeline.days > MAX_DAYS:
-        raise UserError(
-            f"the recording spans {timeline.days:,} days by its stamps; expected {MAX_DAYS} at most. Its clock was "
-            "set during the recording, or its stamps are damaged: split it there, or leave it out."
-        )
+    if timeline.days > max_days:
+        raise UserError(too_long(timeline.days, max_days))
     return timeline
+
+
+def too_long(days: int, max_days: int) -> str:
+    """Why a recording of this many days is not accepted."""
+    more = f"more than --max-days {max_days}" if max_days < MAX_DAYS else f"more than {MAX_DAYS}, the most that we read"
+    return (
+        f"it spans {days:,} days by its own clock, {more}: the clock was set during the recording, or its stamps are "
+        "damaged"
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -116,7 +133,7 @@ def _fit_segments(
         for q in range(1, parts):
             knot_Q[q] = sample_S[begin + q * stamps // parts]
         sample, off = sample_S[begin:end], second_S[begin:end] - sample_S[begin:end] * period
-        off_Q = _hat_fit(knot_Q, sample, off) if stamps >= MIN_STAMPS_FOR_RATE else np.full(parts + 1, off.mean())
+        off_Q = hat_fit(knot_Q, sample, off) if stamps >= MIN_STAMPS_FOR_RATE else np.full(parts + 1, off.mean())
         for q in range(parts):
             length = knot_Q[q + 1] - knot_Q[q]
             segment_R[pieces] = g
@@ -140,32 +157,3 @@ def _fit_segments(
         period_R[:pieces],
         np.sqrt(squares / max(1, segment_S.size)),
     )
-
-
-@njit(cache=True, nogil=True)
-def _hat_fit(knot_Q: NDArray[np.float64], x: NDArray[np.int64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values at the knots of the continuous piecewise-linear function that is nearest to y(x) in least squares.
-
-    x ascends; the end pieces extend to points beyond the end knots. Every piece has points.
-    """
-    size = knot_Q.size
-    diagonal, beside, right = np.zeros(size), np.zeros(size), np.zeros(size)
-    q = 0
-    for i in range(x.size):
-        while q < size - 2 and x[i] >= knot_Q[q + 1]:
-            q += 1
-        w = (x[i] - knot_Q[q]) / (knot_Q[q + 1] - knot_Q[q])
-        diagonal[q] += (1 - w) * (1 - w)
-        beside[q] += (1 - w) * w
-        diagonal[q + 1] += w * w
-        right[q] += (1 - w) * y[i]
-        right[q + 1] += w * y[i]
-    for q in range(1, size):
-        ratio = beside[q - 1] / diagonal[q - 1]
-        diagonal[q] -= ratio * beside[q - 1]
-        right[q] -= ratio * right[q - 1]
-    value = np.empty(size)
-    value[size - 1] = right[size - 1] / diagonal[size - 1]
-    for q in range(size - 2, -1, -1):
-        value[q] = (right[q] - beside[q] * value[q + 1]) / diagonal[q]
-    return value

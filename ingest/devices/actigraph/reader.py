@@ -113,6 +113,7 @@ def _recording(info: DeviceInfo, log: LogRecords, stamp_us_K: NDArray[np.int64])
         celsius_K=np.full(log.first_K.size, np.nan, dtype=np.float32),
         damaged_blocks=log.damaged,
         idle_spans_us=log.idle_M2 * 1_000_000,
+        is_counted=False,
         firmware=info.firmware,
         clock=info.clock,
     )

@@ -16,6 +16,9 @@ fraction f of a second of the stamp, in 1/32768 s, and `timestamp_offset` was al
 floor(f * nominal rate) for readers that ignore the fraction: the sample number
 `timestamp_offset + floor(f * nominal rate)` was taken at `timestamp + f`. When the bit is clear the word
 is the device's id (old firmware; full seconds only).
+
+The oldest firmware has the rate code 0. The vendor's converter then takes `timestamp_offset` as the rate in Hz, which
+was always 100, and `timestamp` as the full second in which the block's first sample was taken.
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ UNPACKED = 2
 COUNTS_PER_G = 256
 """Of packed samples, and of unpacked ones when the top three bits of `light` are zero."""
 
+RESUMED = 0x01
+"""Bit of `events`: logging was resumed."""
 FRACTION_FLAG = 0x8000
 """Top bit of `device_fractional`."""
 
@@ -137,8 +142,14 @@ def unpack_timestamp(packed: NDArray[np.uint32]) -> NDArray[np.datetime64]:
     return time
 
 
+OLDEST_RATE_HZ = 100.0
+"""Of the rate code 0."""
+
+
 def rate_hz(rate_code: int) -> float:
     """Return the nominal sampling rate of a rate code."""
+    if rate_code == 0:
+        return OLDEST_RATE_HZ
     return 3200 / (1 << (15 - (rate_code & 0x0F)))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.devices.axivity import cwa_format as cwa
+from ingest.devices.axivity.full_seconds import from_full_seconds
 from ingest.devices.io.ends import Ends, is_near_median
 from ingest.devices.io.mapped import release_pages
 from ingest.devices.location import place
@@ -101,6 +102,8 @@ def decode(data: Any) -> Recording:
     stamp_us, offset, stamped = _stamps(kept, rate_hz)
     count_K = kept["sample_count"].astype(np.int64)
     first_K = np.cumsum(count_K) - count_K
+    if rate_code == 0:
+        stamp_us = from_full_seconds(stamp_us, first_K, kept["sequence_id"].astype(np.int64), stamped, rate_hz)
     per_g = cwa.COUNTS_PER_G if packed else cwa.COUNTS_PER_G << (int(first["light"]) >> 13)
     limit = min(cwa.range_g(rate_code) * per_g, 32768)
     quantum = cwa.range_g(rate_code) // 2 if packed else 1
@@ -122,6 +125,7 @@ def decode(data: Any) -> Recording:
         stamp_us_K=stamp_us,
         stamped_K=stamped,
         celsius_K=cwa.celsius(kept["temperature"]),
+        resumed_K=_resumed(kept),
         damaged_blocks=int((~good_B).sum()) + (remainder > 0),
         firmware=str(int(header["firmware"])),
     )
@@ -199,9 +203,18 @@ def _stamps(blocks: NDArray[np.void], rate_hz: float) -> tuple[NDArray[np.int64]
     stamped = ~np.isnat(time)
     word = blocks["device_fractional"].astype(np.int64)
     fraction = np.where(word & cwa.FRACTION_FLAG, word & ~cwa.FRACTION_FLAG, 0)
-    offset = blocks["timestamp_offset"].astype(np.int64) + np.floor(fraction * (rate_hz / 32768)).astype(np.int64)
+    stated = np.where(blocks["rate_code"] == 0, 0, blocks["timestamp_offset"]).astype(np.int64)
+    offset = stated + np.floor(fraction * (rate_hz / 32768)).astype(np.int64)
     seconds = np.where(stamped, time, np.datetime64(0, "s")).astype(np.int64)
     return seconds * 1_000_000 + np.round(fraction * (1e6 / 32768)).astype(np.int64), offset, stamped
+
+
+def _resumed(blocks: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return the blocks before which the device stopped and was started again, as on USB: it then counts from 0."""
+    sequence = blocks["sequence_id"].astype(np.int64)
+    resumed = (blocks["events"] & cwa.RESUMED) != 0
+    resumed[1:] |= sequence[1:] < sequence[:-1]
+    return resumed
 
 
 @njit(cache=True, nogil=True)

@@ -41,6 +41,7 @@ def block(
     light: int = 100,
     rate_code: int = 0x4A,
     axes: int = 3,
+    events: int = 0,
 ) -> bytes:
     """A block; packed when exponents are given, else int16 (`samples` then have `axes` numbers).
 
@@ -53,7 +54,7 @@ def block(
     rate = 3200 / (1 << (15 - (rate_code & 15)))
     word, shown = (4711, offset) if fraction is None else (0x8000 | fraction, offset - int(fraction * rate / 32768))
     body = struct.pack(
-        "<2sHHIIIHHBBBBhH480s", b"AX", 508, word, 7, sequence, stamp(time), light, temperature, 0, 200, rate_code,
+        "<2sHHIIIHHBBBBhH480s", b"AX", 508, word, 7, sequence, stamp(time), light, temperature, events, 200, rate_code,
         axes << 4 | (0 if exponents is not None else 2), shown, len(samples), payload,
     )  # fmt: skip
     total = sum(struct.unpack("<255H", body))

@@ -183,9 +183,15 @@ def test_a_weekend_of_idle_sleep_is_not_a_jump_of_the_clock() -> None:
     assert [str(day) for day, _, _ in process(decode(recording(week), NAME), SignalSettings()).days()] == [
         "2024-03-04", "2024-03-06",
     ]  # fmt: skip
-    without = [*still(30), *still(30, SECOND + 200_000)]
-    with pytest.raises(UserError, match="jumps ahead by over a day"):
-        fit(decode(recording(without), NAME))
+
+
+@pytest.mark.parametrize("between", [[], [record(0, SECOND + 30, b"\x5a")]])
+def test_a_pause_of_days_is_a_gap(between: list[bytes]) -> None:
+    """Records have a second each and no numbers: what ascends is a pause, with a record of USB or without one."""
+    log = [*still(30), *between, *still(30, SECOND + 200_000)]
+    timeline = fit(decode(recording(log), NAME))
+    assert (timeline.start_G - timeline.start_G[0]).tolist() == pytest.approx([0, 200_000], abs=1e-3)
+    assert timeline.days == 3
 
 
 def test_usb_records_are_neither_samples_nor_damage() -> None:
