@@ -66,7 +66,7 @@ class TrialTask:
         """Ingest the recording, twice if it is quick, and measure the last time."""
         with TemporaryDirectory(prefix="persondays-") as folder:
             store = Store.create(folder, TRIAL_KEY, {}, self.settings.counts_per_g, self.codec)
-            store.grow(self.assignment.first_slot + self.assignment.slots)
+            store.grow(max(0, self.assignment.first_slot) + max(1, self.assignment.slots))
             task = IngestTask(self.recordings, folder, (self.assignment,), self.settings, epoch=0)
             began, cpu_began = time.perf_counter(), time.process_time()
             (found,) = task()
@@ -100,7 +100,7 @@ def try_recording(url: str) -> tuple[int, Trial]:
     if len(sources) != 1:
         raise UserError(f"{url}: expected one recording, found {len(sources):,}. Name one of them.")
     (probed,) = ProbeTask(folder.url, (sources[0],), MAX_DAYS)()
-    if probed.reason:
+    if probed.reason and not probed.is_open:
         raise UserError(f"{url} would be rejected: {probed.reason.rstrip('.')}.")
     trial = TrialTask(folder.url, Assignment(sources[0], 0, probed.days), SignalSettings(), "lz4")()
     if trial.reason:

@@ -37,13 +37,17 @@ MAX_BUNDLE, MIN_TASKS = 64, 256
 """Recordings in a bundle at most, and the number of tasks below which nothing is bundled: every worker gets some."""
 
 
+NO_SLOT = -1
+"""The first slot of a recording that has none yet."""
+
+
 @dataclass(frozen=True)
 class Assignment:
-    """One recording and its slots."""
+    """One recording and its slots; none where its ends do not show how many days it has."""
 
     source: Source
-    first_slot: int
-    slots: int
+    first_slot: int = NO_SLOT
+    slots: int = 0
     given: Calibration | None = None
     """Coefficients of its device, used where the recording does not determine its own."""
 

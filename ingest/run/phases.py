@@ -41,6 +41,8 @@ class Phases:
     _faults: set[str] = field(default_factory=set)
     _given: dict[str, Calibration] = field(default_factory=dict)
     """Coefficients from --calibration, by recording."""
+    _open: list[Source] = field(default_factory=list)
+    """Recordings without slots, because their ends do not show how many days they have."""
 
     def plan_slots(self) -> None:
         """Assign slots to the recordings that have none, in the order of their ids whichever was probed first."""
@@ -53,6 +55,8 @@ class Phases:
                     self._find_coefficients(probed)
                     if is_of_another_device(self.inputs, self.committer.catalogue, probed):
                         self.summary.refused.append(probed.source.id)
+                    elif probed.is_open:
+                        self._open.append(probed.source)
                     elif probed.reason:
                         self._add(rejected(probed.source, self._participant(probed.source), probed.reason), probed)
                     else:
@@ -77,12 +81,13 @@ class Phases:
             self._given[probed.source.id] = given
 
     def ingest_planned(self) -> None:
-        """Ingest every planned recording into its slots; those that need more slots get new ones, once, at the end."""
+        """Ingest every planned recording into its slots; those that need others get them once, at the end."""
         seen = len(self.summary.rejected) + len(self.summary.refused)
         more = self._ingest("ingest", self.todo, seen)
         if more:
             spans = sorted(more.items(), key=lambda span: span[0].id)  # whichever was read first
             self.committer.assign_slots(spans, self.inputs.participants)
+            self._open = []
             for source in self._ingest("ingest again", list(more), 0):
                 changed = "it changed while it was ingested: run the same command again"
                 self._add_ingested(Ingested(source, reason=changed, is_external=True))
@@ -113,11 +118,12 @@ class Phases:
 
     def _assignments(self, sources: Sequence[Source]) -> list[Assignment]:
         planned = ((source, self.committer.catalogue.planned(source)) for source in sources)
-        return [
+        assigned = [
             Assignment(source, row["first_slot"], row["slots"], self._given.get(source.id))
             for source, row in planned
             if row
         ]
+        return [*assigned, *(Assignment(source, given=self._given.get(source.id)) for source in self._open)]
 
     def _add_ingested(self, found: Ingested) -> None:
         self.summary.add_cost(found)

@@ -1,7 +1,8 @@
 """A task that probes recordings: how many calendar days they may touch, from their header and end alone.
 
-The probe only plans slots. Whether a recording is accepted is decided when it is decoded, because ends may be wrong: a
-Stop Date that was planned and not reached, a download in another time zone, first blocks of the year 2000.
+The probe only plans slots, because ends may be wrong: a Stop Date that was planned and not reached, a download in
+another time zone, first blocks of the year 2000. Where they make no sense, the reason is open: the recording gets no
+slots yet, and decoding it decides.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ingest.recording import Probe
 from ingest.run.sources import AccessDenied, Source, StorageFault, UnreadableRecording, open_source
 from ingest.run.worker import fault_location, time_limit, traceback_without_names
 from ingest.settings import SignalSettings
+from ingest.signal.timing import too_long
 from ingest.signal.zone import local_days
 from pipeline.errors import UserError
 from pipeline.identity import SHORT_ID
@@ -62,12 +64,14 @@ class ProbeTask:
 
 @dataclass(frozen=True)
 class Probed:
-    """The calendar days to plan for a recording, or why it is rejected. The serial is not yet hashed."""
+    """The calendar days to plan for a recording, or why it seems unusable. The serial is not yet hashed."""
 
     source: Source
     days: int = 0
     serial: str = ""
     reason: str = ""
+    is_open: bool = False
+    """Whether decoding may show that the reason does not hold."""
     fault: str = ""
     is_external: bool = False
     """Whether the reason is not in the bytes of the file: the store then keeps what it has of the recording."""
@@ -89,8 +93,6 @@ def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
     def read() -> Probe:
         with open_source(folder, source) as file:
             found = probe(file, source.alias, source.size, source.table)
-        if not task.settings.any_location:
-            require_wrist(found.location)
         return found
 
     try:
@@ -102,12 +104,21 @@ def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
     except (StorageFault, StorageUnavailable, MemoryError):
         raise
     except UserError as error:
-        return Probed(source, reason=str(error), is_external=isinstance(error, UnreadableRecording))
+        is_external = isinstance(error, UnreadableRecording)
+        return Probed(source, reason=str(error), is_open=not is_external, is_external=is_external)
     except Exception as error:
         return Probed(
             source, reason=fault_location(error), fault=traceback_without_names(error, source), is_external=True
         )
-    return Probed(source, min(local_days(found, task.settings), task.max_days), found.serial)
+    if not task.settings.any_location:
+        try:
+            require_wrist(found.location)
+        except UserError as error:
+            return Probed(source, serial=found.serial, reason=str(error))
+    days = local_days(found, task.settings)
+    if days > task.max_days:
+        return Probed(source, serial=found.serial, reason=too_long(days, task.max_days), is_open=True)
+    return Probed(source, days, found.serial)
 
 
 def _is_readable(folder: Folder, source: Source) -> bool:

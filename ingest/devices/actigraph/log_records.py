@@ -26,13 +26,21 @@ from ingest.devices.actigraph.gt3x_format import (
     LAST_TYPE,
     SEPARATOR,
 )
-from ingest.devices.actigraph.unpack_samples import MAX_SAMPLES, too_many_samples, unpack_12_bits, unpack_int16
+from ingest.devices.actigraph.unpack_samples import (
+    LONG_SAMPLES,
+    MAX_SAMPLES,
+    too_many_samples,
+    unpack_12_bits,
+    unpack_int16,
+)
 from ingest.devices.io.archive import PIECE_BYTES, DamagedMember
 from ingest.recording import disjoint_spans
 from pipeline.numerics.jit import njit
 
-MAX_LOG_BYTES = 7 * MAX_SAMPLES
-"""More than the records of MAX_SAMPLES samples take."""
+BYTES_PER_SAMPLE = 7
+"""More than the records of samples take."""
+MIN_DISTINCT_SECONDS = 0.9
+"""As a share of the records: an honest log has one record a second."""
 MAX_RECORD_BYTES = HEAD_BYTES + (1 << 16)
 MAX_IDLE_SPANS = 1_000_000
 """A week of idle sleep has a few thousand spans."""
@@ -87,26 +95,54 @@ class LogRecords:
 
 
 class _Walker:
-    """Feeds a log to the compiled loop piece by piece; an incomplete record at the end waits for the next piece."""
+    """Feeds a log to the compiled loop piece by piece; an incomplete record at the end waits for the next piece.
 
-    def __init__(self, rate_hz: int, max_samples: int, max_records: int, max_idle_spans: int) -> None:
+    long_samples: the room for samples that a log gets whose records show that it is as long as it claims.
+    """
+
+    def __init__(
+        self, rate_hz: int, max_samples: int, max_records: int, max_idle_spans: int, long_samples: int = 0
+    ) -> None:
         self.output = _Output(
             np.empty((3, max_samples), dtype=np.int16),
             np.empty(max_records, dtype=_RECORD),
             np.empty((max_idle_spans, 2), dtype=np.int64),
         )
         self.waiting = b""
-        self._rate_hz = rate_hz
+        self._rate_hz, self._long_samples = rate_hz, long_samples
         self._state_1 = np.zeros(1, dtype=_STATE)
         self._state_1["known_until"] = self._state_1["asleep_since"] = -1
 
     def add(self, piece: Any, is_last: bool = False) -> None:
         """Read the next piece; raises UserError when the samples exceed the room for them."""
         data = b"".join((self.waiting, piece))
-        used = _walk(np.frombuffer(data, dtype=np.uint8), is_last, self._rate_hz, self._state_1, self.output)
-        if used < 0:
-            raise too_many_samples()
+        while (used := self._walk(data, is_last)) < 0:
+            self._grow()
+            data = data[-1 - used :]
         self.waiting = data[used:]
+
+    def _walk(self, data: bytes, is_last: bool) -> int:
+        return int(_walk(np.frombuffer(data, dtype=np.uint8), is_last, self._rate_hz, self._state_1, self.output))
+
+    def _grow(self) -> None:
+        """Make room for the samples of a long recording, once; raises UserError for a log that repeats its seconds."""
+        counts_CN, record_K, _ = self.filled()
+        distinct = np.unique(record_K["second"]).size
+        if self.max_samples >= self._long_samples or distinct < MIN_DISTINCT_SECONDS * record_K.size:
+            raise too_many_samples(self.max_samples)
+        grown = _Output(
+            np.empty((3, self._long_samples), dtype=np.int16),
+            np.empty(self._long_samples // (self._rate_hz // 2) + 1, dtype=_RECORD),
+            self.output.idle_M2,
+        )
+        grown.counts_CN[:, : counts_CN.shape[1]] = counts_CN
+        grown.record_K[: record_K.size] = record_K
+        self.output = grown
+
+    @property
+    def max_samples(self) -> int:
+        """The room for samples."""
+        return self.output.counts_CN.shape[1]
 
     def finish(self) -> None:
         """Read the remaining bytes as the end of the log."""
@@ -130,17 +166,21 @@ class _Walker:
 
 
 def read_log(pieces: Iterable[Any], max_bytes: int, rate_hz: int) -> LogRecords:
-    """Read a log of at most `max_bytes` bytes; raises UserError when it holds too many samples."""
+    """Read a log of at most `max_bytes` bytes; raises UserError when it holds more samples than a recording has.
+
+    MAX_SAMPLES are read from any log, LONG_SAMPLES from one whose records are of as many seconds.
+    """
     max_samples = min(MAX_SAMPLES, max_bytes // 4 + rate_hz)
     max_idle_spans = min(MAX_IDLE_SPANS, max_bytes // HEAD_BYTES + 1)
-    walker = _Walker(rate_hz, max_samples, max_samples // (rate_hz // 2) + 1, max_idle_spans)
+    long_samples = LONG_SAMPLES if max_samples == MAX_SAMPLES else 0
+    walker = _Walker(rate_hz, max_samples, max_samples // (rate_hz // 2) + 1, max_idle_spans, long_samples)
     cut, total = 0, 0
     try:
         for piece in pieces:
             total += len(piece)
-            if total > MAX_LOG_BYTES:
-                raise too_many_samples()
             walker.add(piece)
+            if total > BYTES_PER_SAMPLE * max(walker.max_samples, MAX_SAMPLES):
+                raise too_many_samples(max(walker.max_samples, MAX_SAMPLES))
     except DamagedMember:
         cut = 0 if walker.waiting else 1  # the rest of a record counts as damaged anyway
     walker.finish()
@@ -177,7 +217,7 @@ def log_span(pieces: Iterable[Any], rate_hz: int) -> tuple[int, int, int] | None
 
 @njit(cache=True, nogil=True)
 def _walk(data, is_last, rate, state_1, output):  # type: ignore[no-untyped-def]
-    """Read all complete records of `data`; returns the number of bytes read, or -1 when the output arrays are full."""
+    """Read all complete records of `data`; returns the bytes read, or -1 minus that when the output arrays are full."""
     state = state_1[0]
     counts_CN, record_K, idle_M2 = output
     size = data.size
@@ -213,7 +253,7 @@ def _walk(data, is_last, rate, state_1, output):  # type: ignore[no-untyped-def]
         kind, second, payload = data[at + 1], _uint32(data, at + 2), data[at + HEAD_BYTES : end - 1]
         if kind in (ACTIVITY, ACTIVITY2, ACTIVITY3) and payload.size > 1:
             if not _add_samples(kind, second, payload, rate, state, counts_CN, record_K, idle_M2):
-                return -1
+                return -1 - at
         elif kind == EVENT and payload.size == 1:
             if payload[0] == IDLE_BEGINS and state.asleep_since < 0:
                 _fall_asleep(second, state)

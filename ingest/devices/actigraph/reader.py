@@ -80,7 +80,9 @@ def decode(data: Any) -> Recording:
         return _recording(info, log, log.second_K * 1_000_000)
     start_us = _start_us(info)
     member = found[ACTIVITY]
-    counts_CN, damaged = read_packed(unpacked(view_of, member), _max_bytes(member, len(view)))
+    counts_CN, damaged = read_packed(
+        unpacked(view_of, member), _max_bytes(member, len(view)), _stored_bytes(member, len(view))
+    )
     count_K = np.array([counts_CN.shape[1]]) if counts_CN.size else np.empty(0, dtype=np.int64)
     zero_K = np.zeros_like(count_K)
     stamp_us_K = zero_K + start_us
@@ -164,7 +166,12 @@ def _beginning(read: Read, member: Member | None) -> bytes:
 
 def _max_bytes(member: Member, size: int) -> int:
     """Return an upper bound of the unpacked bytes of a member, in an archive of `size` bytes."""
-    return max(0, min(member.end, size) - member.begin) * (MAX_DEFLATE_RATIO if member.method == DEFLATED else 1)
+    return _stored_bytes(member, size) * (MAX_DEFLATE_RATIO if member.method == DEFLATED else 1)
+
+
+def _stored_bytes(member: Member, size: int) -> int:
+    """Return the bytes of a member in an archive of `size` bytes."""
+    return max(0, min(member.end, size) - member.begin)
 
 
 def _probe_all(read: Read, found: dict[str, Member], info: DeviceInfo) -> Probe:

@@ -13,41 +13,47 @@ from pipeline.errors import UserError
 from pipeline.numerics.jit import njit
 
 MAX_SAMPLES = 170_000_000
-"""19 days at 100 Hz or 65 at 30 Hz; 1 GB, the most memory that a recording gets."""
+"""19 days at 100 Hz or 65 at 30 Hz; 1 GB, the most memory that a recording gets by what its headers claim."""
+LONG_SAMPLES = 520_000_000
+"""60 days at 100 Hz; 3.1 GB, for recordings that are as long as they claim."""
+LONG_SAMPLES_PER_BYTE = 4
+"""Real movement cannot be compressed to so few bytes (measured: about one sample a byte)."""
 
 
-def read_packed(pieces: Iterable[Any], max_bytes: int) -> tuple[NDArray[np.int16], int]:
+def read_packed(pieces: Iterable[Any], max_bytes: int, stored_bytes: int) -> tuple[NDArray[np.int16], int]:
     """Return the samples (3, N) of an activity.bin of at most `max_bytes` bytes, and 1 if it is damaged, else 0.
 
-    Raises UserError when it holds too many samples.
+    stored_bytes: its bytes in the archive, which show whether a long recording can be one. Raises UserError when it
+    holds too many samples.
     """
-    room = min(MAX_SAMPLES, max_bytes // 4 + 2)
+    limit = max(MAX_SAMPLES, min(LONG_SAMPLES, LONG_SAMPLES_PER_BYTE * stored_bytes))
+    room = min(limit, max_bytes // 4 + 2)
     counts_CN = np.empty((3, room), dtype=np.int16)
     samples, rest, cut = 0, b"", 0
     try:
         for piece in pieces:
             data = b"".join((rest, piece))
             complete = len(data) // 9 * 9
-            samples += _unpack(data[:complete], counts_CN[:, samples:])
+            samples += _unpack(data[:complete], counts_CN[:, samples:], limit)
             rest = data[complete:]
     except DamagedMember:
         cut = 1
-    samples += _unpack(rest, counts_CN[:, samples:])
+    samples += _unpack(rest, counts_CN[:, samples:], limit)
     return counts_CN[:, :samples], cut
 
 
-def _unpack(data: bytes, into_CN: NDArray[np.int16]) -> int:
+def _unpack(data: bytes, into_CN: NDArray[np.int16], limit: int) -> int:
     count = len(data) * 2 // 9
     if count > into_CN.shape[1]:
-        raise too_many_samples()
+        raise too_many_samples(limit)
     unpack_12_bits(np.frombuffer(data, dtype=np.uint8), count, *into_CN)
     return count
 
 
-def too_many_samples() -> UserError:
+def too_many_samples(limit: int) -> UserError:
     """Return the error for an archive with more samples than any recording has."""
     return UserError(
-        f"expected at most {MAX_SAMPLES:,} samples, found more: the archive is damaged or malicious. Leave it out, or "
+        f"expected at most {limit:,} samples, found more: the archive is damaged or malicious. Leave it out, or "
         "export a shorter span with the vendor's software."
     )
 

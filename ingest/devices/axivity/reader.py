@@ -38,23 +38,23 @@ def recognises(head: bytes) -> bool:
 
 
 def probe(ends: Ends) -> Probe:
-    """Return what the header and the first and last blocks show; raises UserError."""
+    """Return what the header and the first and last blocks show; raises UserError where neither end has a time."""
     header = _header(ends.head)
     head, tail = _blocks(ends.head[cwa.HEADER.itemsize :]), _blocks(ends.tail)
-    first = _first_good(head)
-    rate_hz = cwa.rate_hz(int(head[first]["rate_code"]))
-    begin = _span(head, rate_hz)
-    if begin is None:
-        raise UserError(
-            "expected a calendar time in the first blocks, found none: the clock was never set, or these blocks are "
-            "damaged. Leave the recording out, or repair it with the vendor's software."
-        )
-    start_us, _ = begin
     blocks = max(0, (ends.size - cwa.HEADER.itemsize) // cwa.BLOCK.itemsize)
-    samples = blocks * _capacity(int(head[first]["format"]))
-    end_us = start_us + round(samples * 1e6 / (MIN_RATE * rate_hz))
-    if (last := _span(tail, rate_hz)) is not None:
-        _, end_us = last
+    some = next((part for part in (head, tail) if len(part) and _plausible(part).any()), head)
+    first = some[_first_good(some)]
+    rate_hz = cwa.rate_hz(int(first["rate_code"]))
+    samples = blocks * _capacity(int(first["format"]))
+    longest_us = round(samples * 1e6 / (MIN_RATE * rate_hz))
+    begin, last = _span(head, rate_hz), _span(tail, rate_hz)
+    if begin is None and last is None:
+        raise UserError(
+            "expected a calendar time in the first or last blocks, found none: the clock was never set, or these "
+            "blocks are damaged. Leave the recording out, or repair it with the vendor's software."
+        )
+    start_us = begin[0] if begin else last[1] - longest_us if last else 0
+    end_us = last[1] if last else start_us + longest_us
     return Probe(
         device=_device(header),
         serial=_serial(header),

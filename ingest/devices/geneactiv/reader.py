@@ -55,16 +55,15 @@ def probe(ends: Ends) -> Probe:
     header = _header(ends.head)
     pages = max(0, ends.size - header.size) // DIGITS
     first = _span(read_pages(ends.head, header.size, header.rate_hz))
-    if first is None:
-        raise UserError(
-            "expected a calendar time on one of the first pages, found none: the clock was never set, or these pages "
-            "are damaged. Leave the recording out, or copy it again."
-        )
-    start_us = first[0]
-    end_us = start_us + round(pages * SAMPLES * 1e6 / (MIN_RATE * header.rate_hz))
     last = _span(read_pages(ends.tail, 0, header.rate_hz))
-    if last is not None:
-        end_us = last[1] + round(last[2] * SAMPLES * 1e6 / header.rate_hz)
+    if first is None and last is None:
+        raise UserError(
+            "expected a calendar time on one of the first or last pages, found none: the clock was never set, or these "
+            "pages are damaged. Leave the recording out, or copy it again."
+        )
+    longest_us = round(pages * SAMPLES * 1e6 / (MIN_RATE * header.rate_hz))
+    start_us = first[0] if first else last[1] - longest_us if last else 0
+    end_us = last[1] + round(last[2] * SAMPLES * 1e6 / header.rate_hz) if last else start_us + longest_us
     return Probe(
         device=header.device,
         serial=header.serial,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.devices.actigraph import log_records, unpack_samples
 from ingest.devices.actigraph import reader as actigraph
 from ingest.devices.actigraph.gt3x_format import decode_float, encode_float
 from ingest.devices.actigraph.log_records import read_log
@@ -406,6 +407,21 @@ def test_bombs_of_nothing_are_refused(piece: Any) -> None:
     assert len(data) < 20e6
     with pytest.raises(UserError, match="at most 170,000,000 samples"):
         decode(data, NAME)
+
+
+def test_a_long_recording_is_read_and_a_log_that_repeats_its_seconds_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound is on what headers claim, not on a log that has a second for each record."""
+    for module in (log_records, unpack_samples):
+        monkeypatch.setattr(module, "MAX_SAMPLES", 3_000)
+        monkeypatch.setattr(module, "LONG_SAMPLES", 9_000)
+    data = recording(still(290))
+    made = decode(data, NAME)
+    assert made.samples == 290 * 30
+    assert made.counts_CN[0, ::30].tolist() == [k % 1000 for k in range(290)]
+    assert made.stamp_us_K.tolist() == [(SECOND + k) * 1_000_000 for k in range(290)]
+    for records, limit in ((still(310), "9,000"), (still(1) * 120, "3,000")):
+        with pytest.raises(UserError, match=f"at most {limit} samples"):
+            decode(recording(records), NAME)
 
 
 @pytest.mark.slow
