@@ -141,13 +141,12 @@ def _days(sides: list[Side]) -> int:
 
 def _question(sides: list[Side], max_days: int) -> str:
     """What was found and what each choice keeps, without dates, which some stores must not contain."""
-    days, is_long = _days(sides), _days(sides) > max_days
-    reason = f"{too_long(days, max_days)}. T" if is_long else "t"
-    split = "is not possible within --max-days" if is_long else "keeps all at their own times, without an overlap"
+    if (days := _days(sides)) > max_days:
+        return too_long(days, max_days)
     return (
-        f"{reason}he device's clock runs backwards, or jumps ahead by over a day: "
+        "the device's clock runs backwards, or jumps ahead by over a day: "
         f"{', '.join(_step(*pair) for pair in pairwise(sides))}. --clock keep-first keeps the {sides[0].hours:,.1f} h "
-        f"before, keep-last the {sides[-1].hours:,.1f} h after, split {split}."
+        f"before, keep-last the {sides[-1].hours:,.1f} h after, split keeps all at their own times, without an overlap."
     )
 
 

@@ -95,7 +95,7 @@ def too_long(days: int, max_days: int) -> str:
     more = f"more than --max-days {max_days}" if max_days < MAX_DAYS else f"more than {MAX_DAYS}, the most that we read"
     return (
         f"it spans {days:,} days by its own clock, {more}: the clock was set during the recording, or its stamps are "
-        "damaged"
+        "damaged. Where it was set, --clock keep-first or keep-last keeps one side"
     )
 
 
