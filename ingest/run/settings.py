@@ -17,8 +17,8 @@ DEFAULT_MAX_DAYS = 60
 class IngestSettings:
     """The settings of `persondays ingest`; `signal` and `table` are tables of their own in a TOML file."""
 
-    recordings: Annotated[str, Flag("A folder of recordings, or one recording: a path or URL (s3://, gs://).")]
-    store: Annotated[str, Flag("The window store: a path or URL. Created if it does not exist.")]
+    recordings: Annotated[str, Flag("A folder of recordings, or one recording: a path or an s3:// URL.")]
+    store: Annotated[str, Flag("The window store: a path or an s3:// URL. Created if it does not exist.")]
     key_file: Annotated[
         Path | None, Flag("The store's key. Default: PERSONDAYS_KEY. `persondays new-key` makes one.")
     ] = None

@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
+from train.labelled.files import MISSING
 
 STANDARD_GRAVITY = 9.80665
 CHUNK = 4_096
+USUAL_RATES_HZ = (10, 12.5, 20, 25, 30, 32, 40, 50, 60, 64, 70, 75, 80, 90, 100, 128, 200)
+"""Rates of devices, assumed where none is given."""
+USUAL_SECONDS = (5, 10, 30)
+"""Lengths of windows that networks take, and that sets at 30 Hz therefore have."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,18 @@ def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> Lab
     """Read the labelled set in `folder`, as windows of `ticks` ticks at 30 Hz.
 
     X.npy is (windows, ticks, 3) in g. Its rate is `rate_hz`, else the one in info.json, else the rate at which its
-    ticks last as long as the network's window. Raises UserError when a file is missing, has another shape or length,
-    or holds values that are not finite or not in g, and for fewer than two people or classes.
+    ticks last as long as the network's window, if that is a device's rate. Windows without a label or a person are left
+    out, with a note. Raises UserError when a file is missing, has another shape or length, or holds values that are not
+    finite or not in g, for windows whose length is unclear, and for fewer than two people or classes.
     """
     x, y, pid = (_array(folder / name) for name in ("X.npy", "Y.npy", "pid.npy"))
     notes: list[str] = []
     x_NTC = _axes_last(x, folder, notes)
     _check_lengths(x_NTC, y, pid, folder)
-    _check_values(x_NTC, folder, notes)
+    kept_N = _complete(y, pid, folder, notes)
+    if len(kept_N) < len(y):
+        x_NTC, y, pid = x_NTC[kept_N], y[kept_N], pid[kept_N]
+    _check_values(x_NTC, kept_N, folder, notes)
     classes, y_N = np.unique(y.astype(str), return_inverse=True)
     people, person_N = np.unique(pid.astype(str), return_inverse=True)
     for found, name, what in ((classes, "Y.npy", "class"), (people, "pid.npy", "person")):
@@ -105,14 +114,38 @@ def _check_lengths(x: NDArray[Any], y: NDArray[Any], pid: NDArray[Any], folder: 
         )
 
 
-def _check_values(x_NTC: NDArray[Any], folder: Path, notes: list[str]) -> None:
-    """Raise UserError unless values are finite and in g: the median length of the acceleration vector is near 1 g."""
+def _complete(y: NDArray[Any], pid: NDArray[Any], folder: Path, notes: list[str]) -> NDArray[np.int64]:
+    """Return the numbers of the windows that have a label and a person."""
+    kept_N = np.ones(len(y), bool)
+    for found, name, what in ((y, "Y.npy", "label"), (pid, "pid.npy", "person")):
+        missing_N = np.isin(np.char.strip(found.astype(str)), list(MISSING))
+        if missing_N.all():
+            raise UserError(
+                f"{folder / name}: expected a {what} for each window, found only missing values (NaN or empty). "
+                f"Save the array with the {what}s."
+            )
+        if missing_N.any():
+            notes.append(
+                f"{int(missing_N.sum())} of {len(y)} windows have no {what} (NaN or empty in {name}): left out"
+            )
+        kept_N &= ~missing_N
+    if not kept_N.any():
+        raise UserError(f"{folder}: expected windows with a label and a person, found none that has both.")
+    return np.flatnonzero(kept_N)
+
+
+def _check_values(x_NTC: NDArray[Any], number_N: NDArray[np.int64], folder: Path, notes: list[str]) -> None:
+    """Raise UserError unless values are finite and in g: the median length of the acceleration vector is near 1 g.
+
+    `number_N` are the windows' numbers in the file.
+    """
     for start in range(0, len(x_NTC), CHUNK):
         finite = np.isfinite(x_NTC[start : start + CHUNK]).all((1, 2))
         if not finite.all():
             raise UserError(
                 f"{folder / 'X.npy'}: expected finite values, found NaN or infinity in window "
-                f"{start + int(np.argmin(finite))}, perhaps in more. Leave out windows that were not fully measured."
+                f"{number_N[start + int(np.argmin(finite))]}, perhaps in more. Leave out windows that were not fully "
+                "measured."
             )
     sample_NTC = np.asarray(x_NTC[:: max(1, len(x_NTC) // CHUNK)], np.float64)
     length = float(np.median(np.linalg.norm(sample_NTC, axis=2)))
@@ -155,6 +188,14 @@ def _rate(folder: Path, ticks_found: int, ticks: int, rate_hz: float | None, not
             raise UserError(f"{info}: expected rate_hz above 0, found {found:g}. Fix it or give --rate.")
         return found
     rate = ticks_found * SAMPLE_RATE_HZ / ticks
+    same_seconds = [seconds for seconds in USUAL_SECONDS if seconds * SAMPLE_RATE_HZ == ticks_found != ticks]
+    if same_seconds or rate not in USUAL_RATES_HZ:
+        wanted, at_30_hz = ticks / SAMPLE_RATE_HZ, ticks_found / SAMPLE_RATE_HZ
+        raise UserError(
+            f"{folder / 'X.npy'}: expected windows of {wanted:g} s for this network; found {ticks_found} ticks "
+            f"without a rate, which would be {at_30_hz:g} s at {SAMPLE_RATE_HZ} Hz, or {rate:g} Hz. Give their "
+            f"--rate (or rate_hz in info.json); windows of {at_30_hz:g} s need another network."
+        )
     notes.append(
         f"no --rate and no info.json: assuming that {ticks_found} ticks last {ticks / SAMPLE_RATE_HZ:g} s, {rate:g} Hz"
     )

@@ -20,6 +20,8 @@ from pipeline.storage.result_folder import result_folder, write_json
 
 KIND = "persondays-labelled"
 VERSION = 1
+MISSING = frozenset({"", "nan", "NaN", "None", "<NA>", "NaT"})
+"""What a missing label is as text: empty, or a missing value of numpy or pandas."""
 FILES = {"X.npy", "Y.npy", "pid.npy", "info.json"}
 
 

@@ -21,7 +21,7 @@ from pipeline.grid import SECONDS_PER_DAY, TICKS_PER_SECOND
 from pipeline.identity import SHORT_ID, Key
 from pipeline.store.states import eligible
 from pipeline.store.store import Store
-from train.labelled.files import LabelledWindows
+from train.labelled.files import MISSING, LabelledWindows
 
 COLUMNS = ("participant", "start", "end", "activity")
 NOT_ACTIVITIES = {"non-wear", "gap"}
@@ -64,7 +64,7 @@ def read_truth(path: Path) -> dict[str, list[TruthBout]]:
     bouts: dict[str, list[TruthBout]] = defaultdict(list)
     chosen = table.select(COLUMNS)
     for number, row in enumerate(chosen.cast(_microseconds(chosen.schema), safe=False).to_pylist()):
-        if None in row.values() or not row["start"] < row["end"]:
+        if not MISSING.isdisjoint(str(value).strip() for value in row.values()) or not row["start"] < row["end"]:
             raise UserError(f"{path}, row {number}: expected no empty cell and start before end. Fix or drop the row.")
         if row["activity"] not in NOT_ACTIVITIES:
             bouts[str(row["participant"])].append(TruthBout(row["start"], row["end"], str(row["activity"])))

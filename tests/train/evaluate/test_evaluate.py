@@ -236,6 +236,50 @@ def test_a_set_is_read_unchanged(tmp_path: Path) -> None:
     assert data.notes == ()
 
 
+@pytest.mark.parametrize("missing", ["", " ", "nan", "None", "<NA>", float("nan")])
+def test_windows_without_a_label_are_left_out_and_counted(tmp_path: Path, missing: Any) -> None:
+    x, y, pid = walkers()
+    numbers = np.unique(y, return_inverse=True)[1].astype(float)
+    labels = numbers if isinstance(missing, float) else y.astype("<U8")
+    labels[[3, 50]] = missing
+    x[3] = np.nan  # what was not labelled may not have been measured either
+    data = read_labelled(save(tmp_path / "set", x, labels, pid), 150, rate_hz=30)
+    assert len(data.classes) == 3
+    assert np.array_equal(data.x_NCT, np.delete(x, [3, 50], 0).transpose(0, 2, 1))
+    assert [data.people[p] for p in data.person_N] == np.delete(pid, [3, 50]).tolist()
+    assert any(f"2 of {len(x)} windows have no label" in note for note in data.notes)
+    x[60, 0, 0] = np.inf
+    with pytest.raises(UserError, match="window 60"):
+        read_labelled(save(tmp_path / "bad", x, labels, pid), 150, rate_hz=30)
+    labels[:] = missing
+    with pytest.raises(UserError, match="only missing values"):
+        read_labelled(save(tmp_path / "none", x, labels, pid), 150, rate_hz=30)
+
+
+def test_windows_without_a_person_are_left_out(tmp_path: Path) -> None:
+    x, y, pid = walkers()
+    pid[7] = ""
+    data = read_labelled(save(tmp_path / "set", x, y, pid), 150, rate_hz=30)
+    assert len(data.x_NCT) == len(x) - 1
+    assert any("1 of " in note and "no person" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("found", "ticks", "hertz"),
+    [(150, 300, 15), (900, 300, 90), (300, 150, 60), (900, 150, 180), (300, 900, 10), (450, 300, 45)],
+)
+def test_windows_that_look_like_another_length_need_a_rate(tmp_path: Path, found: int, ticks: int, hertz: int) -> None:
+    folder = save(tmp_path / "set", *walkers(ticks=found, rate=hertz))
+    with pytest.raises(UserError, match=rf"{found} ticks without a rate.* or {hertz} Hz\. Give their --rate"):
+        read_labelled(folder, ticks)
+    assert read_labelled(folder, ticks, rate_hz=hertz).x_NCT.shape[2] == ticks
+
+
+def test_a_rate_of_a_device_is_assumed(tmp_path: Path) -> None:
+    data = read_labelled(save(tmp_path / "set", *walkers(ticks=1000, rate=100)), 300)
+    assert "assuming that 1000 ticks last 10 s, 100 Hz" in data.notes[0]
+
+
 def test_a_class_of_one_person_is_noted(tmp_path: Path) -> None:
     x, y, pid = walkers()
     y = np.where((pid == "person 3") & (y == "moving"), "dancing", y)
