@@ -31,8 +31,10 @@ class Tracker(StrEnum):
 
 def train(
     recipe: str = typer.Argument("harnet10", help="A recipe: the path of a TOML file, or a name from train/recipes."),
-    store: str = typer.Option(..., help="The window store written by `ingest`; any fsspec URL."),
-    checkpoints: str = typer.Option(..., help="Folder to save checkpoints in, and to resume from; any fsspec URL."),
+    store: str = typer.Option(..., help="The window store written by `ingest`: a path or an s3:// URL."),
+    checkpoints: str = typer.Option(
+        ..., help="Folder to save checkpoints in, and to resume from: a path or an s3:// URL."
+    ),
     resume: Resume = typer.Option(Resume.auto, help="auto: resume from the newest intact checkpoint, if any."),
     logs: Path | None = typer.Option(  # torchrun would take --logs for its own --logs-specs
         None,
@@ -55,7 +57,7 @@ def train(
 
 
 def bench_stream(
-    store: str = typer.Option(..., help="The window store to stream from; any fsspec URL."),
+    store: str = typer.Option(..., help="The window store to stream from: a path or an s3:// URL."),
     recipe: str = typer.Option("harnet10", help="The recipe whose data settings and batch to use."),
     seconds: float = typer.Option(20.0, min=1.0, help="How long to stream, in seconds."),
     gpu_windows_s: float | None = typer.Option(

@@ -16,7 +16,7 @@ OF_A_RECORDING = ("local_timezone", "device_timezone", "clock", "columns", "unit
 
 @takes_flags(IngestSettings, only=OF_A_RECORDING)
 def inspect(
-    what: str = typer.Argument(..., help="A window store, or a recording: a path or any fsspec URL."),
+    what: str = typer.Argument(..., help="A window store, or a recording: a path or an s3:// URL."),
     picture: Path | None = typer.Option(
         None, "--plot", "--picture", help="Draw a recording's days, or one person-day of a store, into this PNG file."
     ),

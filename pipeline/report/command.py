@@ -8,7 +8,7 @@ import typer
 
 
 def report(
-    store: str = typer.Option(..., help="The window store; any fsspec URL."),
+    store: str = typer.Option(..., help="The window store: a path or an s3:// URL."),
     out: Path = typer.Option(..., help="The page to write; its name ends in .html."),
     check_ukb: Path | None = typer.Option(
         None,

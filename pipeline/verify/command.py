@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def verify(
-    store: str = typer.Argument(..., help="The window store; any fsspec URL."),
+    store: str = typer.Argument(..., help="The window store: a path or an s3:// URL."),
     ingest_flags: list[str] | None = typer.Argument(
         None, metavar="[-- INGEST FLAGS]", help="With --repair: the flags of `persondays ingest`, without --store."
     ),

@@ -24,7 +24,7 @@ This command cannot reach the following; delete it yourself where it exists:
 
 
 def withdraw(
-    store: str = typer.Option(..., help="The window store; any fsspec URL."),
+    store: str = typer.Option(..., help="The window store: a path or an s3:// URL."),
     participants: Path | None = typer.Option(
         None,
         help="File of participants who withdrew: one per line, or the column participant of a CSV file; as ingest "

@@ -9,7 +9,7 @@ import typer
 
 def export(
     checkpoint: str = typer.Option(
-        ..., help="A checkpoint, or a folder of checkpoints (its newest complete one is used); any fsspec URL."
+        ..., help="A checkpoint, or a folder of checkpoints (its newest complete one is used): a path or an s3:// URL."
     ),
     out: Path = typer.Option(..., help="The folder to write."),
     best: bool = typer.Option(False, "--best", help="Use the best checkpoint of a folder instead of the newest."),

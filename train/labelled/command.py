@@ -32,7 +32,7 @@ def wisdm(
 
 @labelled.command()
 def truth(
-    store: str = typer.Option(..., help="The window store; any fsspec URL."),
+    store: str = typer.Option(..., help="The window store: a path or an s3:// URL."),
     truth: Path = typer.Option(..., help="Parquet table with participant, start, end (device's clock) and activity."),
     out: Path = OUT,
     key_file: Path | None = typer.Option(

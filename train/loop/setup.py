@@ -55,6 +55,8 @@ def prepare(recipe: Recipe, store: Store, checkpoint: ck.Checkpoint | None, proc
         data = open_data(recipe, store, selection, step, processes)
         probe_data = recipe.probe.data if processes.first else None
         labelled = read_labelled(probe_data, recipe.data.ticks) if probe_data else None
+        for note in labelled.notes if labelled else ():
+            print(f"probe: {note}", file=sys.stderr)
     with processes.all_or_none():
         if not sum(processes.all(len(data.validation))):
             raise UserError("no person-day held out for validation can be read. Run `persondays verify` on the store.")

@@ -167,6 +167,9 @@ def test_truth_tables(tmp_path: Path) -> None:
     }
     with pytest.raises(UserError, match="row 0: expected"):
         read_truth(write(end=columns["start"].take([0, 0, 0]).cast(pa.timestamp("us")), start=columns["start"]))
+    for missing in ("", "nan", None):
+        with pytest.raises(UserError, match="row 1: expected no empty cell"):
+            read_truth(write(activity=["walking", missing, "sitting"]))
     with pytest.raises(UserError, match="without time zone"):
         read_truth(write(start=columns["start"].cast(pa.timestamp("ns", "UTC"))))
     with pytest.raises(UserError, match="without time zone"):
