@@ -1,4 +1,4 @@
-"""A dry run: recordings are probed, three are tried, and nothing is written.
+"""A dry run: recordings are probed, those whose ends make no sense are read, three are tried, and nothing is written.
 
 The speed is measured on this cluster and these recordings: the three, at a quarter, half and three quarters of the
 sizes, are ingested into a temporary store.
@@ -96,7 +96,7 @@ def dry_run(
     settings: IngestSettings, inputs: Inputs, catalogue: Catalogue, todo: Sequence[Source], before: Summary
 ) -> DryRun:
     """Probe the recordings in `todo`, try a few, and estimate what ingesting all of them takes."""
-    known, rejected, refused = [], [], 0
+    known, open_, rejected, refused = list[Probed](), list[Probed](), [], 0
     with ray_session(settings.workers, settings.ray_address):
         with closing(probe_all(settings, inputs, todo)) as results:
             for probed in results:
@@ -104,32 +104,51 @@ def dry_run(
                     continue
                 if is_of_another_device(inputs, catalogue, probed):
                     refused += 1
+                elif probed.is_open:
+                    open_.append(probed)
                 elif probed.reason:
                     rejected.append((probed.source.id, probed.reason))
                 else:
                     known.append(probed)
-        trials = _try(settings, inputs, known)
+        for probed, trial in _try("read", settings, inputs, open_):
+            if trial.reason:
+                rejected.append((probed.source.id, trial.reason))
+            else:
+                known.append(replace(probed, days=trial.person_days, reason="", is_open=False))
+        by_size = sorted(known, key=lambda probed: probed.source.size)
+        places = dict.fromkeys(int(place * len(by_size)) for place in TRIED_AT if by_size)
+        trials = [trial for _, trial in _try("try", settings, inputs, [by_size[place] for place in places])]
         cost = _estimate(settings, known, trials)
     participants = {inputs.participants[probed.source.id] for probed in known}
     return DryRun(before, known, rejected, refused, len(participants), trials, cost)
 
 
-def _try(settings: IngestSettings, inputs: Inputs, known: list[Probed]) -> list[Trial]:
-    by_size = [
-        Assignment(probed.source, 0, probed.days, calibration_of(inputs, probed))
-        for probed in sorted(known, key=lambda probed: probed.source.size)
+def _try(
+    what: str, settings: IngestSettings, inputs: Inputs, recordings: Sequence[Probed]
+) -> list[tuple[Probed, Trial]]:
+    """The trials of some recordings."""
+    codec = settings.codec or "lz4"
+    by_id = {probed.source.id: probed for probed in recordings}
+    tasks = [
+        TrialTask(
+            inputs.folder.url,
+            Assignment(probed.source, 0, probed.days, calibration_of(inputs, probed)),
+            settings.signal,
+            codec,
+            settings.max_days,
+        )
+        for probed in recordings
     ]
-    places = dict.fromkeys(int(place * len(by_size)) for place in TRIED_AT if by_size)
-    tasks = [TrialTask(inputs.folder.url, by_size[i], settings.signal, settings.codec or "lz4") for i in places]
-    trials: list[Trial] = []
+    trials: list[tuple[Probed, Trial]] = []
     with (
-        Progress("try", len(tasks), "recordings") as progress,
+        Progress(what, len(tasks), "recordings") as progress,
         closing(stream(tasks, settings.workers, interrupt=True)) as results,
     ):
         for result in results:
             if result is not None:
-                found = result[1]
-                trials.append(Trial(reason=found.reason) if isinstance(found, Died) else found)
+                task, found = result
+                trial = Trial(reason=found.reason) if isinstance(found, Died) else found
+                trials.append((by_id[task.assignment.source.id], trial))
             progress.update(len(trials))
     return trials
 

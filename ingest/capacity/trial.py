@@ -47,6 +47,7 @@ class TrialTask:
     assignment: Assignment
     settings: SignalSettings
     codec: Codec
+    max_days: int = MAX_DAYS
 
     @property
     def name(self) -> str:
@@ -66,8 +67,8 @@ class TrialTask:
         """Ingest the recording, twice if it is quick, and measure the last time."""
         with TemporaryDirectory(prefix="persondays-") as folder:
             store = Store.create(folder, TRIAL_KEY, {}, self.settings.counts_per_g, self.codec)
-            store.grow(max(0, self.assignment.first_slot) + max(1, self.assignment.slots))
-            task = IngestTask(self.recordings, folder, (self.assignment,), self.settings, epoch=0)
+            store.grow(self.assignment.first_slot + self.assignment.slots)
+            task = IngestTask(self.recordings, folder, (self.assignment,), self.settings, 0, self.max_days)
             began, cpu_began = time.perf_counter(), time.process_time()
             (found,) = task()
             if found.more_slots:

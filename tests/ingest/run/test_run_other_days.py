@@ -6,8 +6,10 @@ that commit ends as if it had not been killed.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ingest.capacity.dry_run import DryRun, plan_ingest
 from ingest.devices.registry import is_recording
 from ingest.inspect.recording import inspect_recording
 from ingest.run.commit import Committer
@@ -175,6 +178,34 @@ def test_more_days_than_allowed_are_rejected_by_what_is_decoded(folder: Path, ra
     assert reasons == {f"it spans {days} days by its own clock, more than --max-days 1" for days in (2, 3)}
     assert run_ingest(settings(folder, store, retry_rejected=True)).done == 5
     assert stored(store) == inspected(folder)
+    assert_slots_are_right(store)
+
+
+def test_a_dry_run_says_what_the_run_does(folder: Path, undisturbed_store: Path, tmp_path: Path) -> None:
+    found = plan_ingest(settings(folder, tmp_path / "store"))
+    assert isinstance(found, DryRun)
+    assert (len(found.probed), found.rejected) == (6, [])
+
+
+def test_a_clock_that_was_set_is_answered_in_the_store_that_rejected_it(ray_here: str, tmp_path: Path) -> None:
+    recordings, store = tmp_path / "recordings", tmp_path / "store"
+    recordings.mkdir()
+    data = (
+        cwa_file.header(rate_code=0x46) + axivity(2, datetime(2024, 3, 6, 22)) + axivity(3, datetime(2024, 3, 1), 375)
+    )
+    (recordings / "1000007_set.cwa").write_bytes(data)
+    ((_, reason),) = run_ingest(settings(recordings, store)).rejected
+    assert "after 2.0 h it was set back by 144.0 h. --clock keep-first keeps the 2.0 h" in reason
+    assert run_ingest(settings(recordings, store)).nothing_to_do
+    both = replace(ANYWHERE, clock="split")
+    assert run_ingest(replace(settings(recordings, store, retry_rejected=True), signal=both)).done == 1
+    days, (row,) = cohort.rows(store)
+    assert [(str(day["day"]), round(day["measured_seconds"] / 3600)) for day in days] == [
+        ("2024-03-01", 3),
+        ("2024-03-06", 2),
+    ]
+    assert json.loads(row["figures"])["clock_choice"] == "split"
+    assert "its clock was set while it ran: --clock split" in json.loads(row["figures"])["verdict_reason"]
     assert_slots_are_right(store)
 
 
