@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -32,7 +33,7 @@ from tests.conftest import REAL_DATA
 from tests.ingest import cohort
 from tests.ingest.devices import cwa_file, gt3x_file
 from tests.ingest.devices.gt3x_file import still, ticks
-from tests.ingest.runs import assert_as_if_undisturbed
+from tests.ingest.runs import assert_as_if_undisturbed, finish, start, when
 
 MAX_BYTES = 6e6
 """Of real files that the comparison of the two commands reads."""
@@ -107,6 +108,10 @@ def inspected(folder: Path) -> dict[str, list[str] | None]:
     return found
 
 
+def plan_rows(store: Path) -> int:
+    return int(Store.open(str(store)).plan.read().num_rows)
+
+
 def assert_slots_are_right(store: Path) -> None:
     opened = Store.open(str(store))
     plan = sorted((row["first_slot"], row["slots"]) for row in opened.plan.read().to_pylist())
@@ -167,6 +172,20 @@ def test_a_run_killed_at_the_commit_of_new_slots_resumes(
     monkeypatch.undo()
     assert len(cohort.rows(store)[1]) == 1
     assert run_ingest(settings(folder, store)).done == 5
+    assert_as_if_undisturbed(store, undisturbed_store)
+
+
+@pytest.mark.slow
+def test_a_driver_killed_after_the_commit_of_new_slots_resumes(
+    folder: Path, undisturbed_store: Path, ray_here: str, tmp_path: Path
+) -> None:
+    store, flags = tmp_path / "store", ("--key-file", str(folder.parent / "key"), "--any-location")
+
+    def is_planned_again() -> bool:
+        return (store / "zarr.json").exists() and plan_rows(store) == plan_rows(undisturbed_store)
+
+    when(start(str(folder), store, ray_here, *flags), is_planned_again, signal.SIGKILL)
+    finish(str(folder), store, ray_here, *flags)
     assert_as_if_undisturbed(store, undisturbed_store)
 
 
