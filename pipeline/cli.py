@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from pipeline.environment import prepare
 from pipeline.errors import UserError
 from pipeline.extras import missing_extra
 
@@ -94,6 +95,7 @@ def _interrupted() -> int:
 
 def run_command(command: Callable[..., Any], name: str) -> int:
     """Run a single command, as `python -m ingest` and `python -m train` do."""
+    prepare()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     return run(app, name)
@@ -101,4 +103,5 @@ def run_command(command: Callable[..., Any], name: str) -> int:
 
 def main() -> None:
     """The entry point of `persondays`."""
+    prepare()
     sys.exit(run(application(), "persondays"))

@@ -1,4 +1,4 @@
-"""Runs where the usual folders are missing: without a home or a user name, with a long temporary folder."""
+"""A run in an environment where much of the usual is missing: home, user name, short paths, UTF-8, a working proxy."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ SOCKET = "/session_2026-01-31_23-59-59_999999_4194304/sockets/plasma_store"
 SOCKET_BYTES = 107
 
 
-def without_home(**more: str) -> dict[str, str]:
-    """The environment with a home that cannot exist, and with `more`."""
+def hostile(**more: str) -> dict[str, str]:
+    """The environment with a home that cannot exist, a locale without UTF-8, dead proxies, and with `more`."""
     dropped = ("NUMBA_CACHE_DIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "PERSONDAYS_CACHE_REPORTED")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, "HOME": "/proc/nonexistent", **more}
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    return {**kept, **proxies, **locale, "HOME": "/proc/nonexistent", **more}
 
 
 @pytest.fixture
@@ -54,12 +56,12 @@ def test_sockets_have_short_paths_in_every_temporary_folder(
     assert private.exists() == (length <= MAX_TEMPORARY_BYTES)
 
 
-def test_a_run_needs_no_home_no_user_name_and_no_short_temporary_folder(cohort_folder: Path, open_folder: Path) -> None:
+def test_a_run_needs_little_of_its_environment(cohort_folder: Path, open_folder: Path) -> None:
     """As root, run as a user without a name, who may read the program but owns nothing."""
     long = open_folder / ("ä" * 30)
     long.mkdir()
     long.chmod(0o777)
-    store = open_folder / "store"
+    store = open_folder / "störe"
     settings = cohort.settings(cohort_folder, store)
     given = {"--participants": settings.participants, "--key-file": settings.key_file}
     become: list[str] = []
@@ -73,8 +75,9 @@ def test_a_run_needs_no_home_no_user_name_and_no_short_temporary_folder(cohort_f
     command += [str(part) for flag in given.items() for part in flag]
     done = subprocess.run(
         [*command, "--workers", "2"],
-        env=without_home(TMPDIR=str(long)),
+        env=hostile(TMPDIR=str(long)),
         cwd=ROOT,
+        umask=0o077,
         capture_output=True,
         text=True,
     )

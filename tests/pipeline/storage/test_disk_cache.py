@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -50,6 +52,20 @@ def test_the_least_recently_used_are_evicted(tmp_path: Path) -> None:
     assert cache.get("signal", 0) is not None, "it was used most recently"
     assert cache.get("signal", 1) is None
     assert all(cache.get("signal", slot) is not None for slot in range(80, 100))
+
+
+def test_a_cache_on_storage_without_locks_is_left_unused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)  # as on NFS without a lock daemon
+    cache = DiskCache(tmp_path, 1e6, "s3://one")
+    for slot in range(100):
+        cache.put("signal", slot, bytes(20_000))
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) <= 1e6
+    assert caplog.text.count("No locks available") == 1
 
 
 def test_writers_in_a_cache_that_is_too_small_keep_working(tmp_path: Path) -> None:
