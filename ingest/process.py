@@ -7,7 +7,7 @@ once. The signal is resampled day by day, as the days are asked for, so that mem
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -29,13 +29,15 @@ from ingest.signal.timeline import Timeline
 from ingest.signal.timing import MAX_DAYS
 from ingest.signal.zone import to_local
 from pipeline.errors import UserError
-from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
-from pipeline.numerics.resample import UNITY, Bank, Course, design, resample
+from pipeline.grid import AXES, FILL, SAMPLE_RATE_HZ, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
+from pipeline.numerics.resample import UNITY, Bank, Course, Method, design, resample
 from pipeline.store.day_figures import day_figures
 from pipeline.store.figures import RecordingFigures
 from pipeline.store.person_day import PersonDay, motion
 from pipeline.store.states import IDLE, MEASURED
 
+SIMILAR_RATES = 0.05
+"""Segments whose rates differ by less than this share are resampled with one filter."""
 Row = dict[str, Any]
 """Columns of the table `person_days`, by name."""
 
@@ -52,7 +54,7 @@ class Processed:
     settings: SignalSettings
     timeline: Timeline
     course: Course
-    bank: Bank
+    courses: list[tuple[Course, Bank]]
     calibration: Calibration
     celsius_S: NDArray[np.float64]
     state_S: NDArray[np.uint8]
@@ -87,7 +89,8 @@ class Processed:
         resampled_CT = np.empty((AXES, TICKS_PER_HOUR), dtype=np.int32)
         signal_CT = np.full((AXES, TICKS_PER_DAY), FILL, dtype=np.int16)
         for tick in range(0, TICKS_PER_DAY, TICKS_PER_HOUR):
-            resample(self.recording.counts_CN, self.course, self.bank, index * TICKS_PER_DAY + tick, resampled_CT)
+            for course, bank in self.courses:
+                resample(self.recording.counts_CN, course, bank, index * TICKS_PER_DAY + tick, resampled_CT)
             begin_G, end_G = (np.clip(tick_G, tick, tick + TICKS_PER_HOUR) for tick_G in (first_G, stop_G))
             quantise(resampled_CT, tick, begin_G, end_G, scale_C, offset_CS, signal_CT)
         return signal_CT
@@ -129,10 +132,14 @@ def process(
     if was_set:
         recording = replace(recording, extras={**recording.extras, CLOCK_CHOICE: str(settings.clock)})
     course = timeline.course()
-    bank = design(timeline.rate_hz, settings.resampling)
+    courses = _courses(recording, timeline, course, settings.resampling)
     seconds = summarise(recording, timeline)
     size = timeline.days * SECONDS_PER_DAY
-    state_S = coverage(recording, timeline, course, bank.reach, size) | flags(seconds, timeline.rate_hz)
+    reach_R = np.zeros(course.lo_R.size, dtype=np.int64)
+    for part, bank in courses:
+        reach_R[np.isin(course.lo_R, part.lo_R)] = bank.reach
+    rate_S = np.maximum(seconds.samples_S, 1) if recording.pace else timeline.rate_hz
+    state_S = coverage(recording, timeline, course, reach_R, size) | flags(seconds, rate_S)
     celsius_S = _temperature(recording, timeline, size)
     still = stationary_windows(seconds, (state_S & MEASURED) != 0, (state_S & IDLE) != 0, recording)
     usable_W = still.still_W & still.complete_W
@@ -145,7 +152,26 @@ def process(
         )
     state_S = with_nonwear(state_S, nonwear(still.still_W))
     figures = recording_figures(recording, timeline, local, seconds, still, calibration, state_S)
-    return Processed(figures, recording, settings, timeline, course, bank, calibration, celsius_S, state_S)
+    return Processed(figures, recording, settings, timeline, course, courses, calibration, celsius_S, state_S)
+
+
+def _courses(recording: Recording, timeline: Timeline, course: Course, method: Method) -> list[tuple[Course, Bank]]:
+    """The course of a recording with the filter for its rate; in parts of similar rates where it has several."""
+    if recording.pace is None:
+        return [(course, design(timeline.rate_hz, method))]
+    length_R = (course.stop_tick_R - course.first_tick_R).astype(np.float64)
+    segment_R = np.unique(course.lo_R, return_inverse=True)[1]
+    rate_G = SAMPLE_RATE_HZ * np.bincount(segment_R, length_R * course.step_R) / np.bincount(segment_R, length_R)
+    parts = []
+    left_G = np.ones(rate_G.size, dtype=bool)
+    while left_G.any():
+        slowest = rate_G[left_G].min()
+        part_G = left_G & (rate_G <= slowest * (1 + SIMILAR_RATES))
+        left_G &= ~part_G
+        part_R = part_G[segment_R]
+        part = Course(**{each.name: getattr(course, each.name)[part_R] for each in fields(course)})
+        parts.append((part, design(float(np.median(rate_G[part_G])), method)))
+    return parts
 
 
 def _temperature(recording: Recording, timeline: Timeline, seconds: int) -> NDArray[np.float64]:

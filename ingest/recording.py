@@ -32,6 +32,21 @@ def _no_flags() -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How the rows of a table follow each other, where they do not at one rate throughout.
+
+    period_us_K: microseconds a sample in each block. rates: number of different rates. lost_share: share of the samples
+    that the table lacks and that were interpolated (at most 3 in a row; more are a gap). jitter_ms: root mean square
+    distance of the rows' stamps from the fitted times.
+    """
+
+    period_us_K: NDArray[np.float64]
+    rates: int
+    lost_share: float
+    jitter_ms: float
+
+
+@dataclass(frozen=True)
 class Recording:
     """N samples in K blocks, in the order of the file, undamaged blocks only.
 
@@ -55,6 +70,8 @@ class Recording:
     origin: what its times count from: the `calendar`, the `boot` of the device, or the `start` of a recording whose
         samples were only counted. In the last two cases times of day mean nothing, and dates are in 1970.
     clock: what the device says its clock was set to; None where it does not say.
+    pace: None where the blocks have one rate, to be fitted to their stamps. Else stamps are already fitted and belong
+        to the first sample of their block; blocks that follow in number are contiguous, others begin a segment.
     """
 
     device: str
@@ -81,6 +98,7 @@ class Recording:
     is_counted: bool = True
     resumed_K: NDArray[np.bool_] = field(default_factory=_no_flags)
     clock: Clock | None = None
+    pace: Pace | None = None
 
     @property
     def samples(self) -> int:

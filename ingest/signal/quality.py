@@ -61,7 +61,7 @@ def recording_figures(
         content=content(recording.counts_CN),
         nominal_rate_hz=recording.nominal_rate_hz,
         rate_hz=timeline.rate_hz,
-        upsampled=bool(timeline.rate_hz < SAMPLE_RATE_HZ * (1 - RATE_LEEWAY)),
+        upsampled=bool(_slowest(recording, timeline) < SAMPLE_RATE_HZ * (1 - RATE_LEEWAY)),
         rate_drift_ppm=timeline.drift_ppm,
         clock_residual_ms=timeline.residual_ms,
         damaged_blocks=recording.damaged_blocks,
@@ -94,7 +94,19 @@ def recording_figures(
         wear_hours=_hours(worn(state_S)),
         eligible_hours=_hours(eligible(state_S)),
         extras=recording.extras,
+        rates=recording.pace.rates if recording.pace else None,
+        lost_share=recording.pace.lost_share if recording.pace else None,
+        jitter_ms=recording.pace.jitter_ms if recording.pace else None,
     )
+
+
+def _slowest(recording: Recording, timeline: Timeline) -> float:
+    """The rate of a recording, in Hz; the slowest one that lasts for 1% of the samples where it has several."""
+    if recording.pace is None:
+        return timeline.rate_hz
+    order = np.argsort(-recording.pace.period_us_K)
+    share_K = np.cumsum(recording.count_K[order]) / recording.samples
+    return float(1e6 / recording.pace.period_us_K[order][np.searchsorted(share_K, 0.01)])
 
 
 def judged(figures: RecordingFigures, days: Sequence[Mapping[str, Any]]) -> RecordingFigures:
@@ -116,7 +128,7 @@ def judged(figures: RecordingFigures, days: Sequence[Mapping[str, Any]]) -> Reco
 
 def _doubts(figures: RecordingFigures) -> Iterator[str]:
     """Why a recording is doubtful: the rules on numbers, then those on the clock and the calibration."""
-    numbers = asdict(figures) | {"enmo_mg": math.nan if figures.enmo_mg is None else figures.enmo_mg}
+    numbers = {name: math.nan if value is None else value for name, value in asdict(figures).items()}
     for rule in RULES:
         value = rule.value(numbers)
         if rule.is_broken(value):

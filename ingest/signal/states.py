@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,19 +23,24 @@ def segment_ticks(course: Course) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return course.first_tick_R[begins], course.stop_tick_R[ends]
 
 
-def coverage(recording: Recording, timeline: Timeline, course: Course, reach: int, seconds: int) -> NDArray[np.uint8]:
+def coverage(
+    recording: Recording, timeline: Timeline, course: Course, reach: int | NDArray[np.int64], seconds: int
+) -> NDArray[np.uint8]:
     """The bits measured, idle and gap of the first `seconds` seconds, and bad at the edges of segments.
 
-    At an edge, a filter that reaches `reach` samples to both sides lacks samples.
+    At an edge, a filter that reaches `reach` samples to both sides (in all or each of the course's pieces) lacks
+    samples.
     """
+    rate_R = course.step_R * SAMPLE_RATE_HZ if recording.pace else timeline.rate_hz
+    lost_R = np.ceil(np.broadcast_to(reach / rate_R * SAMPLE_RATE_HZ, course.lo_R.shape)).astype(np.int64)
     first_G, stop_G = segment_ticks(course)
+    lost = lost_R[np.flatnonzero(np.diff(course.lo_R, prepend=-1))]
     ticks_S = _ticks(first_G, stop_G, seconds)
     midnight_us = timeline.midnight.astype("datetime64[us]").astype(np.int64)
     idle_M2 = np.rint((recording.idle_spans_us - midnight_us) * (SAMPLE_RATE_HZ * 1e-6)).astype(np.int64)
     idle_S = _ticks(idle_M2[:, 0], idle_M2[:, 1], seconds)
     touched_S = np.zeros(seconds, dtype=bool)
     touched_S[int(timeline.start_G[0] + ROUNDING_S) : int(timeline.end_G[-1]) + 1] = True
-    lost = math.ceil(reach / timeline.rate_hz * SAMPLE_RATE_HZ)
     edge_S = _ticks(first_G, np.minimum(first_G + lost, stop_G), seconds)
     edge_S += _ticks(np.maximum(stop_G - lost, first_G), stop_G, seconds)
     measured_S = ticks_S >= TICKS_PER_SECOND
@@ -48,7 +51,7 @@ def coverage(recording: Recording, timeline: Timeline, course: Course, reach: in
     return state_S
 
 
-def flags(seconds: Seconds, rate_hz: float) -> NDArray[np.uint8]:
+def flags(seconds: Seconds, rate_hz: float | NDArray[np.int32]) -> NDArray[np.uint8]:
     """The bits clipped, and bad where half a second is on the rail or a value is beyond the device's range."""
     bad_S = (seconds.rail_S >= RAIL_SECONDS * rate_hz) | (seconds.impossible_S > 0)
     return np.where(seconds.rail_S > 0, CLIPPED, 0).astype(np.uint8) | np.where(bad_S, BAD, 0).astype(np.uint8)

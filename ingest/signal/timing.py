@@ -51,6 +51,14 @@ def fit(recording: Recording, max_days: int = MAX_DAYS) -> Timeline:
     if not recording.stamped_K.any():
         raise UserError("no block has a calendar time: the device's clock was never set. Leave this recording out.")
     midnight_us = int(recording.stamp_us_K[recording.stamped_K.argmax()]) // _DAY_US * _DAY_US
+    timeline = _of_pace(recording, midnight_us) if recording.pace else _of_stamps(recording, midnight_us, max_days)
+    if timeline.days > max_days:
+        raise UserError(too_long(timeline.days, max_days))
+    return timeline
+
+
+def _of_stamps(recording: Recording, midnight_us: int, max_days: int) -> Timeline:
+    """The timeline of a recording with one rate, fitted to the stamps of its blocks."""
     stamps = read_stamps(recording, midnight_us, max_days * SECONDS_PER_DAY)
     blocks = recording.first_K.size
     limit = max(min(ALLOWED_BLOCKS, math.ceil(ALLOWED_SHARE * blocks) + 1), MAX_CONTRADICTIONS * blocks)
@@ -71,7 +79,7 @@ def fit(recording: Recording, max_days: int = MAX_DAYS) -> Timeline:
         stamps.first_G, stamps.stop_G, stamps.segment_S, stamps.sample_S, stamps.second_S, stamps.period
     )
     days = math.floor((second_R[0] + ROUNDING_S) / SECONDS_PER_DAY)  # from the first stamp to the first one used
-    timeline = Timeline(
+    return Timeline(
         midnight=np.datetime64(midnight_us, "us").astype("datetime64[D]") + days,
         first_G=stamps.first_G,
         stop_G=stamps.stop_G,
@@ -85,9 +93,28 @@ def fit(recording: Recording, max_days: int = MAX_DAYS) -> Timeline:
         mended_stamps=stamps.mended_stamps,
         residual_ms=residual * 1e3,
     )
-    if timeline.days > max_days:
-        raise UserError(too_long(timeline.days, max_days))
-    return timeline
+
+
+def _of_pace(recording: Recording, midnight_us: int) -> Timeline:
+    """The timeline of a recording whose blocks have a rate each: they are its pieces."""
+    begins_K = np.diff(recording.sequence_K, prepend=recording.sequence_K[:1] - 2) != 1
+    ends_K = np.append(begins_K[1:], True)
+    stop_K = recording.first_K + recording.count_K
+    assert recording.pace is not None
+    return Timeline(
+        midnight=np.datetime64(midnight_us, "us").astype("datetime64[D]"),
+        first_G=recording.first_K[begins_K],
+        stop_G=stop_K[ends_K],
+        segment_R=np.cumsum(begins_K) - 1,
+        sample_R=recording.first_K.astype(np.float64),
+        sample_stop_R=(stop_K - ends_K).astype(np.float64),
+        second_R=(recording.stamp_us_K - midnight_us) * np.float64(1e-6),
+        period_R=recording.pace.period_us_K * 1e-6,
+        duplicate_blocks=0,
+        backward_blocks=0,
+        mended_stamps=0,
+        residual_ms=recording.pace.jitter_ms,
+    )
 
 
 def too_long(days: int, max_days: int) -> str:

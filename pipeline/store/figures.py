@@ -32,6 +32,7 @@ class RecordingFigures:
     `serial` is the device's own number in a worker and its keyed id in the store.
     `extras` are figures that only some devices have, by name with the unit in it; in the JSON they are keys like the
     others.
+    `rates`, `lost_share` and `jitter_ms` are of tables whose rows do not follow each other at one rate.
     `enmo_mg` and what follows it are known once the days are processed (`ingest.signal.quality.judged`).
     """
 
@@ -82,6 +83,9 @@ class RecordingFigures:
     wear_hours: float
     eligible_hours: float
     extras: dict[str, float | str] = field(default_factory=dict)
+    rates: int | None = None
+    lost_share: float | None = None
+    jitter_ms: float | None = None
     enmo_mg: float | None = None
     enmo_mg_of_days: list[float | None] = field(default_factory=list)
     verdict: Verdict | None = None

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from ingest.devices.io.ends import END_BYTES, Ends, is_near_median
 from ingest.devices.table.actigraph_export import ExportHeader
 from ingest.devices.table.layout import Columns, find_columns, is_table, read_layout
-from ingest.devices.table.row_times import NO_TIME_US, BlockBuilder, TableClock, by_rate, read_clock
+from ingest.devices.table.pace import fill, pace_rows
+from ingest.devices.table.row_times import NO_TIME_US, BlockBuilder, Blocks, TableClock, by_rate, read_clock
 from ingest.devices.table.rows import ParquetTable, Rows, RowSource, TextTable
 from ingest.devices.table.scaling import (
     GRAVITY,
@@ -34,8 +35,8 @@ from ingest.devices.table.scaling import (
     find_rail,
     find_unit,
 )
-from ingest.devices.table.unmeasured_rows import find_unmeasured, remove_rows
-from ingest.recording import Probe, Recording
+from ingest.devices.table.unmeasured_rows import UnmeasuredRows, find_unmeasured, remove_rows
+from ingest.recording import Pace, Probe, Recording, disjoint_spans
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
 
@@ -45,6 +46,9 @@ UTC = "UTC"
 MIN_ROW_BYTES = 6
 """The row 0,0,0 and the end of its line."""
 _CHUNK = 1 << 20
+MAX_BACK_US = 1_000_000
+"""Stamps that go back by less are jitter."""
+HOUR_US = 3_600_000_000
 
 
 def recognises(head: bytes) -> bool:
@@ -76,8 +80,7 @@ def _span(opened: Opened, ends: Ends, clock: TableClock, time_N: NDArray[Any] | 
         rows = opened.count(ends)
         return clock.shift_us, clock.shift_us + round(rows * clock.period_us), rows
     rows = opened.count(ends) if isinstance(opened.table, ParquetTable) else ends.size // MIN_ROW_BYTES
-    us_N = clock.to_us(time_N)
-    us_N = _near(us_N)
+    us_N = _plausible(clock.to_us(time_N))
     if not us_N.size:
         raise UserError(
             "expected stamps from 1970 to 2100 in the first rows, found none: the clock was never set. Leave the "
@@ -85,7 +88,7 @@ def _span(opened: Opened, ends: Ends, clock: TableClock, time_N: NDArray[Any] | 
         )
     start_us = int(us_N.min())
     last_us = (
-        int(_near(clock.to_us(part.time_N)).max(initial=NO_TIME_US))
+        int(_plausible(clock.to_us(part.time_N)).max(initial=NO_TIME_US))
         for part in opened.last_rows(ends)
         if part.time_N is not None
     )
@@ -93,10 +96,11 @@ def _span(opened: Opened, ends: Ends, clock: TableClock, time_N: NDArray[Any] | 
     return start_us, end_us if end_us >= start_us else start_us + round(rows * clock.period_us), rows
 
 
-def _near(us_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Drop missing and stray stamps."""
+def _plausible(us_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Drop missing and stray stamps: keep those near the median, and all that another follows within an hour."""
     us_N = us_N[us_N != NO_TIME_US]
-    return us_N[is_near_median(us_N)]
+    near_N = np.abs(np.diff(us_N)) <= HOUR_US
+    return us_N[is_near_median(us_N) | np.append(near_N, False) & np.append(False, near_N)]
 
 
 def decode(data: Any, settings: TableSettings) -> Recording:
@@ -116,42 +120,97 @@ def decode(data: Any, settings: TableSettings) -> Recording:
         if per_unit < STEPS_PER_G[-1] / GRAVITY[unit]:  # the values were so large that they were scaled as m/s2
             counts, stamps = opened.read(unit)
             per_unit, counts_CN = counts.per_unit, counts.take_all()
-    period_us = 1e6 / rate_hz
     counts_CN[:, : int(blocks.first_K.min(initial=counts_CN.shape[1]))] = MISSING  # rows before the first stamp
     unmeasured = find_unmeasured(counts_CN, rate_hz, by_seconds=opened.export is not None)
-    idle_M2 = unmeasured.idle_us(blocks, period_us)
-    samples, blocks, sequence_K = remove_rows(counts_CN, blocks, unmeasured, period_us)
-    if not samples:
-        raise UserError(
-            "expected a measured value in some row, found none. The device slept all the time, or the columns are "
-            "wrong."
-        )
+    timed = None
+    if stamps.is_uneven:
+        with _explained():
+            timed = _time_rows(counts_CN, opened.stamps(clock), unmeasured)
+    timed = timed or _time_blocks(counts_CN, blocks, unmeasured, rate_hz)
+    counts_CN = timed.counts_CN
+    samples = counts_CN.shape[1]
     per_g = per_unit * GRAVITY[unit]
     export = opened.export
     return Recording(
         device=export.device if export else DEVICE,
         serial=export.serial if export else "",
         location=None,
-        nominal_rate_hz=round(rate_hz, 2),
-        counts_CN=counts_CN[:, :samples],
+        nominal_rate_hz=round(timed.rate_hz, 2),
+        counts_CN=counts_CN,
         g_per_count_C=np.full(3, 1 / per_g),
         offset_g_C=np.zeros(3),
-        rail_counts=find_rail(counts_CN[:, :samples], per_g),
+        rail_counts=find_rail(counts_CN, per_g),
         limit_counts=MAX_COUNT,
-        first_K=blocks.first_K,
-        count_K=np.diff(blocks.first_K, append=samples),
-        sequence_K=sequence_K,
-        stamp_sample_K=blocks.first_K,
-        stamp_us_K=blocks.us_K,
-        stamped_K=np.ones(blocks.first_K.size, dtype=np.bool_),
-        celsius_K=np.full(blocks.first_K.size, np.nan, dtype=np.float32),
+        first_K=timed.first_K,
+        count_K=np.diff(timed.first_K, append=samples),
+        sequence_K=timed.sequence_K,
+        stamp_sample_K=timed.first_K,
+        stamp_us_K=timed.us_K,
+        stamped_K=np.ones(timed.first_K.size, dtype=np.bool_),
+        celsius_K=np.full(timed.first_K.size, np.nan, dtype=np.float32),
         damaged_blocks=opened.table.damaged,
-        idle_spans_us=idle_M2,
+        idle_spans_us=timed.idle_M2,
         firmware=export.firmware if export else None,
         origin=clock.origin,
         is_counted=False,
         clock=opened.set_to,
+        pace=timed.pace,
     )
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Samples (3, N) in blocks: first sample, time of it, number of each block; spans of idle sleep."""
+
+    counts_CN: NDArray[np.int16]
+    rate_hz: float
+    first_K: NDArray[np.int64]
+    us_K: NDArray[np.int64]
+    sequence_K: NDArray[np.int64]
+    idle_M2: NDArray[np.int64]
+    pace: Pace | None = None
+
+
+def _time_blocks(counts_CN: NDArray[np.int16], blocks: Blocks, unmeasured: UnmeasuredRows, rate_hz: float) -> Timed:
+    """Time rows at one rate, by blocks of a second; unmeasured rows are removed in place."""
+    period_us = 1e6 / rate_hz
+    idle_M2 = unmeasured.idle_us(blocks, period_us)
+    samples, blocks, sequence_K = remove_rows(counts_CN, blocks, unmeasured, period_us)
+    if not samples:
+        raise UserError(_NOTHING)
+    return Timed(counts_CN[:, :samples], rate_hz, blocks.first_K, blocks.us_K, sequence_K, idle_M2)
+
+
+def _time_rows(counts_CN: NDArray[np.int16], us_N: NDArray[np.int64], unmeasured: UnmeasuredRows) -> Timed | None:
+    """Time rows one by one, by their own stamps; None where these run backwards, by over a second."""
+    is_measured_N = us_N != NO_TIME_US
+    for begin, end in zip(unmeasured.begin_M.tolist(), unmeasured.end_M.tolist(), strict=True):
+        is_measured_N[begin:end] = False
+    row_N = np.flatnonzero(is_measured_N)
+    row_N = row_N[~_is_stray(us_N[row_N])]
+    if row_N.size < 2 or (np.diff(us_N[row_N]) < -MAX_BACK_US).any():
+        return None
+    paced = pace_rows(us_N[row_N])
+    idle_M2 = np.stack([unmeasured.begin_M, unmeasured.end_M], axis=1)[unmeasured.is_idle_M]
+    idle_M2 = us_N[np.minimum(idle_M2, us_N.size - 1)]
+    return Timed(
+        counts_CN=fill(counts_CN[:, row_N], paced),
+        rate_hz=1e6 / float(np.average(paced.period_us_K, weights=np.diff(paced.first_K, append=paced.samples))),
+        first_K=paced.first_K,
+        us_K=paced.us_K,
+        sequence_K=paced.sequence_K,
+        idle_M2=disjoint_spans(idle_M2[(idle_M2 != NO_TIME_US).all(axis=1)]),
+        pace=Pace(paced.period_us_K, paced.rates, paced.lost_share, paced.jitter_ms),
+    )
+
+
+def _is_stray(us_N: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which stamps are over a second off both their neighbours, which are near each other."""
+    stray_N = np.zeros(us_N.size, dtype=np.bool_)
+    before, own, after = us_N[:-2], us_N[1:-1], us_N[2:]
+    off = np.minimum(np.abs(own - before), np.abs(own - after)) > MAX_BACK_US
+    stray_N[1:-1] = off & (np.abs(after - before) <= MAX_BACK_US)
+    return stray_N
 
 
 @dataclass(frozen=True)
@@ -203,6 +262,11 @@ class Opened:
             raise UserError(_EMPTY)
         return counts, stamps
 
+    def stamps(self, clock: TableClock) -> NDArray[np.int64]:
+        """Read the stamps of all rows, in microseconds of the device's clock; NO_TIME_US where one is missing."""
+        parts = [clock.to_us(rows.time_N) for rows in self.table.rows() if rows.time_N is not None]
+        return np.concatenate(parts)
+
     def first_rows(self, head: bytes) -> Rows:
         """Return the rows of the head, or the first batch of a Parquet table."""
         table: RowSource = self.table
@@ -233,6 +297,7 @@ class Opened:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: ends.file.read(_CHUNK), b"")) + 1
 
 
+_NOTHING = "expected a measured value in some row, found none. The device slept all the time, or the columns are wrong."
 _EMPTY = "expected a row that can be read, found none in the table. Leave it out, or export it again."
 
 

@@ -41,6 +41,15 @@ MIN_FULL_SECOND = 0.9
 """A second with at least this share of its rows counts as complete."""
 BLOCK_S = 1.0
 NO_TIME_US = NO_TIME
+UNEVEN_PERIODS, SHARED_UNEVEN = 0.75, 1.6
+"""A block is uneven if its length is off by more periods; stamps that rows share are rounded."""
+FEW_ROWS = 5
+"""Shorter blocks show no rate, but two in a row show that rows do not follow the rate."""
+MIN_UNEVEN = 3
+"""Uneven blocks of a table whose rows are timed one by one."""
+MAX_WANDER, WANDER_BLOCKS = 0.0075, 10
+"""Over this many blocks the rate of one oscillator differs by less than this share from its usual one."""
+_NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -186,7 +195,9 @@ class BlockBuilder:
         self.clock, self.rows = clock, 0
         self._first: list[Int] = []
         self._us: list[Int] = []
-        self._last_us, self._length = NO_TIME_US, 0
+        self._stop: list[Int] = []
+        self._stop_us: list[Int] = []
+        self._state = (NO_TIME_US, 0, -1, NO_TIME_US)
 
     def add(self, time_N: NDArray[Any] | None, has_value_N: NDArray[np.bool_]) -> None:
         """Add the stamps (None: use the rate) of the next rows, and which of them hold a value."""
@@ -200,9 +211,40 @@ class BlockBuilder:
         us_N[~has_value_N] = NO_TIME_US
         every = 1 if clock.step_us else max(1, round(BLOCK_S * 1e6 / clock.period_us))
         jump_us = 0.0 if clock.step_us else JUMP_PERIODS * clock.period_us
-        begins_N, self._last_us, self._length = _begins(us_N, self._last_us, self._length, every, jump_us)
+        begins_N, stop_K, stop_us_K, self._state = _begins(us_N, number_N, *self._state, every, jump_us)
         self._first.append(number_N[begins_N])
         self._us.append(us_N[begins_N])
+        self._stop.append(stop_K)
+        self._stop_us.append(stop_us_K)
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether rows do not follow each other at one rate: it changes, rows are lost, or stamps scatter."""
+        first_K, us_K = np.concatenate([_NONE, *self._first]), np.concatenate([_NONE, *self._us])
+        if first_K.size < 2 or self.clock.origin == "start":
+            return False
+        if self.clock.step_us:
+            rows_K, length_K = np.diff(first_K), np.diff(us_K)
+            length_K[(length_K <= 0) | (length_K > 3 * self.clock.step_us)] = 0
+            few_K = np.zeros(rows_K.size, dtype=bool)
+        else:
+            _, last_row, last_us = self._state[1:]
+            rows_K = np.concatenate([_NONE, *self._stop, [last_row]])[1:] - first_K
+            length_K = np.concatenate([_NONE, *self._stop_us, [last_us]])[1:] - us_K
+            few_K = rows_K < FEW_ROWS
+            few_K = few_K & np.append(False, few_K[:-1]) & (np.diff(us_K, prepend=us_K[0]) > 0)
+        good_K = (rows_K > 0) & (length_K > 0)
+        if not good_K.any():
+            return bool(few_K.sum() >= MIN_UNEVEN)
+        pace = float(np.median(length_K[good_K] / rows_K[good_K]))
+        off_K = np.abs(length_K - rows_K * pace) > (SHARED_UNEVEN if self.clock.step_us else UNEVEN_PERIODS) * pace
+        if (good_K & off_K & (rows_K >= FEW_ROWS)).sum() + few_K.sum() >= MIN_UNEVEN:
+            return True
+        if self.clock.step_us:
+            return False
+        rows_L, length_L = (_sums_of(np.where(good_K, value_K, 0)) for value_K in (rows_K, length_K))
+        off_L = np.abs(length_L - rows_L * pace)
+        return bool((off_L > np.maximum(MAX_WANDER * rows_L, 1) * pace).sum() >= MIN_UNEVEN)
 
     def blocks(self) -> Blocks:
         """Return the blocks of all rows."""
@@ -220,10 +262,22 @@ class BlockBuilder:
         return us_K + np.where(is_part_K, np.rint(late_us_K), 0).astype(np.int64)
 
 
+def _sums_of(value_K: NDArray[Any]) -> NDArray[Any]:
+    """Return the sums of every 10 consecutive values."""
+    return np.add.reduceat(value_K, np.arange(0, value_K.size, WANDER_BLOCKS))
+
+
 @njit(cache=True, nogil=True)
-def _begins(us_N: Int, last_us: int, length: int, every: int, jump_us: float) -> tuple[NDArray[np.bool_], int, int]:
-    """Return where blocks begin, and the last stamp and the length of the last block for the next call."""
+def _begins(
+    us_N: Int, number_N: Int, last_us: int, length: int, valid: int, valid_us: int, every: int, jump_us: float
+) -> tuple[NDArray[np.bool_], Int, Int, tuple[int, int, int, int]]:
+    """Return where blocks begin, the last row and stamp before each beginning, and the state for the next call.
+
+    The state is the last stamp, the length of the last block, and the last row that has a stamp with this stamp.
+    """
     begins_N = np.zeros(us_N.size, dtype=np.bool_)
+    stop_N, stop_us_N = np.empty(us_N.size, np.int64), np.empty(us_N.size, np.int64)
+    blocks = 0
     for i in range(us_N.size):
         if us_N[i] == NO_TIME_US:
             last_us = NO_TIME_US
@@ -231,7 +285,10 @@ def _begins(us_N: Int, last_us: int, length: int, every: int, jump_us: float) ->
         step = us_N[i] - last_us
         if last_us == NO_TIME_US or abs(step) > jump_us or (length >= every and step > 0):
             begins_N[i] = True
+            stop_N[blocks], stop_us_N[blocks] = valid, valid_us
+            blocks += 1
             length = 0
         length += 1
         last_us = us_N[i]
-    return begins_N, last_us, length
+        valid, valid_us = number_N[i], us_N[i]
+    return begins_N, stop_N[:blocks].copy(), stop_us_N[:blocks].copy(), (last_us, length, valid, valid_us)

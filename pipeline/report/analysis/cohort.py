@@ -39,6 +39,9 @@ FIGURES = (
     "measured_hours",
     "wear_hours",
     "eligible_hours",
+    "rates",
+    "lost_share",
+    "jitter_ms",
     *(f"gain_{axis}" for axis in AXES),
     *(f"offset_{axis}_g" for axis in AXES),
 )

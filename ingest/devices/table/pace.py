@@ -1,0 +1,314 @@
+"""Rows that do not follow each other at one rate: rates that change, lost rows, jitter, and rows that share a stamp.
+
+The stamps of the rows decide. Their differences show where the rate changes; within a part of one rate a line follows
+the stamps, and says how many samples were lost before each row. Up to 3 lost samples in a row are interpolated (cubic,
+as the filters need even spacing); more are a gap. The times of each segment are then fitted by a continuous
+piecewise-linear line, with a knot every 2 seconds or 100 rows, which smooths jitter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.numerics.linear_spline import hat_fit
+from pipeline.numerics.jit import njit
+
+Int = NDArray[np.int64]
+Float = NDArray[np.float64]
+
+CHUNK_ROWS, MAX_CHUNK_ROWS = 16, 256
+"""The rate is estimated from this many rows (more where stamps scatter); a change of under two chunks is not seen."""
+MIN_CHANGE, MAX_CHANGE = 0.06, 0.18
+"""Relative difference between two rates: above this, depending on the scatter of the estimates, the rate changed."""
+SAME_RATE = 0.05
+MAX_FILL = 3
+"""Lost samples in a row that are interpolated."""
+LOOK_AHEAD = ((0.08, 1), (0.16, 3), (0.25, 5), (np.inf, 8))
+"""Rows that must agree that a sample was lost, by the jitter of the stamps as a share of the period."""
+BUNCHED = 0.25
+"""Rows nearer than this share of the mean distance belong to one bunch."""
+MIN_BUNCHED = 0.25
+"""Share of such rows from which stamps are spread."""
+KNOT_S, KNOT_ROWS = 2.0, 100
+MIN_ROWS_FOR_RATE = 25
+"""A segment with fewer rows has the rate of its part."""
+
+
+@dataclass(frozen=True)
+class PacedRows:
+    """Rows as evenly spaced samples in segments.
+
+    sample_N: the sample that each row becomes (ascending); samples without a row are interpolated. samples: their
+    number. first_K, us_K, period_us_K, sequence_K: blocks, as in Recording and Pace.
+    """
+
+    sample_N: Int
+    samples: int
+    first_K: Int
+    us_K: Int
+    period_us_K: Float
+    sequence_K: Int
+    rates: int
+    jitter_ms: float
+
+    @property
+    def lost_share(self) -> float:
+        """The share of the samples that have no row."""
+        return 1 - self.sample_N.size / self.samples
+
+
+def pace_rows(us_N: Int) -> PacedRows:
+    """Find rates, losses and times of rows from their stamps in microseconds (2 or more; steps back are jitter)."""
+    start_us = int(us_N[0])
+    time_N = (us_N - start_us).astype(np.float64)
+    time_N, bunch = _spread(time_N)
+    chunk = int(max(CHUNK_ROWS, 4 * bunch))
+    first_P, period_P = _parts(time_N, chunk)
+    step_N, begins_N = np.ones(time_N.size, dtype=np.int64), np.zeros(time_N.size, dtype=bool)
+    for first, stop, period in zip(first_P, np.append(first_P[1:], time_N.size), period_P, strict=True):
+        _index(time_N, first, stop, period, _look_ahead(time_N[first:stop], period), step_N, begins_N)
+    sample_N = np.cumsum(step_N) - 1
+    row_G = np.flatnonzero(begins_N)
+    part_G = np.searchsorted(first_P, row_G, side="right") - 1
+    first_K, time_K, period_K, segment_K, squares = _fit(time_N, sample_N, row_G, period_P[part_G])
+    return PacedRows(
+        sample_N=sample_N,
+        samples=int(sample_N[-1]) + 1,
+        first_K=first_K,
+        us_K=start_us + np.rint(time_K).astype(np.int64),
+        period_us_K=period_K,
+        sequence_K=np.arange(first_K.size) + segment_K,
+        rates=_different(period_P, np.diff(first_P, append=time_N.size)),
+        jitter_ms=float(np.sqrt(squares / time_N.size) / 1000),
+    )
+
+
+def fill(counts_CN: NDArray[np.int16], paced: PacedRows) -> NDArray[np.int16]:
+    """Return the samples (3, samples): the rows at their places, and cubic interpolation where rows are lost."""
+    samples_CM = np.empty((3, paced.samples), dtype=np.int16)
+    _fill(counts_CN, paced.sample_N, samples_CM)
+    return samples_CM
+
+
+def _spread(time_N: Float) -> tuple[Float, float]:
+    """Spread bunches of rows over the time until the next bunch; return also the usual number of rows of a bunch."""
+    step_N = np.diff(time_N)
+    if not step_N.size:
+        return time_N, 1.0
+    usual = float(step_N[step_N <= np.quantile(step_N, 0.98)].mean())
+    near_N = step_N < BUNCHED * usual
+    if near_N.mean() < MIN_BUNCHED:
+        return time_N, 1.0
+    first_B = np.append(0, np.flatnonzero(~near_N) + 1)
+    rows_B = np.diff(first_B, append=time_N.size)
+    until_B = np.diff(time_N[first_B], append=np.inf)
+    usual_rows = float(np.median(rows_B))
+    pace_B = until_B / rows_B
+    usual_B = float(np.median(pace_B[:-1])) if pace_B.size > 1 else usual
+    is_last_B = until_B > 4 * usual_B * np.maximum(rows_B, usual_rows)
+    last = np.flatnonzero(is_last_B)
+    pace_B[last] = np.where(last > 0, pace_B[np.maximum(last - 1, 0)], usual_B)
+    pace_B[is_last_B & ~(pace_B < 4 * usual_B)] = usual_B
+    after_B = np.append(True, is_last_B[:-1])
+    part_B = (
+        after_B & ~is_last_B & (rows_B < 0.9 * usual_rows)
+    )  # the first rows after a pause end with their stamp's time
+    start_B = time_N[first_B]
+    following_B = np.append(pace_B[1:], usual_B)
+    late_B = np.where(part_B, until_B - rows_B * following_B, 0)
+    pace_B = np.where(part_B & (late_B > 0), following_B, pace_B)
+    start_B = start_B + np.where(late_B > 0, late_B, 0)
+    within_N = np.arange(time_N.size) - np.repeat(first_B, rows_B)
+    return np.repeat(start_B, rows_B) + within_N * np.repeat(pace_B, rows_B), float(rows_B.mean())
+
+
+def _parts(time_N: Float, chunk: int) -> tuple[Int, Float]:
+    """Return first row and period of the parts with one rate each."""
+    step_N = np.diff(time_N)
+    period_Q, scatter = _chunk_periods(step_N, chunk), np.inf
+    while period_Q.size > 2:
+        scatter = 4 * float(np.median(np.abs(np.diff(np.log(period_Q)))))
+        if scatter <= MAX_CHANGE or chunk >= MAX_CHUNK_ROWS:
+            break
+        chunk *= 2
+        period_Q = _chunk_periods(step_N, chunk)
+    if not period_Q.size:
+        positive = step_N[step_N > 0]
+        return np.zeros(1, np.int64), np.array([np.median(positive) if positive.size else 1.0])
+    threshold = min(max(scatter, MIN_CHANGE), MAX_CHANGE)
+    chunk_P = _changes(np.log(period_Q), threshold)
+    period_P = _part_periods(period_Q, chunk_P)
+    first_P = chunk_P * chunk
+    for p in range(1, first_P.size):
+        first_P[p] = _boundary(step_N, max(first_P[p] - 2 * chunk, first_P[p - 1] + 1), first_P[p] + chunk,
+                               period_P[p - 1], period_P[p])  # fmt: skip
+    for p, stop in enumerate(np.append(first_P[1:], time_N.size)):
+        period_P[p] = _mean_period(step_N[first_P[p] : stop - 1], period_P[p])
+    keep_P = np.append(True, np.abs(np.diff(np.log(period_P))) > SAME_RATE)
+    return first_P[keep_P], period_P[keep_P]
+
+
+@njit(cache=True, nogil=True)
+def _mean_period(step_N: Float, period: float) -> float:
+    """Return the mean of the steps near a period, within a half."""
+    for _ in range(3):
+        total, number = 0.0, 0
+        for step in step_N:
+            if 0.5 * period < step < 1.5 * period:
+                total += step
+                number += 1
+        if not number:
+            return period
+        period = total / number
+    return period
+
+
+@njit(cache=True, nogil=True)
+def _chunk_periods(step_N: Float, chunk: int) -> Float:
+    period_Q = np.empty(step_N.size // chunk)
+    for q in range(period_Q.size):
+        steps = step_N[q * chunk : (q + 1) * chunk]
+        median = np.median(steps)
+        if median <= 0:
+            median = max(steps.mean(), 1.0)
+        period_Q[q] = _mean_period(steps, median)
+    return period_Q
+
+
+@njit(cache=True, nogil=True)
+def _changes(log_Q: Float, threshold: float) -> Int:
+    """Return the chunks at which the rate changes: two in a row differ from those before by more than the threshold."""
+    found = [0]
+    level = log_Q[0] if log_Q.size < 3 else np.median(log_Q[:3])
+    for q in range(log_Q.size):
+        off = log_Q[q] - level
+        if abs(off) <= threshold:
+            level += 0.1 * off
+        elif q + 1 < log_Q.size:
+            later = log_Q[q + 1] - level
+            if abs(later) > threshold and (later > 0) == (off > 0) and (q > found[-1] + 1 or q < 2):
+                if q > 0:
+                    found.append(q)
+                level = log_Q[q + 1]
+    return np.array(found)
+
+
+def _part_periods(period_Q: Float, chunk_P: Int) -> Float:
+    stop_P = np.append(chunk_P[1:], period_Q.size)
+    return np.array([np.median(period_Q[a:b]) for a, b in zip(chunk_P.tolist(), stop_P.tolist(), strict=True)])
+
+
+@njit(cache=True, nogil=True)
+def _boundary(step_N: Float, first: int, stop: int, before: float, after: float) -> int:
+    """Return the row after which steps fit the period `after` better than the one before."""
+    stop = min(stop, step_N.size)
+    best, best_cost, cost = first, 0.0, 0.0
+    for i in range(first, stop):
+        cost += min(1.0, abs(step_N[i] / before - 1)) - min(1.0, abs(step_N[i] / after - 1))
+        if cost < best_cost:
+            best, best_cost = i + 1, cost
+    return best
+
+
+def _look_ahead(time_N: Float, period: float) -> int:
+    """Return how many rows decide whether a sample was lost, by the jitter of the first rows."""
+    step_N = np.diff(time_N[:100_000])
+    jitter = float(np.median(step_N) - np.quantile(step_N, 0.16)) / np.sqrt(2) / period if step_N.size else 0.0
+    return next(rows for most, rows in LOOK_AHEAD if jitter < most)
+
+
+@njit(cache=True, nogil=True)
+def _index(
+    time_N: Float, first: int, stop: int, period: float, ahead: int, step_N: Int, begins_N: NDArray[np.bool_]
+) -> None:
+    """Find how many samples each row of a part is after the one before it (0 lost: 1), and where segments begin."""
+    begins_N[first] = True
+    expected, pace = 0.0, period
+    for i in range(first, stop):
+        late = (time_N[i] - expected) / pace
+        least = late
+        for j in range(1, min(ahead, stop - i)):
+            least = min(least, (time_N[i + j] - expected) / pace - j)
+        lost = 0
+        if i > first and least > 0.5:
+            lost = int(np.floor(least + 0.5))
+        if i == first or lost > MAX_FILL:
+            begins_N[i] = True
+            rows = min(5, stop - i)
+            offset = np.empty(rows)
+            for j in range(rows):
+                offset[j] = time_N[i + j] - j * pace
+            expected = min(np.median(offset), time_N[i] + pace) + pace
+            continue
+        step_N[i] = 1 + lost
+        expected += lost * pace
+        off = min(max(time_N[i] - expected, -pace), pace)
+        pace = min(max(pace + 0.004 * off, 0.85 * period), 1.15 * period)
+        expected += pace + 0.1 * off
+
+
+@njit(cache=True, nogil=True)
+def _fit(time_N: Float, sample_N: Int, row_G: Int, period_G: Float) -> tuple[Int, Float, Float, Int, float]:
+    """Return blocks (first sample, time, period, segment) and the squared distances of the stamps from them, summed."""
+    room = row_G.size + time_N.size // KNOT_ROWS + 1
+    first_K, segment_K = np.empty(room, np.int64), np.empty(room, np.int64)
+    time_K, period_K = np.empty(room), np.empty(room)
+    blocks, squares = 0, 0.0
+    for g in range(row_G.size):
+        begin, end = row_G[g], row_G[g + 1] if g + 1 < row_G.size else time_N.size
+        rows, period = end - begin, period_G[g]
+        every = max(KNOT_ROWS, KNOT_S * 1e6 / period)
+        pieces = max(1, int(rows // every))
+        knot_Q = np.empty(pieces + 1)
+        knot_Q[0], knot_Q[pieces] = sample_N[begin], sample_N[end - 1]
+        for q in range(1, pieces):
+            knot_Q[q] = sample_N[begin + q * rows // pieces]
+        sample = sample_N[begin:end]
+        off = time_N[begin:end] - sample * period
+        off_Q = hat_fit(knot_Q, sample, off) if rows >= MIN_ROWS_FOR_RATE else np.full(pieces + 1, off.mean())
+        q = 0
+        for i in range(rows):
+            while q < pieces - 1 and sample[i] >= knot_Q[q + 1]:
+                q += 1
+            length = knot_Q[q + 1] - knot_Q[q]
+            slope = (off_Q[q + 1] - off_Q[q]) / length if length > 0 else 0.0
+            squares += (off[i] - off_Q[q] - (sample[i] - knot_Q[q]) * slope) ** 2
+        for q in range(pieces):
+            length = knot_Q[q + 1] - knot_Q[q]
+            first_K[blocks], segment_K[blocks] = int(knot_Q[q]), g
+            time_K[blocks] = knot_Q[q] * period + off_Q[q]
+            period_K[blocks] = period + ((off_Q[q + 1] - off_Q[q]) / length if length > 0 else 0.0)
+            blocks += 1
+    return first_K[:blocks], time_K[:blocks], period_K[:blocks], segment_K[:blocks], squares
+
+
+def _different(period_P: Float, rows_P: Int) -> int:
+    """Return the number of rates that differ by over 5%, among those that last for 0.1% of the rows or more."""
+    period_P = np.sort(period_P[rows_P >= 0.001 * rows_P.sum()])
+    rates, last = 0, 0.0
+    for period in period_P.tolist():
+        if period > last * (1 + SAME_RATE):
+            rates, last = rates + 1, period
+    return rates
+
+
+@njit(cache=True, nogil=True)
+def _fill(x_CN: NDArray[np.int16], sample_N: Int, out_CM: NDArray[np.int16]) -> None:
+    rows = sample_N.size
+    for c in range(3):
+        out_CM[c, sample_N[0]] = x_CN[c, 0]
+        for i in range(1, rows):
+            out_CM[c, sample_N[i]] = x_CN[c, i]
+            for place in range(sample_N[i - 1] + 1, sample_N[i]):
+                begin = min(max(i - 2, 0), max(rows - 4, 0))
+                value = 0.0
+                for a in range(begin, min(begin + 4, rows)):
+                    weight = 1.0
+                    for b in range(begin, min(begin + 4, rows)):
+                        if a != b:
+                            weight *= (place - sample_N[b]) / (sample_N[a] - sample_N[b])
+                    value += weight * x_CN[c, a]
+                out_CM[c, place] = min(max(np.rint(value), -32767), 32767)
