@@ -195,6 +195,7 @@ class BlockBuilder:
         self.clock, self.rows = clock, 0
         self._first: list[Int] = []
         self._us: list[Int] = []
+        self._by_stamps = False
         self._stop: list[Int] = []
         self._stop_us: list[Int] = []
         self._state = (NO_TIME_US, 0, -1, NO_TIME_US)
@@ -207,7 +208,7 @@ class BlockBuilder:
         if time_N is None or clock.origin == "start":
             us_N = clock.shift_us + np.rint(number_N * clock.period_us).astype(np.int64)
         else:
-            us_N = clock.to_us(time_N)
+            us_N, self._by_stamps = clock.to_us(time_N), True
         us_N[~has_value_N] = NO_TIME_US
         every = 1 if clock.step_us else max(1, round(BLOCK_S * 1e6 / clock.period_us))
         jump_us = 0.0 if clock.step_us else JUMP_PERIODS * clock.period_us
@@ -221,7 +222,7 @@ class BlockBuilder:
     def is_uneven(self) -> bool:
         """Whether rows do not follow each other at one rate: it changes, rows are lost, or stamps scatter."""
         first_K, us_K = np.concatenate([_NONE, *self._first]), np.concatenate([_NONE, *self._us])
-        if first_K.size < 2 or self.clock.origin == "start":
+        if first_K.size < 2 or not self._by_stamps:
             return False
         if self.clock.step_us:
             rows_K, length_K = np.diff(first_K), np.diff(us_K)
