@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.numerics.linear_spline import hat_fit
 from pipeline.numerics.jit import njit
+from pipeline.numerics.linear_spline import hat_fit
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
