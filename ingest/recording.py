@@ -36,8 +36,8 @@ class Pace:
     """How the rows of a table follow each other, where they do not at one rate throughout.
 
     period_us_K: microseconds a sample in each block. rates: number of different rates. lost_share: share of the samples
-    that the table lacks and that were interpolated (at most 3 in a row; more are a gap). jitter_ms: root mean square
-    distance of the rows' stamps from the fitted times.
+    that the table lacks and that were interpolated (3 in a row or 60 ms at most; more are a gap). jitter_ms: root mean
+    square distance of the rows' stamps from the fitted times.
     """
 
     period_us_K: NDArray[np.float64]

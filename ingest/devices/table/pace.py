@@ -1,9 +1,10 @@
 """Rows that do not follow each other at one rate: rates that change, lost rows, jitter, and rows that share a stamp.
 
 The stamps of the rows decide. Their differences show where the rate changes; within a part of one rate a line follows
-the stamps, and says how many samples were lost before each row. Up to 3 lost samples in a row are interpolated (cubic,
-as the filters need even spacing); more are a gap. The times of each segment are then fitted by a continuous
-piecewise-linear line, with a knot every 2 seconds or 100 rows, which smooths jitter.
+the stamps, and says how many samples were lost before each row. Up to 3 lost samples in a row, of 60 ms at most, are
+interpolated (by a polynomial through 6 rows, because filters need even spacing); more are a gap. The times of each
+segment are then fitted by a continuous piecewise-linear line, with a knot every 2 seconds or 100 rows, which smooths
+jitter.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ CHUNK_ROWS, MAX_CHUNK_ROWS = 16, 256
 MIN_CHANGE, MAX_CHANGE = 0.06, 0.18
 """Relative difference between two rates: above this, depending on the scatter of the estimates, the rate changed."""
 SAME_RATE = 0.05
-MAX_FILL = 3
-"""Lost samples in a row that are interpolated."""
+MAX_FILL, MAX_FILL_S = 3, 0.06
+"""Lost samples in a row that are interpolated: as many, and no more than last this long."""
+TAPS = 6
+"""Rows around a lost sample from which it is interpolated."""
 LOOK_AHEAD = ((0.08, 1), (0.16, 3), (0.25, 5), (np.inf, 8))
 """Rows that must agree that a sample was lost, by the jitter of the stamps as a share of the period."""
 BUNCHED = 0.25
@@ -87,7 +90,7 @@ def pace_rows(us_N: Int) -> PacedRows:
 
 
 def fill(counts_CN: NDArray[np.int16], paced: PacedRows) -> NDArray[np.int16]:
-    """Return the samples (3, samples): the rows at their places, and cubic interpolation where rows are lost."""
+    """Return the samples (3, samples): the rows at their places, and interpolation where rows are lost."""
     samples_CM = np.empty((3, paced.samples), dtype=np.int16)
     _fill(counts_CN, paced.sample_N, samples_CM)
     return samples_CM
@@ -227,6 +230,7 @@ def _index(
     """Find how many samples each row of a part is after the one before it (0 lost: 1), and where segments begin."""
     begins_N[first] = True
     expected, pace = 0.0, period
+    most = min(MAX_FILL, int(MAX_FILL_S * 1e6 / period))
     for i in range(first, stop):
         late = (time_N[i] - expected) / pace
         least = late
@@ -235,7 +239,7 @@ def _index(
         lost = 0
         if i > first and least > 0.5:
             lost = int(np.floor(least + 0.5))
-        if i == first or lost > MAX_FILL:
+        if i == first or lost > most:
             begins_N[i] = True
             rows = min(5, stop - i)
             offset = np.empty(rows)
@@ -303,11 +307,11 @@ def _fill(x_CN: NDArray[np.int16], sample_N: Int, out_CM: NDArray[np.int16]) -> 
         for i in range(1, rows):
             out_CM[c, sample_N[i]] = x_CN[c, i]
             for place in range(sample_N[i - 1] + 1, sample_N[i]):
-                begin = min(max(i - 2, 0), max(rows - 4, 0))
+                begin = min(max(i - TAPS // 2, 0), max(rows - TAPS, 0))
                 value = 0.0
-                for a in range(begin, min(begin + 4, rows)):
+                for a in range(begin, min(begin + TAPS, rows)):
                     weight = 1.0
-                    for b in range(begin, min(begin + 4, rows)):
+                    for b in range(begin, min(begin + TAPS, rows)):
                         if a != b:
                             weight *= (place - sample_N[b]) / (sample_N[a] - sample_N[b])
                     value += weight * x_CN[c, a]

@@ -53,7 +53,9 @@ def measured_seconds(made: Processed) -> tuple[NDArray[np.int64], Float]:
     return np.flatnonzero(inner_S), day.signal_CT[0].reshape(-1, 30) / 1024.0
 
 
-def check_sine(made: Processed, hz: float, least_s: int, amplitude: float = 0.03, phase_s: float = 0.017) -> None:
+def check_sine(
+    made: Processed, hz: float, least_s: int, amplitude: float = 0.03, phase_s: float = 0.017, off: float = 0.12
+) -> None:
     """Check that three seconds around every measured second hold the sine, where its table had it."""
     at_S, x_ST = measured_seconds(made)
     assert at_S.size >= least_s
@@ -66,7 +68,7 @@ def check_sine(made: Processed, hz: float, least_s: int, amplitude: float = 0.03
         sine, cosine, _ = np.linalg.lstsq(basis.T, x_T, rcond=None)[0]
         assert abs(np.hypot(sine, cosine) / SWING_G - 1) < amplitude, second
         assert abs(np.arctan2(cosine, sine)) / (2 * np.pi * hz) < phase_s, second
-        assert np.abs(x_T - SWING_G * np.sin(angle + np.arctan2(cosine, sine))).max() < 0.12 * SWING_G
+        assert np.abs(x_T - SWING_G * np.sin(angle + np.arctan2(cosine, sine))).max() < off * SWING_G
 
 
 @pytest.mark.parametrize("rates", [(50, 25), (25, 50), (50, 40), (20, 100), (100, 20), (32, 37)])
@@ -151,7 +153,7 @@ def test_a_sine_keeps_its_frequency(rates: list[float], hz: float, lost: float, 
     stamp_N = np.maximum.accumulate(second_N + jitter * period_N * rng.uniform(-1, 1, second_N.size))
     kept_N = rng.random(second_N.size) >= lost
     made = processed(table(stamp_N[kept_N], swing(second_N[kept_N], hz)))
-    check_sine(made, hz, 0, amplitude=0.06)
+    check_sine(made, hz, 0, amplitude=0.06, off=0.25)
 
 
 def test_an_even_table_is_timed_by_its_blocks() -> None:
