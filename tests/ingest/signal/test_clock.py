@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingest.process import process
 from ingest.recording import Recording
@@ -14,7 +16,7 @@ from ingest.settings import ClockChoice, SignalSettings
 from ingest.signal.clock import timed
 from ingest.signal.timing import fit
 from pipeline.errors import UserError
-from tests.ingest.made import START, recording
+from tests.ingest.made import START, of_day, recording
 
 HOUR = 3600
 BLOCK_S = 120 / 98.7
@@ -41,6 +43,31 @@ def test_a_pause_is_a_gap(days: float, kind: str) -> None:
     timeline = fit(made)
     assert timeline.backward_blocks == 0
     assert timeline.start_G[1] - timeline.end_G[0] == pytest.approx(days * DAY + 1 / 98.7, abs=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    pauses=st.dictionaries(st.integers(5, 700), st.floats(0.1, 14), min_size=1, max_size=4),
+    counted=st.booleans(),
+    strays=st.sets(st.integers(1, 730), max_size=5),
+)
+def test_any_pauses_keep_every_sample_at_its_time(pauses: dict[int, float], counted: bool, strays: set[int]) -> None:
+    """Also with some stamps that are off by years."""
+    made, second_N = recording(900)
+    stamp_us_K, sequence_K, resumed_K = made.stamp_us_K.copy(), made.sequence_K.copy(), made.first_K < 0
+    for block, days in pauses.items():
+        stamp_us_K[block:] += round(days * DAY * 1e6)
+        second_N[block * 120 :] += days * DAY
+        sequence_K[block:] -= sequence_K[block]
+        resumed_K[block] = True
+    for block in strays - {block + near for block in pauses for near in (-1, 0, 1)}:
+        stamp_us_K[block] -= 20 * 365 * DAY * 1_000_000
+    made = replace(made, stamp_us_K=stamp_us_K)
+    made = replace(made, sequence_K=sequence_K, resumed_K=resumed_K) if counted else replace(made, is_counted=False)
+    timeline = fit(made)
+    assert len(timeline.first_G) == len(pauses) + 1
+    assert timeline.backward_blocks == 0
+    assert np.abs(timeline.seconds_of(np.arange(made.samples)) - of_day(made, second_N)).max() < 0.01
 
 
 def test_a_pause_longer_than_max_days_is_a_question() -> None:
