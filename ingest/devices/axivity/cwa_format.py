@@ -18,7 +18,7 @@ floor(f * nominal rate) for readers that ignore the fraction: the sample number
 is the device's id (old firmware; full seconds only).
 
 The oldest firmware has the rate code 0. The vendor's converter then takes `timestamp_offset` as the rate in Hz, which
-was always 100, and `timestamp` as the full second in which the block's first sample was taken.
+is nearly always 100, and `timestamp` as the full second in which the block's first sample was taken.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def unpack_timestamp(packed: NDArray[np.uint32]) -> NDArray[np.datetime64]:
     return time
 
 
-OLDEST_RATE_HZ = 100.0
-"""Of the rate code 0."""
+OLDEST_RATE_HZ, OLDEST_RATES_HZ = 100.0, (25, 50, 100, 200, 400, 800, 1600)
+"""Of the rate code 0: the usual rate, and those that a block may state."""
 
 
 def rate_hz(rate_code: int) -> float:

@@ -44,7 +44,7 @@ def probe(ends: Ends) -> Probe:
     blocks = max(0, (ends.size - cwa.HEADER.itemsize) // cwa.BLOCK.itemsize)
     some = next((part for part in (head, tail) if len(part) and _plausible(part).any()), head)
     first = some[_first_good(some)]
-    rate_hz = cwa.rate_hz(int(first["rate_code"]))
+    rate_hz = _rate_hz(first)
     samples = blocks * _capacity(int(first["format"]))
     longest_us = round(samples * 1e6 / (MIN_RATE * rate_hz))
     begin, last = _span(head, rate_hz), _span(tail, rate_hz)
@@ -86,7 +86,7 @@ def decode(data: Any) -> Recording:
     blocks = _blocks(memoryview(data)[cwa.HEADER.itemsize :])
     first = blocks[_first_good(blocks)]
     rate_code, format_ = int(first["rate_code"]), int(first["format"])
-    rate_hz, axes, capacity = cwa.rate_hz(rate_code), format_ >> 4, _capacity(format_)
+    rate_hz, axes, capacity = _rate_hz(first), format_ >> 4, _capacity(format_)
     packed = format_ & 0xF == cwa.PACKED
     words_BW = np.frombuffer(blocks, dtype="<u2").reshape(len(blocks), -1)
     counts_CN = np.empty((3, len(blocks) * capacity), dtype=np.int16)
@@ -102,7 +102,7 @@ def decode(data: Any) -> Recording:
     stamp_us, offset, stamped = _stamps(kept, rate_hz)
     count_K = kept["sample_count"].astype(np.int64)
     first_K = np.cumsum(count_K) - count_K
-    if rate_code == 0:
+    if _is_oldest(kept).all():
         stamp_us = from_full_seconds(stamp_us, first_K, kept["sequence_id"].astype(np.int64), stamped, rate_hz)
     per_g = cwa.COUNTS_PER_G if packed else cwa.COUNTS_PER_G << (int(first["light"]) >> 13)
     limit = min(cwa.range_g(rate_code) * per_g, 32768)
@@ -197,13 +197,26 @@ def _first_good(blocks: NDArray[np.void]) -> int:
     )
 
 
+def _is_oldest(blocks: NDArray[np.void]) -> Any:
+    """Return which blocks are of the oldest firmware, with the rate in Hz in place of the offset of the stamp."""
+    return (blocks["rate_code"] == 0) & ((blocks["device_fractional"] & cwa.FRACTION_FLAG) == 0)
+
+
+def _rate_hz(block: NDArray[np.void]) -> float:
+    """Return the nominal rate of a block."""
+    stated = int(block["timestamp_offset"])
+    return (
+        float(stated) if _is_oldest(block) and stated in cwa.OLDEST_RATES_HZ else cwa.rate_hz(int(block["rate_code"]))
+    )
+
+
 def _stamps(blocks: NDArray[np.void], rate_hz: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Return the stamps: microseconds since 1970, their sample in the block, and whether they exist."""
     time = cwa.unpack_timestamp(blocks["timestamp"])
     stamped = ~np.isnat(time)
     word = blocks["device_fractional"].astype(np.int64)
     fraction = np.where(word & cwa.FRACTION_FLAG, word & ~cwa.FRACTION_FLAG, 0)
-    stated = np.where(blocks["rate_code"] == 0, 0, blocks["timestamp_offset"]).astype(np.int64)
+    stated = np.where(_is_oldest(blocks), 0, blocks["timestamp_offset"]).astype(np.int64)
     offset = stated + np.floor(fraction * (rate_hz / 32768)).astype(np.int64)
     seconds = np.where(stamped, time, np.datetime64(0, "s")).astype(np.int64)
     return seconds * 1_000_000 + np.round(fraction * (1e6 / 32768)).astype(np.int64), offset, stamped

@@ -51,7 +51,7 @@ def block(
         payload = struct.pack(f"<{len(samples)}I", *map(pack, samples, exponents))
     else:
         payload = b"".join(struct.pack(f"<{axes}h", *sample) for sample in samples)
-    rate = 3200 / (1 << (15 - (rate_code & 15)))
+    rate = 3200 / (1 << (15 - (rate_code & 15))) if rate_code else 100
     word, shown = (4711, offset) if fraction is None else (0x8000 | fraction, offset - int(fraction * rate / 32768))
     body = struct.pack(
         "<2sHHIIIHHBBBBhH480s", b"AX", 508, word, 7, sequence, stamp(time), light, temperature, events, 200, rate_code,

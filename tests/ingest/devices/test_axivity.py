@@ -283,18 +283,24 @@ def test_a_device_that_was_resumed_after_days_keeps_both_parts(events: int) -> N
         process(decode(numbered_on, NAME), SignalSettings())
 
 
-@pytest.mark.parametrize("rate", [97.3, 100.0, 101.9])
+def test_the_rate_code_0_with_stamps_of_later_firmware_is_100_hz() -> None:
+    made = decode(header() + still(60, rate_code=0), NAME)
+    assert made.nominal_rate_hz == 100.0
+    assert fit(made).rate_hz == pytest.approx(100.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("rate", [97.3, 100.0, 101.9, 50.0])
 def test_the_oldest_firmware_states_full_seconds_and_the_rate_code_0(rate: float) -> None:
     """Its blocks have the rate in Hz where later ones have the offset of their stamp."""
     count = 9_000
     second_K = np.arange(count) * 120 / rate + 2 * (np.arange(count) >= 6_000)
     blocks = [
         block([(0, 0, 256)] * 120, [2] * 120, sequence=k, time=START + timedelta(seconds=int(second_K[k])),
-              fraction=None, offset=100, rate_code=0)
+              fraction=None, offset=50 if rate == 50 else 100, rate_code=0)
         for k in range(count)
     ]  # fmt: skip
     made = decode(header(rate_code=0) + b"".join(blocks), NAME)
-    assert (made.nominal_rate_hz, made.limit_counts) == (100.0, 4096)
+    assert (made.nominal_rate_hz, made.limit_counts) == (50.0 if rate == 50 else 100.0, 4096)
     timeline = fit(made)
     assert timeline.rate_hz == pytest.approx(rate, rel=1e-4)
     assert timeline.first_G.tolist() == [0, 6_000 * 120]
