@@ -78,6 +78,13 @@ def run(app: typer.Typer, name: str | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except OSError as error:
+        if error.errno == errno.EROFS:
+            print(
+                f"error: {error.filename}: the file system is read-only. Choose another folder; for a temporary one, "
+                "set TMPDIR.",
+                file=sys.stderr,
+            )
+            return 1
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(

@@ -86,8 +86,12 @@ def _give_matplotlib_a_folder() -> None:
         Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config"),
         Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache"),
     )
-    if not all(writable(folder / "matplotlib") for folder in chosen) and (private := private_folder()):
-        os.environ["MPLCONFIGDIR"] = str(private / "matplotlib")
+    if all(writable(folder / "matplotlib") for folder in chosen):
+        return
+    private = private_folder()
+    if private is None:
+        raise UserError("pictures need a folder for matplotlib's list of fonts. Set MPLCONFIGDIR to one of yours.")
+    os.environ["MPLCONFIGDIR"] = str(private / "matplotlib")
 
 
 def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:

@@ -42,3 +42,15 @@ def test_names_are_utf8_in_every_locale(tmp_path: Path, module: str) -> None:
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert "grüße".encode() in done.stderr
+
+
+def test_a_read_only_file_system_is_one_message() -> None:
+    code = (
+        "import errno, os; from pipeline.cli import run_command\n"
+        "def command() -> None: raise OSError(errno.EROFS, os.strerror(errno.EROFS), '/media/disc')\n"
+        "raise SystemExit(run_command(command, 'command'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: /media/disc: the file system is read-only.")
+    assert len(done.stderr.splitlines()) == 1

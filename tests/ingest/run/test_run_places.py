@@ -14,7 +14,7 @@ import pytest
 
 from ingest.run.cluster import MAX_TEMPORARY_BYTES, ray_folder
 from tests.ingest import cohort
-from tests.ingest.runs import ROOT
+from tests.ingest.runs import ROOT, assert_as_if_undisturbed
 
 USER = 54321
 """A user id without a name."""
@@ -86,3 +86,36 @@ def test_a_run_needs_little_of_its_environment(cohort_folder: Path, open_folder:
     assert done.stderr.count("cannot write compiled code") == 1
     assert (store / "zarr.json").is_file()
     assert not [path for path in Path("/tmp").glob("pd-*") if path.stat().st_uid == USER]
+
+
+READ_ONLY = f"mount --bind {ROOT} {ROOT} && mount -o remount,ro,bind {ROOT}"
+PLACES = {
+    "read-only installation": ["unshare", "-m", "bash", "-c", f'{READ_ONLY} && exec "$@"', "-"],
+    "no network": ["unshare", "-n", "bash", "-c", 'ip link set lo up; exec "$@"', "-"],
+    "noexec": ["unshare", "-m", "bash", "-c", 'mount -t tmpfs -o noexec tmpfs /dev/shm && exec "$@"', "-"],
+    "small shared memory": [
+        "unshare",
+        "-m",
+        "bash",
+        "-c",
+        'mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$@"',
+        "-",
+    ],
+    "one CPU": ["taskset", "-c", str(min(os.sched_getaffinity(0)))],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+def test_a_run_in_a_restricted_place(place: str, cohort_folder: Path, undisturbed: Path, tmp_path: Path) -> None:
+    wrapper = PLACES[place]
+    if shutil.which(wrapper[0]) is None or subprocess.run([*wrapper, "true"], capture_output=True).returncode:
+        pytest.skip(f"{wrapper[0]} is not permitted here")
+    store = tmp_path / "store"
+    settings = cohort.settings(cohort_folder, store)
+    command = [*wrapper, sys.executable, "-m", "ingest", "--recordings", str(cohort_folder), "--store", str(store)]
+    command += ["--participants", str(settings.participants), "--key-file", str(settings.key_file)]
+    done = subprocess.run(command, env=hostile(), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert_as_if_undisturbed(store, undisturbed)
