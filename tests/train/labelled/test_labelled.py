@@ -108,7 +108,7 @@ def test_participants_not_in_the_store_and_wrong_keys_are_reported(store: Store,
     found, facts = label_store(store, {"Ann": walk, "Zoe": walk}, KEY, 10, 5)
     assert facts["people_not_in_store"] == 1
     assert set(found.pid_N) == {KEY.participant("Ann")[:12]}
-    with pytest.raises(UserError, match="none of the 1 people"):
+    with pytest.raises(UserError, match="none of the 1 participants"):
         label_store(store, {"Zoe": walk}, KEY, 10, 5)
     with pytest.raises(UserError, match="another key"):
         label_store(store, {"Ann": walk}, Key(bytes(32)), 10, 5)
