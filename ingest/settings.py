@@ -87,16 +87,27 @@ class TableSettings:
             "detected."
         ),
     ] = None
-    unit: Annotated[Literal["g", "m/s2"] | None, Flag("Unit of tables: g or m/s2. Default: detected by gravity.")] = (
-        None
-    )
+    unit: Annotated[
+        Literal["g", "m/s2", "mg"] | None, Flag("Unit of tables: g, m/s2 or mg. Default: g or m/s2, by gravity.")
+    ] = None
     rate_hz: Annotated[
         float | None, Flag("Rows a second of tables whose time column is missing or does not give the rate.", "rate")
+    ] = None
+
+    dayfirst: Annotated[
+        bool | None,
+        Flag("Dates of tables as in 05/06/2024 are day first (or month first).", "dayfirst/--no-dayfirst"),
+    ] = None
+    where_column: Annotated[
+        str | None,
+        Flag("Rows of tables to read, as in location=left, where a table holds several sensors. Default: all."),
     ] = None
 
     def __post_init__(self) -> None:
         if self.rate_hz is not None and not 1 <= self.rate_hz <= 1000:
             raise ValueError(f"--rate: expected 1 to 1000 samples per second, found {self.rate_hz:g}")
+        if self.where_column is not None and not all(self.where_column.partition("=")):
+            raise ValueError(f"--where-column: expected NAME=VALUE, found {self.where_column!r}")
         is_valid = {*AXIS_NAMES} <= {*self.named} <= {*COLUMNS} and all(self.named.values())
         if self.columns is not None and not is_valid:
             raise ValueError(f"--columns: expected time=NAME,x=NAME,y=NAME,z=NAME, found {self.columns!r}")

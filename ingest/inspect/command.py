@@ -11,7 +11,17 @@ from ingest.run.settings import DEFAULT_MAX_DAYS, IngestSettings
 from pipeline.command_output import JSON_FLAG, write_json
 from pipeline.flags import takes_flags
 
-OF_A_RECORDING = ("local_timezone", "device_timezone", "clock", "columns", "unit", "rate_hz", "max_days")
+OF_A_RECORDING = (
+    "local_timezone",
+    "device_timezone",
+    "clock",
+    "columns",
+    "unit",
+    "rate_hz",
+    "dayfirst",
+    "where_column",
+    "max_days",
+)
 
 
 @takes_flags(IngestSettings, only=OF_A_RECORDING)

@@ -38,6 +38,9 @@ MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EST
 MIN_WORD = 3
 """Shorter parts of a file name are not removed from texts."""
 
+FIRST_SETTINGS = ("columns", "unit", "rate_hz")
+"""The settings of tables that every fingerprint contains."""
+
 
 class StorageFault(UserError):
     """The storage fails, not a recording: the run has to stop. (StorageUnavailable stops it too, after retries.)"""
@@ -130,7 +133,12 @@ def _source(name: str, details: dict[str, Any], key: Key, table: TableSettings) 
     source = Source(name, key.recording(name), size, fingerprint([size, mark]))
     if table == NO_TABLE_SETTINGS or not _may_be_table(source.suffix):
         return source
-    return replace(source, fingerprint=f"{source.fingerprint}-{fingerprint(plain(table))}", table=table)
+    return replace(source, fingerprint=f"{source.fingerprint}-{fingerprint(_stated(table))}", table=table)
+
+
+def _stated(table: TableSettings) -> dict[str, Any]:
+    """The settings of tables for a fingerprint; later ones only if given, so that older fingerprints hold."""
+    return {name: value for name, value in plain(table).items() if name in FIRST_SETTINGS or value is not None}
 
 
 def _may_be_table(suffix: str) -> bool:

@@ -19,6 +19,10 @@ MAKER = b"ActiGraph"
 RATES_HZ = (1.0, 1000.0)
 """Rates of worn accelerometers."""
 
+CENTURY = 2000
+BUDDHIST, FIRST_BUDDHIST = 543, 2400
+"""Thai computers write years from 543 BC; no recorder stamps the year 2400."""
+
 _FIRST = re.compile(
     r"-+ Data .*?ActiGraph (?P<device>\S+).*?Firmware v?(?P<firmware>\S+).*?date format (?P<date>\S+)"
     r".*?at (?P<rate>\d+(\.\d+)?) ?Hz"
@@ -34,6 +38,8 @@ class ExportHeader:
     serial: str
     start: np.datetime64
     rate_hz: float
+    is_day_first: bool
+    """Whether its dates begin with the day."""
 
 
 def is_export(head: bytes) -> bool:
@@ -63,7 +69,12 @@ def read_export_header(lines: Sequence[str]) -> ExportHeader:
             "states; found another. Export it again."
         ) from None
     return ExportHeader(
-        f"{MAKER.decode()} {first['device']}", first["firmware"], values["Serial Number:"], start, float(first["rate"])
+        f"{MAKER.decode()} {first['device']}",
+        first["firmware"],
+        values["Serial Number:"],
+        start,
+        float(first["rate"]),
+        first["date"][:1].lower() == "d",
     )
 
 
@@ -77,5 +88,7 @@ def _start(date: str, time: str, form: str) -> np.datetime64:
     parts = dict(zip(order, re.findall(r"\d+", date), strict=True))
     if not re.fullmatch(r"\d?\d:\d\d:\d\d", time):
         raise ValueError
-    day = f"{int(parts['y']):04d}-{int(parts['m']):02d}-{int(parts['d']):02d}" if {*parts} == set("ymd") else ""
+    year = int(parts["y"])
+    year += CENTURY if year < 100 else -BUDDHIST if year > FIRST_BUDDHIST else 0
+    day = f"{year:04d}-{int(parts['m']):02d}-{int(parts['d']):02d}" if {*parts} == set("ymd") else ""
     return np.datetime64(f"{day}T{time.zfill(8)}", "us")

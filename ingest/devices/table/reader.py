@@ -115,7 +115,11 @@ def decode(data: Any, settings: TableSettings) -> Recording:
         counts, stamps = opened.read(settings.unit)
         per_unit, counts_CN = counts.per_unit, counts.take_all()
         blocks, clock = stamps.blocks(), stamps.clock
-        rate_hz = opened.rate_hz or blocks.rate_hz() or 1e6 / clock.period_us
+        rate_hz = (
+            (None if opened.export and stamps.is_stamped else opened.rate_hz)
+            or blocks.rate_hz()
+            or 1e6 / clock.period_us
+        )
         unit = find_unit(counts_CN, per_unit, rate_hz, settings.unit)
         if per_unit < STEPS_PER_G[-1] / GRAVITY[unit]:  # the values were so large that they were scaled as m/s2
             counts, stamps = opened.read(unit)
@@ -148,7 +152,7 @@ def decode(data: Any, settings: TableSettings) -> Recording:
         stamp_us_K=timed.us_K,
         stamped_K=np.ones(timed.first_K.size, dtype=np.bool_),
         celsius_K=np.full(timed.first_K.size, np.nan, dtype=np.float32),
-        damaged_blocks=opened.table.damaged,
+        damaged_blocks=opened.table.damaged + stamps.untimed,
         idle_spans_us=timed.idle_M2,
         firmware=export.firmware if export else None,
         origin=clock.origin,
@@ -233,7 +237,7 @@ class Opened:
 
     def clock(self, first: Rows) -> TableClock:
         """Find what the stamps mean; raises UserError with a question where that is unclear."""
-        if self.export:
+        if self.export and first.time_N is None:
             return by_rate(self.export.rate_hz, int(self.export.start.astype(np.int64)))
         if first.time_N is not None:
             return read_clock(first.time_N, self._ahead_us(first.time_N), self.settings.rate_hz)
@@ -306,13 +310,13 @@ def _open(source: Any, head: bytes, settings: TableSettings) -> Opened:
         source.seek(0)
         file = pa.parquet.ParquetFile(io.BufferedReader(source) if isinstance(source, io.RawIOBase) else source)
         return Opened(ParquetTable(file, _columns_of(file.schema_arrow, settings)), settings)
-    layout = read_layout(head, settings.named)
+    layout = read_layout(head, settings)
     return Opened(TextTable(source, layout), settings, layout.export)
 
 
 def _columns_of(schema: pa.Schema, settings: TableSettings) -> Columns:
     """Find the columns of a Parquet table; a single column of instants is the time, whatever its name."""
-    found = find_columns(schema.names, len(schema.names), settings.named)
+    found = find_columns(schema.names, len(schema.names), settings)
     instants = [place for place, field in enumerate(schema) if pa.types.is_timestamp(field.type)]
     if found.time is None and len(instants) == 1:
         found = replace(found, time=instants[0])

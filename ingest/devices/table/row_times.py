@@ -26,6 +26,9 @@ Int = NDArray[np.int64]
 Origin = Literal["calendar", "boot", "start"]
 
 UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
+DAY_US = 86_400e6
+SERIAL_DAYS = (-25_569, -719_529)
+"""Day 0 of spreadsheets (1899-12-30) and of Matlab, in days since 1970."""
 CALENDAR_US = 315_532_800_000_000
 """1980 in microseconds. Earlier times count from when a device was switched on."""
 LATEST_US = 4_102_444_800_000_000
@@ -58,6 +61,7 @@ class TableClock:
 
     unit_us: the stamps' unit in microseconds. shift_us: from the stamps to the device's own clock. period_us: from row
     to row. step_us: between stamps that rows share; 0 where every row has its own.
+    epoch_us: what 0 is, for days as spreadsheets and Matlab count them. Times that are not since 1970 may be negative.
     """
 
     origin: Origin
@@ -65,6 +69,7 @@ class TableClock:
     shift_us: int
     period_us: float
     step_us: float = 0.0
+    epoch_us: float = 0.0
 
     def to_us(self, time_N: NDArray[Any]) -> Int:
         """Convert stamps to microseconds of the device's clock; NO_TIME_US where a stamp is missing or invalid."""
@@ -74,7 +79,9 @@ class TableClock:
         else:
             with np.errstate(invalid="ignore", over="ignore"):
                 exact_N = time_N * self.unit_us
-                good_N = (exact_N >= 0) & (exact_N < LATEST_US)
+                exact_N = exact_N + self.epoch_us
+                earliest_us = -LATEST_US if self.origin == "boot" else 0
+                good_N = (exact_N >= earliest_us) & (exact_N < LATEST_US)
                 us_N = np.where(good_N, np.rint(exact_N), 0).astype(np.int64)
         return np.where(good_N, us_N + self.shift_us, NO_TIME_US)
 
@@ -93,6 +100,11 @@ def read_clock(time_N: NDArray[Any], shift_us: int, rate_hz: float | None) -> Ta
             raise UserError("the time column only counts rows. How many rows are a second? State --rate HZ.")
         return by_rate(rate_hz, None)
     period, step = _rhythm(stamp_N)
+    for epoch_days in () if is_calendar else SERIAL_DAYS:
+        start_us = (stamp_N[0] + epoch_days) * DAY_US
+        is_other = any(_is_rate(1e6 / (period * us)) for us in UNITS_US.values())
+        if not is_other and _is_rate(1e6 / (period * DAY_US)) and _is_calendar(start_us):
+            return TableClock("calendar", DAY_US, shift_us, period * DAY_US, step * DAY_US, epoch_days * DAY_US)
     unit_us = 1.0 if is_calendar else _unit_us(stamp_N, period, rate_hz)
     if not _is_rate(1e6 / (period * unit_us)):
         raise UserError(
@@ -195,7 +207,9 @@ class BlockBuilder:
         self.clock, self.rows = clock, 0
         self._first: list[Int] = []
         self._us: list[Int] = []
-        self._by_stamps = False
+        self.untimed = 0
+        """Rows with a value whose stamp is missing or not understood."""
+        self.is_stamped = False
         self._stop: list[Int] = []
         self._stop_us: list[Int] = []
         self._state = (NO_TIME_US, 0, -1, NO_TIME_US)
@@ -208,7 +222,9 @@ class BlockBuilder:
         if time_N is None or clock.origin == "start":
             us_N = clock.shift_us + np.rint(number_N * clock.period_us).astype(np.int64)
         else:
-            us_N, self._by_stamps = clock.to_us(time_N), True
+            us_N, self.is_stamped = clock.to_us(time_N), True
+        if time_N is not None:
+            self.untimed += int((has_value_N & (us_N == NO_TIME_US)).sum())
         us_N[~has_value_N] = NO_TIME_US
         every = 1 if clock.step_us else max(1, round(BLOCK_S * 1e6 / clock.period_us))
         jump_us = 0.0 if clock.step_us else JUMP_PERIODS * clock.period_us
@@ -222,7 +238,7 @@ class BlockBuilder:
     def is_uneven(self) -> bool:
         """Whether rows do not follow each other at one rate: it changes, rows are lost, or stamps scatter."""
         first_K, us_K = np.concatenate([_NONE, *self._first]), np.concatenate([_NONE, *self._us])
-        if first_K.size < 2 or not self._by_stamps:
+        if first_K.size < 2 or not self.is_stamped:
             return False
         if self.clock.step_us:
             rows_K, length_K = np.diff(first_K), np.diff(us_K)

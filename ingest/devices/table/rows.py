@@ -79,6 +79,7 @@ class TextTable:
         """Yield all rows."""
         self.damaged = 0
         for batch in self._batches():
+            batch = self._in_iso(_chosen(batch, self.layout.columns))
             if batch.num_rows:
                 yield _rows(batch)
 
@@ -96,11 +97,26 @@ class TextTable:
                     columns = [self._checked(batch[name], kind) for name, kind in types.items()]
                     yield pa.record_batch(columns, [*types])
 
+    def _in_iso(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Convert stamps of another form."""
+        if not self.layout.to_iso:
+            return batch
+        text = batch.column(0)
+        for pattern, replacement in self.layout.to_iso:
+            text = pc.replace_substring_regex(text, pattern, replacement.replace("\\g<1>", "\\1"))
+        return pa.record_batch([self._checked(text, self._calendar), *batch.columns[1:]], batch.schema.names)
+
+    @property
+    def _calendar(self) -> pa.DataType:
+        return pa.timestamp("ns", "UTC" if self.layout.zone else None)
+
     def _types(self) -> dict[str, pa.DataType]:
         types = {f"{place}": pa.float32() for place in self.layout.columns.places}
         if self.layout.columns.time is not None:
-            calendar = pa.timestamp("ns", "UTC" if self.layout.zone else None)
-            types[f"{self.layout.columns.time}"] = calendar if self.layout.is_text_time else pa.float64()
+            text = pa.string() if self.layout.to_iso else self._calendar
+            types[f"{self.layout.columns.time}"] = text if self.layout.is_text_time else pa.float64()
+        if self.layout.columns.where:
+            types[f"{self.layout.columns.where[0]}"] = pa.string()
         return types
 
     def _reader(self, types: dict[str, pa.DataType], encoding: str, on_bad_row: Any) -> pa.csv.CSVStreamingReader:
@@ -124,12 +140,15 @@ class TextTable:
         return "skip"
 
     def _checked(self, text: pa.Array, kind: pa.DataType) -> pa.Array:
-        """Convert a column of text; null where a cell is invalid."""
+        """Convert a column of text; null where a cell is invalid (stamps are counted later)."""
+        if pa.types.is_string(kind):
+            return text
         if self.layout.decimal != ".":
             text = pc.replace_substring(text, self.layout.decimal, ".")
         form = _TIME if pa.types.is_timestamp(kind) else _VALUE
         good = pc.fill_null(pc.match_substring_regex(text, form), False)
-        self.damaged += int(pc.sum(pc.and_(pc.invert(good), pc.is_valid(text))).as_py() or 0)
+        if kind == pa.float32():
+            self.damaged += int(pc.sum(pc.and_(pc.invert(good), pc.is_valid(text))).as_py() or 0)
         try:
             return pc.cast(pc.if_else(good, pc.utf8_trim_whitespace(text), None), kind)
         except pa.ArrowInvalid:
@@ -156,10 +175,20 @@ class ParquetTable:
 
     def rows(self) -> Iterator[Rows]:
         """Yield all rows of the groups."""
-        names = [self.file.schema_arrow.names[place] for place in self.columns.places]
+        where = [self.columns.where[0]] if self.columns.where else []
+        names = [self.file.schema_arrow.names[place] for place in [*self.columns.places, *where]]
         for batch in self.file.iter_batches(BATCH_ROWS, self.groups, names):
+            batch = _chosen(batch.select(names), self.columns)
             if batch.num_rows:
-                yield _rows(batch.select(names))
+                yield _rows(batch)
+
+
+def _chosen(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """Keep the rows in which the last column has the value that the user names, without that column."""
+    if not columns.where:
+        return batch
+    is_chosen = pc.fill_null(pc.equal(pc.cast(batch.columns[-1], pa.string()), columns.where[1]), False)
+    return batch.filter(is_chosen).select(range(batch.num_columns - 1))
 
 
 def _rows(batch: pa.RecordBatch) -> Rows:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 
-Unit = Literal["g", "m/s2"]
-GRAVITY: dict[Unit, float] = {"g": 1.0, "m/s2": 9.80665}
+Unit = Literal["g", "m/s2", "mg"]
+GRAVITY: dict[Unit, float] = {"g": 1.0, "m/s2": 9.80665, "mg": 1000.0}
 """Gravity in each unit."""
 
 STEPS_PER_G = (4000, 2000)
@@ -31,6 +31,9 @@ WINDOW_S, STILL = 10, 0.013
 REST_WINDOWS = 3
 NEAR_AT_REST, NEAR = 1.2, 1.4
 """Factor by which gravity may be off: at rest because sensors are not calibrated, else also because of movement."""
+
+FAR = 5
+"""Gravity that is off by this factor on average contradicts the unit that the user states."""
 
 RANGES_G = (2, 4, 6, 8, 16)
 RAIL_NEAR = 0.03
@@ -101,9 +104,11 @@ def find_unit(counts_CN: NDArray[np.int16], per_unit: float, rate_hz: float, giv
     shown = f"over {most:.0f}" if reads > most else f"{reads:.3g}"
     if given is None:
         return found or _doubt(shown, is_at_rest)
-    if is_at_rest and found != given:
+    is_off = bool(length_N.size) and not 1 / FAR < reads / GRAVITY[given] < FAR
+    if (is_at_rest and found != given) or is_off:
+        when = "at rest" if is_at_rest else "on average"
         raise UserError(
-            f"--unit states {given}, but at rest the table reads {shown} where gravity is {GRAVITY[given]:.3g}. State "
+            f"--unit states {given}, but {when} the table reads {shown} where gravity is {GRAVITY[given]:.4g}. State "
             "its true unit; if that is neither g nor m/s2, or gravity was removed, the table cannot be used."
         )
     return given
@@ -113,8 +118,8 @@ def _doubt(reads: str, is_at_rest: bool) -> Unit:
     when = "at rest" if is_at_rest else "on average (it is hardly ever at rest)"
     raise UserError(
         f"is the table in g or in m/s2? Gravity is 1 in g and 9.81 in m/s2; {when} the table reads {reads}. State "
-        "--unit g or --unit m/s2 if one of them is right. Else its values have another scale (in mg, or as counts: "
-        "divide them first), gravity was removed, or the columns are not those of an accelerometer (--columns)."
+        "--unit g, m/s2 or mg if one of them is right. Else its values have another scale (as counts: divide them "
+        "first), gravity was removed, or the columns are not those of an accelerometer (--columns)."
     )
 
 

@@ -129,7 +129,7 @@ def test_columns_are_found_by_their_names(header: str) -> None:
     delimiter = next(sign for sign in ";\t," if sign in header)
     time, *axes = HEADERS[header]
     names = header.split(delimiter)
-    found = find_columns(names, len(names), {})
+    found = find_columns(names, len(names), TableSettings())
     assert (found.time, *found.axes) == (time, *axes)
     second_N = seconds(50, 60)
     columns = [np.full(second_N.size, 77.0).astype(str).tolist() for _ in names]
@@ -198,7 +198,7 @@ def test_an_ambiguous_unit_is_a_question(scale: float) -> None:
 
 
 def test_values_beyond_the_scale_are_reported_as_such() -> None:
-    with pytest.raises(UserError, match=r"reads over 161.*in mg, or as counts"):
+    with pytest.raises(UserError, match=r"reads over 161.*g, m/s2 or mg.*as counts"):
         read(text(movement(seconds(50)) * 1000, iso(seconds(50))))
 
 
