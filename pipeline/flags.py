@@ -77,7 +77,7 @@ def _options(kind: type, sections: tuple[str, ...] = ()) -> Iterator[_Option]:
 def _parameter(flag: Flag, field: str, hint: Any) -> inspect.Parameter:
     name = flag.name or field
     return inspect.Parameter(
-        name,
+        name.partition("/")[0],
         inspect.Parameter.KEYWORD_ONLY,
         default=typer.Option(None, f"--{name.replace('_', '-')}", help=flag.help),
         annotation=_plain_type(hint) | None,

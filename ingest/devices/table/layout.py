@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ingest.devices.table.actigraph_export import ExportHeader, is_export, read_export_header
@@ -21,10 +21,27 @@ LINES = 50
 """The first row of numbers must be among this many lines."""
 
 ACCELERATION = {"a", "acc", "accel", "accelerometer", "acceleration"}
-BESIDE = {*ACCELERATION, "axis", "raw", "value", "data", "wrist", "left", "right", "calibrated", "g", "mg", "m", "s"}
+BESIDE = {
+    *ACCELERATION,
+    "axis",
+    "raw",
+    "value",
+    "data",
+    "wrist",
+    "left",
+    "right",
+    "calibrated",
+    "g",
+    "mg",
+    "m",
+    "s",
+    "cal",
+    "ln",
+    "wr",
+}
 """Words that may name a column of acceleration beside its axis; others mean something else (linear, gyro, mag)."""
 TIME = {"time", "timestamp", "datetime", "stamp", "ts", "t", "epoch"}
-BESIDE_TIME = {*TIME, "date", "unix", "utc", "sample", "s", "ms", "us", "ns", "sec", "seconds", "local"}
+BESIDE_TIME = {*TIME, "date", "unix", "utc", "sample", "s", "ms", "us", "ns", "sec", "seconds", "local", "cal"}
 SHOWN = 12
 UNIT_CELLS = {
     "",
@@ -180,6 +197,14 @@ def _refuse_two_sensors(rows: Sequence[Sequence[str]], names: Sequence[str], col
             )
 
 
+def find_decimal(chunks: Iterable[bytes], delimiter: str) -> str | None:
+    """Return the decimal mark of the first field that has one; None in a table of integers."""
+    fence = re.escape(delimiter.encode())
+    field = re.compile(rb"[\n" + fence + rb"] *-?\d*([.,])\d+ *(?=[\r\n" + fence + rb"])")
+    found = next((mark for chunk in chunks if (mark := field.search(chunk))), None)
+    return found[1].decode() if found else None
+
+
 def find_columns(names: Sequence[str], width: int, settings: TableSettings) -> Columns:
     """Find the columns by the names of a header (or by their number, without one), or as the user stated them.
 
@@ -241,7 +266,7 @@ def _find_time(names: Sequence[str], axes: Sequence[int]) -> int | None:
 
 def _words(name: str) -> list[str]:
     """Split a column's name into lower-case words, without units in brackets: AccX, acc_x, `x-axis (g)`."""
-    bare = re.sub(r"[(\[].*?[)\]]", " ", name)
+    bare = re.sub(r"[(\[].*?[)\]]", " ", re.sub(r"^Shimmer_[0-9A-Za-z]+_", "", name))
     parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", bare)
     return [
         word

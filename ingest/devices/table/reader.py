@@ -8,6 +8,7 @@ whatever the size of the text.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from ingest.devices.io.ends import END_BYTES, Ends, is_near_median
 from ingest.devices.table.actigraph_export import ExportHeader
-from ingest.devices.table.layout import Columns, find_columns, is_table, read_layout
+from ingest.devices.table.layout import Columns, find_columns, find_decimal, is_table, read_layout
 from ingest.devices.table.pace import fill, pace_rows
 from ingest.devices.table.row_times import NO_TIME_US, BlockBuilder, Blocks, TableClock, by_rate, read_clock
 from ingest.devices.table.rows import ParquetTable, Rows, RowSource, TextTable
@@ -311,6 +312,10 @@ def _open(source: Any, head: bytes, settings: TableSettings) -> Opened:
         file = pa.parquet.ParquetFile(io.BufferedReader(source) if isinstance(source, io.RawIOBase) else source)
         return Opened(ParquetTable(file, _columns_of(file.schema_arrow, settings)), settings)
     layout = read_layout(head, settings)
+    if layout.delimiter != ",":
+        source.seek(0)
+        chunks = itertools.chain([head], iter(lambda: source.read(_CHUNK), b""))
+        layout = replace(layout, decimal=find_decimal(chunks, layout.delimiter) or layout.decimal)
     return Opened(TextTable(source, layout), settings, layout.export)
 
 

@@ -56,7 +56,10 @@ def test_serial_days_of_spreadsheets_and_matlab(epoch: str) -> None:
 
 def test_a_row_of_units_and_a_last_comma() -> None:
     rows = text(movement(SECOND_N), STAMPS, delimiter="\t").decode().splitlines()
-    header = ["Timestamp\tAccel_X\tAccel_Y\tAccel_Z\t", "ms\tm/(s^2)\tm/(s^2)\tm/(s^2)\t"]
+    header = [
+        "\t".join(f"Shimmer_B6_{name}_CAL" for name in ("Timestamp", "Accel_LN_X", "Accel_LN_Y", "Accel_LN_Z")) + "\t",
+        "ms\tm/(s^2)\tm/(s^2)\tm/(s^2)\t",
+    ]
     check("\n".join([*header, *(row + "\t" for row in rows), ""]).encode())
     rows = text(movement(SECOND_N), STAMPS).decode().splitlines()
     check("\n".join([HEADER, *(row + "," for row in rows), ""]).encode())
@@ -78,9 +81,13 @@ def test_a_unit_that_is_far_off_is_refused_without_rest() -> None:
 
 def test_decimal_commas_after_rows_of_zeros() -> None:
     x_CN = movement(SECOND_N)
-    x_CN[:, :20] = 0
-    rows = text(x_CN, STAMPS, "time;x;y;z", delimiter=";").replace(b".", b",").replace(b"0,0000", b"0")
-    assert read(rows).samples == SECOND_N.size
+    x_CN[:, :2000] = 0
+    rows = [
+        f"{stamp};" + ";".join(f"{value:.4f}".replace(".", ",") if any(axes) else "0" for value in axes)
+        for stamp, axes in zip(STAMPS, x_CN.T.tolist(), strict=True)
+    ]
+    made = read("\n".join(["time;x;y;z", *rows, ""]).encode())
+    assert np.abs(values(made) - x_CN[:, 2000:]).max() < 0.001
 
 
 def test_two_sensors_in_one_table_are_a_question() -> None:

@@ -82,7 +82,7 @@ def test_mistakes_in_table_settings(
 ) -> None:
     for flags, message in (
         (["--columns", "x,y,z"], "--columns: expected time=NAME,x=NAME,y=NAME,z=NAME, found 'x,y,z'"),
-        (["--unit", "furlongs"], "unit: expected one of g, m/s2, found 'furlongs'"),
+        (["--unit", "furlongs"], "unit: expected one of g, m/s2, mg, found 'furlongs'"),
         (["--rate", "0.01"], "--rate: expected 1 to 1000 samples per second, found 0.01"),
     ):
         place = ["--recordings", str(folder), "--store", str(tmp_path / "store")]
