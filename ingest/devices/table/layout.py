@@ -17,7 +17,7 @@ from ingest.settings import AXIS_NAMES, TableSettings
 from pipeline.errors import UserError
 
 DELIMITERS = ",;\t|"
-LINES = 50
+LINES = 150
 """The first row of numbers must be among this many lines."""
 
 ACCELERATION = {"a", "acc", "accel", "accelerometer", "acceleration"}
@@ -43,6 +43,8 @@ BESIDE = {
 TIME = {"time", "timestamp", "datetime", "stamp", "ts", "t", "epoch"}
 BESIDE_TIME = {*TIME, "date", "unix", "utc", "sample", "s", "ms", "us", "ns", "sec", "seconds", "local", "cal"}
 SHOWN = 12
+GENEACTIV, GENEACTIV_COLUMNS = "Device Type,GENEActiv", 4
+"""GENEActiv's own export has 100 lines of header, and rows of time, x, y, z, light, button and temperature."""
 UNIT_CELLS = {
     "",
     "ms",
@@ -124,6 +126,8 @@ def read_layout(head: bytes, settings: TableSettings) -> Layout:
     names = _names(lines[:skip], delimiter, len(row))
     if export and not names and not settings.named and (len(row) == 3 or not _NUMBER.fullmatch(row[0])):
         columns = Columns(0 if len(row) > 3 else None, (len(row) - 3, len(row) - 2, len(row) - 1))
+    elif not names and not settings.named and lines[0].startswith(GENEACTIV) and len(row) >= GENEACTIV_COLUMNS:
+        columns = Columns(0, (1, 2, 3))
     else:
         columns = find_columns(names, len(row), settings)
     decimal = _decimal([cells[axis] for cells in rows for axis in columns.axes if axis < len(cells)], delimiter)

@@ -49,6 +49,9 @@ MIN_ROW_BYTES = 6
 _CHUNK = 1 << 20
 MAX_BACK_US = 1_000_000
 """Stamps that go back by less are jitter."""
+TURN_ROWS, MIN_TURNS, MAX_SENSORS, SAME_TURNS = 5_000, 20, 4, 0.9
+OTHER_VALUES, MIN_OTHER_G = 4.0, 0.1
+"""Values of another sensor differ by so many times more than the next ones of the same."""
 HOUR_US = 3_600_000_000
 
 
@@ -163,6 +166,21 @@ def decode(data: Any, settings: TableSettings) -> Recording:
     )
 
 
+def _refuse_turns(time_N: NDArray[Any], x_CN: NDArray[np.float32]) -> None:
+    """Raise UserError where rows of several sensors take turns: 2 to 4 rows share each stamp, with other values."""
+    time_N, x_CN = time_N[:TURN_ROWS], x_CN[:, :TURN_ROWS]
+    rows_B = np.diff(np.flatnonzero(np.diff(time_N, prepend=time_N[:1] - 1)))
+    sensors = int(np.median(rows_B)) if rows_B.size >= MIN_TURNS else 0
+    if not 2 <= sensors <= MAX_SENSORS or (rows_B == sensors).mean() < SAME_TURNS:
+        return
+    next_g, same_g = (float(np.nanmedian(np.abs(x_CN[:, lag:] - x_CN[:, :-lag]).sum(axis=0))) for lag in (1, sensors))
+    if next_g > OTHER_VALUES * same_g and next_g > MIN_OTHER_G:
+        raise UserError(
+            f"are these rows of {sensors} sensors? {sensors} rows share each stamp, with values that take turns. Write "
+            "a file for each, or read one with --where-column NAME=VALUE if a column names them."
+        )
+
+
 @dataclass(frozen=True)
 class Timed:
     """Samples (3, N) in blocks: first sample, time of it, number of each block; spans of idle sleep."""
@@ -241,6 +259,7 @@ class Opened:
         if self.export and first.time_N is None:
             return by_rate(self.export.rate_hz, int(self.export.start.astype(np.int64)))
         if first.time_N is not None:
+            _refuse_turns(first.time_N, first.x_CN)
             return read_clock(first.time_N, self._ahead_us(first.time_N), self.settings.rate_hz)
         if self.settings.rate_hz is None:
             raise UserError(

@@ -129,3 +129,18 @@ def test_columns_of_an_actigraph_export_are_found_by_name() -> None:
     assert np.abs(values(read(data)) - x_CN).max() < 0.001
     named = read(data, TableSettings(columns="x=Accelerometer Y,y=Accelerometer Z,z=Accelerometer X"))
     assert np.abs(values(named) - x_CN[[1, 2, 0]]).max() < 0.001
+
+
+def test_geneactivs_own_export() -> None:
+    head = ["Device Type,GENEActiv", *["Device Model,1.1"] * 99]
+    rows = text(movement(SECOND_N), [stamp.replace(".", ":") for stamp in STAMPS]).decode().splitlines()
+    check("\n".join([*head, *(row + ",12,0,25.1" for row in rows), ""]).encode())
+
+
+def test_two_sensors_without_a_column_of_names_are_a_question() -> None:
+    x_CN = movement(SECOND_N)
+    both_CN = np.stack([x_CN, x_CN[[2, 0, 1]]], axis=2).reshape(3, -1)
+    with pytest.raises(UserError, match="rows of 2 sensors"):
+        read(text(both_CN, [stamp for stamp in STAMPS for _ in range(2)], HEADER))
+    coarse = iso(np.floor(SECOND_N * 25) / 25)
+    assert read(text(x_CN, coarse, HEADER)).samples == SECOND_N.size
