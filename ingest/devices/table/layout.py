@@ -88,8 +88,8 @@ class Layout:
     """How a text table is written.
 
     skip: lines before the rows. width: number of columns. is_text_time: stamps are ISO 8601, else numbers; `to_iso` are
-    patterns and replacements that turn other dates into it. zone: the
-    first stamp's offset from UTC, as in +01:00, or UTC; empty where stamps do not state it.
+    patterns and replacements that turn other dates into it; date: the column of the date, where stamps lack it.
+    zone: the first stamp's offset from UTC, as in +01:00, or UTC; empty where stamps do not state it.
     """
 
     delimiter: str
@@ -101,6 +101,7 @@ class Layout:
     is_text_time: bool = False
     zone: str = ""
     to_iso: tuple[tuple[str, str], ...] = ()
+    date: int | None = None
     export: ExportHeader | None = None
 
 
@@ -136,6 +137,11 @@ def read_layout(head: bytes, settings: TableSettings) -> Layout:
     if columns.time is None or _NUMBER.fullmatch(row[columns.time]):
         return layout
     stamps = [cells[columns.time] for cells in rows if columns.time < len(cells)]
+    date = None
+    if _TIME_OF_DAY.fullmatch(stamps[0]):
+        date = next((place for place, name in enumerate(names) if _words(name) == ["date"]), None)
+    if date is not None:
+        stamps = [f"{cells[date]} {cells[columns.time]}" for cells in rows if max(date, columns.time) < len(cells)]
     to_iso = _to_iso(stamps, export.is_day_first if export else settings.dayfirst)
     stamp = _ISO.fullmatch(_in_iso(stamps[0], to_iso))
     if not stamp:
@@ -143,9 +149,10 @@ def read_layout(head: bytes, settings: TableSettings) -> Layout:
             "expected numbers or times as in 2024-05-06T10:00:00.000 (ISO 8601) in the time column, found neither. "
             "Convert the column, or name another one with --columns time=NAME,x=NAME,y=NAME,z=NAME."
         )
-    return replace(layout, is_text_time=True, zone=_zone(stamp["zone"] or ""), to_iso=to_iso)
+    return replace(layout, is_text_time=True, zone=_zone(stamp["zone"] or ""), to_iso=to_iso, date=date)
 
 
+_TIME_OF_DAY = re.compile(r"\d\d?:\d\d(:\d\d([.,:]\d{1,9})?)?")
 _PAD = (r"(^|[-/. T])(\d)([-/.:])", r"\g<1>0\2\3")
 _DATE = re.compile(r"(\d\d?)[-/.](\d\d?)[-/.](\d{4})[ T].*")
 _MILLISECONDS = (r"(:\d\d:\d\d):(\d{1,9})$", r"\1.\2")

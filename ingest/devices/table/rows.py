@@ -99,9 +99,12 @@ class TextTable:
 
     def _in_iso(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Convert stamps of another form."""
-        if not self.layout.to_iso:
+        if not self.layout.to_iso and self.layout.date is None:
             return batch
         text = batch.column(0)
+        if self.layout.date is not None:
+            text = pc.binary_join_element_wise(batch.column(4), text, " ")
+            batch = batch.select(range(4))
         for pattern, replacement in self.layout.to_iso:
             text = pc.replace_substring_regex(text, pattern, replacement.replace("\\g<1>", "\\1"))
         return pa.record_batch([self._checked(text, self._calendar), *batch.columns[1:]], batch.schema.names)
@@ -113,8 +116,11 @@ class TextTable:
     def _types(self) -> dict[str, pa.DataType]:
         types = {f"{place}": pa.float32() for place in self.layout.columns.places}
         if self.layout.columns.time is not None:
-            text = pa.string() if self.layout.to_iso else self._calendar
+            is_converted = self.layout.to_iso or self.layout.date is not None
+            text = pa.string() if is_converted else self._calendar
             types[f"{self.layout.columns.time}"] = text if self.layout.is_text_time else pa.float64()
+        if self.layout.date is not None:
+            types[f"{self.layout.date}"] = pa.string()
         if self.layout.columns.where:
             types[f"{self.layout.columns.where[0]}"] = pa.string()
         return types

@@ -144,3 +144,9 @@ def test_two_sensors_without_a_column_of_names_are_a_question() -> None:
         read(text(both_CN, [stamp for stamp in STAMPS for _ in range(2)], HEADER))
     coarse = iso(np.floor(SECOND_N * 25) / 25)
     assert read(text(x_CN, coarse, HEADER)).samples == SECOND_N.size
+
+
+def test_date_and_time_in_two_columns() -> None:
+    check(text(movement(SECOND_N), [stamp.replace(" ", ",") for stamp in STAMPS], "date,time,x,y,z"))
+    check(text(movement(SECOND_N), [f"4/3/2024,{stamp[11:]}" for stamp in STAMPS], "Date,Time,x,y,z"),
+          TableSettings(dayfirst=True))  # fmt: skip
