@@ -216,7 +216,7 @@ def test_objects_that_a_late_worker_writes_meanwhile_are_deleted_too(
 class TestLeftovers:
     """What killed and late writers leave after a withdrawal: the proof finds it, the next withdrawal deletes it."""
 
-    def _is_found_and_deleted(self, store: Store, where: str) -> None:
+    def assert_found_and_deleted(self, store: Store, where: str) -> None:
         with pytest.raises(UserError, match=re.escape(where)) as raised:
             prove(store)
         assert not re.search("[0-9a-f]{64}", str(raised.value))
@@ -229,13 +229,13 @@ class TestLeftovers:
         withdrawn._arrays[array][8] = getattr(
             people.a_day(1), {"signal": "signal_CT", "motion": "motion_S", "state": "state_S"}[array]
         )
-        self._is_found_and_deleted(withdrawn, f"{array}/c/8/")
+        self.assert_found_and_deleted(withdrawn, f"{array}/c/8/")
 
     def test_a_worker_was_killed_in_a_slot(self, withdrawn: Store) -> None:
         left = Path(withdrawn.folder.path) / "signal" / "c" / "5" / "0" / "0.1234.partial"
         left.parent.mkdir(parents=True)
         left.write_bytes(b"half a day")
-        self._is_found_and_deleted(withdrawn, "signal/c/5/0/0.1234.partial")
+        self.assert_found_and_deleted(withdrawn, "signal/c/5/0/0.1234.partial")
 
     @pytest.mark.parametrize(
         ("name", "what"),
@@ -253,7 +253,7 @@ class TestLeftovers:
             pq.write_table(pa.table({"recording": [what] * 3}), path, compression="zstd")
         else:
             path.write_text(f'{{"predicate": "recording in (\'{what}\')"}}')
-        self._is_found_and_deleted(withdrawn, f"tables/plan/{name}" if what else "tables/plan/")
+        self.assert_found_and_deleted(withdrawn, f"tables/plan/{name}" if what else "tables/plan/")
 
 
 class TestProve:

@@ -34,7 +34,8 @@ sys.meta_path.insert(0, Absent())
 
 
 def test_modules_of_a_step_import_without_storage() -> None:
-    bare(f"for module in {MODULES!r}: __import__(module)")
+    done = bare(f"for module in {MODULES!r}: print(__import__(module).__name__)")
+    assert done.stdout.split() == ["train"] * len(MODULES)
 
 
 def test_the_bench_of_a_step_runs_without_storage() -> None:
