@@ -11,8 +11,8 @@ import typer
 JSON_FLAG = typer.Option(None, "--json", help="Write the result as JSON to this file; - prints it instead of text.")
 
 
-def write_json(value: Any, file: Path | None) -> bool:
-    """Write a value as JSON to a file, or to standard output where the file is `-`; None writes nothing.
+def output_json(value: Any, file: Path | None) -> bool:
+    """Print a value as JSON where `file` is `-`, or write it to a file; None does neither.
 
     Returns whether it was printed: a command then prints nothing else to standard output.
     """
@@ -22,7 +22,7 @@ def write_json(value: Any, file: Path | None) -> bool:
     if file == Path("-"):
         typer.echo(text)
         return True
-    from pipeline.storage.folder import Folder
+    from pipeline.storage.folder import write_file
 
-    Folder(str(file.absolute().parent)).write(file.name, (text + "\n").encode())
+    write_file(file, (text + "\n").encode())
     return False

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from ingest.capacity import figures
-from pipeline.command_output import JSON_FLAG, write_json
+from pipeline.command_output import JSON_FLAG, output_json
 
 
 def plan(
@@ -51,7 +51,7 @@ def plan(
         driver_recordings_s=driver_recordings_s or figures.DRIVER_RECORDINGS_S.value,
     )
     takes = [estimate(work, Machines(n, cpus, memory_gb * 1e9, network_mb_s * 1e6), rates) for n in machines]
-    if write_json(plain(work, rates, takes), json_):
+    if output_json(plain(work, rates, takes), json_):
         return
     Console().print(table(work, takes))
     typer.echo(

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from ingest.run.settings import DEFAULT_MAX_DAYS, IngestSettings
-from pipeline.command_output import JSON_FLAG, write_json
+from pipeline.command_output import JSON_FLAG, output_json
 from pipeline.flags import takes_flags
 
 OF_A_RECORDING = (
@@ -85,7 +85,7 @@ def _inspect_recording(url: str, flags: dict[str, Any], picture: Path | None, js
         from pipeline.pages.figures import save
 
         save(draw_recording(found, f"{name}: {found.figures.device}, {found.figures.verdict}"), picture)
-    if write_json(found.plain(), json_):
+    if output_json(found.plain(), json_):
         return
     Console().print(shown(found, name))
     if picture is not None:

@@ -12,7 +12,8 @@ from pipeline.demo.data_sections import day_section, draws_section, store_sectio
 from pipeline.demo.network_sections import evaluation_section, next_section, signed, training_section
 from pipeline.demo.results import Results
 from pipeline.pages import html
-from pipeline.pages.page import Sections, render_page, write_file
+from pipeline.pages.page import Sections, render_page
+from pipeline.storage.folder import write_file
 
 TITLE = "persondays demo: results"
 SECTIONS: Sections[Results] = {
@@ -30,7 +31,7 @@ def write_page(run: Path) -> Path:
     results = Results.read(run)
     page = run / "report" / "index.html"
     introduction = [html.paragraph(_introduction(results))]
-    write_file(page, render_page(TITLE, introduction, _tiles(results), SECTIONS, results))
+    write_file(page, render_page(TITLE, introduction, _tiles(results), SECTIONS, results).encode())
     return page
 
 

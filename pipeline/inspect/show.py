@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pipeline.command_output import write_json
+from pipeline.command_output import output_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,8 +38,8 @@ def inspect_store(
         from pipeline.inspect.calibration import coefficients
 
         found_by_device = coefficients(opened)
-        write_json(found_by_device, calibration)
-    if write_json(found, json_):
+        output_json(found_by_device, calibration)
+    if output_json(found, json_):
         return
     Console().print(_table(found))
     if picture is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 from pipeline.private_folder import private_folder, writable
-from pipeline.storage.folder import Folder
+from pipeline.storage.folder import write_file
 from pipeline.store.states import BAD, CLIPPED, GAP, IDLE, MEASURED, NONWEAR
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def save(figure: Figure, path: Path) -> None:
     """
     if path.suffix.lower() != ".png":
         raise UserError(f"{path}: expected a name that ends in .png, because pictures are PNG files.")
-    Folder(str(path.absolute().parent)).write(path.name, png(figure))
+    write_file(path, png(figure))
 
 
 def png(figure: Figure) -> bytes:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TypeVar
 
 from pipeline.pages import html
-from pipeline.storage.folder import Folder
 
 Data = TypeVar("Data")
 Sections = Mapping[str, tuple[str, Callable[[Data], list[str]]]]
@@ -36,8 +34,3 @@ def render_page(
             *footer,
         ],
     )
-
-
-def write_file(path: Path, page: str) -> None:
-    """Write a page atomically; folders that do not exist are created."""
-    Folder(str(path.absolute().parent)).write(path.name, page.encode())

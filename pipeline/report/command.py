@@ -24,7 +24,6 @@ def report(
 ) -> None:
     """Make an HTML page about an ingested cohort: what was ingested, how good it is, and what to check first."""
     from pipeline.identity import load_key
-    from pipeline.pages.page import write_file
     from pipeline.report.analysis.cohort import CohortColumns
     from pipeline.report.analysis.comparison import compare, require_key
     from pipeline.report.analysis.coverage import read_coverage
@@ -32,6 +31,7 @@ def report(
     from pipeline.report.page import report_page, require_page, require_participants
     from pipeline.report.sections.data import ReportData
     from pipeline.report.sections.disclosure import Disclosure
+    from pipeline.storage.folder import write_file
     from pipeline.store.store import Store
 
     require_page(out)
@@ -48,7 +48,7 @@ def report(
     require_participants(cohort, disclosure)
     coverage = read_coverage(opened, cohort.slot_D)
     data = ReportData(cohort, coverage, disclosure, comparison, opened.attributes.processing)
-    write_file(out, report_page(data))
+    write_file(out, report_page(data).encode())
     typer.echo(
         f"{len(cohort.ids):,} recordings accepted, {cohort.rejected.num_rows:,} rejected, "
         f"{cohort.person_days:,} person-days\npage: {out}"

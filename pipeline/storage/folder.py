@@ -263,3 +263,8 @@ class Folder:
                 options |= {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
                 options |= {"AWS_SESSION_TOKEN": keys.token} if keys.token else {}
         return options
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a local file atomically; folders that do not exist are created."""
+    Folder(str(path.absolute().parent)).write(path.name, data)

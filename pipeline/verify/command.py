@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pipeline.command_output import JSON_FLAG, write_json
+from pipeline.command_output import JSON_FLAG, output_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +54,7 @@ def verify(
         report = repair_store(opened, report, ingest_flags or [])
         console.print("\nafter the repair:")
         _print(report, console)
-    write_json(report.plain(), json_)
+    output_json(report.plain(), json_)
     return 1 if report.has_faults else 0
 
 

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from pipeline.cli import run_command
-from pipeline.command_output import write_json
+from pipeline.command_output import output_json
 from pipeline.errors import UserError
 from pipeline.flags import Flag, takes_flags
 from pipeline.settings import build, merge
@@ -78,11 +78,11 @@ def test_help_is_that_of_the_settings(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_json_goes_to_a_file_or_to_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert not write_json({"a": 1}, None)
-    assert not write_json({"a": 1}, tmp_path / "a.json")
+    assert not output_json({"a": 1}, None)
+    assert not output_json({"a": 1}, tmp_path / "a.json")
     assert (tmp_path / "a.json").read_text() == '{\n  "a": 1\n}\n'
     assert capsys.readouterr().out == ""
-    assert write_json({"a": 1}, Path("-"))
+    assert output_json({"a": 1}, Path("-"))
     assert capsys.readouterr().out == '{\n  "a": 1\n}\n'
 
 
