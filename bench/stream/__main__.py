@@ -150,7 +150,7 @@ def against_peers(usual: Setting, server: Server, python: Path, repeats: int) ->
         }
         for name, found in rounds.items()
     ]
-    return {"repeats": repeats, "stretch s": usual.run_s, "rows": rows}
+    return {"repeats": repeats, "seconds per repeat": usual.run_s, "rows": rows}
 
 
 def run_peers(python: Path, *arguments: str) -> str:
@@ -191,7 +191,7 @@ def markdown(found: dict[str, Any]) -> str:
     lines = [
         f"{readers['about']['device']}; {readers['about']['date']}; {readers['about']['person-days']} person-days;"
     ]
-    lines += [f"medians of {readers['repeats']} runs of {readers['stretch s']:g} s or more.", ""]
+    lines += [f"medians of {readers['repeats']} runs of {readers['seconds per repeat']:g} s or more.", ""]
     cells = []
     for row in readers["rows"]:
         place = "a worker" if row["workers"] else "its own process"

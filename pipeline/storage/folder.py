@@ -144,7 +144,10 @@ class Folder:
 
     def _temporary(self, name: str, data: bytes, flushed: bool = True) -> Path:
         target = Path(self.at(name))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # such as below /proc
+            raise StorageError(f"{self.url}: the folder cannot be created ({error}). Choose another.") from None
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
         try:
             with temporary.open("wb") as file:

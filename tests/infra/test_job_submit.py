@@ -43,8 +43,13 @@ class Head:
         command = ["job", "submit", "--working-dir", ".", "--", *map(str, entrypoint)]
         return subprocess.run(
             [self.python, "-m", "ray.scripts.scripts", *command],
-            cwd=checkout, env=self.environment, capture_output=True, text=True, check=False, timeout=200,
-        )  # fmt: skip
+            cwd=checkout,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
 
     def uploaded(self) -> list[set[str]]:
         """The files of each working folder that was sent to the head."""
@@ -107,16 +112,29 @@ def head(python_without_project: Path) -> Iterator[Head]:
         "PERSONDAYS_KEY": KEY.secret.hex(),
     }
     start = [
-        "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={gcs}", f"--dashboard-port={dashboard}",
-        f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}",
-        f"--ray-client-server-port={client}", f"--metrics-export-port={metrics}", "--num-cpus=2",
-        "--object-store-memory=100000000", f"--temp-dir={folder}",
-    ]  # fmt: skip
+        "start",
+        "--head",
+        "--block",
+        "--node-ip-address=127.0.0.1",
+        f"--port={gcs}",
+        f"--dashboard-port={dashboard}",
+        f"--dashboard-agent-listen-port={agent}",
+        f"--dashboard-agent-grpc-port={agent_grpc}",
+        f"--ray-client-server-port={client}",
+        f"--metrics-export-port={metrics}",
+        "--num-cpus=2",
+        "--object-store-memory=100000000",
+        f"--temp-dir={folder}",
+    ]
     with (folder / "head.log").open("w") as log:
         process = subprocess.Popen(
             [python_without_project, "-m", "ray.scripts.scripts", *start],
-            cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         address = f"http://127.0.0.1:{dashboard}"
         wait_for(address, process, folder / "head.log")

@@ -161,9 +161,14 @@ def test_the_slurm_script_saves_before_its_time_is_up_and_goes_on_in_the_next_jo
 
     def start(number: int) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            command, env=environment(tmp_path / f"slurm-{number}"), cwd=ROOT, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            command,
+            env=environment(tmp_path / f"slurm-{number}"),
+            cwd=ROOT,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     first = start(1)
     wait_for(tmp_path / "out", 1)

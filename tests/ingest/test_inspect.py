@@ -60,8 +60,11 @@ def test_a_recording_is_shown_as_a_run_stores_it(
     assert KEY.device(serial) == stored.pop("serial")
     del stored["enmo_mg_of_days"]
     assert found["figures"] == stored
-    of_days = [(str(day["day"]), day["wear_seconds"] / 3600, pytest.approx(day["enmo_mg"])) for day in days
-               if day["recording"] == KEY.recording(BEN)]  # fmt: skip
+    of_days = [
+        (str(day["day"]), day["wear_seconds"] / 3600, pytest.approx(day["enmo_mg"]))
+        for day in days
+        if day["recording"] == KEY.recording(BEN)
+    ]
     assert [(day["date"], day["wear_hours"], day["enmo_mg"]) for day in found["days"]] == of_days
     assert len(of_days) == 2
     _, printed, _ = run(cohort_folder / BEN, "--json", "-")
@@ -140,8 +143,9 @@ FIGURES = {
     **{f"gain_{axis}": 1.01 for axis in "xyz"},
     **{f"offset_{axis}_g": 0.02 for axis in "xyz"},
     **{f"drift_{axis}_g_per_celsius": 0.001 for axis in "xyz"},
-    "reference_celsius": 25.0, "error_after_mg": 2.0,
-}  # fmt: skip
+    "reference_celsius": 25.0,
+    "error_after_mg": 2.0,
+}
 
 
 @pytest.fixture
@@ -157,13 +161,19 @@ def calibrated(tmp_path: Path) -> Store:
     store.recordings.append(
         [
             {
-                "recording": recording, "participant": recording, "source": "s", "size": 1, "status": "done",
-                "person_days": 1, "device": "AX3", "serial": KEY.device(serial),
+                "recording": recording,
+                "participant": recording,
+                "source": "s",
+                "size": 1,
+                "status": "done",
+                "person_days": 1,
+                "device": "AX3",
+                "serial": KEY.device(serial),
                 "figures": json.dumps(FIGURES | {"calibration": outcome, "still_windows": windows, "gain_x": gain}),
             }
             for recording, serial, outcome, windows, gain in rows
         ]
-    )  # fmt: skip
+    )
     return store
 
 
@@ -212,10 +222,14 @@ def test_given_calibrations_are_used_also_when_a_run_resumes(
     file = tmp_path / "calibration.json"
     file.write_text(
         json.dumps(
-            {"format": "persondays-calibration", "version": 1, "key_check": KEY.check,
-             "devices": {KEY.device(made.serial): given | {"reference_celsius": 0}}}
+            {
+                "format": "persondays-calibration",
+                "version": 1,
+                "key_check": KEY.check,
+                "devices": {KEY.device(made.serial): given | {"reference_celsius": 0}},
+            }
         )
-    )  # fmt: skip
+    )
     settings = cohort.settings(folder, tmp_path / "store", calibration=file)
     with monkeypatch.context() as stopped:
         stopped.setattr(Phases, "ingest_planned", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -40,8 +40,11 @@ def browse(chromium: str, profile: Path, *arguments: str) -> str:
     flags = ("--headless", "--no-sandbox", "--disable-background-networking", "--hide-scrollbars")
     run = subprocess.run(
         [chromium, *flags, f"--user-data-dir={profile}", *arguments],
-        capture_output=True, text=True, check=True, timeout=250,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=250,
+    )
     return run.stdout
 
 

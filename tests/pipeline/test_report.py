@@ -476,10 +476,17 @@ def test_published_values_are_compared_with_ours(made: MadeCohort, key_file: Pat
 
 @pytest.mark.parametrize(
     ("spelling", "eid_name", "comma"),
-    [("{}-0.0", "eid", ","), ("p{}", "eid", ","), ("{}_0_0", "n_eid", "\t"), ("f.{}.0.0", "f.eid", "\t"),
-     ("participant.p{}", "participant.eid", ","), ("n_{}_0_0", "n_eid", ";"), ("P{}_i0", "EID", ","),
-     ('"{}-0.0"', '"eid"', ",")],
-)  # fmt: skip
+    [
+        ("{}-0.0", "eid", ","),
+        ("p{}", "eid", ","),
+        ("{}_0_0", "n_eid", "\t"),
+        ("f.{}.0.0", "f.eid", "\t"),
+        ("participant.p{}", "participant.eid", ","),
+        ("n_{}_0_0", "n_eid", ";"),
+        ("P{}_i0", "EID", ","),
+        ('"{}-0.0"', '"eid"', ","),
+    ],
+)
 def test_columns_are_found_in_the_spelling_of_every_tool(
     made: MadeCohort, key_file: Path, tmp_path: Path, spelling: str, eid_name: str, comma: str
 ) -> None:

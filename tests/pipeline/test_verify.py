@@ -39,8 +39,9 @@ from tests.s3_here import s3_here
 
 KEY = Key(bytes(range(32)))
 ANN, BOB = KEY.participant("Ann"), KEY.participant("Bob")
-RECORDINGS = {KEY.recording(name): (person, days) for name, person, days in
-              (("a", ANN, 2), ("b", ANN, 1), ("c", BOB, 2))}  # fmt: skip
+RECORDINGS = {
+    KEY.recording(name): (person, days) for name, person, days in (("a", ANN, 2), ("b", ANN, 1), ("c", BOB, 2))
+}
 FIRST = {name: 3 * number for number, name in enumerate(RECORDINGS)}
 """Each recording was given three slots: some of them are unused."""
 SLOTS = [first + day for name, first in FIRST.items() for day in range(RECORDINGS[name][1])]
@@ -250,8 +251,10 @@ def test_slots_and_days_in_two_rows(store: Store) -> None:
     (row,) = (row for row in store.person_days.read().to_pylist() if row["slot"] == SLOTS[0])
     store.person_days.append([row])
     assert found(check_store(store, all_slots)) == {
-        "doubled-slots": [SLOTS[0]], "doubled-days": [a[:12]], "miscounted": [a[:12]]
-    }  # fmt: skip
+        "doubled-slots": [SLOTS[0]],
+        "doubled-days": [a[:12]],
+        "miscounted": [a[:12]],
+    }
 
 
 def test_a_slot_given_twice_matters_where_it_is_used(store: Store) -> None:
@@ -277,8 +280,10 @@ def test_rows_that_disagree_with_the_plan(store: Store) -> None:
         ],
     )
     assert found(check_store(store, no_slots)) == {
-        "unplanned": [1, 6], "doubled-days": [b[:12]], "miscounted": sorted([b[:12], c[:12]])
-    }  # fmt: skip
+        "unplanned": [1, 6],
+        "doubled-days": [b[:12]],
+        "miscounted": sorted([b[:12], c[:12]]),
+    }
 
 
 def test_arrays_that_were_shortened(store: Store) -> None:
@@ -375,8 +380,11 @@ def test_plan_and_rows_against_counting(plan: list[tuple[int, int, int]], days: 
         pa.Table.from_pylist([plan_row(f"{name}", "p", first, slots) for name, first, slots in plan], PLAN).sort_by(
             "first_slot"
         ),
-        frozenset(), frozenset(), 20, (0, 0, 0),
-    )  # fmt: skip
+        frozenset(),
+        frozenset(),
+        20,
+        (0, 0, 0),
+    )
     given_slots = [slot for _, first, slots in plan for slot in range(first, first + slots)]
     newest = {name: max(row[1:] for row in plan if row[0] == name) for name, _, _ in plan}
     fillable = {slot for first, slots in newest.values() for slot in range(first, first + slots)}
@@ -443,8 +451,11 @@ def test_on_object_storage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None
     store.write_day(8, a_day(8))
     report = check_store(store, all_slots)
     assert found(report) == {
-        "missing": [0], "unreadable": [3], "orphans": [8], "leftovers": ["store/signal/c/0/0/0 (upload)"]
-    }  # fmt: skip
+        "missing": [0],
+        "unreadable": [3],
+        "orphans": [8],
+        "leftovers": ["store/signal/c/0/0/0 (upload)"],
+    }
     assert S3Client(store.folder).abort_uploads([("store/signal/c/0/0/0", upload)] * 2) == []
     assert "leftovers" not in found(check_store(store, no_slots))
 

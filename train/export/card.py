@@ -72,7 +72,7 @@ def card(description: Mapping[str, Any]) -> str:
     seen = data.get("windows seen")
     seconds = ticks // description["input"]["rate_hz"]
     size = "at its full width" if width == 1 else f"at {width:g} times its full width"
-    trained = f", trained on {seen:,} windows without labels" if isinstance(seen, int) else ""
+    trained = f", trained on {seen:,} windows without labels" if isinstance(seen, int) and seen else ""
     narrow = "" if width == 1 else " Code that expects the number of features at full width does not work with it."
     return (
         f"""# {preset}: a backbone for human-activity recognition

@@ -66,6 +66,8 @@ def train(
 
     try:
         with processes.all_or_none():
+            store = reach(lambda: Store.open(store_url))
+        with processes.all_or_none():
             folder = Folder(checkpoints_url)
             processes.from_first(lambda: reach(lambda: check_writable(folder)))
         with processes.all_or_none():
@@ -74,8 +76,6 @@ def train(
                 if processes.first:
                     print(f"nothing to do: {point.seen:,} windows seen, run.windows is {recipe.run.windows:,}.")
                 return 0
-        with processes.all_or_none():
-            store = reach(lambda: Store.open(store_url))
         run = prepare(recipe, store, point.checkpoint, processes)
         who = f"process {processes.rank} of {processes.world_size}"
         if processes.by_torchrun:

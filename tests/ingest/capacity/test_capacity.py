@@ -61,13 +61,27 @@ def test_a_task_larger_than_a_machine_still_runs_alone() -> None:
 
 
 @given(
-    st.integers(1, 10**6), st.floats(0.01, 60), st.floats(1e3, 1e10), st.integers(1, 500), st.integers(1, 256),
-    st.floats(1e8, 1e12), st.floats(1e6, 1e11), st.floats(1e-3, 100), st.floats(0, 1),
-)  # fmt: skip
+    st.integers(1, 10**6),
+    st.floats(0.01, 60),
+    st.floats(1e3, 1e10),
+    st.integers(1, 500),
+    st.integers(1, 256),
+    st.floats(1e8, 1e12),
+    st.floats(1e6, 1e11),
+    st.floats(1e-3, 100),
+    st.floats(0, 1),
+)
 def test_more_machines_never_take_longer(
-    recordings: int, days: float, size: float, count: int, cpus: int, memory: float, network: float, cpu: float,
+    recordings: int,
+    days: float,
+    size: float,
+    count: int,
+    cpus: int,
+    memory: float,
+    network: float,
+    cpu: float,
     latency: float,
-) -> None:  # fmt: skip
+) -> None:
     work = Workload.alike(recordings, days, size, task_bytes=1e9)
     rates = Rates(cpu, 7e6, latency, 10)
     one, more = (estimate(work, Machines(n, cpus, memory, network), rates) for n in (count, count + 1))

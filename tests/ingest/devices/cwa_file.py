@@ -54,8 +54,22 @@ def block(
     rate = 3200 / (1 << (15 - (rate_code & 15))) if rate_code else 100
     word, shown = (4711, offset) if fraction is None else (0x8000 | fraction, offset - int(fraction * rate / 32768))
     body = struct.pack(
-        "<2sHHIIIHHBBBBhH480s", b"AX", 508, word, 7, sequence, stamp(time), light, temperature, events, 200, rate_code,
-        axes << 4 | (0 if exponents is not None else 2), shown, len(samples), payload,
-    )  # fmt: skip
+        "<2sHHIIIHHBBBBhH480s",
+        b"AX",
+        508,
+        word,
+        7,
+        sequence,
+        stamp(time),
+        light,
+        temperature,
+        events,
+        200,
+        rate_code,
+        axes << 4 | (0 if exponents is not None else 2),
+        shown,
+        len(samples),
+        payload,
+    )
     total = sum(struct.unpack("<255H", body))
     return body + struct.pack("<H", -total & 0xFFFF)

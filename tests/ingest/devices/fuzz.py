@@ -136,10 +136,19 @@ def axivity(data: bytes, rng: Rng) -> bytes:
     some = rng.random(len(blocks)) < rng.choice([0.02, 0.3, 1.0])
     name = str(
         rng.choice(
-            ["timestamp", "timestamp_offset", "device_fractional", "sequence_id", "rate_code", "format", "light",
-             "temperature", "sample_count"]
+            [
+                "timestamp",
+                "timestamp_offset",
+                "device_fractional",
+                "sequence_id",
+                "rate_code",
+                "format",
+                "light",
+                "temperature",
+                "sample_count",
+            ]
         )
-    )  # fmt: skip
+    )
     limits = np.iinfo(BLOCK.fields[name][0])
     extreme = rng.choice([limits.min, limits.max, limits.max // 2, 1])
     blocks[name][some] = extreme if rng.random() < 0.5 else rng.integers(limits.min, limits.max, some.sum())
@@ -266,9 +275,13 @@ def check_arrays(recording: Recording) -> None:
     """Check the arrays of a recording against its contract."""
     blocks = recording.first_K.size
     for values_K in (
-        recording.count_K, recording.sequence_K, recording.stamp_sample_K, recording.stamp_us_K, recording.stamped_K,
+        recording.count_K,
+        recording.sequence_K,
+        recording.stamp_sample_K,
+        recording.stamp_us_K,
+        recording.stamped_K,
         recording.celsius_K,
-    ):  # fmt: skip
+    ):
         assert values_K.shape == (blocks,)
     assert recording.counts_CN.shape == (3, recording.count_K.sum())
     assert (recording.first_K == np.cumsum(recording.count_K) - recording.count_K).all()

@@ -268,10 +268,15 @@ def test_a_device_that_was_resumed_after_days_keeps_both_parts(events: int) -> N
 
     def part(start: datetime, first: int, flags: int) -> bytes:
         return b"".join(
-            block([(0, 0, 256)] * 100, [2] * 100, time=start + timedelta(seconds=k), sequence=first + k,
-                  events=flags if k == 0 else 0)
+            block(
+                [(0, 0, 256)] * 100,
+                [2] * 100,
+                time=start + timedelta(seconds=k),
+                sequence=first + k,
+                events=flags if k == 0 else 0,
+            )
             for k in range(60)
-        )  # fmt: skip
+        )
 
     first = part(START, 0, 0)
     data = header() + first + part(START + timedelta(hours=49), 60 if events else 0, events)
@@ -295,10 +300,17 @@ def test_the_oldest_firmware_states_full_seconds_and_the_rate_code_0(rate: float
     count = 9_000
     second_K = np.arange(count) * 120 / rate + 2 * (np.arange(count) >= 6_000)
     blocks = [
-        block([(0, 0, 256)] * 120, [2] * 120, sequence=k, time=START + timedelta(seconds=int(second_K[k])),
-              fraction=None, offset=50 if rate == 50 else 100, rate_code=0)
+        block(
+            [(0, 0, 256)] * 120,
+            [2] * 120,
+            sequence=k,
+            time=START + timedelta(seconds=int(second_K[k])),
+            fraction=None,
+            offset=50 if rate == 50 else 100,
+            rate_code=0,
+        )
         for k in range(count)
-    ]  # fmt: skip
+    ]
     made = decode(header(rate_code=0) + b"".join(blocks), NAME)
     assert (made.nominal_rate_hz, made.limit_counts) == (50.0 if rate == 50 else 100.0, 4096)
     timeline = fit(made)

@@ -53,9 +53,7 @@ def test_samples_light_and_button_come_back(rows: Any, lower: Any, end: Any) -> 
     assert found.extras["light_mean_lux"] == pytest.approx(sum(row[3] for row in rows) / 300 * 800 / 300)
 
 
-@given(
-    st.integers(5_000, 100_000), st.integers(-4_999, 4_999), st.integers(-2048, 2047)
-)  # fmt: skip
+@given(st.integers(5_000, 100_000), st.integers(-4_999, 4_999), st.integers(-2048, 2047))
 @settings(max_examples=50, deadline=None)
 def test_gain_and_offset_of_the_header_give_g(gain: Any, offset: Any, count: Any) -> None:
     found = decode(header(y_gain=gain, y_offset=offset) + page([(0, count, 0, 0, 0)]), NAME)
@@ -89,10 +87,21 @@ def test_page_times(time: Any) -> None:
 
 
 NO_TIMES = (
-    "", "x", "2024-02-30 00:00:00:000", "2023-02-29 00:00:00:000", "2024-13-01 00:00:00:000", "2024-00-01 00:00:00:000",
-    "2024-01-00 00:00:00:000", "2024-01-01 24:00:00:000", "2024-01-01 00:60:00:000", "2024-01-01 00:00:60:000",
-    "2024-01-01 00:00:00", "2024-01-01 00:00:00:0000", "2107-01-01 00:00:00:000", "20240-01-01 00:00:00:000",
-)  # fmt: skip
+    "",
+    "x",
+    "2024-02-30 00:00:00:000",
+    "2023-02-29 00:00:00:000",
+    "2024-13-01 00:00:00:000",
+    "2024-00-01 00:00:00:000",
+    "2024-01-00 00:00:00:000",
+    "2024-01-01 24:00:00:000",
+    "2024-01-01 00:60:00:000",
+    "2024-01-01 00:00:60:000",
+    "2024-01-01 00:00:00",
+    "2024-01-01 00:00:00:0000",
+    "2107-01-01 00:00:00:000",
+    "20240-01-01 00:00:00:000",
+)
 
 
 @pytest.mark.parametrize("time", NO_TIMES)

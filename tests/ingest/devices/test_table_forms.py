@@ -148,5 +148,7 @@ def test_two_sensors_without_a_column_of_names_are_a_question() -> None:
 
 def test_date_and_time_in_two_columns() -> None:
     check(text(movement(SECOND_N), [stamp.replace(" ", ",") for stamp in STAMPS], "date,time,x,y,z"))
-    check(text(movement(SECOND_N), [f"4/3/2024,{stamp[11:]}" for stamp in STAMPS], "Date,Time,x,y,z"),
-          TableSettings(dayfirst=True))  # fmt: skip
+    check(
+        text(movement(SECOND_N), [f"4/3/2024,{stamp[11:]}" for stamp in STAMPS], "Date,Time,x,y,z"),
+        TableSettings(dayfirst=True),
+    )

@@ -158,6 +158,9 @@ def test_a_sine_keeps_its_frequency(rates: list[float], hz: float, lost: float, 
 
 def test_an_even_table_is_timed_by_its_blocks() -> None:
     second_N = at_rates([(50, 300)])
-    made = decode(text(swing(second_N, 1.0), [f"{1.7e9 + s:.3f}" for s in second_N], "time,x,y,z"), "a.csv",
-                  TableSettings(unit="g"))  # fmt: skip
+    made = decode(
+        text(swing(second_N, 1.0), [f"{1.7e9 + s:.3f}" for s in second_N], "time,x,y,z"),
+        "a.csv",
+        TableSettings(unit="g"),
+    )
     assert made.pace is None

@@ -257,9 +257,14 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ("sitting", 600),
     ]
     truth = simulate_recording(
-        path, 3, 1, script=script, start=np.datetime64("2024-05-01T22:30:00"),
-        faults=Faults(gaps=((1_500, 1_560),), bad_checksums=(100,)), packing="packed, finest step",
-    )  # fmt: skip
+        path,
+        3,
+        1,
+        script=script,
+        start=np.datetime64("2024-05-01T22:30:00"),
+        faults=Faults(gaps=((1_500, 1_560),), bad_checksums=(100,)),
+        packing="packed, finest step",
+    )
     return truth, path.read_bytes(), script
 
 

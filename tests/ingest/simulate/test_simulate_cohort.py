@@ -71,8 +71,12 @@ def test_a_second_run_writes_only_missing_files(folder: Path) -> None:
     assert (folder / "P0001.cwa").stat().st_mtime_ns == kept
     assert (folder / TRUTH).exists()
     assert sorted(path.name for path in folder.iterdir()) == [
-        "P0001.cwa", "P0002.cwa", "P0003.cwa", TRUTH, ARGUMENTS,
-    ]  # fmt: skip
+        "P0001.cwa",
+        "P0002.cwa",
+        "P0003.cwa",
+        TRUTH,
+        ARGUMENTS,
+    ]
     assert make(COHORT, folder, workers=1) == 0
 
 

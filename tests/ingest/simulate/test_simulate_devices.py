@@ -100,9 +100,14 @@ def test_all_usual_rates_and_devices_occur(kind: Any) -> None:
 )
 def test_a_recording_is_read_back(tmp_path: Path, kind: str, nominal_hz: float, packing: str | None) -> None:
     truth, made = simulated(
-        tmp_path, kind, days=HOUR / 4, nominal_hz=nominal_hz, packing=packing, idle_sleep=False,
+        tmp_path,
+        kind,
+        days=HOUR / 4,
+        nominal_hz=nominal_hz,
+        packing=packing,
+        idle_sleep=False,
         start=np.datetime64("2024-02-29T23:50:00"),
-    )  # fmt: skip
+    )
     timeline = fit(made)
     assert made.nominal_rate_hz == nominal_hz
     assert timeline.rate_hz == pytest.approx(truth.device.rate_hz, rel=1e-6)
@@ -123,9 +128,13 @@ def test_a_recording_is_read_back(tmp_path: Path, kind: str, nominal_hz: float, 
 def test_faults_are_where_asked(tmp_path: Path, kind: str, each_s: int) -> None:
     faults = Faults(gaps=((600.0, 900.0),), bad_checksums=(7, 8), garbage=(3,), cut_bytes=1)
     _, made = simulated(
-        tmp_path, kind, days=HOUR / 2, nominal_hz={"actigraph": 50, "geneactiv": 60}[kind], faults=faults,
+        tmp_path,
+        kind,
+        days=HOUR / 2,
+        nominal_hz={"actigraph": 50, "geneactiv": 60}[kind],
+        faults=faults,
         idle_sleep=False,
-    )  # fmt: skip
+    )
     present = np.rint((made.stamp_us_K - made.stamp_us_K[0]) / 1e6 / each_s).astype(int)
     everything = np.arange(1800 // each_s)
     lost = np.isin(everything, (3, 7, 8)) | ((everything >= 600 / each_s) & (everything < 900 / each_s))

@@ -132,9 +132,17 @@ def test_harmonics_rebuild_the_cycle() -> None:
 @pytest.mark.parametrize("continued", [False, True])
 def test_gestures_follow_each_other_and_end_in_time(continued: bool) -> None:
     made = gestures(
-        np.random.default_rng(0), 600.0, pause_s=3.0, spread=1.0, flurry=0.4, length_s=(0.7, 0.4), skew=0.3,
-        anchors=np.zeros((2, JOINTS)), scatter=(0.1, 0.1, 0.1, 0.1), continued=continued,
-    )  # fmt: skip
+        np.random.default_rng(0),
+        600.0,
+        pause_s=3.0,
+        spread=1.0,
+        flurry=0.4,
+        length_s=(0.7, 0.4),
+        skew=0.3,
+        anchors=np.zeros((2, JOINTS)),
+        scatter=(0.1, 0.1, 0.1, 0.1),
+        continued=continued,
+    )
     ends = made["start_s"] + made["length_s"]
     assert len(made) > 50
     assert np.all(made["start_s"][1:] >= ends[:-1])

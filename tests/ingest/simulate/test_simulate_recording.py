@@ -84,8 +84,10 @@ def test_twelve_people_are_a_plausible_population(seed: int) -> None:
     assert any(recording.faults.garbage for recording in people)
     assert any(recording.faults.gaps for recording in people)
     assert {recording.device.packing for recording in people} == {
-        "packed, 8 g step", "packed, finest step", "unpacked",
-    }  # fmt: skip
+        "packed, 8 g step",
+        "packed, finest step",
+        "unpacked",
+    }
 
 
 def test_every_trait_belongs_to_one_in_so_many() -> None:
@@ -116,9 +118,13 @@ def test_short_recordings_have_no_faults_of_their_own() -> None:
 def test_a_script_is_followed(tmp_path: Path) -> None:
     """Non-wear is stationary (below 13 mg, the rule of ingest); running is not, and only the rail limits it."""
     recording = simulate_recording(
-        tmp_path / "a.cwa", 0, 2, script=[("non-wear", 600), ("running", 120), ("sleep", 300)],
-        start=np.datetime64("2024-05-01T22:00"), packing="packed, 8 g step",
-    )  # fmt: skip
+        tmp_path / "a.cwa",
+        0,
+        2,
+        script=[("non-wear", 600), ("running", 120), ("sleep", 300)],
+        start=np.datetime64("2024-05-01T22:00"),
+        packing="packed, 8 g step",
+    )
     blocks, good, counts = read(tmp_path / "a.cwa")
     rate = recording.device.rate_hz
     still, running = counts[int(30 * rate) : int(590 * rate)] / 256, counts[int(610 * rate) : int(710 * rate)] / 256

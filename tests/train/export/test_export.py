@@ -147,8 +147,13 @@ def test_changed_weights_are_refused_by_the_hub(tmp_path: Path) -> None:
 
 def test_files_and_config(exported: Path) -> None:
     assert {file.name for file in exported.iterdir()} - {"__pycache__"} == {
-        "model.safetensors", "config.json", "harnet.py", "downstream.py", "hubconf.py", "README.md",
-    }  # fmt: skip
+        "model.safetensors",
+        "config.json",
+        "harnet.py",
+        "downstream.py",
+        "hubconf.py",
+        "README.md",
+    }
     assert len(load_file(exported / "model.safetensors")) == 139
     config = json.loads((exported / "config.json").read_text())
     assert config["network"] == {"preset": "harnet10", "width": WIDTH}
@@ -263,9 +268,13 @@ def test_files_without_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("hello")
     (tmp_path / "text.safetensors").write_text("hello")
     expected = {
-        "nested.pt": "state dict", "partial.pt": "is missing", "heads.pt": "harnet5, harnet10 or harnet30",
-        "text.pt": "file of weights", "text.safetensors": "file of weights", "absent.pt": "no such file",
-    }  # fmt: skip
+        "nested.pt": "state dict",
+        "partial.pt": "is missing",
+        "heads.pt": "harnet5, harnet10 or harnet30",
+        "text.pt": "file of weights",
+        "text.safetensors": "file of weights",
+        "absent.pt": "no such file",
+    }
     for name, message in expected.items():
         with pytest.raises(UserError, match=message):
             load_harnet_weights(tmp_path / name)

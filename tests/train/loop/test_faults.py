@@ -88,6 +88,14 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(store: s
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="expected a folder, found something else"):
         alone(store, tmp_path / "file" / "checkpoints")
+    with pytest.raises(UserError, match="the folder cannot be created"):
+        alone(store, Path("/proc/checkpoints"))
+
+
+def test_no_folder_of_checkpoints_is_made_for_a_store_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected a window store"):
+        alone(str(tmp_path / "elsewhere"), tmp_path / "checkpoints")
+    assert not any(tmp_path.iterdir())
 
 
 def test_sigusr1_before_pre_emption_saves_and_exits(store: str, tmp_path: Path) -> None:

@@ -16,9 +16,13 @@ def plain_transformer(state: dict[str, Tensor], x_BCT: Tensor, training: bool, h
         x_BCT = nn.functional.conv1d(x_BCT, state[f"convolutions.conv{number}.weight"], stride=2, padding=1)
         norm = f"convolutions.bn{number}"
         x_BCT = nn.functional.batch_norm(
-            x_BCT, state[f"{norm}.running_mean"].detach().clone(), state[f"{norm}.running_var"].detach().clone(),
-            state[f"{norm}.weight"], state[f"{norm}.bias"], training,
-        ).clamp(min=0)  # fmt: skip
+            x_BCT,
+            state[f"{norm}.running_mean"].detach().clone(),
+            state[f"{norm}.running_var"].detach().clone(),
+            state[f"{norm}.weight"],
+            state[f"{norm}.bias"],
+            training,
+        ).clamp(min=0)
     ticks, channels = x_BCT.shape[2], x_BCT.shape[1]
     place = torch.empty(ticks, channels, dtype=x_BCT.dtype)
     for tick in range(ticks):
@@ -29,9 +33,11 @@ def plain_transformer(state: dict[str, Tensor], x_BCT: Tensor, training: bool, h
     for number in (0, 1):
         layer = nn.TransformerEncoderLayer(channels, heads, 2 * channels, dropout=0.0, batch_first=True).to(x_BCT.dtype)
         names = {
-            "self_attn.in_proj_weight": "attention.qkv.weight", "self_attn.in_proj_bias": "attention.qkv.bias",
-            "self_attn.out_proj.weight": "attention.out.weight", "self_attn.out_proj.bias": "attention.out.bias",
-        }  # fmt: skip
+            "self_attn.in_proj_weight": "attention.qkv.weight",
+            "self_attn.in_proj_bias": "attention.qkv.bias",
+            "self_attn.out_proj.weight": "attention.out.weight",
+            "self_attn.out_proj.bias": "attention.out.bias",
+        }
         own = {name: state[f"layers.{number}.{names.get(name, name)}"] for name, _ in layer.named_parameters()}
         x_BTC = torch.func.functional_call(layer, own, (x_BTC,))
     return x_BTC.mean(1)[:, :, None]
@@ -62,8 +68,10 @@ def test_the_transformer_has_the_published_channels_and_heads() -> None:
     network = Transformer("transformer10")
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv1d)]
     assert [(c.in_channels, c.out_channels, c.kernel_size) for c in convolutions] == [
-        (3, 32, (3,)), (32, 64, (3,)), (64, 128, (3,)),
-    ]  # fmt: skip
+        (3, 32, (3,)),
+        (32, 64, (3,)),
+        (64, 128, (3,)),
+    ]
     assert [layer.attention.heads for layer in network.layers] == [2, 2]
     assert network.features == 128
     expected = (3 * 32 + 32 * 64 + 64 * 128) * 3 + 2 * (32 + 64 + 128)
