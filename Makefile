@@ -32,7 +32,7 @@ test: setup
 test-slow: setup
 	$(BIN)/pytest -m slow
 
-# Takes hours, so nothing else runs it. Some configurations: make test-machines ON="sse4 one-core"; the list: .venv/bin/python -m tests.machines --help
+# Takes an hour, so nothing else runs it. Some configurations: make test-machines ON="sse4 one-core"; the list: .venv/bin/python -m tests.machines --help
 test-machines: setup
 	$(BIN)/python -m tests.machines $(ON)
 

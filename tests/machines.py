@@ -1,4 +1,4 @@
-"""Run the tests as other machines run them: `make test-machines`. It takes hours, so no other target runs it.
+"""Run the tests as other machines run them: `make test-machines`. It takes an hour, so no other target runs it.
 
 Each configuration is one pytest run. Its result is appended to a log, one JSON line each. A configuration that has
 passed in the present state of the checkout is not run again, so an interrupted run continues.
@@ -25,8 +25,6 @@ ROOT = Path(__file__).parents[1]
 LOG = ROOT / "runs" / "test-machines.jsonl"
 COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
 FAILING = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
-NUMERIC = ("tests/train", "tests/pipeline/numerics", "tests/ingest/signal")
-"""The tests whose numbers depend on the kernels of torch and oneDNN."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,6 @@ class Machine:
 
     about: str
     environment: dict[str, str] = field(default_factory=dict)
-    tests: tuple[str, ...] = ()
     one_core: bool = False
     busy: bool = False
     shuffled: bool = False
@@ -48,15 +45,15 @@ def kernels(torch: str, onednn: str) -> dict[str, str]:
 
 MACHINES = {
     "own": Machine("this machine as it is"),
-    "sse4": Machine("no AVX", kernels("default", "SSE41"), NUMERIC),
-    "avx2": Machine("no AVX-512", kernels("avx2", "AVX2"), NUMERIC),
-    "mixed": Machine("torch without AVX, oneDNN with AVX2", kernels("default", "AVX2"), NUMERIC),
+    "sse4": Machine("no AVX; random order", kernels("default", "SSE41"), shuffled=True),
+    "avx2": Machine(
+        "no AVX-512, no real recordings; random order",
+        kernels("avx2", "AVX2") | {"PERSONDAYS_REAL_DATA": ""},
+        shuffled=True,
+    ),
+    "mixed": Machine("torch without AVX, oneDNN with AVX2; random order", kernels("default", "AVX2"), shuffled=True),
     "one-core": Machine("pinned to one core", one_core=True),
     "busy": Machine("another process on every core", busy=True),
-    "random-1": Machine("random order", shuffled=True),
-    "random-2": Machine("random order", shuffled=True),
-    "random-3": Machine("random order", shuffled=True),
-    "no-data": Machine("no real recordings", {"PERSONDAYS_REAL_DATA": ""}),
 }
 
 
@@ -74,10 +71,10 @@ def busy_cores(wanted: bool) -> Iterator[None]:
 
 
 def command(machine: Machine, arguments: list[str]) -> list[str]:
-    """The command line of a run; arguments replace the machine's choice of tests."""
+    """The command line of a run of the whole suite, or of what the arguments for pytest choose."""
     core = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))] if machine.one_core else []
     parallel = [] if machine.one_core else ["--numprocesses", "2", "--dist", "loadgroup"]
-    return [*core, sys.executable, "-m", "pytest", "-rfE", *parallel, *(arguments or machine.tests)]
+    return [*core, sys.executable, "-m", "pytest", "-rfE", *parallel, *arguments]
 
 
 def run(name: str, arguments: list[str]) -> dict[str, Any]:
@@ -143,7 +140,7 @@ def main() -> int:
     )
     parser.add_argument("configurations", nargs="*", metavar="CONFIGURATION")
     parser.add_argument("--log", type=Path, default=LOG)
-    parser.add_argument("--pytest", default="", metavar="ARGUMENTS", help="tests and options in place of the usual")
+    parser.add_argument("--pytest", default="", metavar="ARGUMENTS", help="tests and options; default: the whole suite")
     given = parser.parse_args()
     names = given.configurations or list(MACHINES)
     if unknown := set(names) - set(MACHINES):
