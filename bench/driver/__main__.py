@@ -17,7 +17,6 @@ import argparse
 import asyncio
 import itertools
 import os
-import resource
 import shutil
 import sys
 import time
@@ -47,6 +46,7 @@ from pipeline.storage.folder import Folder
 from pipeline.store.lease import Lease
 from pipeline.store.store import Store
 
+from ..clock import peak_mb
 from ..command import parser, write_json
 
 KEY = Key(bytes(range(32)))
@@ -169,7 +169,7 @@ def asleep(out: Path, template: Ingested, workers: int, seconds: float, count: i
         "recordings/s": count / took,
         "of what workers could": count / took * seconds / workers if seconds else None,
         "driver's CPU ms each": 1e3 * cpu / count,
-        "driver's peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "driver's peak MB": peak_mb(),
     }
 
 

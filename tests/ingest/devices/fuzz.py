@@ -11,7 +11,6 @@ import argparse
 import gzip
 import io
 import re
-import resource
 import signal
 import tempfile
 import zipfile
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.clock import peak_mb
 from ingest.devices.actigraph import gt3x_format as gt3x
 from ingest.devices.axivity.cwa_format import BLOCK, HEADER
 from ingest.devices.registry import decode, probe
@@ -307,7 +307,7 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, MAX_SECONDS)
         outcome = check(*case(arguments.device, arguments.seed, number), with_days=number % 10 == 0)
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_mb() * 1e6  # ru_maxrss would contain the memory of the process that started this one
     assert peak < MAX_BYTES, f"{peak / 1e9:.2f} GB of memory"
     print(f"{arguments.device}: {outcomes}, at most {peak / 1e9:.2f} GB")
 
