@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ SLOTS = {ANN: [0, 1, 2, 5, 6, 7], BOB: [3, 4], DORA: [8, 9], EMIL: [10, 11]}
 """Every slot ever given to a participant; Clara was rejected before she got any, Fay is not in the store."""
 KEPT = {ANN: [2, 5, 6], BOB: [3, 4], EMIL: [10]}
 """Slots with a row."""
+TODAY = date(2026, 3, 4)
 
 
 def a_day(seed: int, minutes: int = 20) -> PersonDay:
@@ -105,6 +107,11 @@ def make(url: str) -> Store:
     store.recordings.append([recording_row(ANN, 1, 2), recording_row(EMIL, 0, 1)])
     store.recordings.compact()
     return store
+
+
+def reopen(store: Store) -> Store:
+    """Open a store again, as the next command does."""
+    return Store.open(store.folder.url)
 
 
 def days_of(store: Store, people: Iterable[str]) -> dict[int, str]:
