@@ -1,8 +1,9 @@
-"""A real S3 server on this machine's loopback, for tests and trials: SeaweedFS, from PyPI.
+"""A local S3 server for tests and trials: SeaweedFS from PyPI, on the loopback interface.
 
-    python infra/s3_server.py FOLDER        prints the environment to use it with, runs until Ctrl-C
+    python infra/s3_server.py FOLDER        prints the environment variables of clients, and runs until Ctrl-C
 
-The data lie in FOLDER; keys are made for each start. It is thrown away by SIGKILL, which it survives.
+Data are stored in FOLDER. Access keys are generated at every start. The server is stopped with SIGKILL; every write
+that it has acknowledged is on disk and is there after a restart.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 START_S = 60.0
-METRICS = 4
-"""How far from the server's port its own figures are."""
+METRICS_OFFSET = 4
+"""The port of the server's metrics, relative to its own."""
 
 
-def _ports() -> int:
-    """A port P such that P to P + 4, and each plus 10,000, are free."""
+def _free_ports() -> int:
+    """The first of five consecutive free ports whose gRPC ports (10,000 higher) are free too."""
     while True:
         port = 20_000 + secrets.randbelow(20_000)
-        wanted = [port + i + far for i in range(5) for far in (0, 10_000)]
+        needed = [port + i + offset for i in range(5) for offset in (0, 10_000)]
         try:
-            for number in wanted:
+            for number in needed:
                 with socket.socket() as probe:
                     probe.bind((HOST, number))
             return port
@@ -66,17 +67,17 @@ def _command(folder: Path, port: int, config: Path) -> list[str]:
         f"-s3.port={port}",
         f"-s3.config={config}",
         f"-metricsIp={HOST}",
-        f"-metricsPort={port + METRICS}",
+        f"-metricsPort={port + METRICS_OFFSET}",
         "-master.electionTimeout=1s",
     ]
 
 
 class S3Server:
-    """A server over a folder, which may be killed and started again with what it holds, where it was."""
+    """A server over a folder. It may be killed and started again, with the same data, port and keys."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port = folder, _ports()
+        self.folder, self.port = folder, _free_ports()
         self._config = folder / "s3.json"
         self._access, self._secret = secrets.token_hex(8), secrets.token_hex(16)
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,21 +95,21 @@ class S3Server:
         }
 
     def allow(self, actions: list[str]) -> None:
-        """What the credentials may do, from the next start on."""
+        """Set the permissions of the access key; they take effect at the next start."""
         keys = [{"accessKey": self._access, "secretKey": self._secret}]
         self._config.touch(mode=0o600)
         self._config.write_text(json.dumps({"identities": [{"name": "test", "credentials": keys, "actions": actions}]}))
 
     def start(self) -> None:
-        """Raises RuntimeError when the server does not come up within a minute."""
+        """Start the server and wait until it answers. Raises RuntimeError if it does not within a minute."""
         command = _command(self.folder, self.port, self._config)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        with (self.folder / "server.log").open("a") as log:  # credentials of the environment would be let in as well
+        with (self.folder / "server.log").open("a") as log:  # it would also accept keys from its environment
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=environment)
         _wait(self.port, self._process, self.folder)
 
     def kill(self) -> None:
-        """SIGKILL: what it has answered is on disk."""
+        """Stop the server with SIGKILL. Acknowledged writes are on disk."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -116,9 +117,9 @@ class S3Server:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a server over `folder`; gives the environment (endpoint, credentials, region) to reach it with.
+    """Run a server over `folder`; yields the environment variables of clients (endpoint, credentials, region).
 
-    Raises RuntimeError when it does not come up within a minute.
+    Raises RuntimeError if it does not answer within a minute.
     """
     server = S3Server(folder)
     try:
@@ -129,8 +130,8 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def answered(environment: dict[str, str], bucket: str) -> Counter[str]:
-    """Requests about a bucket that a server has answered so far: GET (and HEAD), LIST, PUT, POST, DELETE."""
-    port = int(environment["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]) + METRICS
+    """Count the requests for a bucket that a server has answered so far: GET (and HEAD), LIST, PUT, POST, DELETE."""
+    port = int(environment["AWS_ENDPOINT_URL"].rsplit(":", 1)[1]) + METRICS_OFFSET
     with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as reply:
         found = re.findall(r"^SeaweedFS_s3_request_total\{(.*)\} (\S+)$", reply.read().decode(), re.MULTILINE)
     counts: Counter[str] = Counter()
@@ -150,7 +151,7 @@ def _wait(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
             return
         except OSError:
             time.sleep(0.2)
-    raise RuntimeError(f"the S3 server did not come up; its log is {folder / 'server.log'}")
+    raise RuntimeError(f"the S3 server did not start; its log is {folder / 'server.log'}")
 
 
 if __name__ == "__main__":
@@ -163,7 +164,7 @@ if __name__ == "__main__":
         s3fs.S3FileSystem().mkdir("persondays")
         for name, value in environment.items():
             print(f"export {name}={value}")
-        print("# the bucket s3://persondays is there; Ctrl-C ends the server", flush=True)
+        print("# the bucket s3://persondays exists; Ctrl-C stops the server", flush=True)
         try:
             while True:
                 time.sleep(3600)

@@ -20,7 +20,7 @@ ORDER = os.environ.get("PERSONDAYS_TEST_ORDER")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes that test (make test), one takes all that needs Ray; else a file's tests stay together."""
+    """With several test processes (make test), one runs all tests that need Ray; other files are not divided."""
     if ORDER:
         items[:] = shuffled(items, ORDER)
     for item in items:

@@ -1,4 +1,4 @@
-"""An S3 server for tests; everything in the process reaches it through environment variables."""
+"""An S3 server for tests, set in this process's environment variables."""
 
 from __future__ import annotations
 

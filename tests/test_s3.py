@@ -42,7 +42,7 @@ def store(bucket: str) -> Store:
     return write_store(f"{bucket}/store", people=3, days=1)
 
 
-def test_days_and_rows_come_back(store: Store) -> None:
+def test_days_and_rows_round_trip(store: Store) -> None:
     opened = Store.open(store.folder.url)
     for slot in range(3):
         assert opened.read_day(slot).checksum() == MadeDays().read_day(slot).checksum()

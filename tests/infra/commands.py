@@ -1,4 +1,4 @@
-"""What the tests of infra share: the project's files, its extras, and commands parsed by the programs' own parsers."""
+"""Helpers for tests of infra: the project's files, its extras, and commands parsed by the programs' own parsers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ingest.command import ingest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACEHOLDER = "..."
-"""Ends a command whose remaining flags are shown elsewhere."""
+"""Ends a command of which a page shows only the first flags."""
 
 
 def copy_checkout(folder: Path) -> None:
@@ -43,7 +43,7 @@ def project_table() -> dict[str, Any]:
 
 
 def packages_of(extras: list[str]) -> set[str]:
-    """Names of the packages that the project and these extras ask for directly."""
+    """Names of the direct requirements of the project and these extras."""
     project = project_table()
     names: set[str] = set()
     for requirement in [*project["dependencies"], *(r for extra in extras for r in optional(project, extra))]:
@@ -61,7 +61,7 @@ def optional(project: dict[str, Any], extra: str) -> list[str]:
 
 
 def shown(path: Path, program: str) -> list[list[str]]:
-    """A program's commands in a file, split into words: on a line of its own (also after `# `), or in backquotes."""
+    """A program's commands in a file, split into words: those on their own line (also after `# `) or in backquotes."""
     text = path.read_text().replace("\\\n", " ")
     lines = re.findall(rf"^(?:#\s+)?({program} .*)$", text, re.MULTILINE)
     return [shlex.split(command) for command in [*lines, *re.findall(rf"`({program} [^`]* -[^`]*)`", text)]]

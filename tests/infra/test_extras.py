@@ -1,4 +1,4 @@
-"""The project with one extra, in fresh environments: every `--help`, real uses, and the error of a missing extra."""
+"""The wheel installed with one extra in a new environment: every `--help`, real runs, the error of a missing extra."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Environment:
         assert "Traceback" not in output
         return output
 
-    def lacks(self, extra: str, *arguments: object) -> None:
-        """Run a command that names the extra it needs."""
+    def assert_names_extra(self, extra: str, *arguments: object) -> None:
+        """Run a command that fails because an extra is missing, and check that its error names the extra."""
         assert f"pip install 'persondays[{extra}]'" in self.run(*arguments, fails=True)
 
 
@@ -75,7 +75,7 @@ def install(wheel: Path, extras: str, folder: Path) -> Environment:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Room for the environments, of gigabytes: removed afterwards."""
+    """A folder for the environments. They take gigabytes, so it is removed afterwards."""
     folder = tmp_path_factory.mktemp("environments")
     yield folder
     shutil.rmtree(folder)
@@ -91,7 +91,7 @@ def ingested(wheel: Path, folder: Path) -> Environment:
     return made
 
 
-def test_the_project_alone_works_on_a_store(wheel: Path, ingested: Environment, folder: Path) -> None:
+def test_store_commands_work_without_any_extra(wheel: Path, ingested: Environment, folder: Path) -> None:
     alone, store = install(wheel, "", folder / "alone"), ingested.folder / "store"
     for command in COMMANDS:
         assert "Usage" in alone.run(command, "--help")
@@ -100,11 +100,11 @@ def test_the_project_alone_works_on_a_store(wheel: Path, ingested: Environment, 
     alone.run("report", "--store", store, "--out", "report.html")
     alone.run("inspect", ingested.folder / "recordings" / "P0001.cwa", "--plot", "days.png")
     alone.run("plan", "--recordings", 10)
-    alone.lacks(
+    alone.assert_names_extra(
         "ingest", *INGEST, "--recordings", ingested.folder / "recordings", "--key-file", ingested.folder / "key"
     )
-    alone.lacks("train", "train", "demo", "--store", store, "--checkpoints", "checkpoints")
-    alone.lacks("s3", "inspect", "s3://bucket/store")
+    alone.assert_names_extra("train", "train", "demo", "--store", store, "--checkpoints", "checkpoints")
+    alone.assert_names_extra("s3", "inspect", "s3://bucket/store")
 
 
 INGEST = ("ingest", "--store", "new-store", "--id-regex", "(P[0-9]+)")
@@ -114,8 +114,10 @@ def test_ingest_needs_no_torch_and_names_the_extra_of_training(ingested: Environ
     for command in COMMANDS:
         assert "Usage" in ingested.run(command, "--help")
     ingested.run("plan", "--measure", "recordings/P0001.cwa")
-    ingested.lacks("train", "train", "demo", "--store", "store", "--checkpoints", "checkpoints")
-    ingested.lacks("s3", "ingest", "--recordings", "s3://bucket/raw", "--store", "store", "--key-file", "key")
+    ingested.assert_names_extra("train", "train", "demo", "--store", "store", "--checkpoints", "checkpoints")
+    ingested.assert_names_extra(
+        "s3", "ingest", "--recordings", "s3://bucket/raw", "--store", "store", "--key-file", "key"
+    )
 
 
 def test_training_needs_no_ray_and_names_the_extra_of_deepspeed(
@@ -127,13 +129,13 @@ def test_training_needs_no_ray_and_names_the_extra_of_deepspeed(
     training.run("train", "demo", "--store", store, "--checkpoints", "checkpoints", *TINY)
     training.run("export", "--checkpoint", "checkpoints", "--out", "model")
     flags = ("--store", store, "--checkpoints", "others", *TINY)
-    training.lacks("deepspeed", "train", "demo", "--engine", "deepspeed", *flags)
-    training.lacks(
+    training.assert_names_extra("deepspeed", "train", "demo", "--engine", "deepspeed", *flags)
+    training.assert_names_extra(
         "ingest", *INGEST, "--recordings", ingested.folder / "recordings", "--key-file", ingested.folder / "key"
     )
 
 
-def test_a_clone_without_tags_and_a_tree_without_git_have_versions(wheel: Path, tmp_path: Path) -> None:
+def test_builds_without_tags_and_without_git_have_a_version(wheel: Path, tmp_path: Path) -> None:
     assert wheel.name.startswith("persondays-0.1.0-")
     subprocess.run(["git", "clone", "--quiet", "--no-tags", ROOT, tmp_path / "clone"], check=True)
     assert build(tmp_path / "clone", tmp_path / "out").name.startswith("persondays-0.")

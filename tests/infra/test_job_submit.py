@@ -52,13 +52,13 @@ class Head:
         )
 
     def uploaded(self) -> list[set[str]]:
-        """The files of each working folder that was sent to the head."""
+        """The files of each working folder that was uploaded to the head."""
         folders = self.folder.glob("session_2*/runtime_resources/working_dir_files/_ray_pkg_*/")
         return [{str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()} for root in folders]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Ports that no process listens on."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -83,7 +83,7 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def python_without_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with all packages of this one, by a path file; that of an editable install beside them is not read."""
+    """A Python with all packages of this one, by a path file. The project, an editable install, is not among them."""
     folder = tmp_path_factory.mktemp("python")
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
@@ -148,7 +148,7 @@ def head(python_without_project: Path) -> Iterator[Head]:
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the dashboard answers, if only that it wants a token."""
+    """Wait until the dashboard answers; a refusal without a token counts as an answer."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -158,7 +158,7 @@ def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
             return
         except OSError:
             time.sleep(0.3)
-    raise RuntimeError(f"the head did not come up: {log.read_text()[-2000:]}")
+    raise RuntimeError(f"the head did not start: {log.read_text()[-2000:]}")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_checkout(folder)
     for name in (*SECRETS, ".venv/pyvenv.cfg", "ingest/__pycache__/old.pyc", ".pytest_cache/v/cache/lastfailed"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("nobody else's business")
+        (folder / name).write_text("private")
     return folder
 
 
@@ -208,7 +208,7 @@ def test_a_job_ingests_where_the_project_is_not_installed(
     assert "nothing to do: 3 recordings done" in again.stdout + again.stderr
 
 
-def test_what_git_ignores_stays_out_of_the_upload(head: Head, checkout: Path) -> None:
+def test_files_ignored_by_git_are_not_uploaded(head: Head, checkout: Path) -> None:
     assert head.submit(checkout, "python", "-c", "import ingest").returncode == 0
     uploads = head.uploaded()
     assert uploads
@@ -228,8 +228,8 @@ def test_a_failed_ingest_fails_the_job_with_one_message(head: Head, checkout: Pa
     assert "Traceback" not in printed
 
 
-def test_a_head_with_a_token_refuses_a_stranger(head: Head, checkout: Path, tmp_path: Path) -> None:
+def test_the_head_refuses_a_wrong_token(head: Head, checkout: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "token"
     wrong.write_text(secrets.token_hex(32))
-    stranger = Head(head.python, head.environment | {"RAY_AUTH_TOKEN_PATH": str(wrong)}, head.folder)
-    assert stranger.submit(checkout, sys.executable, "-c", "print('in')").returncode != 0
+    unauthorised = Head(head.python, head.environment | {"RAY_AUTH_TOKEN_PATH": str(wrong)}, head.folder)
+    assert unauthorised.submit(checkout, sys.executable, "-c", "print('in')").returncode != 0

@@ -1,4 +1,4 @@
-"""Cluster file and RayJob, checked with Ray's own schema and checks, its command line and ours, and tasks' needs."""
+"""The cluster file and the RayJob: valid by Ray's schema and both command lines, with enough memory for every task."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ CLUSTER, RAYJOB, DOCKERFILE = (
 )
 PAGES = (ROOT / "README.md", ROOT / "docs" / "ingest.md", ROOT / "infra" / "README.md", CLUSTER)
 RECORDING_BYTES = 260_000_000
-RAY_ITSELF_BYTES = 1.5e9
-"""Raylet, agents and idle workers of a node."""
+RAY_OVERHEAD_BYTES = 1.5e9
+"""Memory of the raylet, agents and idle workers of a node."""
 UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 def quantity(text: str) -> float:
-    """A Kubernetes quantity as a number; raises KeyError or AttributeError for what is none."""
+    """A Kubernetes quantity as a number; raises KeyError or AttributeError if the text is not one."""
     number, unit = re.fullmatch(r"(\d+(?:\.\d+)?)([a-zA-Z]*)", str(text)).groups()
     return float(number) * UNITS[unit]
 
 
 def task_bytes() -> float:
-    """What a task of one recording of 7 days declares."""
+    """The memory that a task declares for one recording of 7 days."""
     return Assignment(Source("a.cwa", "0" * 64, RECORDING_BYTES, ""), first_slot=0, slots=8).memory
 
 
@@ -60,7 +60,7 @@ def pods(spec: dict[str, Any]) -> dict[str, tuple[dict[str, str], dict[str, Any]
     return {name: (group["rayStartParams"], group["template"]["spec"]) for name, group in groups.items()}
 
 
-def test_rays_launcher_takes_the_cluster_file(cluster: dict[str, Any]) -> None:
+def test_the_cluster_file_is_accepted_by_rays_launcher(cluster: dict[str, Any]) -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     prepared = prepare_config(cluster)
@@ -71,7 +71,7 @@ def test_rays_launcher_takes_the_cluster_file(cluster: dict[str, Any]) -> None:
     }
 
 
-def test_the_launcher_would_refuse_a_misspelt_file(cluster: dict[str, Any]) -> None:
+def test_rays_launcher_refuses_a_misspelt_setting(cluster: dict[str, Any]) -> None:
     import jsonschema
     from ray.autoscaler._private.util import prepare_config, validate_config
 
@@ -79,7 +79,7 @@ def test_the_launcher_would_refuse_a_misspelt_file(cluster: dict[str, Any]) -> N
         validate_config(prepare_config({**cluster, "max_worker": 1}))
 
 
-def test_the_head_runs_no_task_and_workers_are_spot_and_come_on_demand(cluster: dict[str, Any]) -> None:
+def test_the_head_runs_no_tasks_and_workers_are_spot_machines_started_on_demand(cluster: dict[str, Any]) -> None:
     head, worker = (cluster["available_node_types"][name] for name in ("head", "worker"))
     assert cluster["head_node_type"] == "head"
     assert head["resources"]["CPU"] == 0
@@ -89,7 +89,7 @@ def test_the_head_runs_no_task_and_workers_are_spot_and_come_on_demand(cluster: 
     assert worker["resources"]["memory"] >= worker["resources"]["CPU"] * task_bytes()
 
 
-def test_start_commands_are_ones_that_ray_knows(cluster: dict[str, Any]) -> None:
+def test_start_commands_are_accepted_by_ray(cluster: dict[str, Any]) -> None:
     head, worker = (
         [parse_ray(shlex.split(command)) for command in cluster[f"{kind}_start_ray_commands"]]
         for kind in ("head", "worker")
@@ -101,7 +101,7 @@ def test_start_commands_are_ones_that_ray_knows(cluster: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_that_pages_show_are_ones_that_exist(page: Path) -> None:
+def test_commands_in_pages_are_accepted_by_ray_and_ingest(page: Path) -> None:
     submitted = 0
     for words in shown(page, "ray"):
         parsed = parse_ray(words)
@@ -115,16 +115,14 @@ def test_commands_that_pages_show_are_ones_that_exist(page: Path) -> None:
     assert submitted
 
 
-def test_a_flag_that_does_not_exist_would_be_seen() -> None:
+def test_unknown_flags_are_refused() -> None:
     with pytest.raises(click.UsageError):
         parse_ray(["ray", "job", "submit", "--working-dirs", "."])
     with pytest.raises(Exception, match="recording_folder"):
         parse_ingest(["python", "-m", "ingest", "--recording_folder", "x"])
 
 
-def test_as_many_recordings_at_a_time_as_the_cluster_may_have_cpus(
-    cluster: dict[str, Any], spec: dict[str, Any]
-) -> None:
+def test_the_flag_workers_equals_the_largest_number_of_cpus(cluster: dict[str, Any], spec: dict[str, Any]) -> None:
     (submit,) = (words for words in shown(CLUSTER, "ray") if words[1:3] == ["job", "submit"])
     asked = parse_ingest(list(parse_ray(submit)["entrypoint"]))["workers"]
     assert asked == cluster["max_workers"] * cluster["available_node_types"]["worker"]["resources"]["CPU"]
@@ -133,7 +131,7 @@ def test_as_many_recordings_at_a_time_as_the_cluster_may_have_cpus(
     assert asked == group["maxReplicas"] * int(group["rayStartParams"]["num-cpus"])
 
 
-def test_the_rayjob_runs_our_command_line_and_goes_on_by_itself(spec: dict[str, Any]) -> None:
+def test_the_rayjob_runs_ingest_and_retries_without_intervention(spec: dict[str, Any]) -> None:
     flags = parse_ingest(shlex.split(spec["entrypoint"]))
     assert {"recordings", "store", "id_regex", "workers"} <= set(flags)
     assert spec["backoffLimit"] > 0
@@ -149,7 +147,7 @@ def test_start_parameters_are_options_of_ray_start(spec: dict[str, Any]) -> None
     assert pods(spec)["head"][0]["num-cpus"] == "0"
 
 
-def test_every_cpu_of_a_worker_has_the_memory_of_its_task(spec: dict[str, Any]) -> None:
+def test_workers_have_enough_memory_for_a_task_on_every_cpu(spec: dict[str, Any]) -> None:
     for name, (parameters, pod) in pods(spec).items():
         (container,) = pod["containers"]
         asked, most = (
@@ -159,16 +157,16 @@ def test_every_cpu_of_a_worker_has_the_memory_of_its_task(spec: dict[str, Any]) 
         assert all(asked[kind] <= most[kind] for kind in asked)
         assert asked["memory"] == most["memory"]
         if name == "head":
-            # Ray takes the pod's limit as the head's memory; no task may be promised less than it declares.
+            # Ray uses the pod's limit as the head's memory, which has to exceed what a task declares.
             assert most["memory"] >= 2 * task_bytes()
             continue
         memory, cpus = int(parameters["memory"]), int(parameters["num-cpus"])
         assert cpus <= most["cpu"]
         assert memory >= cpus * task_bytes()
-        assert most["memory"] >= memory + int(parameters["object-store-memory"]) + RAY_ITSELF_BYTES
+        assert most["memory"] >= memory + int(parameters["object-store-memory"]) + RAY_OVERHEAD_BYTES
 
 
-def test_secrets_come_from_secrets_and_workers_never_see_the_key(spec: dict[str, Any]) -> None:
+def test_credentials_come_from_kubernetes_secrets_and_only_the_head_has_the_key(spec: dict[str, Any]) -> None:
     for name, (_, pod) in pods(spec).items():
         (container,) = pod["containers"]
         assert [source["secretRef"]["name"] for source in container["envFrom"]] == ["persondays-s3"]
@@ -179,7 +177,9 @@ def test_secrets_come_from_secrets_and_workers_never_see_the_key(spec: dict[str,
         assert not any("AWS" in variable for variable in held)
 
 
-def test_one_version_of_ray_everywhere(cluster: dict[str, Any], spec: dict[str, Any], ray_version: str) -> None:
+def test_every_file_names_the_same_version_of_ray(
+    cluster: dict[str, Any], spec: dict[str, Any], ray_version: str
+) -> None:
     import ray
 
     images = {cluster["docker"]["image"], *(pod["containers"][0]["image"] for _, pod in pods(spec).values())}
@@ -190,7 +190,7 @@ def test_one_version_of_ray_everywhere(cluster: dict[str, Any], spec: dict[str, 
     assert spec["rayClusterSpec"]["rayVersion"] == ray_version == ray.__version__
 
 
-def test_the_image_gets_what_ingest_needs_and_no_torch() -> None:
+def test_the_image_installs_the_packages_of_ingest_and_not_torch() -> None:
     text, ignored = DOCKERFILE.read_text(), (ROOT / ".dockerignore").read_text()
     names = packages_of(installed_extras(text))
     assert {"ray", "zarr", "deltalake", "s3fs", "obstore", "isal", "numba", "typer"} <= names

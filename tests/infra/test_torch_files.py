@@ -1,4 +1,4 @@
-"""Slurm script, Kubernetes Job and image for training: torchrun and our commands accept what they call, and it runs."""
+"""Slurm script, Kubernetes Job and image for training: their commands are valid, and the scripts train."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ case "$1" in
     requeue) echo "$2" >> "$FAKES/requeued" ;;
 esac
 """,
-    # One task on each of two nodes, each in a session of its own, as slurmd starts it.
+    # One task on each of two nodes, each in its own session, as slurmd starts tasks.
     "srun": """
 while [ "${1#--}" != "$1" ]; do shift; done
 for node in 0 1; do
@@ -42,7 +42,7 @@ status=0
 for task in $(jobs -p); do wait "$task" || status=$?; done
 exit "$status"
 """,
-    # Each task's first process and, where cgroup.conf says SignalChildrenProcesses, all that it started.
+    # Signals each task's first process and, if cgroup.conf sets SignalChildrenProcesses, all its descendants.
     "scancel": """
 [ "$1" = --signal=USR1 ] && [ "$2" = "$SLURM_JOB_ID.0" ] || exit 1
 tree() { echo "$1"; for child in $(cat /proc/"$1"/task/*/children); do tree "$child"; done; }
@@ -51,25 +51,25 @@ for task in $(cat "$FAKES/tasks"); do
 done
 """,
 }
-"""What a test has of Slurm."""
+"""Shell scripts that replace Slurm's commands."""
 
 
 def parse_torchrun(words: list[str]) -> Any:
-    """torchrun's arguments by its own command line; exits for unknown ones."""
+    """The arguments of torchrun, parsed by itself; exits for unknown ones."""
     from torch.distributed.run import get_args_parser
 
     return get_args_parser().parse_args(words)
 
 
 def parse_train(words: list[str]) -> dict[str, Any]:
-    """The arguments of our own command; raises for unknown ones."""
+    """The arguments of `train`, parsed by our command line; raises for unknown ones."""
     app = typer.Typer()
     app.command()(train)
     return typer.main.get_command(app).make_context("train", words).params
 
 
 def command_of(text: str) -> list[str]:
-    """The words of the torchrun that a text holds."""
+    """The arguments of the torchrun command in a text."""
     return shlex.split(re.search(r"torchrun (--.*?-m train.*?)(?: &)?$", text.replace("\\\n", " "), re.MULTILINE)[1])
 
 
@@ -78,7 +78,7 @@ def documents() -> dict[str, dict[str, Any]]:
     return {document["kind"]: document for document in yaml.safe_load_all(KUBERNETES.read_text())}
 
 
-def test_the_slurm_script_asks_for_what_it_uses() -> None:
+def test_slurm_directives_match_the_torchrun_command() -> None:
     text = SLURM.read_text()
     asked = dict(line.split("=", 1) for line in re.findall(r"^#SBATCH --(\S+=\S+)$", text, re.MULTILINE))
     assert asked["ntasks-per-node"] == "1", "one torchrun per node"
@@ -92,7 +92,7 @@ def test_the_slurm_script_asks_for_what_it_uses() -> None:
     assert parse_train(shlex.split(shown))["recipe"] == "harnet10"
 
 
-def test_the_job_runs_torchrun_in_as_many_pods_as_it_waits_for(documents: dict[str, dict[str, Any]]) -> None:
+def test_the_job_starts_as_many_pods_as_torchrun_waits_for(documents: dict[str, dict[str, Any]]) -> None:
     job, service = documents["Job"], documents["Service"]
     assert (job["apiVersion"], service["apiVersion"]) == ("batch/v1", "v1")
     spec, pod = job["spec"], job["spec"]["template"]["spec"]
@@ -107,22 +107,22 @@ def test_the_job_runs_torchrun_in_as_many_pods_as_it_waits_for(documents: dict[s
     assert given.rdzv_endpoint == f"{name}-0.{pod['subdomain']}:{port}"
     assert pod["subdomain"] == service["metadata"]["name"]
     assert service["spec"]["clusterIP"] == "None"
-    assert service["spec"]["publishNotReadyAddresses"] is True, "pods meet before they are ready"
+    assert service["spec"]["publishNotReadyAddresses"] is True, "the rendezvous happens before pods are ready"
     assert service["spec"]["selector"] == {"job-name": name}
-    assert pod["restartPolicy"] == "Never", "as a policy for failed pods requires"
-    assert pod["terminationGracePeriodSeconds"] > 30, "torchrun waits so long for its processes"
+    assert pod["restartPolicy"] == "Never", "required by podFailurePolicy"
+    assert pod["terminationGracePeriodSeconds"] > 30, "torchrun waits 30 s for its processes"
     assert {volume["name"] for volume in pod["volumes"]} == {mount["name"] for mount in container["volumeMounts"]}
     known = {variable["name"] for variable in container["env"]} | {"JOB_COMPLETION_INDEX"}
     assert set(re.findall(r"\$\(?\(?([A-Z_]{3,})", script)) <= known
 
 
-def test_restarts_do_not_meet_at_the_store_of_the_dead(documents: dict[str, dict[str, Any]]) -> None:
+def test_torchrun_restarts_do_not_share_the_old_rendezvous_store(documents: dict[str, dict[str, Any]]) -> None:
     (container,) = documents["Job"]["spec"]["template"]["spec"]["containers"]
     assert {"name": "TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "value": "1"} in container["env"]
     assert "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in SLURM.read_text()
 
 
-def test_the_image_copies_what_is_there_and_is_the_one_that_the_job_wants(documents: dict[str, dict[str, Any]]) -> None:
+def test_the_image_copies_existing_files_and_has_the_name_in_the_job(documents: dict[str, dict[str, Any]]) -> None:
     text = DOCKERFILE.read_text()
     ignored = (ROOT / ".dockerignore").read_text()
     for copied in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE):
@@ -150,10 +150,10 @@ def environment(folder: Path) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("children_too", ["", "yes"], ids=["tasks", "children-too"])
-def test_the_slurm_script_saves_before_its_time_is_up_and_goes_on_in_the_next_job(
+def test_the_slurm_job_saves_before_its_time_limit_and_resumes_when_requeued(
     children_too: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two torchruns, as on two nodes; the shell gets a signal five minutes before the end, as from Slurm."""
+    """Each of two torchruns represents a node. The script gets the signal that Slurm sends before the limit."""
     monkeypatch.setenv("CHILDREN_TOO", children_too)
     store = write_store(str(tmp_path / "store"), people=5, days=2).folder.url
     flags = [part for override in overrides(LONG) for part in ("--set", override)]
@@ -188,8 +188,8 @@ def test_the_slurm_script_saves_before_its_time_is_up_and_goes_on_in_the_next_jo
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_jobs_pods_meet_on_loopback(documents: dict[str, dict[str, Any]], tmp_path: Path) -> None:
-    """The very script of the container, with addresses, sizes and folders of this machine."""
+def test_the_pods_script_trains_as_two_nodes_on_loopback(documents: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    """The container's script with this machine's addresses, sizes and folders."""
     store = write_store(str(tmp_path / "store"), people=5, days=2).folder.url
     (container,) = documents["Job"]["spec"]["template"]["spec"]["containers"]
     *_, script = container["command"]
@@ -203,11 +203,11 @@ def test_the_jobs_pods_meet_on_loopback(documents: dict[str, dict[str, Any]], tm
         assert there in script
         script = script.replace(there, here)
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    around = os.environ | {variable["name"]: variable.get("value", "127.0.0.1") for variable in container["env"]}
-    around |= {"PATH": path, "CUDA_VISIBLE_DEVICES": ""}
+    shared = os.environ | {variable["name"]: variable.get("value", "127.0.0.1") for variable in container["env"]}
+    shared |= {"PATH": path, "CUDA_VISIBLE_DEVICES": ""}
     pods = []
-    for index in ("1", "0"):  # the one that keeps the rendezvous comes late
-        command, own = [*container["command"][:-1], script], around | {"JOB_COMPLETION_INDEX": index}
+    for index in ("1", "0"):  # the pod that hosts the rendezvous starts last
+        command, own = [*container["command"][:-1], script], shared | {"JOB_COMPLETION_INDEX": index}
         pods.append(subprocess.Popen(command, env=own, cwd=ROOT, stderr=subprocess.PIPE, text=True))
         time.sleep(2)
     printed = [pod.communicate(timeout=300)[1] for pod in pods]

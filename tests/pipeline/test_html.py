@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.pages import html
 
 
-def test_texts_may_contain_code_and_cells_small_print() -> None:
+def test_text_may_contain_code_and_cells_small_print() -> None:
     assert html.paragraph("run `a <b> --c` now") == (
         "<p>run <code><span>a</span> <span>&lt;b&gt;</span> <span>--c</span></code> now</p>"
     )

@@ -52,7 +52,7 @@ WRAPPED = {
 
 @pytest.mark.parametrize("name", ["a.cwa", "a.bin", "a.csv", "a.parquet", "a", "a.cwa.zip", "a.cwa.gz"])
 @pytest.mark.parametrize("how", WRAPPED)
-def test_content_decides_and_not_the_name(how: str, name: str) -> None:
+def test_the_reader_is_chosen_by_content_and_not_by_name(how: str, name: str) -> None:
     wanted = decode(CWA, "a.cwa")
     assert np.array_equal(decode(WRAPPED[how], name).counts_CN, wanted.counts_CN)
     assert probe_bytes(WRAPPED[how], name) == probe_bytes(CWA, "a.cwa")

@@ -40,7 +40,7 @@ def recording(made: list[bytes], **other: Any) -> bytes:
 
 @settings(max_examples=50, deadline=None)
 @given(samples, st.booleans(), st.sampled_from(["\n", "\r\n"]))
-def test_samples_light_and_button_come_back(rows: Any, lower: Any, end: Any) -> None:
+def test_samples_light_and_button_round_trip(rows: Any, lower: Any, end: Any) -> None:
     made = page(rows, end=end)
     if lower:
         made = re.sub(rb"[0-9A-F]{3600}", lambda digits: digits.group().lower(), made)
@@ -158,7 +158,7 @@ def test_junk_between_pages_is_skipped(junk: Any) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 5 * 3_800))
-def test_a_truncated_copy_gives_its_complete_pages(lost: Any) -> None:
+def test_a_truncated_file_gives_its_complete_pages(lost: Any) -> None:
     made = pages(8)
     whole = recording(made)
     cut = whole[: len(whole) - lost]
@@ -168,7 +168,7 @@ def test_a_truncated_copy_gives_its_complete_pages(lost: Any) -> None:
     assert found.damaged_blocks == (len(cut) - len(header()) > full * len(made[0]))
 
 
-def test_probe_finds_the_span_without_reading_between() -> None:
+def test_probe_finds_the_span_from_both_ends() -> None:
     between = b"".join(pages(500)[100:400])
     last = page([], 100_000, START + timedelta(days=2))
     data = recording([*pages(100), between, b"0" * 200_000, last])
@@ -199,7 +199,7 @@ def test_location_is_read_and_nothing_else_about_the_person() -> None:
         process(decode(recording(pages(3), Device_Location_Code="right ankle"), NAME), SignalSettings())
 
 
-def test_recognised_by_content() -> None:
+def test_recordings_are_recognised_by_content() -> None:
     assert geneactiv.recognises(recording(pages(1))[:100])
     assert not any(map(geneactiv.recognises, (b"", b"Device", b"PK\x03\x04", b"MD\xfc\x03", b"time,x,y,z")))
 
@@ -228,7 +228,7 @@ def test_bad_input_is_rejected_without_the_name(case: Any) -> None:
         assert "Jane" not in str(error.value)
 
 
-def test_clock_that_was_never_set() -> None:
+def test_a_clock_that_was_never_set_is_an_error() -> None:
     data = recording([page([], k, "") for k in range(5)])
     with pytest.raises(UserError, match="never set"):
         probe_bytes(data)

@@ -101,7 +101,7 @@ def test_a_second_run_does_nothing_without_ray_and_lease(cohort_folder: Path, un
     assert Folder(str(undisturbed)).names() == before
 
 
-def test_no_name_leaves_the_recordings(
+def test_names_and_serial_numbers_are_neither_in_the_store_nor_in_the_log(
     cohort_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Names of files and participants and serial numbers are in no byte or row of the store and no line of the log."""
@@ -182,7 +182,7 @@ def test_a_changed_recording_that_cannot_be_read_now_keeps_its_days(
     assert len(cohort.objects(store)) == 3 * len(cohort.rows(store)[0])
 
 
-def test_arrays_that_a_late_writer_cut_grow_again(copies: tuple[Path, Path]) -> None:
+def test_arrays_shortened_by_a_late_writer_grow_again(copies: tuple[Path, Path]) -> None:
     recordings, store = copies
     length = Store.open(str(store)).length
     for name in ("signal", "motion", "state"):

@@ -268,7 +268,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return truth, path.read_bytes(), script
 
 
-def test_a_simulated_recording_comes_back(simulated: Any) -> None:
+def test_a_simulated_recording_is_recovered(simulated: Any) -> None:
     truth, data, script = simulated
     made = decode(data, "P0001.cwa")
     processed = process(made, SignalSettings())
@@ -302,7 +302,7 @@ def test_the_probe_bounds_days_and_samples(simulated: Any) -> None:
 
 
 @pytest.mark.parametrize("participant", [2, 3])
-def test_gain_offset_and_drift_of_a_simulated_device_come_back(tmp_path: Path, participant: int) -> None:
+def test_gain_offset_and_drift_of_a_simulated_device_are_recovered(tmp_path: Path, participant: int) -> None:
     script = [("sleep", 3_600), ("sitting", 600), ("housework", 120)] * 6
     path = tmp_path / "a.cwa"
     device = simulate_recording(path, 5, participant, script=script, faults=Faults(), packing="unpacked").device

@@ -103,7 +103,7 @@ def test_lost_blocks_are_gaps_and_short_segments_take_the_common_rate() -> None:
     seed=st.integers(0, 1000),
     gaps=st.lists(st.tuples(st.floats(5, 800), st.floats(1.5, 60)), max_size=8),
 )
-def test_any_clock_any_gaps(rate: Any, seed: Any, gaps: Any) -> None:
+def test_any_clock_and_any_gaps_are_recovered(rate: Any, seed: Any, gaps: Any) -> None:
     rng = np.random.default_rng(seed)
     made, second_N = recording(
         900,
@@ -184,7 +184,7 @@ def test_first_stamps_ahead_lose_to_those_after_them(stamps: int, error_s: Any) 
 
 @pytest.mark.parametrize("error_s", [-7200.0, -0.5, 0.5, 7200.0, 3 * 86_400.0])
 @pytest.mark.parametrize("stamps", [4, 20, 99])
-def test_a_row_of_wrong_stamps_is_not_used(stamps: int, error_s: Any) -> None:
+def test_consecutive_wrong_stamps_are_not_used(stamps: int, error_s: Any) -> None:
     made, second_N = recording(4 * 3600)
     timeline = fit(with_error(made, slice(5_000, 5_000 + stamps), error_s))
     assert (timeline.backward_blocks, timeline.mended_stamps, len(timeline.first_G)) == (0, stamps, 1)

@@ -57,7 +57,7 @@ def test_days_of_recordings_in_progress_are_counted(tmp_path: Path) -> None:
     assert "person-days of recordings in progress 4" in read.text["intake"]
 
 
-def test_a_page_of_rejected_recordings_only(tmp_path: Path) -> None:
+def test_a_store_with_only_rejected_recordings_gives_a_page(tmp_path: Path) -> None:
     store = Store.create(str(tmp_path / "store"), KEY, {"made": "for tests"})
     row = {"status": "rejected", "reason": "<too> short", "size": 1, "person_days": 0}
     store.recordings.append([row | {"recording": "a" * 64, "participant": "b" * 64}])

@@ -11,7 +11,7 @@ from tests.pipeline.cohorts import KEY, MadeCohort
 from tests.pipeline.report.made_pages import call
 
 
-def test_stores_without_recordings(
+def test_stores_without_recordings_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "page.html"
@@ -33,7 +33,7 @@ def test_stores_without_recordings(
         ("file/below/report.html", "not a folder that you can write to"),
     ],
 )
-def test_pages_that_cannot_be_written(
+def test_pages_that_cannot_be_written_are_errors(
     made: MadeCohort,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -34,7 +34,7 @@ def test_nobody_is_identified(page: tuple[str, Page, Path], made: MadeCohort) ->
     assert SHORT_ID.search(source), "outliers are listed by short id"
 
 
-def test_counts_and_reasons(page: tuple[str, Page, Path]) -> None:
+def test_counts_and_reasons_are_those_of_the_tables(page: tuple[str, Page, Path]) -> None:
     _, read, _ = page
     people = MIDDLE - MIDDLE // 50
     assert (

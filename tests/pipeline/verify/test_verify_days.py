@@ -18,7 +18,7 @@ from tests.pipeline.verify.three_recordings import RECORDINGS, SLOTS, a_day, fli
 
 @pytest.mark.parametrize("array", ["signal", "motion", "state"])
 @pytest.mark.parametrize("at", [100, -30, -3])
-def test_a_byte_flipped_anywhere_in_an_object(store: Store, array: str, at: int) -> None:
+def test_a_flipped_byte_makes_a_day_unreadable(store: Store, array: str, at: int) -> None:
     flip(object_of(store, array, SLOTS[0]), at)
     assert not check_store(store, no_slots).has_faults
     report = check_store(store, all_slots)
@@ -45,19 +45,19 @@ def test_any_flipped_bit_is_found(
     shutil.rmtree(copy)
 
 
-def test_a_truncated_shard(store: Store) -> None:
+def test_a_truncated_shard_is_unreadable(store: Store) -> None:
     path = object_of(store, "signal", SLOTS[0])
     path.write_bytes(path.read_bytes()[:-100])
     assert found(check_store(store, all_slots)) == {"unreadable": [SLOTS[0]]}
 
 
-def test_another_days_signal(store: Store) -> None:
+def test_the_signal_of_another_day_is_found_by_its_checksum(store: Store) -> None:
     """The object itself has no fault: only its row shows it."""
     shutil.copy(object_of(store, "signal", SLOTS[3]), object_of(store, "signal", SLOTS[0]))
     assert found(check_store(store, all_slots)) == {"values": [SLOTS[0]]}
 
 
-def test_another_days_motion_and_a_changed_state(store: Store) -> None:
+def test_motion_of_another_day_and_a_changed_state_are_found_by_the_figures(store: Store) -> None:
     shutil.copy(object_of(store, "motion", SLOTS[3]), object_of(store, "motion", SLOTS[0]))
     day = a_day(SLOTS[1])
     state = day.state_S.copy()

@@ -15,7 +15,7 @@ from tests.pipeline.verify.three_recordings import BOB, KEY, RECORDINGS, SLOTS, 
 
 @pytest.mark.parametrize("array", ["signal", "motion", "state"])
 @pytest.mark.parametrize("how", ["deleted", "emptied"])
-def test_a_missing_object(store: Store, array: str, how: str) -> None:
+def test_a_missing_object_is_found(store: Store, array: str, how: str) -> None:
     path = object_of(store, array, SLOTS[2])
     path.unlink() if how == "deleted" else path.write_bytes(b"")
     report = check_store(store, no_slots)
@@ -23,7 +23,7 @@ def test_a_missing_object(store: Store, array: str, how: str) -> None:
     assert report.repairable == [list(RECORDINGS)[1]]
 
 
-def test_rows_without_any_object(store: Store) -> None:
+def test_rows_without_objects_are_found(store: Store) -> None:
     store.delete_days([SLOTS[3], SLOTS[4]])
     report = check_store(store, all_slots)
     assert found(report) == {"missing": SLOTS[3:]}
@@ -31,7 +31,7 @@ def test_rows_without_any_object(store: Store) -> None:
     assert report.repairable == [list(RECORDINGS)[2]]
 
 
-def test_objects_without_a_row_and_of_an_unfinished_ingest(store: Store) -> None:
+def test_objects_without_rows_are_orphans_unless_their_ingest_is_unfinished(store: Store) -> None:
     """An unused slot of a done recording stays unused; slots of one that is not done may still be filled."""
     waiting = KEY.recording("d")
     store.plan.append([plan_row(waiting, BOB, 9, 2), plan_row(KEY.recording("c"), BOB, 11, 1, "2")])
@@ -48,7 +48,7 @@ def test_objects_without_a_row_and_of_an_unfinished_ingest(store: Store) -> None
     }
 
 
-def test_leftovers_of_killed_writers_and_foreign_files(store: Store) -> None:
+def test_leftovers_of_killed_writers_and_foreign_files_are_listed(store: Store) -> None:
     root = Path(store.folder.path)
     left = ["signal/c/0/0/0.0123.partial", "tables/plan/_delta_log/_commit_12.json.tmp", "lease/.x.partial"]
     for name in (*left, "signal/c/notes.txt", "mine.csv"):

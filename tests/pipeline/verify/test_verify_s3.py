@@ -24,7 +24,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield "s3://ours"
 
 
-def test_on_object_storage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damage_on_s3_is_found(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page by page, with an unfinished upload, an orphan, a missing and a damaged object."""
     store = make(f"{bucket}/store")
     assert check_store(store, all_slots).findings == []

@@ -31,7 +31,7 @@ from tests.pipeline.verify.three_recordings import (
 )
 
 
-def test_rows_that_disagree_with_recordings(store: Store) -> None:
+def test_rows_that_disagree_with_recordings_are_found(store: Store) -> None:
     """A wrong count, days of a recording that is not done, and of one that was rejected."""
     a, b, c = RECORDINGS
     store.recordings.replace([a, b, c], [done_row(a, ANN, 3), done_row(c, BOB, 2) | {"status": "rejected"}])
@@ -40,7 +40,7 @@ def test_rows_that_disagree_with_recordings(store: Store) -> None:
     assert report.repairable == sorted(RECORDINGS)
 
 
-def test_slots_and_days_in_two_rows(store: Store) -> None:
+def test_duplicate_slots_and_days_are_found(store: Store) -> None:
     a = next(iter(RECORDINGS))
     (row,) = (row for row in store.person_days.read().to_pylist() if row["slot"] == SLOTS[0])
     store.person_days.append([row])
@@ -51,7 +51,7 @@ def test_slots_and_days_in_two_rows(store: Store) -> None:
     }
 
 
-def test_a_slot_given_twice_matters_where_it_is_used(store: Store) -> None:
+def test_a_slot_planned_twice_is_a_fault_where_it_is_used(store: Store) -> None:
     _, b, c = RECORDINGS
     store.plan.append([plan_row(b, ANN, FIRST[c] + 1, 5)])
     report = check_store(store, no_slots)
@@ -59,7 +59,7 @@ def test_a_slot_given_twice_matters_where_it_is_used(store: Store) -> None:
     assert report.repairable == [c]
 
 
-def test_rows_that_disagree_with_the_plan(store: Store) -> None:
+def test_rows_that_disagree_with_the_plan_are_found(store: Store) -> None:
     """In slots of another recording, in a day's wrong slot, and beyond the arrays."""
     a, b, c = RECORDINGS
     rows = {row["slot"]: row for row in store.person_days.read().to_pylist()}
@@ -80,7 +80,7 @@ def test_rows_that_disagree_with_the_plan(store: Store) -> None:
     }
 
 
-def test_arrays_that_were_shortened(store: Store) -> None:
+def test_days_beyond_shortened_arrays_are_found(store: Store) -> None:
     for name in ("signal", "motion", "state"):
         path = Path(store.folder.path) / name / "zarr.json"
         text = json.loads(path.read_text())
@@ -107,7 +107,7 @@ def test_participants(store: Store) -> None:
     assert report.repairable == [a], "recordings of a withdrawn participant are not ingested again"
 
 
-def test_a_lost_file_of_a_table(store: Store) -> None:
+def test_a_missing_table_file_is_found(store: Store) -> None:
     (uri,) = store.person_days.delta.file_uris()
     Path(uri).unlink()
     report = check_store(Store.open(store.folder.url), all_slots)
@@ -115,7 +115,7 @@ def test_a_lost_file_of_a_table(store: Store) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5)), max_size=8))
-def test_spans_as_slots(spans: list[tuple[int, int]]) -> None:
+def test_span_slots_equal_a_loop(spans: list[tuple[int, int]]) -> None:
     first, size = np.array([a for a, _ in spans], np.int64), np.array([n for _, n in spans], np.int64)
     assert span_slots(first, first + size).tolist() == sorted({a + i for a, n in spans for i in range(n)})
 
@@ -127,7 +127,9 @@ def test_spans_as_slots(spans: list[tuple[int, int]]) -> None:
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 12)), max_size=5),
 )
 @settings(deadline=None)
-def test_plan_and_rows_against_counting(plan: list[tuple[int, int, int]], days: list[tuple[int, int, int]]) -> None:
+def test_checks_of_plan_and_rows_equal_counting(
+    plan: list[tuple[int, int, int]], days: list[tuple[int, int, int]]
+) -> None:
     """Any plan over a few slots and any rows, nobody done: compared with counting one by one."""
     ledger = Ledger(
         pa.Table.from_pylist(

@@ -34,7 +34,7 @@ from tests.pipeline.six_participants import (
 
 
 @pytest.mark.parametrize("who", [[ANN], [BOB, EMIL], [CLARA], [DORA], [FAY], PEOPLE], ids=lambda who: len(who))
-def test_nothing_of_them_is_left_and_others_are_unchanged(store: Store, who: list[str]) -> None:
+def test_withdrawn_participants_leave_no_trace_and_others_are_unchanged(store: Store, who: list[str]) -> None:
     others = [person for person in PEOPLE if person not in who]
     days, rows = people.days_of(store, others), people.rows_of(store, others)
     assert bool(traces(files_in(store.folder.path), who)) == (who != [FAY])
@@ -67,7 +67,7 @@ def test_older_versions_can_no_longer_be_read(store: Store) -> None:
         assert table.at(table.version).read().num_rows == table.read().num_rows
 
 
-def test_slots_are_not_given_again(store: Store) -> None:
+def test_slots_are_not_reused(store: Store) -> None:
     """Dora's slots reach beyond the arrays: her driver was killed before it grew them."""
     beyond = people.plan_row(DORA, 0, 12, 5)
     store.plan.append([beyond])
@@ -83,7 +83,7 @@ def test_rows_without_a_participant_stay(store: Store) -> None:
     assert "0" * 64 in reopen(store).recordings.read(["recording"])["recording"].to_pylist()
 
 
-def test_statistics_in_the_log_are_those_of_the_others(store: Store) -> None:
+def test_statistics_in_the_log_cover_only_remaining_rows(store: Store) -> None:
     forget(store, [EMIL], TODAY)
     log = Path(store.folder.path) / "tables" / "person_days" / "_delta_log"
     (checkpoint,) = log.glob("*.checkpoint.parquet")
@@ -101,14 +101,14 @@ def test_text_columns_still_have_no_statistics(store: Store) -> None:
             assert not (is_text and column.statistics is not None and column.statistics.has_min_max)
 
 
-def test_days_that_others_have_too_are_reported(store: Store) -> None:
+def test_days_also_stored_for_another_participant_are_reported(store: Store) -> None:
     """Bob's recording was also ingested as Emil's."""
     checksum = store.read_day(3).checksum()
     store.person_days.append([people.day_row(EMIL, 0, 11, 1, checksum)])
     assert forget(store, [BOB], TODAY).duplicates == ((11, people.recordings_of(EMIL)[0]),)
 
 
-def test_while_another_run_writes_it_is_registered_and_completed_later(store: Store) -> None:
+def test_a_withdrawal_during_another_run_is_registered_and_completed_later(store: Store) -> None:
     """Fay's first day is committed after she registered: that run read the withdrawals when it began."""
     with Lease(store.folder, heartbeat_s=0.1) as lease:
         for table in (store.plan, store.person_days, store.recordings):
@@ -150,7 +150,7 @@ def test_a_driver_that_lost_the_lease_commits_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("array", ARRAYS)
-def test_objects_that_a_late_worker_writes_meanwhile_are_deleted_too(
+def test_objects_written_by_a_late_worker_are_deleted_too(
     store: Store, monkeypatch: pytest.MonkeyPatch, array: str
 ) -> None:
     """A worker does not know that its ingest lost the lease: it writes Ann's objects after they were deleted."""

@@ -28,14 +28,14 @@ def assert_found_and_deleted(store: Store, where: str) -> None:
 
 
 @pytest.mark.parametrize("array", ARRAYS)
-def test_a_late_worker_writes_into_a_slot(withdrawn: Store, array: str) -> None:
+def test_objects_of_a_late_worker_are_found_and_deleted(withdrawn: Store, array: str) -> None:
     withdrawn._arrays[array][8] = getattr(
         people.a_day(1), {"signal": "signal_CT", "motion": "motion_S", "state": "state_S"}[array]
     )
     assert_found_and_deleted(withdrawn, f"{array}/c/8/")
 
 
-def test_a_worker_was_killed_in_a_slot(withdrawn: Store) -> None:
+def test_partial_files_of_a_killed_worker_are_found_and_deleted(withdrawn: Store) -> None:
     left = Path(withdrawn.folder.path) / "signal" / "c" / "5" / "0" / "0.1234.partial"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half a day")
@@ -52,7 +52,7 @@ def test_a_worker_was_killed_in_a_slot(withdrawn: Store) -> None:
         (f"{ANN}.txt", ""),
     ],
 )
-def test_a_table_has_files_of_no_version(withdrawn: Store, name: str, what: str) -> None:
+def test_table_files_of_no_version_are_found_and_deleted(withdrawn: Store, name: str, what: str) -> None:
     path = Path(withdrawn.folder.path) / "tables" / "plan" / name
     if name.endswith(".parquet"):
         pq.write_table(pa.table({"recording": [what] * 3}), path, compression="zstd")

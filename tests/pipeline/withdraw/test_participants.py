@@ -27,11 +27,11 @@ def read(path: Path, text: str) -> list[tuple[str, int]]:
         '\n"date",participant,\n"a,\nb",Ann,\n\n , ,\n"c", Bob ,\n',
     ],
 )
-def test_lines_columns_and_keyed_ids(tmp_path: Path, text: str) -> None:
+def test_names_are_read_from_lines_columns_and_keyed_ids(tmp_path: Path, text: str) -> None:
     assert [id_ for id_, _ in read(tmp_path / "who", text)] == [ANN, BOB]
 
 
-def test_lines_are_counted_as_in_an_editor(tmp_path: Path) -> None:
+def test_line_numbers_are_those_of_an_editor(tmp_path: Path) -> None:
     assert read(tmp_path / "who", "Ann\n\nBob") == [(ANN, 1), (BOB, 3)]
     assert read(tmp_path / "who", "participant\n\nAnn\nBob") == [(ANN, 3), (BOB, 4)]
 

@@ -20,14 +20,14 @@ from tests.pipeline.six_participants import ANN, BOB, DORA, EMIL, KEY, TODAY, fi
     ("id_", "before"),
     [(ANN, 0), (people.recordings_of(ANN)[1], 7), (DORA, (1 << 25) - 30), (ANN, (1 << 25) + 100)],
 )
-def test_an_id_is_found_at_any_place(withdrawn: Store, id_: str, before: int) -> None:
+def test_an_id_is_found_at_any_offset(withdrawn: Store, id_: str, before: int) -> None:
     file = Path(withdrawn.folder.path) / "signal" / "c" / "3" / "0" / "0"
     file.write_bytes(b"\xff" * before + id_.encode() + b"\xff" * 50)
     with pytest.raises(UserError, match=f"signal/c/3/0/0: an id .{id_[:12]}"):
         prove(withdrawn)
 
 
-def test_two_ids_end_to_end_are_found(withdrawn: Store) -> None:
+def test_adjacent_ids_are_found(withdrawn: Store) -> None:
     (Path(withdrawn.folder.path) / "lease" / "x").write_text(BOB + ANN + BOB)
     with pytest.raises(UserError, match=ANN[:12]):
         prove(withdrawn)
@@ -42,7 +42,7 @@ def test_an_id_in_a_nested_column_is_found(withdrawn: Store) -> None:
         prove(withdrawn)
 
 
-def test_ids_of_the_others_are_no_traces(withdrawn: Store) -> None:
+def test_ids_of_remaining_participants_are_not_traces(withdrawn: Store) -> None:
     """Ids of participants who stay, of their recordings, of a device that Ann wore too; days replaced since."""
     log = Path(withdrawn.folder.path) / "lease" / "note"
     log.write_text(f"{BOB} {people.recordings_of(EMIL)[0]} {people.SHARED_DEVICE} {KEY.check}")
@@ -70,7 +70,7 @@ def test_without_a_withdrawal_there_is_nothing_to_prove(store: Store) -> None:
         prove(store)
 
 
-def test_while_another_run_writes_nothing_is_proven(withdrawn: Store) -> None:
+def test_nothing_is_proven_while_another_run_writes(withdrawn: Store) -> None:
     with (
         Lease(withdrawn.folder, heartbeat_s=0.1),
         pytest.raises(UserError, match="another run is writing"),

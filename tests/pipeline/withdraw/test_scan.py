@@ -19,7 +19,7 @@ from pipeline.withdraw.scan import hex_runs, ids_in, may_hold_ids
         max_size=8,
     )
 )
-def test_runs_equal_those_of_a_scan_of_every_byte(parts: list[bytes]) -> None:
+def test_hex_runs_equal_a_scan_of_every_byte(parts: list[bytes]) -> None:
     data = b"".join(parts)
     found, run = [], ""
     for byte in [*data, 0]:
@@ -36,5 +36,5 @@ def test_random_bytes_are_skipped() -> None:
     assert not may_hold_ids(np.random.default_rng(0).bytes(10_000_000))
 
 
-def test_every_place_in_a_run_is_tried() -> None:
+def test_every_offset_in_a_run_is_tried() -> None:
     assert [id_[:1] for id_ in ids_in("a" + "b" * 64 + "c")] == ["a", "b", "b"]

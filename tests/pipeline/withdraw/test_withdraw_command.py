@@ -142,7 +142,7 @@ def test_a_table_that_cannot_be_read_is_one_message_without_ids(
     assert not re.search("[0-9a-f]{64}|data.where", err)
 
 
-def test_while_another_run_writes_it_is_registered_and_the_status_is_1(
+def test_a_withdrawal_during_another_run_is_registered_and_exits_with_1(
     flags: list[object],
     store: Store,
     tmp_path: Path,

@@ -90,7 +90,7 @@ SHORT = ("registered", "days deleted", "some objects", "plan deleted", "the log 
 @pytest.mark.parametrize(
     "moment", [moment if moment in SHORT else pytest.param(moment, marks=pytest.mark.slow) for moment in MOMENTS]
 )
-def test_killed_at_a_step_it_is_completed_by_the_next_run(made: Path, tmp_path: Path, moment: str) -> None:
+def test_a_withdrawal_killed_at_a_step_is_completed_by_the_next_run(made: Path, tmp_path: Path, moment: str) -> None:
     folder, who = tmp_path / "store", tmp_path / "who"
     shutil.copytree(made, folder)
     who.write_text(f"{ANN}\n{DORA}\n{CLARA}\n")
@@ -102,7 +102,7 @@ def test_killed_at_a_step_it_is_completed_by_the_next_run(made: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_is_completed_by_the_next_run(made: Path, tmp_path: Path) -> None:
+def test_a_withdrawal_killed_at_any_moment_is_completed_by_the_next_run(made: Path, tmp_path: Path) -> None:
     """Forty kills, spread over the time an undisturbed run takes from registration to its end."""
     random = np.random.default_rng(0)
     who = tmp_path / "who"

@@ -27,7 +27,7 @@ def test_gzip_reads_the_same() -> None:
     assert probe_bytes(gzip.compress(data), NAME + ".gz") == probe_bytes(data)
 
 
-def test_recognised_by_content() -> None:
+def test_recordings_are_recognised_by_content() -> None:
     assert actigraph.recognises(recording(still(1))[:1000])
     assert not actigraph.recognises(archive({"info.txt": "of a study", "CWA-DATA.cwa": b"MD"}))
     assert not actigraph.recognises(archive({"CWA-DATA.cwa": b"MD"}))

@@ -71,7 +71,7 @@ SLOWER = (b"\x1e" * (1 << 20), b"\x1e\x06\0\0\0\0\xff\xff" * (1 << 17))
 
 
 @pytest.mark.parametrize("piece", [bytes(1 << 20), *(pytest.param(piece, marks=pytest.mark.slow) for piece in SLOWER)])
-def test_bombs_of_nothing_are_refused(piece: Any) -> None:
+def test_zip_bombs_without_records_are_refused(piece: Any) -> None:
     data = bomb(piece, 4_000)
     assert len(data) < 20e6
     with pytest.raises(UserError, match="at most 170,000,000 samples"):
@@ -94,7 +94,7 @@ def test_a_long_recording_is_read_and_a_log_that_repeats_its_seconds_is_not(monk
 
 
 @pytest.mark.slow
-def test_a_bomb_of_good_records_is_refused() -> None:
+def test_a_zip_bomb_of_valid_records_is_refused() -> None:
     second = b"".join(activity(SECOND, [(0, 0, 256)] * 30) for _ in range(7_000))
     data = bomb(second, MAX_SAMPLES // (30 * 7_000) + 2)
     with pytest.raises(UserError, match="at most 170,000,000 samples"):

@@ -38,7 +38,7 @@ def test_probe_reads_the_directory_and_info_txt_wherever_it_is() -> None:
         assert sum(reads) < 300_000 < len(data)
 
 
-def test_a_probe_that_reads_everything_holds_a_piece_of_it() -> None:
+def test_a_probe_of_the_complete_file_holds_one_piece_in_memory() -> None:
     log = b"".join([*still(6_000), event(SECOND + 6_000, 8), event(SECOND + 7_000, 9)])
     orders: list[dict[str, Any]] = [{"log.bin": log}, {"info.txt": info(Last_Sample_Time=None), "log.bin": log}]
     for files in orders:
@@ -61,6 +61,6 @@ def test_a_probe_that_reads_everything_holds_a_piece_of_it() -> None:
     assert (found.samples, found.end) == (900, np.datetime64(START, "us") + np.timedelta64(30, "s"))
 
 
-def test_the_location_is_known_before_the_samples() -> None:
+def test_probe_finds_the_location() -> None:
     for limb, location in (("Wrist", "left wrist"), ("Waist", "left waist")):
         assert probe_bytes(recording(still(60), Limb=limb)).location == location

@@ -51,14 +51,14 @@ def test_real_recordings(
     assert np.median(at_rest) == pytest.approx(1, abs=0.06)
 
 
-def test_values_of_an_old_device_are_the_vendors(real_data: Path) -> None:
+def test_values_of_an_old_device_equal_the_vendors_export(real_data: Path) -> None:
     made, expected_NC = real(real_data, "neo"), export(real_data, "neo")
     assert expected_NC.shape == (made.samples, 3)
     assert np.abs(made.counts_CN.T * made.g_per_count_C - expected_NC).max() < 0.0005
     assert made.stamp_us_K[0] == np.datetime64("2021-12-20T11:55:00", "us").astype(int)
 
 
-def test_values_times_and_idle_sleep_are_the_vendors(real_data: Path) -> None:
+def test_values_times_and_idle_sleep_equal_the_vendors_export(real_data: Path) -> None:
     """The vendor's export repeats the last value in idle sleep, and holds zeros where the device was on USB."""
     made, expected_NC = real(real_data, "TAS1H30182785_2019-09-17"), export(real_data, "TAS1H30182785_2019-09-17")
     assert expected_NC.shape == (240_500, 3)
@@ -75,7 +75,7 @@ def test_values_times_and_idle_sleep_are_the_vendors(real_data: Path) -> None:
     assert np.flatnonzero(~covered_N).tolist() == [*range(214_000, 214_700), *range(215_900, 240_500)]
 
 
-def test_a_night_of_idle_sleep_was_worn(real_data: Path) -> None:
+def test_idle_sleep_at_night_counts_as_wear(real_data: Path) -> None:
     made = real(real_data, "small")
     figures = process(made, SignalSettings()).figures.plain()
     idle_hours = np.diff(made.idle_spans_us, axis=1).sum() / 3.6e9

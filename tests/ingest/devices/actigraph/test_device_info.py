@@ -30,7 +30,7 @@ def test_without_info_txt_the_first_records_are_used() -> None:
     assert "Jane" not in repr((made, found))
 
 
-def test_parameters_win_over_info_txt() -> None:
+def test_parameter_records_override_info_txt() -> None:
     first = parameters(sample_rate=50, accel_scale=encode_float(341))
     made = decode(recording([first, *still(5, rate=50)]), NAME)
     assert (made.nominal_rate_hz, made.g_per_count_C[0]) == (50, 1 / 341)

@@ -15,7 +15,7 @@ from tests.ingest.devices.actigraph.in_memory import FIRST_US, METHODS, NAME, pr
 from tests.ingest.devices.gt3x_file import SECOND, activity2, record, recording, still
 
 
-def test_records_are_stamped_seconds() -> None:
+def test_each_record_is_a_stamped_second() -> None:
     made = decode(recording(still(100)), NAME)
     assert (made.samples, made.damaged_blocks, made.nominal_rate_hz) == (3000, 0, 30)
     assert made.stamp_us_K.tolist() == [FIRST_US + k * 1_000_000 for k in range(100)]
@@ -27,7 +27,7 @@ def test_records_are_stamped_seconds() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 188), st.integers(0, 7), st.integers(1, 8))
-def test_any_flipped_bit_costs_its_record(position: Any, bit: Any, which: Any) -> None:
+def test_any_flipped_bit_discards_only_its_record(position: Any, bit: Any, which: Any) -> None:
     records = still(10)
     damaged = bytearray(records[which])
     damaged[position] ^= 1 << bit
@@ -39,7 +39,7 @@ def test_any_flipped_bit_costs_its_record(position: Any, bit: Any, which: Any) -
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(min_size=1, max_size=2_000), st.integers(0, 10), st.lists(st.integers(1, 500), max_size=40))
-def test_junk_between_records_is_skipped_for_any_pieces(junk: Any, place: Any, lengths: Any) -> None:
+def test_junk_between_records_is_skipped_however_the_log_is_split(junk: Any, place: Any, lengths: Any) -> None:
     records = still(10)
     log = b"".join([*records[:place], junk, *records[place:]])
     edges = np.minimum(np.cumsum([0, *lengths]), len(log)).tolist()
@@ -62,7 +62,7 @@ def test_zeros_between_records_are_padding() -> None:
     assert (made.samples, made.damaged_blocks) == (300, 0)
 
 
-def test_a_lost_part_is_counted_in_records() -> None:
+def test_lost_records_are_counted() -> None:
     records = still(200)
     made = decode(recording([*records[:50], bytes(len(records[0]) * 100), *records[150:]]), NAME)
     assert (made.samples, made.damaged_blocks) == (3000, 100)
@@ -76,7 +76,7 @@ def test_usb_records_are_neither_samples_nor_damage() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_truncated_copy_gives_its_records(method: Any) -> None:
+def test_a_truncated_file_gives_its_complete_records(method: Any) -> None:
     rng = np.random.default_rng(1)
     log = [activity2(SECOND + k, rng.integers(-300, 300, (30, 3)).tolist()) for k in range(200)]
     whole = recording(log, method)

@@ -18,7 +18,7 @@ words = st.tuples(*[st.integers(-32768, 32767)] * 3)
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(twelve_bits, min_size=15, max_size=60), st.sampled_from(METHODS))
-def test_packed_samples_come_back(samples: Any, method: Any) -> None:
+def test_packed_samples_round_trip(samples: Any, method: Any) -> None:
     made = decode(recording([activity(SECOND, samples)], method), NAME)
     assert made.counts_CN.T.tolist() == [list(sample) for sample in samples[:30]]
     assert made.counts_CN.dtype == np.int16
@@ -26,7 +26,7 @@ def test_packed_samples_come_back(samples: Any, method: Any) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(twelve_bits, min_size=15, max_size=60))
-def test_samples_in_the_order_x_y_z_come_back(samples: Any) -> None:
+def test_samples_in_the_order_x_y_z_round_trip(samples: Any) -> None:
     swapped = [(y, x, z) for x, y, z in samples]
     made = decode(recording([record(27, SECOND, nibbles(swapped)), record(27, SECOND + 1, b"\0")]), NAME)
     assert made.counts_CN.T.tolist() == [list(sample) for sample in samples[:30]]
@@ -35,14 +35,14 @@ def test_samples_in_the_order_x_y_z_come_back(samples: Any) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(words, min_size=15, max_size=60))
-def test_words_come_back(samples: Any) -> None:
+def test_sixteen_bit_samples_round_trip(samples: Any) -> None:
     made = decode(recording([activity2(SECOND, samples)]), NAME)
     assert made.counts_CN.T.tolist() == [list(sample) for sample in samples[:30]]
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(twelve_bits, min_size=1, max_size=60))
-def test_samples_of_old_devices_come_back(samples: Any) -> None:
+def test_samples_of_old_devices_round_trip(samples: Any) -> None:
     old = info(Serial_Number="NEO1C04110003", Acceleration_Scale=None, Acceleration_Max=None)
     files: dict[str, bytes | str] = {"info.txt": old}
     made = decode(archive(files | {"activity.bin": nibbles(samples), "log.txt": ""}), NAME)

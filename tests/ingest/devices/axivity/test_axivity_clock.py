@@ -33,7 +33,7 @@ def test_a_stray_stamp_at_an_end_does_not_extend_the_span(which: int, year: int)
     assert found.end == wanted.end
 
 
-def test_clock_that_was_never_set() -> None:
+def test_a_clock_that_was_never_set_is_an_error() -> None:
     blank = bytearray(block([(0, 0, 256)] * 120, [2] * 120))
     blank[14:18] = bytes(4)
     total = sum(np.frombuffer(bytes(blank[:510]), "<u2").tolist())

@@ -21,7 +21,7 @@ def test_serial_and_location_are_read_and_nothing_else_of_the_annotation() -> No
     assert "Jane" not in repr(probe_bytes(data))
 
 
-def test_probe_finds_span_and_size_without_reading_between() -> None:
+def test_probe_finds_span_and_size_from_both_ends() -> None:
     middle = b"\x00" * 512 * 5000
     found = probe_bytes(
         header() + still(300) + middle + block([(0, 0, 256)] * 120, [2] * 120, time=datetime(2024, 3, 6))

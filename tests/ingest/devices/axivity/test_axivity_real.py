@@ -23,7 +23,7 @@ def test_real_recording(real_data: Path) -> None:
     assert (recording.device, recording.serial, recording.location) == ("AX3", "39434", "right wrist")
 
 
-def test_real_damage(real_data: Path) -> None:
+def test_damaged_blocks_of_a_real_recording_are_left_out(real_data: Path) -> None:
     whole = read_real(real_data, "ax3_testfile.cwa")
     damaged = read_real(real_data, "ax3_testfile_corrupt_blocks_0_13_14_142_143_144.cwa")
     assert (damaged.samples, damaged.damaged_blocks) == (16_680, 6)
@@ -40,7 +40,7 @@ def test_real_recording_of_six_axes(real_data: Path) -> None:
     assert np.median(at_rest) == pytest.approx(1, abs=0.1)
 
 
-def test_values_and_times_are_those_of_the_vendor(real_data: Path) -> None:
+def test_values_and_times_equal_the_vendors_export(real_data: Path) -> None:
     """The converter ends a block by the nominal rate from its stamp; the next block begins where that one ended.
 
     By that rule our stamps give its times, which it cuts to milliseconds. The fit goes by the true rate, 98.5 Hz, so

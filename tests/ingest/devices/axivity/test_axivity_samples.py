@@ -19,7 +19,7 @@ values = st.integers(-512, 511)
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(values, values, values, st.integers(0, 3)), min_size=1, max_size=120))
-def test_packed_samples_come_back(rows: Any) -> None:
+def test_packed_samples_round_trip(rows: Any) -> None:
     samples = [(x << e, y << e, z << e) for x, y, z, e in rows]
     recording = decode(header() + block(samples, [e for *_, e in rows]), NAME)
     assert recording.counts_CN.T.tolist() == [list(sample) for sample in samples]
@@ -35,7 +35,7 @@ def test_packing_loses_the_bits_below_the_exponent(samples: Any) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(*[st.integers(-32768, 32767)] * 3), min_size=1, max_size=80), st.integers(0, 4))
-def test_unpacked_samples_come_back_with_their_scale(samples: Any, scale: Any) -> None:
+def test_unpacked_samples_round_trip_with_their_scale(samples: Any, scale: Any) -> None:
     recording = decode(header() + block(samples, light=scale << 13 | 100), NAME)
     assert recording.counts_CN.T.tolist() == [list(sample) for sample in samples]
     assert recording.g_per_count_C.tolist() == [1 / (256 << scale)] * 3
@@ -43,7 +43,7 @@ def test_unpacked_samples_come_back_with_their_scale(samples: Any, scale: Any) -
 
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from([(3, 80), (6, 40), (9, 26)]), st.integers(0, 4), st.data())
-def test_of_three_six_and_nine_axes_those_of_the_accelerometer_are_kept(kind: Any, scale: Any, data: Any) -> None:
+def test_only_the_accelerometer_is_kept_of_three_six_or_nine_axes(kind: Any, scale: Any, data: Any) -> None:
     axes, capacity = kind
     value = st.integers(-32768, 32767)
     rows = data.draw(st.lists(st.tuples(*[value] * axes), min_size=1, max_size=capacity))

@@ -30,7 +30,7 @@ def members_of(count: int, rng: np.random.Generator) -> tuple[Members, np.ndarra
 
 @given(st.integers(1, 40), st.sampled_from([1, 2, 4]), st.integers(0, 2**32), st.data())
 @settings(max_examples=150, deadline=None)
-def test_withdrawn_days_are_replaced_completely_and_no_window_comes_twice(
+def test_withdrawn_days_are_replaced_completely_and_no_window_is_drawn_twice(
     count: int, lanes: int, seed: int, data: st.DataObject
 ) -> None:
     members, quota = members_of(count, np.random.default_rng(seed))
@@ -58,7 +58,7 @@ def test_withdrawn_days_are_replaced_completely_and_no_window_comes_twice(
             assert max(places) < starts_of(members, slot)
 
 
-def test_the_next_days_of_the_lane_come_first() -> None:
+def test_the_next_days_of_the_lane_are_the_first_substitutes() -> None:
     members, quota = members_of(9, np.random.default_rng(0))
     members = replace(members, starts=quota + 100)
     (lane,) = deal(members.slots, quota, 1, 5, 4)
@@ -71,7 +71,7 @@ def test_the_next_days_of_the_lane_come_first() -> None:
     assert filled[second][0].skip == filled[first][0].skip + filled[first][0].count
 
 
-def test_skipped_windows_are_those_a_day_gives_in_its_own_place() -> None:
+def test_a_substitute_skips_the_windows_of_its_own_draw() -> None:
     day = MadeDays().read_day(4)
     first, second = (int(word) for word in round_key(1, 2, 3))
 

@@ -46,7 +46,7 @@ def test_a_stream_without_withdrawn_days_is_the_same_at_every_world_size(store: 
         assert len(mine) == lane.begin(1)
 
 
-def test_an_empty_lane_draws_from_the_others(store: str) -> None:
+def test_a_lane_without_days_draws_from_other_lanes(store: str) -> None:
     opened = Store.open(store)
     members = select(opened, SECONDS, 0.0, None)
     dealt = deal(members.slots, quotas(members.starts, 1500), 4, 3, 2)
@@ -59,7 +59,7 @@ def test_an_empty_lane_draws_from_the_others(store: str) -> None:
         batches(opened, members, dealt, 0, 1, 1)
 
 
-def test_a_noted_withdrawal_counts_before_anything_is_deleted(store: str) -> None:
+def test_a_registered_withdrawal_counts_before_anything_is_deleted(store: str) -> None:
     opened = Store.open(store)
     members = select(opened, SECONDS, 0.0, None)
     dealt = deal(members.slots, quotas(members.starts, 1500), 4, 3, 2)
