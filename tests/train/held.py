@@ -1,6 +1,6 @@
-"""`python -m train` that waits before a step until a file exists, so that no run ends before a test acts on it.
+"""`python -m train` that waits at given steps until a file exists, so that no run ends before a test acts on it.
 
-python -m tests.train.held STEP FILE [arguments of train]
+python -m tests.train.held STEP FILE [STEP FILE ...] -- [arguments of train]
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from train.loop.run import Run
 from train.loop.step import StepResult, take_step
 
 
-def hold(step: int, gate: Path) -> None:
-    """Let no process take more than `step` steps before the file exists."""
+def hold(gates: dict[int, Path]) -> None:
+    """Let no process take more steps than each key before its file exists."""
 
     def held(run: Run) -> StepResult:
-        while run.step >= step and not gate.exists():
+        while any(run.step >= step and not gate.exists() for step, gate in gates.items()):
             time.sleep(0.01)
         return take_step(run)
 
@@ -28,6 +28,8 @@ def hold(step: int, gate: Path) -> None:
 
 
 if __name__ == "__main__":
-    hold(int(sys.argv[1]), Path(sys.argv[2]))
-    del sys.argv[1:3]
+    end = sys.argv.index("--")
+    pairs = sys.argv[1:end]
+    hold({int(step): Path(file) for step, file in zip(pairs[::2], pairs[1::2], strict=True)})
+    del sys.argv[1 : end + 1]
     sys.exit(run_command(train, "python -m train"))

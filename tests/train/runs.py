@@ -55,15 +55,22 @@ def command(
     checkpoints: Path | str,
     processes: int = 1,
     restarts: int = 0,
-    held: tuple[int, Path] | None = None,
+    held: dict[int, Path] | None = None,
     **settings: Any,
 ) -> list[str]:
-    """Return the command line of a run, which is `held` before a step until a file exists."""
+    """Return the command line of a run. `held`: steps at which it waits until a file exists."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     start = [*torchrun, f"--max-restarts={restarts}"] if processes > 1 else []
     flags = [part for override in overrides(settings) for part in ("--set", override)]
-    train = ["-m", "tests.train.held", *map(str, held)] if held else ["-m", "train"]
-    return [sys.executable, *start, *train, "demo", "--store", store, "--checkpoints", str(checkpoints), *flags]
+    train = [*trainer(held), "demo", "--store", store, "--checkpoints", str(checkpoints), *flags]
+    return [sys.executable, *start, *train]
+
+
+def trainer(held: dict[int, Path] | None = None) -> list[str]:
+    """Return the flags by which Python starts the trainer; see `command`."""
+    if not held:
+        return ["-m", "train"]
+    return ["-m", "tests.train.held", *(str(part) for gate in held.items() for part in gate), "--"]
 
 
 def run(*arguments: Any, **settings: Any) -> subprocess.CompletedProcess[str]:

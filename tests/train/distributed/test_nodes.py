@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.infra.test_job_submit import free_ports
-from tests.train.runs import overrides, ranks_of, run, same_checkpoint, wait_for
+from tests.train.runs import overrides, ranks_of, run, same_checkpoint, trainer, wait_for
 from train.distributed.processes import FRESH_STORE, hang_warning
 
 LONG = {"run__windows": 960, "run__validate_every": 960, "run__save_every": 80}
 
 
 def wait_for_listener(port: int) -> None:
-    """Wait until somebody listens on the port."""
+    """Wait until a process listens on the port."""
     deadline = time.monotonic() + 60
     while True:
         with socket.socket() as end:
@@ -34,13 +34,14 @@ def wait_for_listener(port: int) -> None:
 @pytest.mark.timeout(900)
 def test_a_lost_machine_comes_back(store: str, tmp_path: Path) -> None:
     """It dies with its torchrun and all processes at once; the other machine waits for it at the rendezvous."""
-    whole = run(store, tmp_path / "whole", 2, **LONG)
-    assert whole.returncode == 0, whole.stderr
+    undisturbed = run(store, tmp_path / "undisturbed", 2, **LONG)
+    assert undisturbed.returncode == 0, undisturbed.stderr
     (port,) = free_ports(1)
     flags = [part for override in overrides(LONG) for part in ("--set", override)]
     torchrun = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=3"]
     torchrun += ["--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "--rdzv-id=a-run"]
-    train = ["-m", "train", "demo", "--store", store, "--checkpoints", str(tmp_path / "cut"), *flags]
+    gate = tmp_path / "gate"
+    train = [*trainer({13: gate}), "demo", "--store", store, "--checkpoints", str(tmp_path / "interrupted"), *flags]
     outputs = [tmp_path / name for name in ("first", "lost", "back")]
 
     def machine(number: int) -> subprocess.Popen[bytes]:
@@ -57,9 +58,10 @@ def test_a_lost_machine_comes_back(store: str, tmp_path: Path) -> None:
     try:
         wait_for_listener(port)  # this machine hosts the rendezvous and must not be lost
         machines.append(machine(1))
-        wait_for(tmp_path / "cut", 2)
+        wait_for(tmp_path / "interrupted", 2)
         for process in (machines[1].pid, *ranks_of(machines[1])):  # each has its own session
             os.kill(process, signal.SIGKILL)
+        gate.touch()
         machines.append(machine(2))
         assert [machines[number].wait(timeout=400) for number in (0, 2)] == [0, 0], outputs[0].read_text()
     finally:
@@ -70,7 +72,7 @@ def test_a_lost_machine_comes_back(store: str, tmp_path: Path) -> None:
     text = "".join(path.read_text() for path in outputs)
     assert "resuming after" in text
     assert "may connect to the old rendezvous store" not in text
-    same_checkpoint(tmp_path / "whole", tmp_path / "cut", 60)
+    same_checkpoint(tmp_path / "undisturbed", tmp_path / "interrupted", 60)
 
 
 def test_a_torchrun_on_several_machines_without_the_variable_gets_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_a_finished_run_has_nothing_to_do(store: str, straight: Path, capsys: py
 
 
 def test_killed_and_resumed_equals_never_killed(store: str, straight: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(store, tmp_path, held=(14, tmp_path / "gate")), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(store, tmp_path, held={14: tmp_path / "gate"}), stderr=subprocess.DEVNULL)
     wait_for(tmp_path, 2)
     process.kill()
     process.wait()
@@ -73,7 +73,7 @@ def test_killed_and_resumed_equals_never_killed(store: str, straight: Path, tmp_
 
 def test_ctrl_c_saves_and_explains_how_to_resume(store: str, straight: Path, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    process = subprocess.Popen(command(store, tmp_path, held=(9, gate)), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(store, tmp_path, held={9: gate}), stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path, 1)
     process.send_signal(signal.SIGINT)
     gate.touch()

@@ -29,7 +29,7 @@ LONG = {"run__windows": 1600, "run__validate_every": 1600, "run__save_every": 16
 def test_a_run_continues_without_withdrawn_days(store: str, tmp_path: Path, processes: int) -> None:
     out = tmp_path / "out"
     gate = tmp_path / "gate"
-    line = command(store, out, processes, held=(14, gate), **LONG)
+    line = command(store, out, processes, held={14: gate}, **LONG)
     process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     wait_for(out, 1)
     left = trained(out)[1:3]
