@@ -1,1 +1,1 @@
-"""Benchmarks, a folder each: `python -m bench.stream` and so on. Results go below runs/bench/."""
+"""Benchmarks, one per folder: `python -m bench.stream` and so on. Results are written to runs/bench/."""

@@ -1,4 +1,4 @@
-"""Timing and memory with the standard library only, because the environments of other programs import this too."""
+"""Timing and memory. Only the standard library is used, because the environments of peers import this file too."""
 
 from __future__ import annotations
 

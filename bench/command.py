@@ -1,4 +1,4 @@
-"""What the command lines of benchmarks share: flags, the folder of results, the machine in words, JSON files."""
+"""Shared by the command lines of benchmarks: flags, the folder of results, the machine's description, JSON files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Virtual environments for the programs that we compare with: they are not part of the project."""
+"""Virtual environments for peers, the programs that benchmarks compare with. The project does not depend on them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The pretext recipe one window at a time, in NumPy and SciPy: as a data set's `__getitem__` does it in plain code.
+"""The pretext recipe in NumPy and SciPy, one window at a time, as in the `__getitem__` of a data set.
 
-Ours, written for the benchmarks from the published description: a random generator, a branch on each coin. The warp
-makes a spline for each axis, as Um et al. do, or calls SciPy once for the three.
+Written for the benchmarks from the published description: a random generator and a branch for each coin flip. The warp
+fits a spline per axis, as Um et al. do, or calls SciPy once for all three axes.
 """
 
 from __future__ import annotations

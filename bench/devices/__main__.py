@@ -3,8 +3,8 @@
     python -m bench.devices [--days 7] [--quick] [--shared ../shared/data]
 
 Simulates a recording of each kind of device, reads it and the real ones with actipy, pygt3x and our readers, and prints
-a table: samples, the largest differences in value and time, seconds. Ours is the median of five reads in a warm
-process (decoding and the fit of time), the others' one read in a warm one.
+a table: samples, the largest differences in value and time, seconds. Our time is the median of five reads in a warm
+process (decoding and the fit of times), a peer's time that of one read in a warm process.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ REPEATS = 5
 
 
 def read(path: Path) -> tuple[np.ndarray, float]:
-    """Times and samples (n, 4), and the seconds that reading took."""
+    """Times and samples (n, 4), and the seconds taken to read them."""
 
     def decoded() -> tuple[Recording, Timeline]:
         recording = decode(np.memmap(path, mode="r"), path.name)

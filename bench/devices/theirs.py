@@ -1,6 +1,6 @@
-"""Read one ActiGraph or GENEActiv recording with actipy, and a .gt3x with pygt3x, and keep what they found.
+"""Read one ActiGraph or GENEActiv recording with actipy, a .gt3x also with pygt3x, and save their samples.
 
-bench.devices runs it in an environment of its own. Arguments: the file, and a folder for NAME.npy (float64 (n, 4):
+bench.devices runs it in the peers' environment. Arguments: the file, and a folder for NAME.npy (float64 (n, 4):
 seconds since 1970, g) and peers.json (seconds each took).
 """
 

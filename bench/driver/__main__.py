@@ -2,13 +2,13 @@
 
     python -m bench.driver [--recordings 12] [--days 1] [--workers 1 10 100 1000] [--sleep 2] [--seconds 20]
 
-First the real work: simulated recordings ingested by one worker process and by two, once warm. Then the real driver
-(slots, tasks, results, rows, commits into a real store) with workers that sleep: a thousand processes do not fit a
-small machine, so sleeping workers are concurrent calls of a few async Ray actors, which replace the remote function
-that the driver's loop calls. Every result is a real one of a week, so that it has the real size. The nodes' own part
-of starting a task is left out. The last row does not sleep: as fast as the driver can. Actors and driver share this
-machine's cores, so the table also shows the driver's CPU time a recording. One table a part on standard output, the
-figures in `driver.json`.
+The first part ingests simulated recordings with one worker process and with two, after a warm-up. The second part runs
+the real driver (slots, tasks, results, rows, commits into a real store) with workers that only sleep. A small machine
+cannot run a thousand processes, so sleeping workers are concurrent calls of a few async Ray actors, which replace the
+remote function that the driver's loop calls. Every result has the content and size of a real week. The cost of starting
+a task on a node is not measured. In the last row workers do not sleep, which gives the limit of the driver. Actors and
+driver share this machine's cores, so the table also shows the driver's CPU time per recording. A table per part is
+printed; figures are written to `driver.json`.
 """
 
 from __future__ import annotations
@@ -118,19 +118,19 @@ def ingest_all(tasks: list[IngestTask], workers: int) -> list[Ingested]:
 
 
 def saturate(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows of more and more sleeping workers, and one without sleep."""
-    template = a_real_result(given.out)
+    """A row for each number of sleeping workers, and one for workers that do not sleep."""
+    template = result_of_a_week(given.out)
     rows = []
     with ray_session(ACTORS):
         for workers in given.workers:
             count = max(workers, round(workers * given.seconds / given.sleep))
-            rows.append(asleep(given.out, template, workers, given.sleep, count))
-        rows.append(asleep(given.out, template, max(given.workers), 0.0, given.fastest))
+            rows.append(run_asleep(given.out, template, workers, given.sleep, count))
+        rows.append(run_asleep(given.out, template, max(given.workers), 0.0, given.fastest))
     return rows
 
 
-def a_real_result(out: Path) -> Ingested:
-    """A worker's result of a week, made from its result of a minute."""
+def result_of_a_week(out: Path) -> Ingested:
+    """A worker's result for a week, made from its result for a minute."""
     raw, store = out / "minute", fresh_store(out / "store")
     make(SimulatedCohort(1, 1 / 1440, seed=0), raw, 1)
     folder, (source,) = list_sources(str(raw), KEY)
@@ -140,8 +140,8 @@ def a_real_result(out: Path) -> Ingested:
     return replace(found, days=[day | {"day_index": i} for i in range(SLOTS)])
 
 
-def asleep(out: Path, template: Ingested, workers: int, seconds: float, count: int) -> dict[str, Any]:
-    """Run `count` recordings through the driver, `workers` at a time, each of which takes a worker `seconds`."""
+def run_asleep(out: Path, template: Ingested, workers: int, seconds: float, count: int) -> dict[str, Any]:
+    """Run `count` recordings through the driver, `workers` at a time; a worker sleeps for `seconds` per recording."""
     names = [f"{number:07d}.cwa" for number in range(count)]
     sources = [Source(name, KEY.recording(name), RECORDING_BYTES, "f") for name in names]
     people = {source.id: KEY.participant(source.name) for source in sources}
@@ -174,7 +174,7 @@ def asleep(out: Path, template: Ingested, workers: int, seconds: float, count: i
 
 
 def fresh_store(folder: Path) -> Store:
-    """An empty store in place of any older one."""
+    """A new, empty store; an older one is deleted."""
     shutil.rmtree(folder, ignore_errors=True)
     return Store.create(str(folder), KEY, {})
 
@@ -186,7 +186,7 @@ def sleepers(template: Ingested, seconds: float, workers: int) -> Iterator[None]
     class Sleeper:
         async def work(self, task: IngestTask) -> list[Ingested]:
             await asyncio.sleep(seconds)
-            return [filled(template, part) for part in task.assignments]
+            return [result_for(part, template) for part in task.assignments]
 
     each = -(-workers // ACTORS)
     actors: list[Any] = [
@@ -207,8 +207,8 @@ def sleepers(template: Ingested, seconds: float, workers: int) -> Iterator[None]
         ray.kill(actor)
 
 
-def filled(template: Ingested, part: Assignment) -> Ingested:
-    """The template's result as that of another recording."""
+def result_for(part: Assignment, template: Ingested) -> Ingested:
+    """The template's result with the source and slots of another recording."""
     days = [day | {"slot": part.first_slot + i} for i, day in enumerate(template.days)]
     return replace(template, source=part.source, first_slot=part.first_slot, days=days)
 

@@ -2,13 +2,13 @@
 
     python -m bench.ingest [--days 7] [--only axivity|actigraph|geneactiv] [--repeats 5] [--quick] [--markdown]
 
-A simulated week at 100 Hz of each device, and three kinds of work: read (samples and their times), 30 Hz in memory
-(calibrated, non-wear known), to the committed store. Every contender is a process of its own that stays; they take
-turns on one core, and this process uses another. A first call is timed from the start of the process, the others are
-warm. A work that takes over a minute is repeated once; one that takes under twenty seconds is timed right after a call
-that is not timed: a virtual machine gives memory that was idle for seconds back to its host and waits to get it again
-(seen here: 3.5 s instead of 1.5). Memory is the peak of the process, and of its children (actipy's Java) at the same
-time. The others run in a virtual environment of their own (actipy needs a Java on the path). Figures in `ingest.json`.
+A simulated week at 100 Hz of each device, and three kinds of work: reading (samples and their times), 30 Hz in memory
+(calibrated, with non-wear), and ingest into a committed store. Every contender has its own process, which stays alive.
+Contenders take turns on one core; this process uses another. A contender's first call is timed from the start of its
+process, later calls are warm. Work of more than a minute is repeated once. Work of less than twenty seconds is timed
+directly after an untimed call, because a virtual machine returns memory that was idle for seconds to its host, and
+waits until it gets it back (3.5 s were measured instead of 1.5 s). Memory is the peak of the process plus its children
+(actipy's Java). Peers run in their own virtual environment; actipy needs Java on the path. Figures in `ingest.json`.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ CONTENDERS = {
 LONG_S = 60.0
 SHORT_S = 20.0
 POLL_S = 0.05
-"""How often the memory of a contender's processes is read."""
+"""Interval at which the memory of a contender's processes is read."""
 
 
 @dataclass
 class Contender:
-    """A process that does one kind of work each time it is asked."""
+    """A process that does one kind of work at every request."""
 
     work: str
     who: str
@@ -67,18 +67,18 @@ class Contender:
 
     @property
     def is_done(self) -> bool:
-        """Whether it takes too long to be called again."""
+        """Whether its work takes too long to be repeated more than once."""
         return len(self.calls) > 1 and self.calls[0]["seconds"] > LONG_S
 
     def warm_call(self) -> None:
-        """Make a call that counts; a short one right after a call that does not."""
+        """Make a timed call; short work is first done once without timing."""
         self.call()
         if self.calls[-1]["seconds"] < SHORT_S:
             del self.calls[-1]
             self.call()
 
     def call(self) -> None:
-        """Have it work once, and read its memory meanwhile."""
+        """Have the process work once, and record its memory meanwhile."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         over = threading.Event()
@@ -127,7 +127,7 @@ def resident_mb(process: int) -> float:
 
 @contextmanager
 def started(work: str, who: str, path: Path, python: Path, core: int, **environment: str) -> Iterator[Contender]:
-    """Start a contender, which begins its first call; it ends with the context."""
+    """Start a contender, which begins its first call at once; its process is killed at the end of the block."""
     if who == "ours":
         command = module("bench.ingest.ours", work, path, core)
     else:
@@ -148,7 +148,7 @@ def started(work: str, who: str, path: Path, python: Path, core: int, **environm
 
 
 def measure(kind: str, path: Path, python: Path, core: int, repeats: int) -> dict[str, Any]:
-    """Time all contenders of a device in turns, and ours with nothing compiled yet."""
+    """Time all contenders of a device in turn, and ours with an empty compilation cache."""
     with TemporaryDirectory() as empty, started(STORED, "ours", path, python, core, NUMBA_CACHE_DIR=empty) as new:
         new.call()
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What bench.ingest and bench.signal share: the packages we compare with, and the simulated recordings."""
+"""Shared by bench.ingest and bench.signal: the versions of the peers, and the simulated recordings."""
 
 from __future__ import annotations
 

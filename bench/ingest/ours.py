@@ -1,7 +1,8 @@
-"""Our ways to ingest a recording, one per process: python -m bench.ingest.ours WORK FILE CORE.
+"""Our kinds of work for bench.ingest, one per process: python -m bench.ingest.ours WORK FILE CORE.
 
-`to the store` is what a run does for one recording: it probes its ends, gives it slots and commits the plan, decodes,
-processes, writes the days, flushes them, and commits their rows. The store is new each time; creating it is not timed.
+`to the store` does all that a run does for one recording: it probes both ends, assigns slots, commits the plan,
+decodes, processes, writes and flushes the days, and commits their rows. Every call has a new store; creating it is not
+timed.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ NAMES = {
 
 
 def rows(found: dict[str, Any]) -> list[list[str]]:
-    """The cells of one device's table; the rows of the others say how many times as long they take as ours."""
+    """The cells of one device's table; rows of peers have the ratio of their time to ours."""
     ours = {row["work"]: row["seconds"] for row in found["rows"] if row["who"] == "ours"}
     cells = []
     for row in found["rows"]:
@@ -50,7 +50,7 @@ def markdown(found: dict[str, Any]) -> str:
 
 
 def text(found: dict[str, Any]) -> str:
-    """The same for a terminal."""
+    """The tables for a terminal."""
     widths = (31, 14, 24, 11, 24, 14, 8)
     lines = []
     for kind, measured in found.items():

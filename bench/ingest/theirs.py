@@ -1,8 +1,8 @@
-"""Other programs' ways to read a recording, one per process: -m bench.ingest.theirs NAME WORK FILE CORE.
+"""The peers' kinds of work for bench.ingest, one per process: -m bench.ingest.theirs NAME WORK FILE CORE.
 
-bench.ingest runs it in an environment of its own. actipy at 30 Hz does what ours does: its lowpass (20 Hz),
-calibration and non-wear, then 30 Hz by the nearest sample, its only way. cwa-reader-rs at 30 Hz interpolates by cubic
-pieces, without a filter, calibration or non-wear.
+bench.ingest runs it in the peers' environment. At 30 Hz, actipy does the same steps as ours: its lowpass (20 Hz),
+calibration, non-wear, and resampling by the nearest sample, the only method it has. cwa-reader-rs interpolates
+piecewise by cubics, without filter, calibration or non-wear.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The process of a contender of bench.ingest: it works once at its start, and once more for every line it receives.
+"""The process of a contender of bench.ingest: it works once at its start, and once for every line that it receives.
 
-So all contenders stay warm and take turns. It uses the standard library only, because the environments of other
-programs import it too. What a contender prints itself goes to standard error.
+So contenders stay warm and can take turns. Only the standard library is used, because the environments of peers import
+this file too. Output of the contender itself goes to standard error.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python -m bench.scale [--recordings 100000] [--people 100000] [--workers 2]
 
-Recordings of one simulated minute (twenty different files under many names) are ingested by the real command, and
-again with nothing to do. Then the tables of a population are written, opened, queried, read as a driver reads them,
-and people are withdrawn from them (they have rows, but no objects). One table on standard output, the figures in
+Recordings of one simulated minute (twenty different files under many names) are ingested by the real command, which is
+then run again with nothing to do. Then the tables of a population, which has rows but no objects, are written, opened,
+queried and read as a driver reads them, and people are withdrawn from them. A table is printed; figures are written to
 `scale.json`.
 """
 
@@ -36,7 +36,7 @@ from ..command import ROOT, parser, write_json
 from .population import DAYS_EACH, population, write
 
 MINUTE = 1 / 1440
-DIFFERENT, A_FOLDER = 20, 1000
+DIFFERENT, PER_FOLDER = 20, 1000
 WITHDRAW = 10
 
 
@@ -83,7 +83,7 @@ def make_recordings(base: Path, raw: Path, count: int) -> None:
     for number in range(DIFFERENT):
         simulate_recording(base / f"{number}.cwa", number, 1, days=MINUTE)
     for number in range(count):
-        folder = raw / f"{number // A_FOLDER:04d}"
+        folder = raw / f"{number // PER_FOLDER:04d}"
         folder.mkdir(parents=True, exist_ok=True)
         os.link(base / f"{number % DIFFERENT}.cwa", folder / f"{number:07d}.cwa")
 

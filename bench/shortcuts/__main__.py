@@ -6,9 +6,9 @@ The same small network (harnet10 with an eighth of its channels, the demo's reci
 same number of windows, on four kinds of windows: of simulated people; the same with their phases randomised; noise
 with the mean and deviation of each (train/transforms/controls.py); and noise of 4 mg, about that of a sensor at rest.
 Each kind comes without jitter and with 8 mg. A network is validated on its own kind of windows, of people it has not
-seen, no two of which share a second. Its accuracy on noise is the trace that a transform leaves; on random phases, that
-and a change of spectrum; the rest of its accuracy on real windows is movement. A table on standard output and in
-`table.txt`, figures in `shortcuts.json`, a picture in `shortcuts.png`.
+seen, no two of which share a second. Accuracy on noise comes from the trace that a transform leaves; accuracy on random
+phases from that trace and a change of spectrum; the rest of the accuracy on real windows from movement. A table is
+printed and written to `table.txt`, figures to `shortcuts.json`, a picture to `shortcuts.png`.
 
 Recordings, store and the figures of each network are kept below --out, one folder a size: an interrupted run resumes.
 Remove the folder to start again.
@@ -32,7 +32,7 @@ QUICK = {"windows": 6_000, "participants": 4, "days": 1}
 
 
 def table(found: dict[Cell, Figures]) -> str:
-    """A row a task and jitter, a column a kind of windows."""
+    """A row per task and jitter, a column per kind of windows."""
     count = next(iter(found.values()))["windows"]
     lines = [f"accuracy on {count:,} windows of people held out (99% interval); guessing is 0.50"]
     rows = []

@@ -29,7 +29,7 @@ from ..command import ROOT, write_json
 
 TASKS = ("reversal", "permutation", "warp")
 STILL_G, JITTERS_G = 0.004, (0.0, 0.008)
-WINDOWS_A_DAY = 1_000
+WINDOWS_PER_DAY = 1_000
 Cell = tuple[str, float]
 Figures = dict[str, Any]
 
@@ -48,7 +48,7 @@ KINDS: dict[str, Change] = {
 
 
 def make_store(folder: Path, participants: int, days: int) -> None:
-    """Make a store of simulated people, by the commands that users have."""
+    """Make a store of simulated people with persondays' own commands."""
     recordings, key, store = folder / "recordings", folder / "key", folder / "store"
     simulated = ("--participants", participants, "--days", days, "--seed", 0)
     ingested = ("--recordings", recordings, "--store", store, "--key-file", key, "--id-regex", NAME_PATTERN)
@@ -61,9 +61,9 @@ def make_store(folder: Path, participants: int, days: int) -> None:
 
 
 def train_and_validate(cell: Cell, windows: int, folder: Path) -> Figures:
-    """Train a network on a kind of windows and return its accuracies on the same kind, of people held out.
+    """Train a network on one kind of windows and return its accuracies on the same kind, of people held out.
 
-    A task's accuracy has a 99% interval. A result of an earlier run is read from its file.
+    Each accuracy has a 99% interval. The result of an earlier run is read from its file.
     """
     kind, jitter_g = cell
     kept = folder / f"{kind.replace(' ', '-')}-{1e3 * jitter_g:g}mg-{windows}.json"
@@ -100,6 +100,6 @@ def windows_held_out(store: Store, recipe: Recipe) -> Windows:
     seconds = recipe.data.seconds
     everyone = select(store, seconds, recipe.data.min_wear_hours, None)
     days = everyone.of_participants(choose_held_out(everyone)).spaced(seconds)
-    counts = days.starts.clip(max=WINDOWS_A_DAY)
+    counts = days.starts.clip(max=WINDOWS_PER_DAY)
     parts = [DayDraw(slot, count) for slot, count in zip(days.slots.tolist(), counts.tolist(), strict=True)]
     return draw_pool(DayReader(store.folder), parts, seconds, recipe.seed, LANE, 1, spacing=seconds)

@@ -86,7 +86,7 @@ def off_scipy_mg(ratio: Fraction) -> float:
 
 
 def filter_table() -> list[str]:
-    """A row a rate: gains in the pass band and the stop band, and the difference from scipy."""
+    """A row per rate: gains in the pass band and the stop band, and the difference from scipy."""
     rows = []
     for name, (top, bottom) in RATES.items():
         rate = top / bottom
@@ -211,9 +211,9 @@ def on_ticks(second_M: Array, x_MC: NDArray[np.float32], tick_T: NDArray[np.int6
 
 
 def calibrations(ours: Processed, theirs: dict[str, NDArray[np.float32]]) -> str:
-    """The largest difference of the two corrections at +-1 g and the median temperature, in mg.
+    """The largest difference between the two calibrations at +-1 g and the median temperature, in mg.
 
-    Theirs is computed from what it did to the samples.
+    actipy's coefficients are estimated from its raw and calibrated samples.
     """
     if ours.calibration.outcome == "none":
         return "neither" if np.array_equal(theirs["raw"], theirs["calibrated"]) else "theirs alone"
@@ -229,7 +229,7 @@ def calibrations(ours: Processed, theirs: dict[str, NDArray[np.float32]]) -> str
 
 
 def nonwear(ours: Processed, theirs_N: NDArray[np.bool_], second_N: Array) -> str:
-    """Minutes of non-wear by ours and theirs, and minutes that only one of the two finds."""
+    """Minutes of non-wear that each of the two finds, and minutes that only one finds."""
     mine_S = (ours.state_S & NONWEAR) != 0
     theirs_S = np.bincount(second_N[theirs_N].astype(np.int64), minlength=mine_S.size)[: mine_S.size] > 0
     return f"{mine_S.sum() / 60:.0f} and {theirs_S.sum() / 60:.0f}; {(mine_S != theirs_S).sum() / 60:.1f}"

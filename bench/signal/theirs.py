@@ -1,7 +1,7 @@
-"""Process one recording with actipy: -m bench.signal.theirs FILE FOLDER, run by bench.signal in its own environment.
+"""Process one recording with actipy: -m bench.signal.theirs FILE FOLDER, run by bench.signal in the peers' environment.
 
-It writes .npy files: `second` (n,), since 1970, and `raw`, `calibrated` (n, 3), g, `celsius` and `nonwear` (n,), at
-the device's own rate, and its 30 Hz, by the nearest sample: `second_30`, `nearest` and, after its lowpass of 20 Hz,
+It writes .npy files. At the device's own rate: `second` (n,), since 1970, `raw` and `calibrated` (n, 3) in g, `celsius`
+and `nonwear` (n,). At 30 Hz by the nearest sample: `second_30`, `nearest` and, after actipy's lowpass of 20 Hz,
 `lowpass_nearest`.
 """
 

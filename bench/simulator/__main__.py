@@ -85,7 +85,7 @@ def at_common_rate(x: Signal, hz: float, clip: bool = True) -> Signal:
 
 
 def simulated(folder: Path, python: Path) -> tuple[dict[str, list[Signal]], list[Signal], list[dict[str, Any]]]:
-    """A signal a person for each activity, motion of active hours, and what the other readers found."""
+    """A signal per person for each activity, motion of active hours, and the findings of the other readers."""
     make(COHORT, folder, workers=2)
     truth = pq.read_table(folder / TRUTH).to_pandas()
     activities: dict[str, list[Signal]] = defaultdict(list)
@@ -122,7 +122,7 @@ def simulated(folder: Path, python: Path) -> tuple[dict[str, list[Signal]], list
 
 
 def wisdm(folder: Path) -> dict[str, list[Signal]]:
-    """A signal a subject for each activity."""
+    """A signal per subject for each activity."""
     activities: dict[str, list[Signal]] = defaultdict(list)
     for path in sorted(folder.glob("data_*.txt.gz")):
         rows = defaultdict(list)

@@ -1,6 +1,6 @@
-"""Read one .cwa file with actipy and with cwa-reader-rs, compare what they found, and keep the samples.
+"""Read one .cwa file with actipy and with cwa-reader-rs, compare their samples, and save them.
 
-bench.simulator runs it in an environment of its own. Arguments: the file, and a folder for samples.npy (float32
+bench.simulator runs it in the peers' environment. Arguments: the file, and a folder for samples.npy (float32
 (n, 3), g), times.npy (int64 microseconds) and peers.json.
 """
 

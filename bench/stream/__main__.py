@@ -2,11 +2,11 @@
 
     python -m bench.stream [--days 48] [--only peers|growth] [--repeats 5] [--quick] [--markdown]
 
-Every reader gives the same windows as int16 (the reference's own loader: float32), in batches of 512, shuffled, from
+Every reader gives the same windows as int16 (the loader of the reference: float32), in batches of 512, shuffled, from
 a warm page cache. LitData, MosaicML Streaming and WebDataset read windows that our stream drew and cut beforehand. The
-zarr-python readers and the loader in the manner of the published ssl-wearables code draw by weight themselves. Readers
-take turns. The others run in a virtual environment of their own. The tables go to standard output, the figures to
-`stream.json` and `stream.png`.
+zarr-python readers, and a loader like that of the published ssl-wearables code, draw by weight themselves. Readers are
+measured in turn. Peers run in their own virtual environment. Tables go to standard output, figures to `stream.json`
+and `stream.png`.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ PEERS = (
     *("zarr==3.1.6", "zarrs==0.2.3", "numcodecs==0.16.6"),
     *("Brotli", "python-snappy", "xxhash", "zstd", "tqdm", "catalogue", "boto3", "transformers<5"),
 )
-"""The last eight are those dependencies of MosaicML Streaming that reading and writing local files needs."""
+"""The last eight are the dependencies of MosaicML Streaming that are needed for local files."""
 WITHOUT_DEPENDENCIES = ("mosaicml-streaming==0.13.0",)
 REMOVE = ("torchvision",)
-"""LitData depends on a build for another torch, and nothing here needs it."""
-CUT_BEFORE = "LitData", "LitData, bytes", "MosaicML Streaming", "WebDataset"
-FILES = {name: f"formats/{name}" for name in CUT_BEFORE} | {
+"""LitData depends on a build for another version of torch; it is not needed here."""
+READS_WINDOWS = "LitData", "LitData, bytes", "MosaicML Streaming", "WebDataset"
+FILES = {name: f"formats/{name}" for name in READS_WINDOWS} | {
     ".npy, as the reference": "days",
     "zarr-python": "store",
     "zarr-python, zarrs": "store",
 }
-"""What each of the others reads."""
+"""The folder that each peer reads."""
 OURS = "ours, a folder", "ours, S3"
 BUCKET = "stream"
 
@@ -74,13 +74,13 @@ def main() -> None:
     python = peers_python(RESULTS / "stream-peers", PEERS, WITHOUT_DEPENDENCIES, REMOVE)
     run_peers(python, "write", str(given.out))
     os.sched_setaffinity(0, {cores[-1]})  # for this process and its S3 server; readers run on the first core
-    usual = Setting(str(given.out), made.about["store"], cores[:1], warm_s, run_s)
+    baseline = Setting(str(given.out), made.about["store"], cores[:1], warm_s, run_s)
     about = {"device": machine(), "date": str(date.today()), "person-days": given.days}
     with served(made) as server:
         if given.only != "growth":
-            found["readers"] = {"about": about, **against_peers(usual, server, python, repeats)}
+            found["readers"] = {"about": about, **against_peers(baseline, server, python, repeats)}
         if given.only != "peers":
-            linked = Setting(usual.folder, str(given.out / "linked"), cores[:1], warm_s, 2 * run_s, linked=True)
+            linked = Setting(baseline.folder, str(given.out / "linked"), cores[:1], warm_s, 2 * run_s, linked=True)
             found["growth"] = {"about": about, "rows": list(growth.grow(linked, cores, server))}
     write_json(figures, found)
     rows = found.get("growth", {}).get("rows", [])
@@ -110,22 +110,23 @@ def served(made: Material) -> Iterator[Server]:
     shutil.rmtree(folder)
 
 
-def against_peers(usual: Setting, server: Server, python: Path, repeats: int) -> dict[str, Any]:
-    """Each of the others in its own process or with a worker, by a first trial; then all in turns."""
+def against_peers(baseline: Setting, server: Server, python: Path, repeats: int) -> dict[str, Any]:
+    """Measure all readers in turn. A first trial decides whether a peer loads in its own process or in a worker."""
 
     def peer(name: str, workers: int) -> dict[str, float]:
-        warm_cache(Path(usual.folder) / FILES[name])
-        how = str(workers), str(usual.cores[0]), str(usual.warm_s), str(usual.run_s)
-        found: dict[str, float] = json.loads(run_peers(python, "rate", usual.folder, name, *how).splitlines()[-1])
+        warm_cache(Path(baseline.folder) / FILES[name])
+        flags = str(workers), str(baseline.cores[0]), str(baseline.warm_s), str(baseline.run_s)
+        found: dict[str, float] = json.loads(run_peers(python, "rate", baseline.folder, name, *flags).splitlines()[-1])
         return found
 
     def ours(url: str, environment: dict[str, str]) -> dict[str, float]:
-        warm_cache(Path(usual.folder) / "store")
-        return measured(Setting(usual.folder, url, usual.cores, usual.warm_s, usual.run_s), environment)
+        warm_cache(Path(baseline.folder) / "store")
+        setting = Setting(baseline.folder, url, baseline.cores, baseline.warm_s, baseline.run_s)
+        return measured(setting, environment)
 
     workers = {name: max((0, 1), key=lambda count: peer(name, count)["windows/s"]) for name in FILES}
     contenders: dict[str, Callable[[], dict[str, float]]] = {
-        OURS[0]: lambda: ours(usual.objects, {}),
+        OURS[0]: lambda: ours(baseline.objects, {}),
         OURS[1]: lambda: ours(server.url, server.environment),
         **{name: lambda name=name: peer(name, workers[name]) for name in FILES},  # type: ignore[misc]
     }
@@ -150,11 +151,11 @@ def against_peers(usual: Setting, server: Server, python: Path, repeats: int) ->
         }
         for name, found in rounds.items()
     ]
-    return {"repeats": repeats, "seconds per repeat": usual.run_s, "rows": rows}
+    return {"repeats": repeats, "seconds per repeat": baseline.run_s, "rows": rows}
 
 
 def run_peers(python: Path, *arguments: str) -> str:
-    """Run `bench.stream.theirs` and return what it prints; exits with the end of its error if it fails."""
+    """Run `bench.stream.theirs` and return its output; exits with the last lines of its error if it fails."""
     done = subprocess.run(
         module("bench.stream.theirs", *arguments, python=python), cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -181,7 +182,7 @@ def text(found: dict[str, Any]) -> str:
 
 
 def _of_cpu(row: dict[str, Any]) -> str:
-    """Windows per CPU second of the reader, which is more than its speed where it waits; unknown for a worker."""
+    """Windows per CPU second of the reader: higher than its speed if it waits for I/O. Unknown for a worker."""
     return "" if row["workers"] else f"{row['windows/CPU s']:,.0f}"
 
 

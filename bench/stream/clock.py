@@ -1,8 +1,8 @@
-"""How every reader is measured: one process on given cores, first warm, then a timed run of its batches.
+"""How every reader is measured: one process on given cores, a warm-up, then a timed run over its batches.
 
-The others' environment imports this file too, so it imports nothing of the project. The first batch of a fresh epoch
-is not counted, nor the time to get it: a real epoch takes hours. A run of ours, which holds pools and reads in bursts,
-ends only when as many windows were drawn as handed out.
+The environment of the peers imports this file too, so it imports nothing from the project. The first batch of an epoch
+and the time until it arrives are not counted, because a real epoch takes hours. Our stream keeps pools of windows and
+reads in bursts, so its run ends only when it has drawn as many windows as it has yielded.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from ..clock import peak_mb
 
 BATCH = 512
 MAX_RUNS = 4
-"""A run ends at the latest after this many times its planned length, whatever the reader holds."""
+"""A run ends after this many times its planned length at the latest."""
 
 Epoch = Callable[[], Iterable[Tensor]]
 
 
-def settle(cores: Iterable[int]) -> None:
-    """Pin this process to some cores, with one thread of torch."""
+def pin(cores: Iterable[int]) -> None:
+    """Pin this process to some cores, with one torch thread."""
     os.sched_setaffinity(0, set(cores))
     torch.set_num_threads(1)
 
 
 def rate(epoch: Epoch, warm_s: float, run_s: float, drawn: Callable[[], int] | None = None) -> dict[str, float]:
-    """Windows, seconds and windows/s of at least `run_s` after at least `warm_s`; CPU time and peak memory.
+    """Windows, seconds, windows/s, CPU seconds and peak MB of a run of at least `run_s`, after `warm_s` of warm-up.
 
-    `drawn` returns the number of windows drawn so far, for a reader that holds many.
+    `drawn` returns the number of windows drawn so far, for a reader that keeps pools of windows.
     """
     batches = _timed(epoch)
     warm = 0.0
@@ -44,7 +44,7 @@ def rate(epoch: Epoch, warm_s: float, run_s: float, drawn: Callable[[], int] | N
     windows, seconds, cpu, before = 0, 0.0, time.process_time(), drawn() if drawn else 0
 
     def ahead() -> bool:
-        """Whether more were drawn than handed out."""
+        """Whether the reader has drawn more windows than it has yielded."""
         return drawn is not None and drawn() - before > windows
 
     was_ahead = None

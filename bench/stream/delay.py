@@ -1,9 +1,9 @@
-"""A proxy that delays every request to a local server and passes answers on at once.
+"""A proxy that delays every request to a local server and forwards responses at once.
 
-    with delayed(port, 0.020) as slow_port:     127.0.0.1:slow_port leads to 127.0.0.1:port
+    with delayed(port, 0.020) as proxy_port:     127.0.0.1:proxy_port forwards to 127.0.0.1:port
 
-A reader's requests have no body, so one piece that a connection sends is one request. Answers are moved in the kernel
-(splice), by a thread a connection, so that the detour itself does not show in the measurement.
+A reader's requests have no body, so each chunk received from a connection is one request. Each connection has a thread
+that moves responses inside the kernel (splice), so that the cost of the proxy itself is negligible.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 HOST = "127.0.0.1"
-PIECE = 1 << 20
+CHUNK = 1 << 20
 
 
 @contextmanager
 def delayed(port: int, delay_s: float) -> Iterator[int]:
-    """Yield the port of the slow way; it works while the block lasts."""
+    """Yield the proxy's port; the proxy runs until the block ends."""
     with socket.create_server((HOST, 0)) as listening:
         threading.Thread(target=_accept, args=(listening, port, delay_s), daemon=True).start()
         yield int(listening.getsockname()[1])
@@ -40,7 +40,7 @@ def _accept(listening: socket.socket, port: int, delay_s: float) -> None:
 
 def _requests(client: socket.socket, server: socket.socket, delay_s: float) -> None:
     with suppress(OSError):
-        while request := client.recv(PIECE):
+        while request := client.recv(CHUNK):
             time.sleep(delay_s)
             server.sendall(request)
     with suppress(OSError):
@@ -50,7 +50,7 @@ def _requests(client: socket.socket, server: socket.socket, delay_s: float) -> N
 def _answers(server: socket.socket, client: socket.socket) -> None:
     taken, given = os.pipe()
     with suppress(OSError), server, client:
-        while held := os.splice(server.fileno(), given, PIECE):
+        while held := os.splice(server.fileno(), given, CHUNK):
             while held:
                 held -= os.splice(taken, client.fileno(), held)
     os.close(taken)

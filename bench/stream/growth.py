@@ -1,6 +1,7 @@
-"""How our stream grows: with threads, lanes and windows on a folder, with threads and latency on S3.
+"""How our stream scales: with threads, lanes and windows from a folder, with threads and latency from S3.
 
-Everything that is not varied is as usual: one core, one thread, 64 lanes of four days, windows of 10 s, 1,500 a day.
+Settings that are not varied have their defaults: one core, one thread, 64 lanes of four days, windows of 10 s, 1,500
+per day.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ S3_THREADS, DELAYS_MS = (2, 8, 16), (0, 20)
 TITLES = {
     "threads": "Threads, on both cores",
     "lanes": "Lanes",
-    "seconds": "Seconds a window",
-    "windows per day": "Windows a day",
+    "seconds": "Seconds per window",
+    "windows per day": "Windows per day",
     "threads, S3": "Threads, S3 on the other core",
 }
 
 
 @dataclass(frozen=True)
 class Server:
-    """An S3 server with the store's objects."""
+    """An S3 server that holds the store's objects."""
 
     url: str
     environment: dict[str, str]
@@ -45,8 +46,8 @@ class Server:
         return int(self.environment["AWS_ENDPOINT_URL"].rsplit(":", 1)[1])
 
 
-def grow(usual: Setting, cores: tuple[int, ...], server: Server) -> Iterator[dict[str, Any]]:
-    """Yield a row for each point: what was varied, its value, and the measurement. `cores` are all of the machine."""
+def grow(baseline: Setting, cores: tuple[int, ...], server: Server) -> Iterator[dict[str, Any]]:
+    """Yield a row for each point: the varied setting, its value, the measurement. `cores` are all of the machine."""
 
     def row(varied: str, value: int, setting: Setting, delay_ms: int | None = None, **more: str) -> dict[str, Any]:
         found = measured(setting, more)
@@ -54,25 +55,25 @@ def grow(usual: Setting, cores: tuple[int, ...], server: Server) -> Iterator[dic
         return {"varied": varied, "value": value, "delay ms": delay_ms, **found}
 
     for threads in THREADS:
-        yield row("threads", threads, replace(usual, threads=threads, cores=cores))
+        yield row("threads", threads, replace(baseline, threads=threads, cores=cores))
     for lanes in LANES:
-        yield row("lanes", lanes, replace(usual, lanes=lanes))
+        yield row("lanes", lanes, replace(baseline, lanes=lanes))
     for seconds in SECONDS:
-        yield row("seconds", seconds, replace(usual, seconds=seconds))
+        yield row("seconds", seconds, replace(baseline, seconds=seconds))
     for windows in WINDOWS_PER_DAY:
-        yield row("windows per day", windows, replace(usual, windows_per_day=windows))
-    far = replace(usual, objects=server.url, linked=False)
+        yield row("windows per day", windows, replace(baseline, windows_per_day=windows))
+    on_s3 = replace(baseline, objects=server.url, linked=False)
     for delay_ms in DELAYS_MS:
         with delayed(server.port, delay_ms / 1e3) as port:
             endpoint = {"AWS_ENDPOINT_URL": f"http://{HOST}:{port}"}
             for threads in S3_THREADS:
                 yield row(
-                    "threads, S3", threads, replace(far, threads=threads), delay_ms, **server.environment | endpoint
+                    "threads, S3", threads, replace(on_s3, threads=threads), delay_ms, **server.environment | endpoint
                 )
 
 
 def text(rows: list[dict[str, Any]]) -> str:
-    """A table."""
+    """The rows as a table for a terminal."""
     lines = [f"{'varied':<16}{'value':>8}{'delay ms':>10}{'windows/s':>12}{'peak MB':>10}{'lanes':>7}"]
     for row in rows:
         delay = "-" if row["delay ms"] is None else row["delay ms"]
@@ -84,7 +85,7 @@ def text(rows: list[dict[str, Any]]) -> str:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The same for docs/benchmarks.md."""
+    """The rows as a table for docs/benchmarks.md."""
     cells = []
     for row in rows:
         delay = f", {row['delay ms']} ms added" if row["delay ms"] is not None else ""
@@ -94,7 +95,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def picture(path: Path, rows: list[dict[str, Any]], readers: dict[str, float]) -> None:
-    """Draw a panel for each thing that was varied, and one of all readers (windows/s by name)."""
+    """Draw a panel for each varied setting, and one of all readers (windows/s by name)."""
     with style():
         figure = new_figure(5.6)
         panels = figure.subplots(2, 3).ravel()

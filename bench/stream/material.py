@@ -1,8 +1,8 @@
-"""What the readers read: a store of simulated person-days, and the same windows or days in other formats.
+"""The data of the benchmark: a store of simulated person-days, and the same windows or days in other formats.
 
-Made once below one folder and reused: `store` (by our simulator and ingest), `windows.npy` (one epoch of our stream,
-cut), `days/*.npy` (float32, as the reference caches them), `linked` (the store's days in many slots, as hard links:
-lanes and pools of their usual size without the disk), `material.json` (what the other readers have to know).
+It is created once in one folder and reused: `store` (by our simulator and ingest), `windows.npy` (the windows of one
+epoch of our stream), `days/*.npy` (float32, as the reference caches them), `linked` (the store's days in many slots, as
+hard links, so that lanes and pools have their default size without more disk space), `material.json` (facts for peers).
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ from ..command import ROOT
 from .clock import BATCH
 
 RECORDED_DAYS, FULL_DAYS = 7, 6
-"""A recording of seven days that starts at any time of day has six full ones."""
+"""A recording of seven days has six full ones, whatever its time of start."""
 SLOTS = 1024
-"""Of the linked store: four for each of 256 lanes."""
+"""Slots of the linked store: four for each of 256 lanes."""
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Material:
-    """What is below `folder`."""
+    """The data in `folder`."""
 
     folder: Path
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the other readers have to know; `slots` are the days in use."""
+        """The facts that peers need; `slots` are the days in use."""
         found: dict[str, Any] = json.loads((self.folder / "material.json").read_text())
         return found
 
     def plan(self, data: DataSettings, linked: bool = False) -> Plan:
-        """The plan of our stream; nobody is held out."""
+        """The plan of our stream, with no participant held out."""
         slots = np.array(self.about["slots"])
         members = select(Store.open(str(self.folder / "store")), data.seconds, data.min_wear_hours, None)
         members = members.without_slots(set(members.slots.tolist()) - set(slots.tolist()))
@@ -66,7 +66,7 @@ class Material:
 
 
 def prepare(folder: Path, days: int) -> Material:
-    """Make what is missing. Another number of days recreates everything."""
+    """Create missing data; everything is created again if the number of days has changed."""
     made = Material(folder)
     if folder.exists() and not ((folder / "material.json").exists() and len(made.about["slots"]) == days):
         for name in ("store", "linked", "days", "formats", "raw", "key", "windows.npy", "material.json"):
@@ -117,7 +117,7 @@ def describe(made: Material, days: int) -> None:
 
 
 def link(made: Material) -> None:
-    """Link the days into many slots."""
+    """Create hard links to the days in many slots."""
     slots, out = made.about["slots"], made.folder / "linked.partial"
     _remove(out)
     for slot in range(SLOTS):

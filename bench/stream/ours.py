@@ -1,7 +1,7 @@
-"""Our stream in its own process, with one choice of settings.
+"""The speed of our stream with one setting, measured in its own process.
 
-measured(setting, environment)          called by the benchmark
-python -m bench.stream.ours JSON        what that runs: takes the setting, prints the speed
+measured(setting, environment)          called by the benchmark; it runs:
+python -m bench.stream.ours JSON        takes the setting, prints the measurement
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from train.windows.settings import DataSettings
 from train.windows.stream import Stream
 
 from ..command import ROOT, module
-from .clock import BATCH, rate, settle
+from .clock import BATCH, pin, rate
 from .material import Material
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured, where, and for how long."""
+    """Settings of the stream, and of its measurement."""
 
     folder: str
-    """The folder of the material."""
+    """The folder of the data (bench/stream/material.py)."""
     objects: str
-    """The URL of the days."""
+    """The URL of the store that holds the days."""
     cores: tuple[int, ...]
     warm_s: float
     run_s: float
@@ -45,20 +45,20 @@ class Setting:
     threads: int = 1
 
 
-class Counted:
-    """A reader that counts the windows drawn from the days it opens."""
+class CountingReader:
+    """A DayReader that counts the windows drawn from the days it opens."""
 
     def __init__(self, days: DayReader, quotas: dict[int, int]) -> None:
         self.days, self.quotas, self.drawn = days, quotas, 0
 
     def open_day(self, slot: int) -> StoredDay:
-        """See DayReader."""
+        """Open a day and count its quota."""
         self.drawn += self.quotas[slot]
         return self.days.open_day(slot)
 
 
 def measured(setting: Setting, environment: dict[str, str] | None = None) -> dict[str, float]:
-    """The speed at a setting; `environment` names an S3 server."""
+    """Measure the speed with a setting; `environment` has endpoint and credentials of an S3 server."""
     command = module("bench.stream.ours", json.dumps(asdict(setting)))
     done = subprocess.run(command, cwd=ROOT, env=os.environ | (environment or {}), stdout=subprocess.PIPE, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -67,11 +67,11 @@ def measured(setting: Setting, environment: dict[str, str] | None = None) -> dic
 
 def main() -> None:
     setting = Setting(**json.loads(sys.argv[1]))
-    settle(setting.cores)
+    pin(setting.cores)
     data = DataSettings(setting.seconds, setting.windows_per_day, setting.lanes)
     plan = Material(Path(setting.folder)).plan(data, setting.linked)
     quotas = dict(zip(plan.members.slots.tolist(), plan.quotas.tolist(), strict=True))
-    days = Counted(DayReader(Folder(setting.objects)), quotas)
+    days = CountingReader(DayReader(Folder(setting.objects)), quotas)
     share = per_step(BATCH, len(plan.lanes), 1)
     with Stream(days, plan.lanes, share, setting.seconds, threads=setting.threads) as stream:
 

@@ -3,7 +3,7 @@
     python -m bench.stream.scale [--people 100000] [--repeats 3]
 
 Tables of that many people with seven days each are written once. Then a new process opens them, plans a run, and finds
-the pools of steps far into it, with all days of everybody and with one day of each person per round.
+the pools of late steps, with all days of every person and with one day of each person per round.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     if given.inside:
         print(json.dumps(measured(str(folder))))
         return
-    if not (folder / "whole").exists():
+    if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         make(folder, given.people)
     command = module("bench.stream.scale", "--people", given.people, "--out", given.out, "--inside")
@@ -58,11 +58,11 @@ def make(folder: Path, people: int) -> None:
     store = Store.create(str(folder), key, {})
     for name, table in population(key, people).items():
         write(getattr(store, name), table)
-    (folder / "whole").touch()
+    (folder / "complete").touch()
 
 
 def measured(url: str) -> dict[str, float]:
-    """Seconds of each thing that a trainer does before it reads a sample, and its peak memory."""
+    """Seconds of each step of a trainer before it reads a sample, and its peak memory."""
     from train.windows.members import choose_held_out, select
     from train.windows.plan import make_plan
     from train.windows.settings import DataSettings
@@ -80,7 +80,9 @@ def measured(url: str) -> dict[str, float]:
     found["s, plan the first batch"] = time.perf_counter() - planned
     ways = {
         "": plan,
-        ", one day of every person a round": make_plan(everyone, held, replace(data, one_day_per_participant=True), 0),
+        ", one day of every person per round": make_plan(
+            everyone, held, replace(data, one_day_per_participant=True), 0
+        ),
     }
     for name, way in ways.items():
         for epochs in EPOCHS:
@@ -89,7 +91,7 @@ def measured(url: str) -> dict[str, float]:
             for lane in way.lanes:
                 lane.pool_at(position)
             passed = time.perf_counter() - seeking
-            found[f"ms an epoch passed, to step {epochs} epochs on{name}"] = 1e3 * passed / epochs
+            found[f"ms per epoch skipped, to the step after {epochs} epochs{name}"] = 1e3 * passed / epochs
     return found | {"MB, peak": peak_mb()}
 
 

@@ -1,12 +1,12 @@
 """Other readers of the same windows, run in their own environment by bench.stream.
 
-    -m bench.stream.theirs write FOLDER                              cut windows into their formats, and read them back
+    -m bench.stream.theirs write FOLDER                              write windows in their formats, and read them back
     -m bench.stream.theirs rate FOLDER NAME WORKERS CORE WARM_S S    one reader's speed on one core, as JSON
 
-FOLDER holds what bench/stream/material.py made: windows.npy (int16, (N, 3, 300), one epoch as our stream hands it out),
-days/*.npy (float32, g, (3, 2592000)), material.json. LitData, MosaicML Streaming and WebDataset have no weights: they
-read the windows that were cut for them, and shuffle as they do. The other two read full days and draw by weights. Each
-may load in its own process or in a worker beside it; bench.stream uses what is faster.
+FOLDER contains the data of bench/stream/material.py: windows.npy (int16, (N, 3, 300), one epoch in the order of our
+stream), days/*.npy (float32, g, (3, 2592000)), material.json. LitData, MosaicML Streaming and WebDataset cannot draw by
+weight: they read windows that were cut beforehand, and shuffle in their own way. The other readers read full days and
+draw by weight. Each may load in its own process or in a worker; bench.stream uses the faster of the two.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from .clock import BATCH, multiset, rate, settle
+from .clock import BATCH, multiset, pin, rate
 
 Array = np.ndarray[Any, Any]
 TICKS, WINDOW_S, DAYS_AT_ONCE = 30, 10, 4
 SHARD = 4096
-"""Windows in a tar of WebDataset; the other two cut their files by bytes (64 MB)."""
+"""Windows per tar of WebDataset; files of LitData and MosaicML Streaming are limited by size (64 MB)."""
 BUFFER = 2048
-"""Windows that WebDataset shuffles among."""
+"""Windows in WebDataset's shuffle buffer."""
 COPIES = 20
-"""How often an epoch of the others holds the windows that were cut: 1.4 million windows of 48 days."""
+"""Repeats of the cut windows in an epoch of a peer: 1.4 million windows of 48 days."""
 FLOOR_G = 1e-6
 os.environ["LITDATA_DISABLE_VERSION_CHECK"] = "1"
 
@@ -50,11 +50,11 @@ def stacked(items: list[Array]) -> Tensor:
 
 
 def joined(items: list[bytes]) -> Tensor:
-    """A batch of windows read as bytes; faster still."""
+    """A batch of windows read as bytes; faster than `stacked`."""
     return torch.frombuffer(bytearray().join(items), dtype=torch.int16).view(len(items), 3, -1)
 
 
-# LitData: windows as arrays, as its pages show, and as bytes, which it reads faster
+# LitData: windows as arrays, as in its documentation, and as bytes, which it reads faster
 
 
 def step_arrays(path: str, step: int) -> Iterator[Array]:
@@ -63,7 +63,7 @@ def step_arrays(path: str, step: int) -> Iterator[Array]:
 
 
 def step_bytes(path: str, step: int) -> Iterator[bytes]:
-    """The same as bytes."""
+    """The windows of a step as bytes."""
     yield from (window_CT.tobytes() for window_CT in step_arrays(path, step))
 
 
@@ -86,7 +86,7 @@ def read_litdata(collate: Callable[[list[Any]], Tensor], folder: Path, workers: 
 
 
 def mosaic() -> Any:
-    """Import its `streaming.base` without the parts for images and text, whose packages nothing here uses."""
+    """Import `streaming.base` without the parts for images and text, whose dependencies are not installed."""
     if "streaming" not in sys.modules:
         found = find_spec("streaming")
         assert found is not None
@@ -134,22 +134,22 @@ def read_webdataset(folder: Path, workers: int) -> Iterable[Tensor]:
     return webdataset.WebLoader(batches, batch_size=None, num_workers=workers)
 
 
-# Readers of whole days that draw by weights
+# Readers of full days that draw by weight
 
 
-def race(weight_S: Array, quota: int, random: np.random.Generator) -> Array:
-    """Starts drawn without replacement, with probability by weight."""
+def weighted_draw(weight_S: Array, quota: int, random: np.random.Generator) -> Array:
+    """Draw starts without replacement, with probabilities by weight."""
     able = np.flatnonzero(weight_S > 0)
     arrival = random.standard_exponential(able.size, np.float32) / weight_S[able]
     return able[np.argpartition(arrival, quota - 1)[:quota]]
 
 
 def window_mean(value_S: Array, good_S: Array) -> Array:
-    """The mean over the window that starts at each second, at least FLOOR_G; 0 where a second of it is not good."""
+    """The mean of the window that starts at each second, at least FLOOR_G; 0 if a second of the window is not good."""
     ones = np.ones(WINDOW_S)
     mean = np.convolve(np.where(good_S, value_S, 0.0), ones, "valid") / WINDOW_S
-    whole = np.convolve(good_S, ones, "valid") > WINDOW_S - 0.5
-    return np.where(whole, np.maximum(mean, FLOOR_G), 0.0).astype(np.float32)
+    all_good = np.convolve(good_S, ones, "valid") > WINDOW_S - 0.5
+    return np.where(all_good, np.maximum(mean, FLOOR_G), 0.0).astype(np.float32)
 
 
 def cut(signal_CT: Array, start_N: Array) -> Array:
@@ -173,25 +173,25 @@ class Days(IterableDataset[Tensor]):
                 drawn = [self.windows(slot, quota, random) for slot, quota in visit[first : first + DAYS_AT_ONCE]]
                 pool = np.concatenate([*left, *drawn])
                 place = random.permutation(len(pool))
-                whole = len(pool) // BATCH * BATCH
-                for begin in range(0, whole, BATCH):
+                full = len(pool) // BATCH * BATCH
+                for begin in range(0, full, BATCH):
                     yield torch.from_numpy(pool[place[begin : begin + BATCH]])
-                left = [pool[place[whole:]]]
+                left = [pool[place[full:]]]
 
 
 def read_npy(folder: Path, workers: int) -> Iterable[Tensor]:
-    """Like the published loader: cached days as float32 .npy, weights by the x axis."""
+    """A loader like the published one: cached days as float32 .npy, weights from the x axis."""
 
     def windows(slot: int, quota: int, random: np.random.Generator) -> Array:
         signal_CT = np.load(folder / "days" / f"{slot}.npy")
         spread_S = signal_CT[0].reshape(-1, TICKS).std(axis=1)
-        return cut(signal_CT, race(window_mean(spread_S, np.ones(spread_S.size, np.bool_)), quota, random))
+        return cut(signal_CT, weighted_draw(window_mean(spread_S, np.ones(spread_S.size, np.bool_)), quota, random))
 
     return DataLoader(Days(material(folder)["days"], windows), batch_size=None, num_workers=workers)
 
 
 def read_zarr(folder: Path, workers: int, pipeline: str | None = None) -> Iterable[Tensor]:
-    """Our store as any user of zarr would read it: a full day at a time, drawn by motion."""
+    """Our store read with zarr-python: a full day at a time, windows drawn by motion."""
     import numcodecs
     import zarr
 
@@ -205,7 +205,7 @@ def read_zarr(folder: Path, workers: int, pipeline: str | None = None) -> Iterab
 
     def windows(slot: int, quota: int, random: np.random.Generator) -> Array:
         able_S = arrays["state"][slot] & mask == good
-        return cut(arrays["signal"][slot], race(window_mean(arrays["motion"][slot], able_S), quota, random))
+        return cut(arrays["signal"][slot], weighted_draw(window_mean(arrays["motion"][slot], able_S), quota, random))
 
     return DataLoader(Days(about["days"], windows), batch_size=None, num_workers=workers)
 
@@ -238,7 +238,7 @@ def epochs(folder: Path, name: str, workers: int) -> Callable[[], Iterable[Tenso
 
 
 def write(folder: Path) -> None:
-    """Write every missing format; exits unless what is read back is what was cut."""
+    """Write every missing format; exits if the windows read back differ from those written."""
     cut_before = folder / "windows.npy"
     expected = multiset([torch.from_numpy(np.load(cut_before))])
     for name, (write_format, read) in FORMATS.items():
@@ -256,9 +256,9 @@ def write(folder: Path) -> None:
 
 
 def lengthen(folder: Path) -> None:
-    """Make an epoch so long that a measurement fits into one: the same files under many names, as hard links.
+    """Make an epoch longer than a measurement: hard links give the same files many names.
 
-    The index of them (LitData's chunks, MosaicML's shards) names each copy.
+    The index (LitData's chunks, MosaicML's shards) lists every copy.
     """
     for path in folder.iterdir():
         if path.name != "index.json":
@@ -284,7 +284,7 @@ def main() -> None:
         write(folder)
         return
     name, workers, core, warm_s, run_s = sys.argv[3:]
-    settle([int(core)])
+    pin([int(core)])
     found = rate(epochs(folder, name, int(workers)), float(warm_s), float(run_s))
     print(json.dumps(found))
     sys.stdout.flush()

@@ -4,14 +4,14 @@
                           [--ways plain ours] [--compiled] [--rounds 3] [--steps 4] [--price 2.50]
                           [--quick] [--markdown]
 
-Every row trains a network from windows in memory: `plain` is textbook PyTorch (bench/train/plain.py), `ours` what a
-run does (bench/train/ours.py), at the same batch, precision and number of threads. `ours, channels first` keeps torch's
-default layout, to show what the layout of the harnets gives. Neither reads a disk, so this needs torch, numpy, scipy
-and numba, and no ray, deepspeed or zarr. Each cell is a process of its own; cells take turns in every round, and the
-table has the median of rounds. `feed` is the stream alone: how many windows per second it draws, cuts and puts on the
-device (`make bench-stream` measures reading and decompressing). `of matrix rate` is the step's operations, as torch
-counts them, over the rate of a large matrix product in the same precision on the same device. On a GPU the hours and
-the cost of the published run (the recipe's windows) follow. Tables on standard output, figures in `train.json`.
+Every row trains a network from windows in memory: `plain` is textbook PyTorch (bench/train/plain.py), `ours` the steps
+of a run (bench/train/ours.py), at the same batch, precision and number of threads. `ours, channels first` keeps torch's
+default layout, to show the effect of the layout of the harnets. Neither reads a disk, so this needs torch, numpy, scipy
+and numba, and no ray, deepspeed or zarr. Each cell runs in its own process; cells take turns in every round, and the
+table shows medians over rounds. `feed` is the stream alone: windows per second drawn, cut and copied to the device
+(`make bench-stream` measures reading and decompression). `of matrix rate` is the step's operations, as torch counts
+them, divided by the rate of a large matrix product in the same precision on the same device. On a GPU, the hours and
+the cost of the published run (the recipe's windows) follow. Tables are printed; figures are written to `train.json`.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def markdown(found: dict[str, Any], price: float, windows: int) -> str:
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
-    """What a row shares with the plain one it is compared with; ours compiled is compared with plain uncompiled."""
+    """The values that a row shares with the plain row it is compared with, which is never compiled."""
     return row["batch"], row["precision"]
 
 

@@ -1,4 +1,4 @@
-"""One way to train at one size, timed: the cells of the table of bench.train.
+"""One cell of the table of bench.train: one way to train at one size, timed.
 
 Nothing here needs ray, deepspeed, zarr or a store.
 """

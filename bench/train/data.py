@@ -22,7 +22,7 @@ APART_S = 4_111
 class MadeDays:
     """Days of one wrist: gravity that turns slowly, bouts of movement at 1 to 3 Hz, sensor noise; measured throughout.
 
-    One day is made; the others are the same at another hour: a draw takes as long from a copy.
+    Only one day is simulated. The others are copies of it, shifted by hours, because a draw from a copy takes as long.
     """
 
     @cached_property

@@ -1,7 +1,7 @@
 """The published recipe in textbook PyTorch, with windows transformed one at a time by loader workers.
 
-Ours, from the paper's description (Yuan et al. 2024, arXiv:2206.02909) and the published sizes, without a line of
-train/ or of the published code: a residual network of torch's own layers, a data set whose `__getitem__` transforms a
+Written from the paper's description (Yuan et al. 2024, arXiv:2206.02909) and the published sizes, independently of
+train/ and of the published code: a residual network of torch's own layers, a data set whose `__getitem__` transforms a
 window, a DataLoader with workers, Adam with amsgrad, and `loss.item()` in every step.
 """
 

@@ -2,14 +2,14 @@
 
     python -m bench.transforms [--batches 512 6144] [--repeats 9] [--quick]
 
-The same recipe (reversal, permutation and warp by a coin each, axis permutation, rotation; with and without jitter) on
-one core, windows of 10 s. The way by window is ours, in NumPy and SciPy, as a data set's `__getitem__` does it in code
-for the reference recipe: a random generator, a branch on each coin, the windows stacked into a batch at the end. Its
-warp makes a spline for each axis, as Um et al. do; a second row has the three axes in one call of SciPy. Our rows begin
-at the windows and their places in the store and include all random numbers. One training step is run first, as in a
-process that trains: until larger pieces of memory have been freed, the C library returns freed memory to the system,
-and every pass would ask for it again. Every round times each way once; the table shows medians. A second table splits
-our batch's time by transform. Tables on standard output, figures in `transforms.json`.
+The same recipe (reversal, permutation and warp by a coin flip each, axis permutation, rotation; with and without
+jitter) on one core, with windows of 10 s. The code that works window by window (bench/plain_windows.py) is NumPy and
+SciPy, as in the `__getitem__` of a data set; its windows are then stacked into a batch. Its warp fits a spline per
+axis, as Um et al. do; a second row handles the three axes in one call of SciPy. Our rows begin with windows and their
+places in the store, and include all random numbers. One training step is run first, as in a process that trains: until
+larger blocks of memory have been freed, the C library returns freed memory to the system, and every pass would request
+it again. Every round times each row once; the table shows medians. A second table splits the time of our batch by
+transform. Tables are printed; figures are written to `transforms.json`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def ways(batch: int, jitter_g: float, compiled: bool) -> dict[str, Way]:
 
 
 def compare(batch: int, jitter_g: float, repeats: int, compiled: bool) -> list[dict[str, Any]]:
-    """A row a way: windows per second, and the ratio to the first way."""
+    """A row per way: windows per second, and the ratio to the first way."""
     seconds = in_turns(ways(batch, jitter_g, compiled), repeats)
     slowest = median(next(iter(seconds.values())))
     return [
@@ -99,7 +99,7 @@ def train_a_step() -> None:
 
 
 def parts(batch: int, repeats: int) -> list[dict[str, Any]]:
-    """A row a transform and control of ours: microseconds a window."""
+    """A row per transform and control of ours: microseconds per window."""
     x_BCT, random = torch.randn(batch, 3, TICKS, generator=torch.Generator().manual_seed(0)), places(batch)
     on = torch.ones(batch, dtype=torch.bool)
     steps: dict[str, Way] = {"keys": lambda: places(batch)}
