@@ -1,8 +1,8 @@
-"""Shortcuts: what pure noise, which contains no activity, reveals about each task's label.
+"""Shortcuts: how much the transforms of pure noise, which contains no activity, reveal about each task's label.
 
-Reversal must stay at chance: a fair task leaves nothing behind. Warp and permutation do not, which is why the controls
-stand beside every accuracy. First single figures of a window, then a small network:
-`pytest -m slow -s tests/train/transforms/test_shortcuts.py` prints what docs/objectives.md shows of it.
+Accuracy on noise has to stay at chance for reversal. It does not for warp and permutation, so every accuracy in logs
+and reports has controls beside it. The first tests use single statistics of a window, the last one a small network:
+`pytest -m slow -s tests/train/transforms/test_shortcuts.py` prints its accuracies (docs/objectives.md).
 """
 
 from __future__ import annotations
@@ -23,18 +23,16 @@ from train.random import Purpose, WindowRandom
 
 NOISE_G = 0.004
 BATCH, STEPS, HELD_OUT = 256, 300, 16
-
-
 TASKS = ("reversal", "permutation", "warp")
 STORED_NOISE_G = 0.002
 """About the noise of a sensor with 4 mg at 100 Hz, resampled to 30 Hz."""
-FIGURES = {
+STATISTICS = {
     "first tick": lambda x: x[..., 0].square().mean(1),
     "last tick": lambda x: x[..., -1].square().mean(1),
-    "first against last tick": lambda x: x[..., 0].square().mean(1) - x[..., -1].square().mean(1),
-    "ends against the middle": lambda x: x[..., [0, -1]].square().mean((1, 2)) - x[..., 1:-1].square().mean((1, 2)),
+    "first minus last tick": lambda x: x[..., 0].square().mean(1) - x[..., -1].square().mean(1),
+    "ends minus middle": lambda x: x[..., [0, -1]].square().mean((1, 2)) - x[..., 1:-1].square().mean((1, 2)),
     "steps at the ends": lambda x: (x[..., [1, -1]] - x[..., [0, -2]]).square().mean((1, 2)),
-    "from end to end": lambda x: (x[..., 0] - x[..., -1]).square().mean(1),
+    "first to last tick": lambda x: (x[..., 0] - x[..., -1]).square().mean(1),
     "variance": lambda x: x.square().mean((1, 2)),
 }
 
@@ -45,13 +43,13 @@ def views_of_noise(jitter_g: float) -> tuple[torch.Tensor, torch.Tensor]:
     return Multitask(MultitaskSettings(jitter_g=jitter_g)).views(x, randoms(12_000))
 
 
-def separation(figure: str, jitter_g: float) -> dict[str, tuple[float, float]]:
-    """By task: how often a window with the label has a larger figure than one without (0.5: no information).
+def separation(statistic: str, jitter_g: float) -> dict[str, tuple[float, float]]:
+    """By task: the probability that a window with the label has a larger value than one without (chance: 0.5).
 
-    And four standard deviations of that if the figure carries no information (Mann and Whitney 1947).
+    And four standard deviations of it at chance (Mann and Whitney 1947).
     """
     seen, labels = views_of_noise(jitter_g)
-    rank = rankdata(FIGURES[figure](seen))
+    rank = rankdata(STATISTICS[statistic](seen))
     found = {}
     for task, label in zip(TASKS, labels.bool().numpy().T, strict=True):
         with_, without = int(label.sum()), int((~label).sum())
@@ -60,9 +58,9 @@ def separation(figure: str, jitter_g: float) -> dict[str, tuple[float, float]]:
     return found
 
 
-@pytest.mark.parametrize("figure", [figure for figure in FIGURES if figure != "variance"])
-def test_edges_reveal_no_label_with_jitter(figure: str) -> None:
-    for task, (more, chance) in separation(figure, 0.008).items():
+@pytest.mark.parametrize("statistic", [statistic for statistic in STATISTICS if statistic != "variance"])
+def test_edges_reveal_no_label_with_jitter(statistic: str) -> None:
+    for task, (more, chance) in separation(statistic, 0.008).items():
         assert abs(more - 0.5) < chance, task
 
 
@@ -79,9 +77,9 @@ def test_variance_of_noise_reveals_neither_reversal_nor_permutation(jitter_g: fl
 def test_variance_of_noise_reveals_a_warp_less_with_more_jitter(
     jitter_g: float, at_least: float, at_most: float
 ) -> None:
-    """Interpolation removes a third of white noise and jitter adds to the rest; theory gives the difference."""
+    """Interpolation removes a third of the noise's variance, and jitter adds its own; the expected value follows."""
     kept, added = STORED_NOISE_G**2, jitter_g**2
-    apart = (kept / 3) / (kept + added) / np.sqrt(2 / 900)
+    apart = (kept / 3) / (kept + added) / np.sqrt(2 / 900)  # difference of means in standard deviations
     more, chance = separation("variance", jitter_g)["warp"]
     assert at_least <= more < at_most
     assert abs(more - norm.cdf(-apart / np.sqrt(2))) < chance + 0.02
