@@ -21,7 +21,7 @@ from pipeline.errors import UserError
 WORK = Workload.alike(1000, days=7, bytes_each=260e6, task_bytes=1.28e9)
 
 
-def test_a_local_run_by_hand() -> None:
+def test_a_local_run_equals_arithmetic_by_hand() -> None:
     takes = estimate(WORK, Machines(1, cpus=2), Rates(cpu_s_per_day=0.5, stored_bytes_per_day=7e6))
     assert takes.bound == "CPU"
     assert takes.hours == pytest.approx(1000 * 7 * 0.5 / 2 / 3600)
@@ -91,7 +91,7 @@ def test_more_machines_never_take_longer(
     assert one.cpu_hours <= one.node_hours * cpus * (1 + 1e-9)
 
 
-def test_requests_by_hand() -> None:
+def test_requests_equal_arithmetic_by_hand() -> None:
     seconds = 600.0
     found = arithmetic.requests(WORK, seconds)
     each = PROBE + OPEN_STORE + read_requests(260e6)

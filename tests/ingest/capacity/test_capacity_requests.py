@@ -103,17 +103,17 @@ def _run(meter: Meter) -> dict[str, list[Requests]]:
     return meter.steps
 
 
-def test_a_probe(steps: dict[str, list[Requests]]) -> None:
+def test_requests_of_a_probe_equal_those_of_the_server(steps: dict[str, list[Requests]]) -> None:
     assert set(steps["probe"]) == {counted.PROBE}
 
 
-def test_a_recording_and_its_days(steps: dict[str, list[Requests]]) -> None:
+def test_requests_of_a_recording_equal_those_of_the_server(steps: dict[str, list[Requests]]) -> None:
     one, two = steps["ingest 1"], steps["ingest 2"]
     assert set(one) == {counted.OPEN_STORE + counted.read_requests(1) + counted.PERSON_DAY}
     assert set(two) == {counted.OPEN_STORE + counted.read_requests(1) + counted.PERSON_DAY * 2}
 
 
-def test_a_commit(steps: dict[str, list[Requests]]) -> None:
+def test_requests_of_a_commit_equal_those_of_the_server(steps: dict[str, list[Requests]]) -> None:
     assert set(steps["commit"]) == {counted.COMMIT}
 
 

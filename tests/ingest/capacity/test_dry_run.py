@@ -21,7 +21,7 @@ def everything(folder: Path) -> list[tuple[str, int]]:
     return sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*"))
 
 
-def test_it_predicts_the_run_and_writes_nothing(cohort_folder: Path, tmp_path: Path) -> None:
+def test_a_dry_run_predicts_the_run_and_writes_nothing(cohort_folder: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     settings = cohort.settings(cohort_folder, store, name_map=tmp_path / "names.csv")
     before = everything(tmp_path)
@@ -40,7 +40,7 @@ def test_it_predicts_the_run_and_writes_nothing(cohort_folder: Path, tmp_path: P
         assert name.split("/")[-1].split(".")[0] not in text
 
 
-def test_its_estimate_of_bytes_written_comes_from_trials(
+def test_the_estimate_of_bytes_written_comes_from_trials(
     cohort_folder: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     found = plan_ingest(cohort.settings(cohort_folder, tmp_path / "store"))
@@ -56,7 +56,7 @@ def test_its_estimate_of_bytes_written_comes_from_trials(
     assert all(1e8 < trial.peak_bytes < 2e9 for trial in found.trials)
 
 
-def test_on_an_existing_store_it_lists_what_is_new(copies: tuple[Path, Path]) -> None:
+def test_a_dry_run_on_an_existing_store_lists_new_recordings(copies: tuple[Path, Path]) -> None:
     recordings, store = copies
     simulate_recording(recordings / "clara" / "another.cwa", 0, 9, days=cohort.HOUR)
     before = everything(store)
@@ -68,7 +68,7 @@ def test_on_an_existing_store_it_lists_what_is_new(copies: tuple[Path, Path]) ->
     assert Store.open(str(store)).plan.read().num_rows == 4
 
 
-def test_where_nothing_is_left_to_do_it_says_so(cohort_folder: Path, undisturbed: Path) -> None:
+def test_a_dry_run_reports_that_nothing_is_left_to_do(cohort_folder: Path, undisturbed: Path) -> None:
     found = plan_ingest(cohort.settings(cohort_folder, undisturbed))
     assert isinstance(found, Summary)
     assert found.text().startswith("nothing to do: 4 recordings done")

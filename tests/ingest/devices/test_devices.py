@@ -128,7 +128,7 @@ def test_failing_storage_is_not_reported_as_damage() -> None:
         probe(FailingFile(data), "a.cwa.gz", len(data))
 
 
-def test_names_of_recordings() -> None:
+def test_recordings_are_recognised_by_name() -> None:
     for suffix, _ in devices():
         for name in (f"s3://bucket/a{suffix}", f"A{suffix.upper()}.GZ", f"a{suffix}.zip", "a.zip"):
             assert is_recording(name)

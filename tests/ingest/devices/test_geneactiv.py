@@ -275,7 +275,7 @@ def test_real_recordings(real_data: Path, name: str, samples: int, damaged: int,
     assert abs(probed.end - timeline.instant(timeline.end_G[-1])) < np.timedelta64(30, "ms")
 
 
-def test_the_factory_calibrated_well(real_data: Path) -> None:
+def test_a_factory_calibrated_device_has_an_error_under_1_mg(real_data: Path) -> None:
     data = (real_data / "recordings" / "geneactiv" / "example_geneactiv.bin").read_bytes()
     figures = process(decode(data, NAME), SignalSettings()).figures.plain()
     assert (figures["still_windows"], figures["button_presses"]) == (40, 0)

@@ -211,7 +211,7 @@ def test_a_file_of_another_device_does_not_take_a_recordings_name(copies: tuple[
     assert "Traceback" not in done.stderr
 
 
-def test_a_recording_that_went_bad_loses_its_days_and_a_repaired_one_gets_them(copies: tuple[Path, Path]) -> None:
+def test_an_overwritten_recording_loses_its_days_and_a_repaired_one_gets_days(copies: tuple[Path, Path]) -> None:
     recordings, store = copies
     repaired = next(iter(BAD))
     (recordings / repaired).write_bytes((recordings / BEN).read_bytes())

@@ -64,39 +64,39 @@ def test_a_run_stopped_by_a_signal_says_so_and_resumes_later(
 
 
 @pytest.mark.usefixtures("ray_here")
-class TestDeadWorkers:
+class TestKilledWorkers:
     """A recording that kills its worker is rejected, and no other."""
 
     @pytest.mark.parametrize("kind", [ProbeTask, IngestTask])
-    def test_the_others_of_its_task_are_done(
+    def test_the_other_recordings_of_its_task_are_ingested(
         self, kind: type, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        deadly, work = cohort.BEN, kind.__call__
+        fatal, work = cohort.BEN, kind.__call__
 
-        def work_or_die(task: Any) -> Any:
-            if deadly in [source.name for source in task.sources]:
+        def work_or_exit(task: Any) -> Any:
+            if fatal in [source.name for source in task.sources]:
                 os._exit(1)
             return work(task)
 
-        class Deadly(kind):  # type: ignore[misc]  # workers get a copy of a class that a test defines
-            __call__ = work_or_die
+        class KillsWorker(kind):  # type: ignore[misc]  # workers get a copy of a class that a test defines
+            __call__ = work_or_exit
 
             def split(self) -> list[Any]:
-                return [Deadly(**vars(task)) for task in super().split()]
+                return [KillsWorker(**vars(task)) for task in super().split()]
 
         tasks = "probe_tasks" if kind is ProbeTask else "ingest_tasks"
-        together = getattr(phases, tasks)
+        make_tasks = getattr(phases, tasks)
 
-        def deadly_tasks(*given: Any) -> list[Any]:
-            return [Deadly(**vars(task)) for task in together(*given)]
+        def fatal_tasks(*given: Any) -> list[Any]:
+            return [KillsWorker(**vars(task)) for task in make_tasks(*given)]
 
         monkeypatch.setattr(ingest_task, "MIN_TASKS", 1)
-        monkeypatch.setattr(phases, tasks, deadly_tasks)
-        assert max(len(task.sources) for task in together(*_arguments(kind, cohort_folder))) > 2
+        monkeypatch.setattr(phases, tasks, fatal_tasks)
+        assert max(len(task.sources) for task in make_tasks(*_arguments(kind, cohort_folder))) > 2
         summary = run_ingest(cohort.settings(cohort_folder, tmp_path / "store"))
         reasons = dict(summary.rejected)
         assert summary.done == len(cohort.GOOD) - 1
-        assert "died 3 times" in reasons.pop(KEY.recording(deadly))
+        assert "died 3 times" in reasons.pop(KEY.recording(fatal))
         assert set(reasons) == {KEY.recording(name) for name in cohort.BAD}
         assert len(cohort.objects(tmp_path / "store")) == 3 * len(cohort.rows(tmp_path / "store")[0])
 
@@ -151,7 +151,7 @@ class TestStream:
         assert len(list(lives.iterdir())) == MAX_WORKERS_LOST
         assert found == {(0,): [0], (1,): [1], (3,): [9], (4,): [16]}
 
-    def test_the_others_of_its_task_get_tasks_of_their_own(self) -> None:
+    def test_the_other_recordings_of_its_task_get_their_own_tasks(self) -> None:
         def work(item: int) -> int:
             if item == 2:
                 os._exit(1)

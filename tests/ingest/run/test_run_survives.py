@@ -66,7 +66,7 @@ class Steps:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_each_step_costs_nothing(
+def test_a_worker_killed_in_any_step_does_not_change_the_store(
     long_folder: Path, long_undisturbed: Path, ray_here: str, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
@@ -127,7 +127,7 @@ def test_the_remaining_nodes_replace_a_lost_one(
 
 
 @pytest.mark.slow
-def test_a_cluster_may_lose_all_its_nodes_and_get_new_ones(
+def test_a_run_continues_when_all_nodes_are_lost_and_replaced(
     long_folder: Path, long_undisturbed: Path, three_nodes: Any, tmp_path: Path
 ) -> None:
     """As with spot machines: more nodes are lost under a recording than workers may die over it."""
@@ -144,7 +144,7 @@ def test_a_cluster_may_lose_all_its_nodes_and_get_new_ones(
 
 
 @pytest.mark.slow
-def test_a_driver_killed_ten_times_at_any_moment(
+def test_a_driver_killed_ten_times_ends_with_the_undisturbed_store(
     long_folder: Path, long_undisturbed: Path, ray_here: str, tmp_path: Path
 ) -> None:
     store, moments = tmp_path / "store", random.Random(0)

@@ -1,4 +1,4 @@
-"""Ingest after a withdrawal: who withdrew stays out, slots are not reused, and a killed ingest leaves nothing."""
+"""Ingest after a withdrawal: participants are left out, slots are not reused, a killed ingest leaves no objects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PEOPLE = {name: KEY.participant(name) for name in ("Anna Smith", "Ben", "Clara",
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_who_withdrew_stays_out_and_new_slots_are_beyond_all_old_ones(copies: tuple[Path, Path]) -> None:
+def test_withdrawn_participants_are_left_out_and_their_slots_are_not_reused(copies: tuple[Path, Path]) -> None:
     recordings, folder = copies
     before = Store.open(str(folder))
     length, rows = before.length, [row for row in cohort.rows(folder)[0] if row["participant"] != PEOPLE["Anna Smith"]]
@@ -47,7 +47,7 @@ def test_who_withdrew_stays_out_and_new_slots_are_beyond_all_old_ones(copies: tu
 
 
 @pytest.mark.usefixtures("ray_here")
-def test_a_withdrawal_noted_while_an_ingest_runs_takes_effect_with_the_next_one(
+def test_a_withdrawal_registered_during_an_ingest_applies_to_the_next_one(
     cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, who = tmp_path / "store", [PEOPLE["Anna Smith"], PEOPLE["Dora"]]
@@ -78,7 +78,7 @@ def _versions(folder: Path) -> list[int]:
     return [table.version for table in (store.plan, store.person_days, store.recordings)]
 
 
-def test_an_ingest_that_was_killed_leaves_nothing_of_who_withdraws(
+def test_objects_of_a_killed_ingest_are_deleted_by_a_withdrawal(
     cohort_folder: Path, ray_here: str, tmp_path: Path
 ) -> None:
     """Killed with objects written and no row committed: all objects of the participants are deleted."""

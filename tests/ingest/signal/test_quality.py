@@ -143,7 +143,7 @@ def test_a_good_recording_has_no_reason() -> None:
 
 
 @pytest.mark.parametrize("reason", DOUBTS)
-def test_every_doubt_is_named(reason: str) -> None:
+def test_every_doubt_is_in_the_verdicts_reason(reason: str) -> None:
     found = judged(replace(GOOD, **DOUBTS[reason]), DAYS)
     assert found.verdict == "doubtful"
     assert found.verdict_reason is not None
@@ -160,7 +160,7 @@ def test_every_rule_on_a_number_has_a_doubt_and_holds_at_its_limit() -> None:
 
 
 @pytest.mark.parametrize(("enmo_mg", "limit"), [(2.5, "over 5 mg"), (300.0, "under 100 mg")])
-def test_a_person_moves_neither_too_little_nor_too_much(enmo_mg: float, limit: str) -> None:
+def test_implausible_enmo_is_a_doubt(enmo_mg: float, limit: str) -> None:
     found = judged(GOOD, [{"enmo_mg": enmo_mg, "wear_seconds": 80_000}])
     assert f"mean ENMO of {enmo_mg:g} mg, a person's is {limit}" == found.verdict_reason
 

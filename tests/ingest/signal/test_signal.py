@@ -141,7 +141,7 @@ def test_any_device_is_calibrated_to_a_milligravity(gain: Any, offset: Any, seed
     assert found.drift_C == (0, 0, 0)
 
 
-def test_windows_that_were_not_quite_still_count_little() -> None:
+def test_windows_that_were_not_still_have_little_weight() -> None:
     raw = (orientations(300) - OFFSET[:, None]) / GAIN[:, None]
     raw[:, ::20] *= np.random.default_rng(3).uniform(1.02, 1.2, 15)
     found = calibrate(raw, np.full(300, 25.0))
@@ -149,7 +149,7 @@ def test_windows_that_were_not_quite_still_count_little() -> None:
     assert np.abs(np.array(found.offset_C) - OFFSET).max() < 2e-3
 
 
-def test_the_agreed_minimum_of_windows_orientations_and_temperatures() -> None:
+def test_calibration_needs_a_minimum_of_windows_orientations_and_temperatures() -> None:
     raw = (orientations(60) - OFFSET[:, None]) / GAIN[:, None]
     warm = np.linspace(20, 30, 60)
     assert calibrate(raw, warm).outcome == "own"

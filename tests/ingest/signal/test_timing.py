@@ -172,7 +172,7 @@ def with_error(made: Recording, blocks: slice, error_s: float) -> Recording:
 
 @pytest.mark.parametrize("error_s", [3 * 3600.0, 20 * 3600.0, 40 * 86_400.0])
 @pytest.mark.parametrize("stamps", [1, 4, 20])
-def test_first_stamps_ahead_lose_to_those_after_them(stamps: int, error_s: Any) -> None:
+def test_wrong_first_stamps_cost_only_their_blocks(stamps: int, error_s: Any) -> None:
     made, second_N = recording(4 * 3600)
     timeline = fit(with_error(made, slice(0, stamps), error_s))
     assert (timeline.backward_blocks, timeline.mended_stamps) == (stamps, 0)

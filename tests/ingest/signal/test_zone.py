@@ -85,7 +85,7 @@ def test_a_change_of_local_clocks_is_reported_and_not_applied(
     assert found_change == change
 
 
-def test_what_a_device_says_of_its_clock_counts_more() -> None:
+def test_the_zone_that_a_device_states_overrides_the_setting() -> None:
     start = datetime(2024, 7, 1, 10)
     chosen = SignalSettings(local_timezone="Europe/Berlin", device_timezone="America/Chicago")
     shifts: dict[Any, Any] = {

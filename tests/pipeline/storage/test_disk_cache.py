@@ -19,7 +19,7 @@ from pipeline.storage.disk_cache import DiskCache
 ROOT = Path(__file__).parents[3]
 
 
-def test_cached_objects_come_back_and_no_others(tmp_path: Path) -> None:
+def test_only_cached_objects_are_returned(tmp_path: Path) -> None:
     cache, other = DiskCache(tmp_path, 1e6, "s3://one"), DiskCache(tmp_path, 1e6, "s3://another")
     cache.put("signal", 1, b"first")
     cache.put("state", 1, b"state")

@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def test_a_day_comes_back_as_it_was_written(store: Store) -> None:
+def test_a_day_round_trips(store: Store) -> None:
     day = a_day()
     store.write_day(1, day)
     back = Store.open(store.folder.url).read_day(1)
@@ -62,7 +62,7 @@ def test_a_day_comes_back_as_it_was_written(store: Store) -> None:
     assert back.checksum() == day.checksum()
 
 
-def test_the_shard_is_what_the_format_page_says(store: Store) -> None:
+def test_the_shard_follows_the_format_page(store: Store) -> None:
     """Decode the object by hand: hour chunks of blosc and crc32c, the index (with its crc32c) at the end."""
     day = a_day(first_hour=9, hours=3)
     store.write_day(1, day)

@@ -1,4 +1,4 @@
-"""Several machines, each simulated by a torchrun on loopback: one is lost and comes back."""
+"""Several machines, each simulated by a torchrun on loopback: one is lost and replaced."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def wait_for_listener(port: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_lost_machine_comes_back(store: str, tmp_path: Path) -> None:
+def test_a_run_continues_when_a_lost_machine_is_replaced(store: str, tmp_path: Path) -> None:
     """It dies with its torchrun and all processes at once; the other machine waits for it at the rendezvous."""
     undisturbed = run(store, tmp_path / "undisturbed", 2, **LONG)
     assert undisturbed.returncode == 0, undisturbed.stderr

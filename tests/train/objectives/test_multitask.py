@@ -102,7 +102,7 @@ def test_a_large_batch_is_the_same_as_its_parts() -> None:
         assert torch.equal(part_labels, labels[chosen])
 
 
-def test_axes_rotation_and_jitter_leave_labels_alone() -> None:
+def test_axes_rotation_and_jitter_do_not_change_labels() -> None:
     x, random = noise(300), randoms(300)
     plain, labels = Multitask(MultitaskSettings(**PLAIN)).views(x, random)
     turned, same = Multitask(MultitaskSettings()).views(x, random)

@@ -176,8 +176,8 @@ def test_figures_of_simclr_do_not_depend_on_the_distribution_of_days(store: str,
     parts = [asked(windows.take(torch.nonzero(rows)[:, 0])) for rows in (mine, ~mine)]
     for name in ("loss", "contrast"):
         values = [each[name] if name == "loss" else each[name]["accuracy"] for each in (whole, *parts)]
-        together = sum(value * part["windows"] for value, part in zip(values[1:], parts, strict=True)) / 97
-        assert values[0] == pytest.approx(together, rel=1e-5)
+        combined = sum(value * part["windows"] for value, part in zip(values[1:], parts, strict=True)) / 97
+        assert values[0] == pytest.approx(combined, rel=1e-5)
 
 
 def test_simclr_is_reported_with_its_own_chance_level(contrasted: Path, tmp_path: Path) -> None:

@@ -152,7 +152,9 @@ def test_resuming_at_a_step_equals_never_having_stopped(small: tuple[MadeDays, l
             assert torch.equal(getattr(left, name), getattr(right, name)), name
 
 
-def test_windows_come_from_their_place_and_never_twice_in_a_round(small: tuple[MadeDays, list[Lane]]) -> None:
+def test_windows_have_the_samples_of_their_place_and_are_drawn_once_in_a_round(
+    small: tuple[MadeDays, list[Lane]],
+) -> None:
     days, dealt = small
     lane = dealt[0]
     steps = lane.begin(2) // 4 + 1

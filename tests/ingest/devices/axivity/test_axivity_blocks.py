@@ -31,7 +31,7 @@ def test_a_damaged_block_is_left_out_and_counted() -> None:
     assert recording.first_K.tolist() == [120 * k for k in range(8)]
 
 
-def test_any_flipped_bit_of_a_block_is_noticed() -> None:
+def test_a_flipped_bit_of_a_block_is_noticed() -> None:
     whole = still(3)
     for position in (0, 3, 25, 28, 30, 300, 511):
         flipped = bytearray(whole)
