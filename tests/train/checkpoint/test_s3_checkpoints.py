@@ -53,25 +53,27 @@ def test_a_save_waits_for_a_server_that_dies(
     same_checkpoint(tmp_path / "straight", local, 15)
 
 
-def test_storage_that_refuses_writes_is_reported_before_the_first_step(
-    store: str, server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A wrong secret; a missing bucket; a read-only bucket. (An administrator's write would create the bucket.)"""
+def test_storage_that_refuses_writes_is_reported_before_the_first_step(store: str, tmp_path: Path) -> None:
+    """A wrong secret; a missing bucket; a read-only bucket. (An administrator's write would create the bucket.)
+
+    The server is another one than that of the other tests, because its permissions stay.
+    """
     import s3fs
 
     everything, reading = ["Admin", "Read", "List", "Tagging", "Write"], ["Read", "List"]
-    secret = server.environment["AWS_SECRET_ACCESS_KEY"]
-    for bucket, actions, used in (
-        ("ours", everything, "not-the-secret"),
-        ("nobodys", ["Read", "List", "Write"], secret),
-        ("ours", reading, secret),
-    ):
-        server.kill()
-        server.allow(actions)
-        server.start()
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", used)
-        s3fs.S3FileSystem.clear_instance_cache()
-        with pytest.raises(UserError, match="not permitted") as error:
-            alone(store, f"s3://{bucket}/refused", logs=tmp_path / "logs", **SHORT)
-        assert "not-the-secret" not in str(error.value)
-        assert not (tmp_path / "logs").exists(), "nothing was started"
+    with s3_here(tmp_path / "s3", "ours") as server, pytest.MonkeyPatch.context() as monkeypatch:
+        secret = server.environment["AWS_SECRET_ACCESS_KEY"]
+        for bucket, actions, used in (
+            ("ours", everything, "not-the-secret"),
+            ("nobodys", ["Read", "List", "Write"], secret),
+            ("ours", reading, secret),
+        ):
+            server.kill()
+            server.allow(actions)
+            server.start()
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", used)
+            s3fs.S3FileSystem.clear_instance_cache()
+            with pytest.raises(UserError, match="not permitted") as error:
+                alone(store, f"s3://{bucket}/refused", logs=tmp_path / "logs", **SHORT)
+            assert "not-the-secret" not in str(error.value)
+            assert not (tmp_path / "logs").exists(), "nothing was started"
