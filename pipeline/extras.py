@@ -10,6 +10,7 @@ EXTRAS = {
     "tensorboard": "train",
     "torch": "train",
     "deepspeed": "deepspeed",
+    "sklearn": "evaluate",
     "botocore": "s3",
     "s3fs": "s3",
 }

@@ -25,7 +25,7 @@ def result_folder(out: Path, marker: str, kind: str, names: set[str]) -> Iterato
     `{"format": kind}`, and it contains nothing but `names`. Raises UserError otherwise.
     """
     out = Path(os.path.abspath(out))
-    _require_replaceable(out, marker, kind, names)
+    require_replaceable(out, marker, kind, names)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
@@ -33,7 +33,7 @@ def result_folder(out: Path, marker: str, kind: str, names: set[str]) -> Iterato
         raise UserError(f"cannot create the folder {out} ({error.strerror}). Choose another with --out.") from None
     try:
         yield fresh
-        _require_replaceable(out, marker, kind, names)
+        require_replaceable(out, marker, kind, names)
         fresh.chmod(0o777 & ~_umask())
         old = fresh.with_suffix(".replaced")
         if out.exists():
@@ -49,7 +49,8 @@ def write_json(path: Path, values: Any) -> None:
     path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _require_replaceable(out: Path, marker: str, kind: str, names: set[str]) -> None:
+def require_replaceable(out: Path, marker: str, kind: str, names: set[str]) -> None:
+    """Raise UserError unless `result_folder` may write to `out`."""
     if not out.exists():
         return
     if not out.is_dir():

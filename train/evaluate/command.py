@@ -13,97 +13,97 @@ if TYPE_CHECKING:
 
 KIND = "persondays-evaluation"
 VERSION = 1
-FILES = {"results.json", "evaluation.png"}
+FILES = {"results.json", "tables.md", "rows.csv", "differences.csv", "evaluation.png", "rows.png", "cells"}
 
 
 def evaluate(
     model: Path = typer.Option(..., help="The folder of `persondays export`, or a file of harnet weights (.pt)."),
     labelled: Path = typer.Option(..., help="A folder with X.npy (windows, ticks, 3) in g, Y.npy and pid.npy."),
-    out: Path | None = typer.Option(None, help="Folder to write results.json and evaluation.png to."),
+    out: Path | None = typer.Option(
+        None, help="Folder for results.json, tables and pictures. An interrupted run with --out resumes."
+    ),
+    rows: str | None = typer.Option(
+        None,
+        help="What to compare, with commas, or `all`: linear, mlp, finetuned, scratch, random, handmade, forest, "
+        "boosting, both, both-forest. By default linear, random and forest.",
+    ),
+    protocol: str = typer.Option("folds", help="folds, harnet (the splits of ssl-wearables) or loso (leave one out)."),
     folds: int = typer.Option(5, min=2, help="Number of folds by person; at most one for each person."),
-    seed: int = typer.Option(0, min=0, help="Seed of the random networks and of ties between people."),
+    seed: int = typer.Option(0, min=0, help="Seed of the random networks, of training, and of ties between people."),
+    draws: int = typer.Option(1, min=1, help="Number of seeds of the rows that are trained with random numbers."),
+    epochs: int = typer.Option(200, min=1, help="At most this many epochs of training a network or a two-layer head."),
     rate: float | None = typer.Option(None, help="Sampling rate of X.npy in Hz; by default the rate in info.json."),
 ) -> None:
-    """Compare a frozen backbone with the same network at random weights, under a linear head, person by person."""
+    """Compare a backbone with random weights, training from scratch and hand-made features, person by person."""
     from rich.console import Console
 
     from pipeline.progress import Progress
-    from train.evaluate.compare import PROTOCOL, predict, summarise
+    from train.evaluate.cells import Cells
     from train.evaluate.dataset import read_labelled
+    from train.evaluate.evaluation import Settings, parse_rows
+    from train.evaluate.evaluation import evaluate as run
     from train.networks.weights import load_model
 
+    notes: list[str] = []
+    settings = Settings(parse_rows(rows, notes), protocol, folds, seed, draws, epochs)
     network = load_model(model)
     data = read_labelled(labelled, network.ticks, rate)
-    notes = list(data.notes)
-    if folds > len(data.people):
-        notes.append(f"{folds} folds lowered to {len(data.people)}, one for each person")
-        folds = len(data.people)
+    cells = Cells.beside(out)
+    if out is not None:
+        _require_replaceable(out)
     with Progress("evaluate", 100, "%") as progress:
         progress.update(0)
-        predictions = predict(network, data, folds, seed, lambda share: progress.update(100 * share))
-    if not predictions.converged:
-        notes.append("a linear head did not converge: scores may be off in their last digits")
-    summary = summarise(data, predictions)
-    left_out = len(data.people) - summary["summary"]["kappa"]["people"]
-    if left_out:
-        notes.append(f"kappa leaves out {left_out} people with only one class")
-    for note in notes:
+        results = run(network, data, settings, cells, lambda share, note: progress.update(100 * share, note))
+    results = {"format": KIND, "version": VERSION, **results, "notes": results["notes"] + notes}
+    for note in results["notes"]:
         print(f"note: {note}", file=sys.stderr)
-    results = {
-        "format": KIND,
-        "version": VERSION,
-        "model": {"preset": network.preset, "width": network.width, "features": network.features},
-        "data": {"windows": len(data.y_N), "people": len(data.people), "classes": len(data.classes)},
-        "folds": folds,
-        "seed": seed,
-        "protocol": PROTOCOL,
-        "notes": notes,
-        **summary,
-    }
     Console().print(_table(results))
     if out is not None:
-        _write(results, out)
-        print(f"wrote results and picture to {out}")
+        _write(results, out, cells)
+        print(f"wrote results, tables and pictures to {out}")
 
 
-def _write(results: dict[str, Any], out: Path) -> None:
+def _require_replaceable(out: Path) -> None:
+    """Raise UserError now, not after hours, when the output cannot be written."""
+    from pipeline.storage.result_folder import require_replaceable
+
+    require_replaceable(out, "results.json", KIND, FILES)
+
+
+def _write(results: dict[str, Any], out: Path, cells: Any) -> None:
     from pipeline.pages.figures import save
     from pipeline.storage.result_folder import result_folder, write_json
-    from train.evaluate.picture import draw
+    from train.evaluate.results import tables
+    from train.evaluate.results.picture import draw
+    from train.evaluate.results.rows_picture import draw_rows
 
     with result_folder(out, "results.json", KIND, FILES) as folder:
-        save(draw(results), folder / "evaluation.png")
+        if "summary" in results:
+            save(draw(results), folder / "evaluation.png")
+        save(draw_rows(results), folder / "rows.png")
+        (folder / "tables.md").write_text(tables.page(results), encoding="utf-8")
+        (folder / "rows.csv").write_text(tables.rows_csv(results), encoding="utf-8")
+        (folder / "differences.csv").write_text(tables.differences_csv(results), encoding="utf-8")
+        cells.copy_to(folder / "cells")
         write_json(folder / "results.json", results)
+    cells.clear()
 
 
 def _table(results: dict[str, Any]) -> Table:
     from rich.table import Table
 
+    from train.evaluate.results.tables import rows_table
+
     data = results["data"]
+    splits = {"folds": "folds", "harnet": "random splits", "loso": "folds"}[results["protocol_name"]]
+    header, lines = rows_table(results)
     table = Table(
         title=f"{data['people']} people, {data['windows']:,} windows, {data['classes']} classes, "
-        f"{results['folds']} folds by person",
-        caption="mean (SD) over people; random: mean of several networks; difference with its 95% interval; "
-        "beaten: number of random networks that are worse",
+        f"{results['folds']} {splits} by person",
+        caption="mean (SD) over people; difference with its 95% interval, over people and random draws",
     )
-    for column in ("", "pretrained", "random", "difference", "beaten"):
-        table.add_column(column, no_wrap=True)
-    for metric, title in (("macro_f1", "macro F1"), ("kappa", "kappa")):
-        summary = results["summary"][metric]
-        pretrained, random, difference = (summary[name] for name in ("pretrained", "random", "difference"))
-        table.add_row(
-            title,
-            f"{_figure(pretrained['mean'])} ({_figure(pretrained['sd'])})",
-            f"{_figure(random['mean'])} ({_figure(random['sd'])})",
-            f"{_signed(difference['mean'])} [{_signed(difference['low'])}, {_signed(difference['high'])}]",
-            f"{summary['beaten']} of {len(summary['random_networks'])}",
-        )
+    for number, column in enumerate(header):
+        table.add_column(column, no_wrap=number > 0)
+    for line in lines:
+        table.add_row(*line)
     return table
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+HELD_OUT_FOLDS = 4
+
 
 def assign_folds(y_N: NDArray[np.int64], person_N: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
     """Return the fold of every window, int64 (windows,) in 0 .. folds - 1; all windows of a person are in one fold.
@@ -35,3 +37,14 @@ def assign_folds(y_N: NDArray[np.int64], person_N: NDArray[np.int64], folds: int
         taken_FK[fold] += shares_PK[person]
         windows_F[fold] += counts_PK[person].sum()
     return fold_P[person_N]
+
+
+def held_out(y_N: NDArray[np.int64], person_N: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Return which of these windows belong to the quarter of their people on whom settings are chosen.
+
+    With one person there is nobody to choose on, and no window is held out.
+    """
+    people, inner_N = np.unique(person_N, return_inverse=True)
+    if len(people) < 2:
+        return np.zeros(len(y_N), bool)
+    return assign_folds(y_N, inner_N, min(HELD_OUT_FOLDS, len(people)), seed) == 0

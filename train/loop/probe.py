@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from train.evaluate.compare import predict_fold
 from train.evaluate.dataset import LabelledSet
-from train.evaluate.features import extract
 from train.evaluate.folds import assign_folds
-from train.evaluate.metrics import confusion, kappa, macro_f1
+from train.evaluate.rows.features import extract
+from train.evaluate.rows.linear import predict_fold
+from train.evaluate.scores.metrics import confusion, kappa, macro_f1
 from train.evaluate.workers import workers
 from train.networks import Encoder
 

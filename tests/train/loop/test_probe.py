@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from train.evaluate.compare import predict, summarise
 from train.evaluate.dataset import read_labelled
+from train.evaluate.evaluation import Settings, evaluate
 from train.labelled.files import LabelledWindows, write_labelled
 from train.loop.probe import FOLDS, SEED, probe
 from train.networks import NetworkSettings, make_network
@@ -41,9 +41,9 @@ def test_the_probe_equals_evaluate(folder: Path) -> None:
     torch.manual_seed(0)
     network, data = make_network(NetworkSettings("harnet5", 0.125)), read_labelled(folder, 150)
     found = probe(network, data)
-    expected = summarise(data, predict(network, data, FOLDS, SEED))["summary"]
-    assert found["macro_f1"] == pytest.approx(expected["macro_f1"]["pretrained"]["mean"], abs=1e-12)
-    assert found["kappa"] == pytest.approx(expected["kappa"]["pretrained"]["mean"], abs=1e-12)
+    expected = evaluate(network, data, Settings(("linear",), folds=FOLDS, seed=SEED))["rows"]["linear"]
+    assert found["macro_f1"] == pytest.approx(expected["macro_f1"]["mean"], abs=1e-12)
+    assert found["kappa"] == pytest.approx(expected["kappa"]["mean"], abs=1e-12)
     assert (found["people"], found["windows"]) == (6, 144)
     assert found["macro_f1"] > 0.5
 

@@ -17,8 +17,8 @@ from pipeline.errors import UserError
 from tests.train.days import write_store
 from tests.train.toy_encoder import Toy
 from train.checkpoint import format as ck
-from train.evaluate.compare import predict
 from train.evaluate.dataset import LabelledSet
+from train.evaluate.evaluation import Settings, evaluate
 from train.export.folder import write_export
 from train.labelled.files import LabelledWindows, write_labelled
 from train.loop.trainer import train
@@ -101,7 +101,8 @@ def test_a_third_encoder_trains_is_exported_and_evaluated(
     assert network(torch.zeros(2, 3, 300)).shape == (2, 4)
     loaded = load_model(tmp_path / "model")
     assert torch.equal(loaded.state_dict()["layer.weight"], last.model["feature_extractor.layer.weight"])
-    assert predict(loaded, labelled(300), 2, 0).predicted_RN["random"].shape == (5, 48)
+    results = evaluate(loaded, labelled(300), Settings(("random", "finetuned"), folds=2, epochs=1))
+    assert len(results["rows"]["random"]["macro_f1"]["draws"]) == 5
 
 
 def labelled(ticks: int) -> LabelledSet:
@@ -214,7 +215,8 @@ def test_the_backbone_of_simclr_on_a_transformer_is_exported_loaded_by_the_hub_a
     expected = network(torch.randn(2, 3, 300))[..., 0]
     assert (shape, ours) == ([2, 7], False)
     torch.testing.assert_close(torch.tensor(features), expected, rtol=0, atol=1e-5 * expected.abs().max().item())
-    assert len(predict(load_model(tmp_path / "model"), labelled(300), 2, 0).predicted_RN["pretrained"][0]) == 48
+    results = evaluate(load_model(tmp_path / "model"), labelled(300), Settings(("linear",), folds=2))
+    assert np.sum(results["rows"]["linear"]["confusion"]) == 48
     with pytest.raises(ValueError, match="holds the weights of transformer10"):
         torch.hub.load(str(tmp_path / "model"), "transformer30", source="local", pretrained=True)
     with pytest.raises(RuntimeError, match="harnet10"):

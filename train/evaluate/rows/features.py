@@ -20,18 +20,23 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def extract(network: Encoder, x_NCT: NDArray[np.float32], pool: Executor) -> NDArray[np.float32]:
-    """Return float32 features (windows, features) of windows in g (windows, 3, ticks); each worker takes a batch."""
+@torch.inference_mode()
+def features_of(network: Encoder, x_NCT: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return float32 features (windows, features) of windows in g (windows, 3, ticks), in this thread."""
     network = network.to(device()).eval()
     dtype = next(network.parameters()).dtype
+    return np.concatenate(
+        [
+            network(torch.from_numpy(x_NCT[start : start + BATCH]).to(device(), dtype)).flatten(1).float().cpu().numpy()
+            for start in range(0, len(x_NCT), BATCH)
+        ]
+    )
 
-    @torch.inference_mode()
-    def features(start: int) -> NDArray[np.float32]:
-        x_BCT = torch.from_numpy(x_NCT[start : start + BATCH]).to(device(), dtype)
-        features_BF: NDArray[np.float32] = network(x_BCT).flatten(1).float().cpu().numpy()
-        return features_BF
 
-    return np.concatenate(list(pool.map(features, range(0, len(x_NCT), BATCH))))
+def extract(network: Encoder, x_NCT: NDArray[np.float32], pool: Executor) -> NDArray[np.float32]:
+    """Return the same features, computed by the workers of a pool; each takes a batch."""
+    batches = [x_NCT[start : start + BATCH] for start in range(0, len(x_NCT), BATCH)]
+    return np.concatenate(list(pool.map(lambda batch: features_of(network, batch), batches)))
 
 
 @torch.inference_mode()

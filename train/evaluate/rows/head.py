@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.evaluate.features import device
-from train.evaluate.folds import assign_folds
-from train.evaluate.metrics import confusion, macro_f1
+from train.evaluate.rows.features import device
+from train.evaluate.scores.metrics import confusion, macro_f1
 
 PENALTIES = (1e-2, 1e-1, 1.0)
 """Values of C to choose from, as scikit-learn defines it: minimise the sum of cross entropies + |W|^2 / (2 C)."""
 DEFAULT_C = 0.1
-INNER_FOLDS = 4
 ITERATIONS = 1_000
 TOLERANCE, COARSE_TOLERANCE = 1e-4, 1e-3
 """Largest element of the mean loss's gradient at convergence: for the final head, and for heads that choose C."""
@@ -104,21 +102,15 @@ def fit_head(
 
 
 def choose(
-    features_VNF: list[NDArray[np.float32]],
-    y_N: NDArray[np.int64],
-    person_N: NDArray[np.int64],
-    classes: int,
-    seed: int,
+    features_VNF: list[NDArray[np.float32]], y_N: NDArray[np.int64], held_out_N: NDArray[np.bool_], classes: int
 ) -> tuple[int, float, LinearHead | None]:
-    """Choose one of several feature sets of the same windows, and C, by macro F1 on a quarter of these people.
+    """Choose one of several feature sets of the same windows, and C, by macro F1 on the windows held out.
 
-    For each set, heads are fitted to the other people, starting from the strongest penalty, until the score falls.
-    Returns the set's index, C and the best head. With one person there is nobody to test on: the first set, DEFAULT_C.
+    For each set, heads are fitted to the other windows, starting from the strongest penalty, until the score falls.
+    Returns the set's index, C and the best head. With nothing held out: the first set, DEFAULT_C and no head.
     """
-    people, inner_N = np.unique(person_N, return_inverse=True)
-    if len(people) < 2:
+    if not held_out_N.any():
         return 0, DEFAULT_C, None
-    held_out_N = assign_folds(y_N, inner_N, min(INNER_FOLDS, len(people)), seed) == 0
     train, test = np.flatnonzero(~held_out_N), np.flatnonzero(held_out_N)
     best = -1.0
     chosen: tuple[int, float, LinearHead | None] = (0, DEFAULT_C, None)

@@ -1,0 +1,1 @@
+"""What an evaluation writes: results.json, tables and pictures."""

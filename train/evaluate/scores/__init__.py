@@ -1,0 +1,1 @@
+"""Scores of people, and comparisons of scores."""
