@@ -10,11 +10,12 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +28,21 @@ FOLDER = "cells"
 
 @dataclass(frozen=True)
 class Cell:
-    """Predicted classes, int64 (variants, test windows): of the test windows, then of each shifted version; and facts.
+    """Predicted classes, int64 (1 + variants, test windows): of the test windows, then of each variant of them.
 
-    Facts are JSON-ready.
+    `variants` are the names of the variants, facts are JSON-ready.
     """
 
     predicted_VN: NDArray[np.int64]
     facts: dict[str, Any]
+    variants: tuple[str, ...] = ()
+
+    def only(self, variants: Sequence[str]) -> Cell | None:
+        """Return the cell with these variants, or None if it lacks one."""
+        if not set(variants) <= set(self.variants):
+            return None
+        rows = [0, *(1 + self.variants.index(name) for name in variants)]
+        return Cell(self.predicted_VN[rows], self.facts, tuple(variants))
 
 
 def digest(parts: Iterable[object]) -> str:
@@ -76,8 +85,8 @@ class Cells:
             )
         return Cells(unfinished, out / FOLDER)
 
-    def load(self, name: str, key: str) -> Cell | None:
-        """Return a saved cell, or None if there is none with this key."""
+    def load(self, name: str, key: str, variants: Sequence[str] = ()) -> Cell | None:
+        """Return a saved cell, or None if there is none with this key and these variants."""
         self.used.add(f"{name}.npz")
         for folder in (self.unfinished, self.earlier):
             if folder is None or not (folder / f"{name}.npz").is_file():
@@ -85,8 +94,12 @@ class Cells:
             try:
                 with np.load(folder / f"{name}.npz") as saved:
                     if str(saved["key"]) == key:
-                        return Cell(saved["predicted"].astype(np.int64), json.loads(str(saved["facts"])))
-            except (OSError, ValueError, KeyError, EOFError):  # cut short, or not a cell
+                        names = tuple(saved["variants"].tolist())
+                        cell = Cell(saved["predicted"].astype(np.int64), json.loads(str(saved["facts"])), names)
+                        if (found := cell.only(variants)) is not None:
+                            return found
+                        continue
+            except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # cut short, or not a cell
                 pass
             self.stale += 1
         return None
@@ -103,7 +116,11 @@ class Cells:
             ) from None
         data = io.BytesIO()
         np.savez_compressed(
-            data, predicted=cell.predicted_VN.astype(np.int32), facts=json.dumps(cell.facts), key=np.array(key)
+            data,
+            predicted=cell.predicted_VN.astype(np.int32),
+            facts=json.dumps(cell.facts),
+            variants=np.array(cell.variants, np.str_),
+            key=np.array(key),
         )
         write_file(self.unfinished / f"{name}.npz", data.getvalue())
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 KIND = "persondays-evaluation"
 VERSION = 1
-FILES = {"results.json", "tables.md", "rows.csv", "differences.csv", "evaluation.png", "rows.png", "cells"}
+FILES = {
+    *("results.json", "tables.md", "rows.csv", "differences.csv", "evaluation.png", "rows.png", "cells"),
+    *("labels.csv", "people.csv", "domain.csv", "shifts.csv", "retrieval.csv"),
+    *("labels.png", "people.png", "shifts.png", "map.png"),
+}
 
 
 def evaluate(
@@ -32,22 +36,52 @@ def evaluate(
     seed: int = typer.Option(0, min=0, help="Seed of the random networks, of training, and of ties between people."),
     draws: int = typer.Option(1, min=1, help="Number of seeds of the rows that are trained with random numbers."),
     epochs: int = typer.Option(200, min=1, help="At most this many epochs of training a network or a two-layer head."),
+    labels: str | None = typer.Option(
+        None, help="Also train with parts of the labels: percentages of each class, such as 1,5,10,25,50,100."
+    ),
+    people: str | None = typer.Option(None, help="Also train with fewer labelled people: numbers, such as 2,4,8."),
+    repeats: int = typer.Option(10, min=1, help="How often each part of --labels and --people is drawn."),
+    domain: str | None = typer.Option(
+        None, help="Also leave out each value of a column in turn: COLUMN.npy in the labelled set, such as device."
+    ),
+    shifts: bool = typer.Option(False, "--shifts", help="Also test on rotated, noisy, resampled, ... windows."),
+    attack: str | None = typer.Option(
+        None, help="Also test on windows that mislead another network: a model, or `random` for random weights."
+    ),
+    retrieval: bool = typer.Option(
+        False, "--retrieval", help="Also compare nearest neighbours without training, and draw a map."
+    ),
     rate: float | None = typer.Option(None, help="Sampling rate of X.npy in Hz; by default the rate in info.json."),
 ) -> None:
     """Compare a backbone with random weights, training from scratch and hand-made features, person by person."""
-    from rich.console import Console
+    from dataclasses import replace
 
     from pipeline.progress import Progress
     from train.evaluate.cells import Cells
+    from train.evaluate.curves import Curve, parse_values
     from train.evaluate.dataset import read_labelled
-    from train.evaluate.evaluation import Settings, parse_rows
+    from train.evaluate.evaluation import Settings, parse_rows, to_attack
     from train.evaluate.evaluation import evaluate as run
     from train.networks.weights import load_model
 
     notes: list[str] = []
-    settings = Settings(parse_rows(rows, notes), protocol, folds, seed, draws, epochs)
+    values = (("labels", parse_values("--labels", labels)), ("people", parse_values("--people", people)))
+    settings = Settings(
+        rows=parse_rows(rows, notes),
+        protocol=protocol,
+        folds=folds,
+        seed=seed,
+        draws=draws,
+        epochs=epochs,
+        curves=tuple(Curve(name, numbers, repeats) for name, numbers in values if numbers),
+        domain=domain,
+        shifts=shifts,
+        retrieval=retrieval,
+    )
     network = load_model(model)
-    data = read_labelled(labelled, network.ticks, rate)
+    if attack is not None:
+        settings = replace(settings, attack=to_attack(attack, network, seed))
+    data = read_labelled(labelled, network.ticks, rate, domain)
     cells = Cells.beside(out)
     if out is not None:
         _require_replaceable(out)
@@ -57,9 +91,9 @@ def evaluate(
     results = {"format": KIND, "version": VERSION, **results, "notes": results["notes"] + notes}
     for note in results["notes"]:
         print(f"note: {note}", file=sys.stderr)
-    Console().print(_table(results))
+    _print(results)
     if out is not None:
-        _write(results, out, cells)
+        _write(results, out, cells, network, data)
         print(f"wrote results, tables and pictures to {out}")
 
 
@@ -70,10 +104,10 @@ def _require_replaceable(out: Path) -> None:
     require_replaceable(out, "results.json", KIND, FILES)
 
 
-def _write(results: dict[str, Any], out: Path, cells: Any) -> None:
+def _write(results: dict[str, Any], out: Path, cells: Any, network: Any, data: Any) -> None:
     from pipeline.pages.figures import save
     from pipeline.storage.result_folder import result_folder, write_json
-    from train.evaluate.results import tables
+    from train.evaluate.results import sections, tables
     from train.evaluate.results.picture import draw
     from train.evaluate.results.rows_picture import draw_rows
 
@@ -81,12 +115,47 @@ def _write(results: dict[str, Any], out: Path, cells: Any) -> None:
         if "summary" in results:
             save(draw(results), folder / "evaluation.png")
         save(draw_rows(results), folder / "rows.png")
-        (folder / "tables.md").write_text(tables.page(results), encoding="utf-8")
-        (folder / "rows.csv").write_text(tables.rows_csv(results), encoding="utf-8")
-        (folder / "differences.csv").write_text(tables.differences_csv(results), encoding="utf-8")
+        _draw_parts(results, folder, network, data)
+        texts = {"tables.md": tables.page(results, sections.sections(results)), "rows.csv": tables.rows_csv(results)}
+        texts |= {"differences.csv": tables.differences_csv(results), **sections.files(results)}
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
         cells.copy_to(folder / "cells")
         write_json(folder / "results.json", results)
     cells.clear()
+
+
+def _draw_parts(results: dict[str, Any], folder: Path, network: Any, data: Any) -> None:
+    from pipeline.pages.figures import save
+    from train.evaluate.results.map_picture import draw_map, sample
+    from train.evaluate.results.parts_pictures import draw_curve, draw_shifts
+    from train.evaluate.results.sections import CURVES
+    from train.evaluate.rows.features import features_of
+    from train.evaluate.rows.handmade import handmade
+
+    for name in CURVES:
+        if name in results:
+            save(draw_curve(results, name), folder / f"{name}.png")
+    if "shifts" in results:
+        save(draw_shifts(results), folder / "shifts.png")
+    if "retrieval" in results:
+        drawn = sample(len(data.y_N), results["seed"])
+        x_NCT = data.x_NCT[drawn]
+        spaces = {"Backbone": features_of(network, x_NCT), "Hand-made features": handmade(x_NCT)}
+        save(draw_map(spaces, data.y_N[drawn], data.classes, results["seed"]), folder / "map.png")
+
+
+def _print(results: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from train.evaluate.results.sections import sections
+    from train.evaluate.results.tables import mean_alone
+
+    console = Console()
+    console.print(_table(results))
+    for section in sections(results, mean_alone):
+        console.print(Markdown(section))
 
 
 def _table(results: dict[str, Any]) -> Table:

@@ -24,7 +24,10 @@ USUAL_SECONDS = (5, 10, 30)
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Windows in g at 30 Hz, float32 (windows, 3, ticks), with class and person numbers, and notes on conversions."""
+    """Windows in g at 30 Hz, float32 (windows, 3, ticks), with class and person numbers, and notes on conversions.
+
+    `domain_N` is a further column (device, place on the body, season), as text, if one was asked for.
+    """
 
     x_NCT: NDArray[np.float32]
     y_N: NDArray[np.int64]
@@ -32,21 +35,24 @@ class LabelledSet:
     classes: tuple[str, ...]
     people: tuple[str, ...]
     notes: tuple[str, ...]
+    domain_N: NDArray[np.str_] | None = None
 
 
-def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> LabelledSet:
+def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None, column: str | None = None) -> LabelledSet:
     """Read the labelled set in `folder`, as windows of `ticks` ticks at 30 Hz.
 
     X.npy is (windows, ticks, 3) in g. Its rate is `rate_hz`, else the one in info.json, else the rate at which its
     ticks last as long as the network's window, if that is a device's rate. Windows without a label or a person are left
-    out, with a note. Raises UserError when a file is missing, has another shape or length, or holds values that are not
-    finite or not in g, for windows whose length is unclear, and for fewer than two people or classes.
+    out, with a note. `column` names a further array, COLUMN.npy. Raises UserError when a file is missing, has another
+    shape or length, or holds values that are not finite or not in g, for windows whose length is unclear, and for fewer
+    than two people or classes.
     """
     x, y, pid = (_array(folder / name) for name in ("X.npy", "Y.npy", "pid.npy"))
     notes: list[str] = []
     x_NTC = _axes_last(x, folder, notes)
     _check_lengths(x_NTC, y, pid, folder)
     kept_N = _complete(y, pid, folder, notes)
+    domain_N = None if column is None else _column(folder, column, len(y))[kept_N]
     if len(kept_N) < len(y):
         x_NTC, y, pid = x_NTC[kept_N], y[kept_N], pid[kept_N]
     _check_values(x_NTC, kept_N, folder, notes)
@@ -67,7 +73,33 @@ def read_labelled(folder: Path, ticks: int, rate_hz: float | None = None) -> Lab
         classes=tuple(map(str, classes)),
         people=tuple(map(str, people)),
         notes=tuple(notes),
+        domain_N=domain_N,
     )
+
+
+def _column(folder: Path, column: str, windows: int) -> NDArray[np.str_]:
+    """Return a further column of the set as text."""
+    if column in ("X", "Y", "pid") or not (folder / f"{column}.npy").is_file():
+        known = sorted(path.stem for path in folder.glob("*.npy") if path.stem not in ("X", "Y", "pid"))
+        hint = " To leave out people, use --protocol loso." if column in ("pid", "person", "people") else ""
+        raise UserError(
+            f"--domain {column}: expected {folder / f'{column}.npy'} with a value for each window; this set has "
+            f"{', '.join(known) or 'no such array'}.{hint}"
+        )
+    values = _array(folder / f"{column}.npy")
+    if values.shape != (windows,):
+        raise UserError(
+            f"{folder / f'{column}.npy'}: expected a value for each of {windows} windows, found shape {values.shape}."
+        )
+    text_N = np.char.strip(values.astype(str))
+    if np.isin(text_N, list(MISSING)).any():
+        raise UserError(f"{folder / f'{column}.npy'}: expected a value for each window, found empty ones. Name them.")
+    if len(np.unique(text_N)) < 2:
+        raise UserError(
+            f"{folder / f'{column}.npy'}: expected at least two different values to leave one out, found only "
+            f"{str(text_N[0])!r}."
+        )
+    return np.asarray(text_N, np.str_)
 
 
 def _array(path: Path) -> NDArray[Any]:

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.errors import UserError
-from train.evaluate.cells import Cells
+from train.evaluate.cells import Cell, Cells, digest
+from train.evaluate.curves import Curve
 from train.evaluate.dataset import LabelledSet
-from train.evaluate.jobs import Block, run_blocks
-from train.evaluate.protocols import PROTOCOLS, splits_of
+from train.evaluate.domains import domain_blocks, summarise_domains
+from train.evaluate.jobs import Block, Key, Variant, run_blocks
+from train.evaluate.protocols import PROTOCOLS, Split, domain_splits, splits_of
 from train.evaluate.results.summary import Scored, summarise
-from train.evaluate.rows import RANDOM_NETWORKS, ROWS, Context
+from train.evaluate.retrieval import retrieve
+from train.evaluate.rows import RANDOM_NETWORKS, ROWS, Context, random_network
 from train.evaluate.rows.head import PENALTIES
 from train.evaluate.rows.training import EPOCHS
+from train.evaluate.shifts.attack import Attack
+from train.evaluate.shifts.losses import losses
+from train.evaluate.shifts.variants import shifts
 from train.evaluate.workers import workers
 from train.networks import Encoder
+from train.networks.weights import load_model
 
 DEFAULT_ROWS = ("linear", "random", "forest")
+ATTACKED = 1_000
+"""Added to the seed for the random network that is attacked."""
 MAIN = "all"
 """The setting with all labels and people."""
 PROTOCOL = {
@@ -40,7 +52,10 @@ PROTOCOL = {
 class Settings:
     """What to evaluate; rows are names in `ROWS`, protocol is a name in `PROTOCOLS`.
 
-    `draws` is the number of seeds of rows that are trained with random numbers. Raises UserError for unknown names.
+    `draws` is the number of seeds of rows that are trained with random numbers. `curves` are parts of the labels or
+    people, `domain` leaves out the values of the labelled set's further column, `shifts` and `attack` change test
+    windows (the attack needs the network to attack, and its name), `retrieval` compares nearest neighbours. Raises
+    UserError for unknown names.
     """
 
     rows: tuple[str, ...] = DEFAULT_ROWS
@@ -49,6 +64,11 @@ class Settings:
     seed: int = 0
     draws: int = 1
     epochs: int = EPOCHS
+    curves: tuple[Curve, ...] = ()
+    domain: str | None = None
+    shifts: bool = False
+    attack: tuple[str, Encoder] | None = None
+    retrieval: bool = False
 
     def __post_init__(self) -> None:
         for option, given, known in (("--rows", self.rows, ROWS), ("--protocol", (self.protocol,), PROTOCOLS)):
@@ -93,31 +113,35 @@ def evaluate(
 
     Cells saved by an interrupted run with the same settings are used again.
     """
-    notes = list(data.notes)
+    notes, cells = list(data.notes), cells or Cells()
     folds = min(settings.folds, len(data.people))
     if settings.protocol == "folds" and folds < settings.folds:
         notes.append(f"{settings.folds} folds lowered to {folds}, one for each person")
     splits = splits_of(settings.protocol, data, folds, settings.seed)
-    blocks = [Block(row, MAIN, draw, splits) for row in settings.rows for draw in range(draws_of(row, settings.draws))]
-    cells = cells or Cells()
+    variants = _variants(data, splits, settings)
+    draws = {row: draws_of(row, settings.draws) for row in settings.rows}
+    blocks = [
+        Block(row, MAIN, draw, splits, () if draw else variants) for row in settings.rows for draw in range(draws[row])
+    ]
+    curve_blocks = [block for c in settings.curves for block in c.blocks(data, splits, settings.rows, settings.seed)]
+    apart = [] if data.domain_N is None else domain_splits(data, data.domain_N, folds, settings.seed)
     with workers() as pool:
         context = Context(data, network, pool, settings.seed, settings.epochs)
-        found = run_blocks(context, blocks, cells, progress)
+        all_blocks = [*blocks, *curve_blocks, *domain_blocks(apart, settings.rows, draws)]
+        found = run_blocks(context, all_blocks, cells, progress)
+        retrieval = {"retrieval": retrieve(context)} if settings.retrieval else {}
     rows = {
         name: Scored.of(data, splits, [found[block.key] for block in blocks if block.row == name])
         for name in settings.rows
     }
-    if cells.stale:
-        notes.append(
-            f"{cells.stale} saved results of an earlier run were made with other settings, data, weights or versions: "
-            "computed again"
-        )
-    if not all(fact for row in rows.values() for cells_S in row.cells_RS for fact in _facts(cells_S, "converged")):
-        notes.append("a linear head did not converge: scores may be off in their last digits")
+    reference = reference_of(settings.rows)
+    parts: dict[str, Any] = {c.name: c.summarise(data, splits, found, rows, reference) for c in settings.curves}
+    if data.domain_N is not None:
+        domains = summarise_domains(data, data.domain_N, apart, splits, found, rows)
+        parts["domain"] = {"column": settings.domain, "values": domains}
+    if variants:
+        parts["shifts"] = losses(data, splits, rows, [variant.name for variant in variants])
     summary = summarise(data, splits, rows)
-    left_out = len(data.people) - min(row["kappa"]["people"] for row in summary["rows"].values())
-    if left_out:
-        notes.append(f"kappa leaves out {left_out} people with only one class, or never tested")
     return {
         "model": {"preset": network.preset, "width": network.width, "features": network.features},
         "data": {"windows": len(data.y_N), "people": len(data.people), "classes": len(data.classes)},
@@ -125,15 +149,60 @@ def evaluate(
         "seed": settings.seed,
         "protocol": {"split": PROTOCOLS[settings.protocol], **PROTOCOL},
         "protocol_name": settings.protocol,
-        "notes": notes,
+        "reference": reference,
+        "notes": [*notes, *_notes(data, cells, found, summary)],
         **summary,
+        **parts,
+        **retrieval,
     }
+
+
+def to_attack(given: str, network: Encoder, seed: int) -> tuple[str, Encoder]:
+    """Return a name and the network to attack: of random weights for `random`, else a model; raises UserError.
+
+    The network is not one of those in the row `random`.
+    """
+    if given == "random":
+        return "a random network", random_network(network, seed + ATTACKED)
+    attacked = load_model(Path(given))
+    if attacked.ticks != network.ticks:
+        raise UserError(
+            f"--attack {given}: expected a network for windows of {network.ticks} ticks, found {attacked.ticks}. Give "
+            "another model, or `random`."
+        )
+    state = attacked.state_dict()
+    parts = (part for name in sorted(state) for part in (name, np.asarray(state[name].cpu().float())))
+    return f"network {digest(parts)[:8]}", attacked
+
+
+def _variants(data: LabelledSet, splits: list[Split], settings: Settings) -> list[Variant]:
+    variants = shifts() if settings.shifts else []
+    if settings.attack is not None:
+        name, network = settings.attack
+        variants += Attack(network, name, data, splits, settings.seed).variants()
+    return variants
+
+
+def _notes(data: LabelledSet, cells: Cells, found: dict[Key, list[Cell]], summary: dict[str, Any]) -> list[str]:
+    notes = []
+    if cells.stale:
+        notes.append(
+            f"{cells.stale} saved results of an earlier run were made with other settings, data, weights or versions: "
+            "computed again"
+        )
+    if not all(cell.facts.get("converged", True) for cells_S in found.values() for cell in cells_S):
+        notes.append("a linear head did not converge: scores may be off in their last digits")
+    left_out = len(data.people) - min(row["kappa"]["people"] for row in summary["rows"].values())
+    if left_out:
+        notes.append(f"kappa leaves out {left_out} people with only one class, or never tested")
+    return notes
+
+
+def reference_of(rows: tuple[str, ...]) -> str:
+    """Return the row with which the others are compared: random weights, else the last one."""
+    return "random" if "random" in rows else rows[-1]
 
 
 def draws_of(row: str, draws: int) -> int:
     """Return how often a row is drawn: the networks of random weights, `draws` for others with randomness, else 1."""
     return ROWS[row].draws if ROWS[row].draws > 1 else draws if ROWS[row].random else 1
-
-
-def _facts(cells: Iterable[Any], name: str) -> list[Any]:
-    return [cell.facts[name] for cell in cells if name in cell.facts]

@@ -28,11 +28,15 @@ Key = tuple[str, str, int]
 """Row, setting and draw."""
 
 
+Change = Callable[[int, NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
+"""Maps a split's number, numbers of windows and the windows in g (windows, 3, ticks) to changed windows."""
+
+
 class Variant(NamedTuple):
-    """A change of test windows: `of` maps a split's number, numbers of windows and the windows to changed windows."""
+    """A change of test windows; the name must say all that the result depends on."""
 
     name: str
-    of: Callable[[int, NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
+    of: Change
 
 
 @dataclass(frozen=True)
@@ -162,12 +166,13 @@ def _cell(context: Context, block: Block, number: int, inputs: list[Inputs], lea
     for done, variant in enumerate(block.variants):
         work.report(block, number, trained + (1 - trained) * done / len(block.variants), variant.name)
         predicted.append(fitted.of(variant.of(number, split.test_N, data.x_NCT[split.test_N])))
-    return Cell(np.stack(predicted), learned.facts)
+    return Cell(np.stack(predicted), learned.facts, tuple(variant.name for variant in block.variants))
 
 
 def _saved(block: Block, cells: Cells, prints: Fingerprints) -> list[Cell | None]:
+    names = [variant.name for variant in block.variants]
     return [
-        cells.load(cell_name(block, number), prints.of(block, number)) if cells.unfinished else None
+        cells.load(cell_name(block, number), prints.of(block, number), names) if cells.unfinished else None
         for number in range(len(block.splits))
     ]
 
@@ -201,5 +206,6 @@ class Fingerprints:
         """Return the key of one cell."""
         split = block.splits[number]
         model = self.model if ROWS[block.row].uses_model else ""
-        named = [block.row, block.draw, [variant.name for variant in block.variants]]
-        return digest([*self.rest, *named, self.data, model, split.train_N, split.test_N, split.held_out_N])
+        return digest(
+            [*self.rest, block.row, block.draw, self.data, model, split.train_N, split.test_N, split.held_out_N]
+        )

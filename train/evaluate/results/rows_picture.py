@@ -27,7 +27,7 @@ def draw_rows(results: dict[str, Any]) -> Figure:
     """Draw `results` (as in results.json)."""
     metric = metrics_of(results)[0]
     names = sorted(results["rows"], key=lambda name: results["rows"][name][metric]["mean"] or 0)
-    reference = "random" if "random" in names else names[0]
+    reference = results["reference"]
     with style():
         figure = new_figure(1.9 + 0.42 * len(names))
         scores, differences = figure.subplots(1, 2, sharey=True, width_ratios=(1.3, 1))

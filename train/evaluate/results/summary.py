@@ -168,6 +168,17 @@ def _summary(pretrained_1P: NDArray[np.float64], random_RP: NDArray[np.float64])
     }
 
 
+def interval_of(scores_RP: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return the mean of scores (draws, people) and the ends of its 95% interval."""
+    return dict(zip(("mean", "low", "high"), map(number, interval(scores_RP)), strict=True))
+
+
+def difference_of(one_RP: NDArray[np.float64], other_RP: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return the mean paired difference of scores (draws, people) and the ends of its 95% interval."""
+    found = paired(one_RP, other_RP)
+    return {"mean": number(found.difference), "low": number(found.low), "high": number(found.high)}
+
+
 def number(value: float) -> float | None:
     """Return a float, or None for NaN."""
     return float(value) if np.isfinite(value) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 TITLES = {"macro_f1": "macro F1", "macro_f1_union": "macro F1 (true and predicted)", "kappa": "kappa"}
@@ -35,21 +35,23 @@ def signed(value: float | None) -> str:
     return "-" if value is None else f"{value:+.3f}"
 
 
-def with_interval(score: dict[str, Any], write: Any = figure) -> str:
+def with_interval(score: dict[str, Any], write: Callable[[float | None], str] = figure) -> str:
     """Return a mean and its 95% interval."""
     if score["low"] is None:
-        return str(write(score["mean"]))
+        return write(score["mean"])
     return f"{write(score['mean'])} [{write(score['low'])}, {write(score['high'])}]"
 
 
-def rows_table(results: dict[str, Any]) -> tuple[Cells, list[Cells]]:
-    """Return header and lines of the main table: a line for each row, scores with intervals, minus the reference row.
+def mean_alone(score: dict[str, Any], write: Callable[[float | None], str] = figure) -> str:
+    """Return a mean."""
+    return write(score["mean"])
 
-    The reference is `random`, else the last row.
-    """
+
+def rows_table(results: dict[str, Any]) -> tuple[Cells, list[Cells]]:
+    """Return header and lines of the main table: the scores of each row, and its difference to the reference row."""
     rows = results["rows"]
     metrics = metrics_of(results)
-    reference = "random" if "random" in rows else list(rows)[-1]
+    reference = results["reference"]
     header = ["row", *(TITLES[metric] for metric in metrics), f"{TITLES[metrics[0]]} minus {reference}"]
     lines = [
         [

@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from train.evaluate.rows import training
 from train.evaluate.rows.context import Context, random_network
 from train.evaluate.rows.row import Learned, Learner, Lesson
-from train.evaluate.rows.training import TrainedNetwork, train_network, turned
+from train.evaluate.rows.training import HEAD_RATE, TrainedNetwork, train_network, turned
 from train.networks.downstream import Classifier, DownstreamNetwork
-
-HEAD_RATE = 1e-3
-"""Learning rate of the two-layer head on standardised features."""
 
 
 @dataclass(frozen=True)
@@ -63,4 +61,4 @@ def _all_layers(context: Context, draw: int, fresh: bool) -> Learner:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.seed + draw)
         start = DownstreamNetwork(encoder, len(context.data.classes))
-    return lambda lesson: train_network(start, lesson, turned, epochs=context.epochs)
+    return lambda lesson: train_network(start, lesson, turned, training.RATE, context.epochs)

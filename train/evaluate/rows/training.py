@@ -31,6 +31,8 @@ PATIENCE = 5
 EPOCHS = 200
 USUAL_EPOCHS = 40
 """A guess, for the estimate of the time that is left."""
+HEAD_RATE = 1e-3
+"""Of a two-layer head on standardised features."""
 EPOCHS_ALONE = 20
 """Epochs without anybody to stop on."""
 
@@ -56,7 +58,7 @@ class TrainedNetwork:
 
 
 def train_network(
-    start: nn.Module, lesson: Lesson, augment: Augment | None, rate: float = RATE, epochs: int = EPOCHS
+    start: nn.Module, lesson: Lesson, augment: Augment | None = None, rate: float = RATE, epochs: int = EPOCHS
 ) -> Learned:
     """Train a copy of `start` on the first input of a lesson; `augment` changes the windows of every batch.
 
