@@ -1,4 +1,4 @@
-"""Learners that train networks: a two-layer head on frozen features, or a whole network with that head."""
+"""Learners that train networks: a two-layer head on frozen features, or a network with that head, all layers."""
 
 from __future__ import annotations
 
