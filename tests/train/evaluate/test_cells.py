@@ -83,12 +83,14 @@ def test_what_changes_results_is_noticed(tmp_path: Path, network: Any, monkeypat
 
 def test_a_damaged_cell_is_computed_again(tmp_path: Path) -> None:
     cells = Cells.beside(tmp_path / "out")
-    cell = Cell(np.arange(6).reshape(2, 3), {"c": 0.1})
+    cell = Cell(np.arange(9).reshape(3, 3), {"c": 0.1}, ("gain", "noise"))
     cells.save("row.all.draw0.split0", "key", cell)
-    found = cells.load("row.all.draw0.split0", "key")
-    assert found is not None
-    assert np.array_equal(found.predicted_VN, cell.predicted_VN)
-    assert found.facts == cell.facts
+    for variants, rows in ((("gain", "noise"), [0, 1, 2]), (("noise",), [0, 2]), ((), [0])):
+        found = cells.load("row.all.draw0.split0", "key", variants)
+        assert found is not None
+        assert np.array_equal(found.predicted_VN, cell.predicted_VN[rows])
+        assert (found.facts, found.variants) == (cell.facts, variants)
+    assert cells.load("row.all.draw0.split0", "key", ("rail",)) is None
     assert cells.load("row.all.draw0.split1", "key") is None
     assert cells.stale == 0
     (path,) = (tmp_path / "out.unfinished").iterdir()

@@ -83,6 +83,10 @@ def test_resampling_there_and_back_keeps_what_both_rates_hold(rate: int, kept_hz
 class Sums(nn.Module):
     """An encoder whose features are the sums of each axis."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
     def forward(self, x_BCT: torch.Tensor) -> torch.Tensor:
         return x_BCT.sum(2, keepdim=True)
 

@@ -57,7 +57,7 @@ def summarise(data: LabelledSet, splits: Sequence[Split], rows: Mapping[str, Sco
     return {
         **(_pretrained_and_random(data, splits, rows) if set(KINDS.values()) <= set(rows) else {}),
         "classes": list(data.classes),
-        "people": list(data.people),
+        "participants": list(data.people),
         "rows": {name: _row(data, splits, name, row) for name, row in rows.items()},
         "differences": [
             {"row": one, "other": other, **difference(rows[one], rows[other])} for one, other in combinations(rows, 2)
