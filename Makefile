@@ -38,6 +38,7 @@ test-machines: setup
 
 fuzz: setup
 	PERSONDAYS_FUZZ=5000 $(BIN)/pytest -rP tests/ingest/devices/test_fuzz.py
+	PERSONDAYS_FUZZ=2000 $(BIN)/pytest --numprocesses 2 tests/ingest/devices/test_fuzz_honest.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -73,6 +73,8 @@ def timed(
 
 def _course(recording: Recording, period: float) -> NDArray[np.float64]:
     """When each block begins by the median of the stamps around it, in seconds since 1970."""
+    if recording.pace:
+        return recording.stamp_us_K * np.float64(1e-6)
     stamped = np.flatnonzero(recording.stamped_K)
     offset_X = recording.stamp_us_K[stamped] * 1e-6 - recording.stamp_sample_K[stamped] * period
     half = MEDIAN_BLOCKS // 2
@@ -84,9 +86,10 @@ def _course(recording: Recording, period: float) -> NDArray[np.float64]:
 
 def _sides(recording: Recording, second_K: NDArray[np.float64], period: float, max_pause: float) -> list[Side]:
     """The sides of a recording in the order of the file; a single one where its clock was never set."""
-    end_K = second_K + recording.count_K * period
+    period_K = recording.pace.period_us_K * 1e-6 if recording.pace else np.full(second_K.size, period)
+    end_K = second_K + recording.count_K * period_K
     late = second_K[1:] - end_K[:-1]
-    missing = np.maximum(np.diff(recording.sequence_K) - 1, 0) * recording.count_K[:-1] * period
+    missing = np.maximum(np.diff(recording.sequence_K) - 1, 0) * recording.count_K[:-1] * period_K[:-1]
     is_pause = recording.resumed_K[1:] if recording.resumed_K.size else np.zeros(late.size, dtype=np.bool_)
     is_pause = is_pause | (not recording.is_counted)
     is_set = (late < -MIN_STEP_S) | (late - missing > np.where(is_pause, max_pause, MAX_JUMP_S))
@@ -124,6 +127,7 @@ def _only(recording: Recording, sides: list[Side], second_K: NDArray[np.float64]
         celsius_K=recording.celsius_K[blocks],
         resumed_K=resumed_K,
         idle_spans_us=_idle_within(recording.idle_spans_us, sides),
+        pace=recording.pace and replace(recording.pace, period_us_K=recording.pace.period_us_K[blocks]),
     )
 
 

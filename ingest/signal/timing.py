@@ -29,6 +29,9 @@ MAX_CONTRADICTIONS = 0.01
 ALLOWED_BLOCKS, ALLOWED_SHARE = 100, 0.1
 """Fewer contradictions than this number, or than this share of a short recording, are always allowed."""
 
+MAX_OVERLAP_US = 2_000_000
+"""Parts of a table overlap by less where stamps scatter; by more, the clock was set back."""
+
 _DAY_US = SECONDS_PER_DAY * 1_000_000
 
 
@@ -96,11 +99,19 @@ def _of_stamps(recording: Recording, midnight_us: int, max_days: int) -> Timelin
 
 
 def _of_pace(recording: Recording, midnight_us: int) -> Timeline:
-    """The timeline of a recording whose blocks have a rate each: they are its pieces."""
+    """The timeline of a recording whose blocks have a rate each: they are its pieces; raises ContradictoryStamps."""
     begins_K = np.diff(recording.sequence_K, prepend=recording.sequence_K[:1] - 2) != 1
     ends_K = np.append(begins_K[1:], True)
     stop_K = recording.first_K + recording.count_K
     assert recording.pace is not None
+    end_us_K = recording.stamp_us_K + recording.count_K * recording.pace.period_us_K
+    back = begins_K[1:] & (recording.stamp_us_K[1:] < end_us_K[:-1] - MAX_OVERLAP_US)
+    if back.any():
+        raise ContradictoryStamps(
+            float(np.median(recording.pace.period_us_K)) * 1e-6,
+            "the rows' clock runs backwards: it was set during the recording, or the rows are not in order: split or "
+            "sort them, or leave the recording out.",
+        )
     return Timeline(
         midnight=np.datetime64(midnight_us, "us").astype("datetime64[D]"),
         first_G=recording.first_K[begins_K],

@@ -9,11 +9,14 @@ jitter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.grid import SAMPLE_RATE_HZ
 from pipeline.numerics.jit import njit
 from pipeline.numerics.linear_spline import hat_fit
 
@@ -31,11 +34,28 @@ TAPS = 6
 """Rows around a lost sample from which it is interpolated."""
 LOOK_AHEAD = ((0.08, 1), (0.16, 3), (0.25, 5), (np.inf, 8))
 """Rows that must agree that a sample was lost, by the jitter of the stamps as a share of the period."""
+SET_BACK, SET_BACK_ROWS = 1.0, 3
+"""So many rows that come over so many periods early begin a segment: the clock was set back."""
 BUNCHED = 0.25
 """Rows nearer than this share of the mean distance belong to one bunch."""
 MIN_BUNCHED = 0.25
 """Share of such rows from which stamps are spread."""
-KNOT_S, KNOT_ROWS = 2.0, 100
+BREAK = 4.0
+"""A bunch that comes after so many usual times between bunches comes after a pause."""
+NEIGHBOURS = 5
+"""Bunches before or after one that show its pace."""
+COMPLETE = 0.9
+"""A bunch with this share of the rows of its neighbours lacks none: time after its last row is a pause."""
+ROUNDED, MANY = 1.2, 8
+"""Stamps of full seconds hold a row more or less in turn; such bunches, of so many rows, are spread evenly."""
+MAX_UNPLACED = 1.6
+"""Rows that a bunch may lack, or have beyond its pace, before it is not used (more where stamps scatter)."""
+KNOT_S, KNOT_ROWS, KNOT_BUNCHES = 2.0, 100, 10
+MIN_KNOT_ROWS = 16
+MAX_DRIFT_US = 500.0
+"""Where the means of 8 residuals are larger than this, and than the scatter explains, knots are set closer."""
+DRIFT_ROWS = 8
+HALF_TICK_US = 0.5e6 / SAMPLE_RATE_HZ
 MIN_ROWS_FOR_RATE = 25
 """A segment with fewer rows has the rate of its part."""
 
@@ -44,10 +64,11 @@ MIN_ROWS_FOR_RATE = 25
 class PacedRows:
     """Rows as evenly spaced samples in segments.
 
-    sample_N: the sample that each row becomes (ascending); samples without a row are interpolated. samples: their
-    number. first_K, us_K, period_us_K, sequence_K: blocks, as in Recording and Pace.
+    row_N: the rows that are used. sample_N: the sample that each of them becomes (ascending); samples without a row are
+    interpolated. samples: their number. first_K, us_K, period_us_K, sequence_K: blocks, as in Recording and Pace.
     """
 
+    row_N: Int
     sample_N: Int
     samples: int
     first_K: Int
@@ -63,21 +84,55 @@ class PacedRows:
         return 1 - self.sample_N.size / self.samples
 
 
+def pace_all(us_N: Int, begins_N: NDArray[np.bool_]) -> PacedRows:
+    """Pace rows of a clock that was set, before the rows where `begins_N` is True: each side by itself, in order."""
+    bounds = [0, *(np.flatnonzero(begins_N[1:]) + 1).tolist(), us_N.size]
+    sides = [(first, pace_rows(us_N[first:stop])) for first, stop in pairwise(bounds) if stop - first > 1]
+    if len(sides) == 1:
+        return replace(sides[0][1], row_N=sides[0][0] + sides[0][1].row_N)
+    samples = np.append(0, np.cumsum([side.samples for _, side in sides])).tolist()
+    numbers = np.append(0, np.cumsum([int(side.sequence_K[-1]) + 2 for _, side in sides])).tolist()
+    rows = sum(side.row_N.size for _, side in sides)
+    return PacedRows(
+        row_N=np.concatenate([first + side.row_N for first, side in sides]),
+        sample_N=np.concatenate([at + side.sample_N for at, (_, side) in zip(samples[:-1], sides, strict=True)]),
+        samples=samples[-1],
+        first_K=np.concatenate([at + side.first_K for at, (_, side) in zip(samples[:-1], sides, strict=True)]),
+        us_K=np.concatenate([side.us_K for _, side in sides]),
+        period_us_K=np.concatenate([side.period_us_K for _, side in sides]),
+        sequence_K=np.concatenate([at + side.sequence_K for at, (_, side) in zip(numbers[:-1], sides, strict=True)]),
+        rates=max(side.rates for _, side in sides),
+        jitter_ms=float(np.sqrt(sum(side.jitter_ms**2 * side.row_N.size for _, side in sides) / rows)),
+    )
+
+
 def pace_rows(us_N: Int) -> PacedRows:
     """Find rates, losses and times of rows from their stamps in microseconds (2 or more; steps back are jitter)."""
     start_us = int(us_N[0])
-    time_N = (us_N - start_us).astype(np.float64)
-    time_N, bunch = _spread(time_N)
-    chunk = int(max(CHUNK_ROWS, 4 * bunch))
+    time_N, bunch, used_N = _spread((us_N - start_us).astype(np.float64))
+    row_N = np.flatnonzero(used_N)
+    found, off_N = _pace(time_N[row_N], row_N, bunch, start_us)
+    if off_N.any() and not off_N.all():
+        row_N = row_N[~off_N]
+        found, _ = _pace(time_N[row_N], row_N, bunch, start_us)
+    return found
+
+
+def _pace(time_N: Float, row_N: Int, bunch: float, start_us: int) -> tuple[PacedRows, NDArray[np.bool_]]:
+    """Find rates, losses and times of rows; return also which rows the fitted times leave out."""
+    chunk = int(min(max(CHUNK_ROWS, 2 * bunch), MAX_CHUNK_ROWS))
     first_P, period_P = _parts(time_N, chunk)
     step_N, begins_N = np.ones(time_N.size, dtype=np.int64), np.zeros(time_N.size, dtype=bool)
     for first, stop, period in zip(first_P, np.append(first_P[1:], time_N.size), period_P, strict=True):
-        _index(time_N, first, stop, period, _look_ahead(time_N[first:stop], period), step_N, begins_N)
+        ahead = max(_look_ahead(time_N[first:stop], period), math.ceil(2 * bunch) if bunch > 1 else 1)
+        _index(time_N, first, stop, period, ahead, step_N, begins_N)
     sample_N = np.cumsum(step_N) - 1
     row_G = np.flatnonzero(begins_N)
     part_G = np.searchsorted(first_P, row_G, side="right") - 1
-    first_K, time_K, period_K, segment_K, squares = _fit(time_N, sample_N, row_G, period_P[part_G])
+    off_N = np.zeros(time_N.size, dtype=bool)
+    first_K, time_K, period_K, segment_K, squares = _fit(time_N, sample_N, row_G, period_P[part_G], bunch, off_N)
     return PacedRows(
+        row_N=row_N,
         sample_N=sample_N,
         samples=int(sample_N[-1]) + 1,
         first_K=first_K,
@@ -86,46 +141,121 @@ def pace_rows(us_N: Int) -> PacedRows:
         sequence_K=np.arange(first_K.size) + segment_K,
         rates=_different(period_P, np.diff(first_P, append=time_N.size)),
         jitter_ms=float(np.sqrt(squares / time_N.size) / 1000),
-    )
+    ), off_N
 
 
 def fill(counts_CN: NDArray[np.int16], paced: PacedRows) -> NDArray[np.int16]:
     """Return the samples (3, samples): the rows at their places, and interpolation where rows are lost."""
     samples_CM = np.empty((3, paced.samples), dtype=np.int16)
-    _fill(counts_CN, paced.sample_N, samples_CM)
+    is_all = paced.row_N.size == counts_CN.shape[1]
+    _fill(counts_CN if is_all else counts_CN[:, paced.row_N], paced.sample_N, samples_CM)
     return samples_CM
 
 
-def _spread(time_N: Float) -> tuple[Float, float]:
-    """Spread bunches of rows over the time until the next bunch; return also the usual number of rows of a bunch."""
+def _spread(time_N: Float) -> tuple[Float, float, NDArray[np.bool_]]:
+    """Spread bunches of rows that share a stamp; return also the mean number of rows of a bunch, and which rows to use.
+
+    A bunch follows the pace of its neighbours. One that lacks rows, or in which the rate changes, says nothing about
+    where in its time its rows belong: these are not used, unless a pause begins or ends there.
+    """
+    every_N = np.ones(time_N.size, dtype=np.bool_)
     step_N = np.diff(time_N)
     if not step_N.size:
-        return time_N, 1.0
-    usual = float(step_N[step_N <= np.quantile(step_N, 0.98)].mean())
-    near_N = step_N < BUNCHED * usual
+        return time_N, 1.0, every_N
+    near_N = _crowded(time_N, step_N)
     if near_N.mean() < MIN_BUNCHED:
-        return time_N, 1.0
+        return time_N, 1.0, every_N
     first_B = np.append(0, np.flatnonzero(~near_N) + 1)
     rows_B = np.diff(first_B, append=time_N.size)
     until_B = np.diff(time_N[first_B], append=np.inf)
-    usual_rows = float(np.median(rows_B))
-    pace_B = until_B / rows_B
-    usual_B = float(np.median(pace_B[:-1])) if pace_B.size > 1 else usual
-    is_last_B = until_B > 4 * usual_B * np.maximum(rows_B, usual_rows)
-    last = np.flatnonzero(is_last_B)
-    pace_B[last] = np.where(last > 0, pace_B[np.maximum(last - 1, 0)], usual_B)
-    pace_B[is_last_B & ~(pace_B < 4 * usual_B)] = usual_B
-    after_B = np.append(True, is_last_B[:-1])
-    part_B = (
-        after_B & ~is_last_B & (rows_B < 0.9 * usual_rows)
-    )  # the first rows after a pause end with their stamp's time
-    start_B = time_N[first_B]
-    following_B = np.append(pace_B[1:], usual_B)
-    late_B = np.where(part_B, until_B - rows_B * following_B, 0)
-    pace_B = np.where(part_B & (late_B > 0), following_B, pace_B)
-    start_B = start_B + np.where(late_B > 0, late_B, 0)
+    start_B, pace_B, is_used_B = _place(time_N[first_B], rows_B, until_B, _breaks(until_B))
     within_N = np.arange(time_N.size) - np.repeat(first_B, rows_B)
-    return np.repeat(start_B, rows_B) + within_N * np.repeat(pace_B, rows_B), float(rows_B.mean())
+    spread_N = np.repeat(start_B, rows_B) + within_N * np.repeat(pace_B, rows_B)
+    return spread_N, float(rows_B.mean()), np.repeat(is_used_B, rows_B)
+
+
+def _crowded(time_N: Float, step_N: Float) -> NDArray[np.bool_]:
+    """Return which steps are within a bunch: short, and the bunch too lasts less than the time until the next one."""
+    positive_N = step_N[step_N > 0]
+    if not positive_N.size:
+        return np.zeros(step_N.size, dtype=np.bool_)
+    usual = np.minimum(step_N, BREAK * np.median(positive_N)).mean()
+    near_N = step_N < BUNCHED * usual
+    first_B = np.append(0, np.flatnonzero(~near_N) + 1)
+    rows_B = np.diff(first_B, append=time_N.size)
+    lasts_B = time_N[first_B + rows_B - 1] - time_N[first_B]
+    is_crowded_B = lasts_B <= BUNCHED * np.diff(time_N[first_B], append=np.inf)
+    return near_N & np.repeat(is_crowded_B, rows_B)[:-1]
+
+
+@njit(cache=True, nogil=True)
+def _breaks(until_B: Float) -> NDArray[np.bool_]:
+    """Return the bunches that a pause follows: much longer than the time until the next bunch is before or after."""
+    is_break_B = np.empty(until_B.size, dtype=np.bool_)
+    for b in range(until_B.size):
+        before, after = until_B[max(0, b - NEIGHBOURS) : b], until_B[b + 1 : b + 1 + NEIGHBOURS]
+        usual = max(np.median(before) if before.size else 0.0, np.median(after) if after.size > 1 else 0.0)
+        is_break_B[b] = not until_B[b] <= BREAK * usual
+    return is_break_B
+
+
+@njit(cache=True, nogil=True)
+def _place(
+    start_B: Float, rows_B: Int, until_B: Float, is_break_B: NDArray[np.bool_]
+) -> tuple[Float, Float, NDArray[np.bool_]]:
+    """Return start and pace of each bunch, and whether its rows can be placed."""
+    bunches = start_B.size
+    found_B, pace_B, off_B = start_B.copy(), np.empty(bunches), np.zeros(bunches)
+    is_used_B = np.ones(bunches, dtype=np.bool_)
+    until, rows = np.empty(2 * NEIGHBOURS), np.empty(2 * NEIGHBOURS)
+    usual = np.median(until_B / rows_B)
+    for b in range(bunches):
+        pace, off, complete = float(usual), np.inf, 0.0
+        number, before = 0, 0
+        for side in (-1, 1):
+            for away in range(1, NEIGHBOURS + 1):
+                other = b + side * away
+                if other < 1 or other >= bunches or is_break_B[other if side < 0 else other - 1]:
+                    break
+                if not is_break_B[other] and not is_break_B[other - 1]:
+                    until[number], rows[number] = until_B[other], rows_B[other]
+                    number += 1
+            before = number if side < 0 else before
+        for first, stop in ((0, number), (0, before), (before, number)):
+            if stop > first and off > ROUNDED:
+                one = _mean_pace(until[first:stop], rows[first:stop])
+                away_rows = 0.0 if is_break_B[b] else abs(until_B[b] / one - rows_B[b])
+                if away_rows < off:
+                    pace, off, complete = one, away_rows, float(np.median(rows[first:stop]))
+        pace_B[b] = pace
+        is_first = b == 0 or is_break_B[b - 1]
+        if is_break_B[b]:
+            continue
+        late = until_B[b] - rows_B[b] * pace
+        is_complete = rows_B[b] >= COMPLETE * complete
+        if off <= ROUNDED and rows_B[b] >= MANY:
+            pace_B[b] = until_B[b] / rows_B[b]
+        if is_first and not is_complete:
+            found_B[b] += max(late, 0.0)
+            off_B[b] = 0.0 if until_B[b] < 1.5 * complete * pace else np.inf
+            is_used_B[b] = False
+        elif np.isfinite(off):
+            off_B[b] = off
+            is_used_B[b] = late > 0 and is_complete
+    most = max(MAX_UNPLACED, 6 * np.median(off_B))
+    return found_B, pace_B, is_used_B | (off_B <= most)
+
+
+@njit(cache=True, nogil=True)
+def _mean_pace(until: Float, rows: Float) -> float:
+    """Return the time a row over some bunches, without those that are off their median by over 1.6 rows."""
+    middle = np.median(until / rows)
+    total, number = 0.0, 0.0
+    for i in range(rows.size):
+        if abs(until[i] / middle - rows[i]) <= MAX_UNPLACED:
+            total += until[i]
+            number += rows[i]
+    return total / number if number > 0 else float(middle)
 
 
 def _parts(time_N: Float, chunk: int) -> tuple[Int, Float]:
@@ -235,11 +365,18 @@ def _index(
         late = (time_N[i] - expected) / pace
         least = late
         for j in range(1, min(ahead, stop - i)):
+            if least <= 0.5:
+                break
             least = min(least, (time_N[i + j] - expected) / pace - j)
         lost = 0
         if i > first and least > 0.5:
             lost = int(np.floor(least + 0.5))
-        if i == first or lost > most:
+        is_set_back = i > first and late < -SET_BACK
+        for j in range(1, min(max(ahead, SET_BACK_ROWS), stop - i)):
+            if not is_set_back:
+                break
+            is_set_back = (time_N[i + j] - expected) / pace - j < -SET_BACK
+        if i == first or lost > most or is_set_back:
             begins_N[i] = True
             rows = min(5, stop - i)
             offset = np.empty(rows)
@@ -255,31 +392,41 @@ def _index(
 
 
 @njit(cache=True, nogil=True)
-def _fit(time_N: Float, sample_N: Int, row_G: Int, period_G: Float) -> tuple[Int, Float, Float, Int, float]:
-    """Return blocks (first sample, time, period, segment) and the squared distances of the stamps from them, summed."""
-    room = row_G.size + time_N.size // KNOT_ROWS + 1
+def _fit(
+    time_N: Float, sample_N: Int, row_G: Int, period_G: Float, bunch: float, off_N: NDArray[np.bool_]
+) -> tuple[Int, Float, Float, Int, float]:
+    """Return blocks (first sample, time, period, segment) and the squared distances of the stamps from them, summed.
+
+    Knots are closer where the line leaves the stamps by more than their scatter explains, unless rows come in bunches.
+    off_N becomes True for rows that even then leave it by over half a tick.
+    """
+    room = row_G.size + time_N.size // MIN_KNOT_ROWS + 1
     first_K, segment_K = np.empty(room, np.int64), np.empty(room, np.int64)
     time_K, period_K = np.empty(room), np.empty(room)
     blocks, squares = 0, 0.0
     for g in range(row_G.size):
         begin, end = row_G[g], row_G[g + 1] if g + 1 < row_G.size else time_N.size
         rows, period = end - begin, period_G[g]
-        every = max(KNOT_ROWS, KNOT_S * 1e6 / period)
-        pieces = max(1, int(rows // every))
-        knot_Q = np.empty(pieces + 1)
-        knot_Q[0], knot_Q[pieces] = sample_N[begin], sample_N[end - 1]
-        for q in range(1, pieces):
-            knot_Q[q] = sample_N[begin + q * rows // pieces]
+        every = int(max(KNOT_ROWS, KNOT_S * 1e6 / period, KNOT_BUNCHES * bunch if bunch > 1 else 0))
         sample = sample_N[begin:end]
         off = time_N[begin:end] - sample * period
-        off_Q = hat_fit(knot_Q, sample, off) if rows >= MIN_ROWS_FOR_RATE else np.full(pieces + 1, off.mean())
-        q = 0
+        scatter = _scatter(off)
+        while True:
+            pieces = max(1, int(rows // every))
+            knot_Q = np.empty(pieces + 1)
+            knot_Q[0], knot_Q[pieces] = sample_N[begin], sample_N[end - 1]
+            for q in range(1, pieces):
+                knot_Q[q] = sample_N[begin + q * rows // pieces]
+            off_Q = hat_fit(knot_Q, sample, off) if rows >= MIN_ROWS_FOR_RATE else np.full(pieces + 1, off.mean())
+            left = _residuals(knot_Q, off_Q, sample, off)
+            drift = _drift(left)
+            if bunch > 1 or every <= MIN_KNOT_ROWS or drift.max() <= max(MAX_DRIFT_US, 2 * scatter):
+                break
+            every = max(MIN_KNOT_ROWS, every // 2)
+        squares += (left**2).sum()
+        limit = max(HALF_TICK_US, 0.5 * period, 3 * np.sqrt((left**2).mean()))
         for i in range(rows):
-            while q < pieces - 1 and sample[i] >= knot_Q[q + 1]:
-                q += 1
-            length = knot_Q[q + 1] - knot_Q[q]
-            slope = (off_Q[q + 1] - off_Q[q]) / length if length > 0 else 0.0
-            squares += (off[i] - off_Q[q] - (sample[i] - knot_Q[q]) * slope) ** 2
+            off_N[begin + i] = drift[i] > limit
         for q in range(pieces):
             length = knot_Q[q + 1] - knot_Q[q]
             first_K[blocks], segment_K[blocks] = int(knot_Q[q]), g
@@ -287,6 +434,36 @@ def _fit(time_N: Float, sample_N: Int, row_G: Int, period_G: Float) -> tuple[Int
             period_K[blocks] = period + ((off_Q[q + 1] - off_Q[q]) / length if length > 0 else 0.0)
             blocks += 1
     return first_K[:blocks], time_K[:blocks], period_K[:blocks], segment_K[:blocks], squares
+
+
+@njit(cache=True, nogil=True)
+def _residuals(knot_Q: Float, off_Q: Float, sample: Int, off: Float) -> Float:
+    left = np.empty(off.size)
+    q = 0
+    for i in range(off.size):
+        while q < knot_Q.size - 2 and sample[i] >= knot_Q[q + 1]:
+            q += 1
+        length = knot_Q[q + 1] - knot_Q[q]
+        slope = (off_Q[q + 1] - off_Q[q]) / length if length > 0 else 0.0
+        left[i] = off[i] - off_Q[q] - (sample[i] - knot_Q[q]) * slope
+    return left
+
+
+@njit(cache=True, nogil=True)
+def _scatter(off: Float) -> float:
+    """Return the scatter of single stamps, by their second differences, which no slow change of the rate has."""
+    if off.size < 3:
+        return 0.0
+    return float(np.median(np.abs(off[2:] - 2 * off[1:-1] + off[:-2]))) * 1.4826 / np.sqrt(6.0)
+
+
+@njit(cache=True, nogil=True)
+def _drift(left: Float) -> Float:
+    """Return the size of the mean of the residuals of every 8 rows, for each of these rows."""
+    drift = np.zeros(left.size)
+    for first in range(0, left.size, DRIFT_ROWS):
+        drift[first : first + DRIFT_ROWS] = abs(left[first : first + DRIFT_ROWS].mean())
+    return drift
 
 
 def _different(period_P: Float, rows_P: Int) -> int:

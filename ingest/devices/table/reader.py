@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ingest.devices.io.ends import END_BYTES, Ends, is_near_median
 from ingest.devices.table.actigraph_export import ExportHeader
 from ingest.devices.table.layout import Columns, find_columns, find_decimal, is_table, read_layout
-from ingest.devices.table.pace import fill, pace_rows
+from ingest.devices.table.pace import fill, pace_all
 from ingest.devices.table.row_times import NO_TIME_US, BlockBuilder, Blocks, TableClock, by_rate, read_clock
 from ingest.devices.table.rows import ParquetTable, Rows, RowSource, TextTable
 from ingest.devices.table.scaling import (
@@ -47,6 +47,8 @@ UTC = "UTC"
 MIN_ROW_BYTES = 6
 """The row 0,0,0 and the end of its line."""
 _CHUNK = 1 << 20
+ALLOWED_BLOCKS, ALLOWED_SHARE, MAX_CONTRADICTIONS = 100, 0.1, 0.01
+"""As in ingest.signal.timing, with a block a second."""
 MAX_BACK_US = 1_000_000
 """Stamps that go back by less are jitter."""
 TURN_ROWS, MIN_TURNS, MAX_SENSORS, SAME_TURNS = 5_000, 20, 4, 0.9
@@ -156,7 +158,7 @@ def decode(data: Any, settings: TableSettings) -> Recording:
         stamp_us_K=timed.us_K,
         stamped_K=np.ones(timed.first_K.size, dtype=np.bool_),
         celsius_K=np.full(timed.first_K.size, np.nan, dtype=np.float32),
-        damaged_blocks=opened.table.damaged + stamps.untimed,
+        damaged_blocks=opened.table.damaged + stamps.untimed + timed.left_out,
         idle_spans_us=timed.idle_M2,
         firmware=export.firmware if export else None,
         origin=clock.origin,
@@ -192,6 +194,8 @@ class Timed:
     sequence_K: NDArray[np.int64]
     idle_M2: NDArray[np.int64]
     pace: Pace | None = None
+    left_out: int = 0
+    """Rows that a clock that was set back stamped again."""
 
 
 def _time_blocks(counts_CN: NDArray[np.int16], blocks: Blocks, unmeasured: UnmeasuredRows, rate_hz: float) -> Timed:
@@ -205,15 +209,26 @@ def _time_blocks(counts_CN: NDArray[np.int16], blocks: Blocks, unmeasured: Unmea
 
 
 def _time_rows(counts_CN: NDArray[np.int16], us_N: NDArray[np.int64], unmeasured: UnmeasuredRows) -> Timed | None:
-    """Time rows one by one, by their own stamps; None where these run backwards, by over a second."""
+    """Time rows one by one, by their own stamps; each side of a clock that was set back by itself.
+
+    A side that begins so little before the one before it ended loses the overlap. None where rows are too few.
+    """
     is_measured_N = us_N != NO_TIME_US
     for begin, end in zip(unmeasured.begin_M.tolist(), unmeasured.end_M.tolist(), strict=True):
         is_measured_N[begin:end] = False
     row_N = np.flatnonzero(is_measured_N)
     row_N = row_N[~_is_stray(us_N[row_N])]
-    if row_N.size < 2 or (np.diff(us_N[row_N]) < -MAX_BACK_US).any():
+    begins_N = np.diff(us_N[row_N], prepend=us_N[row_N][:1]) < -MAX_BACK_US
+    back_N = _again(us_N[row_N])
+    overlap = int(back_N.sum())
+    if overlap < _allowed(us_N[row_N]):
+        begins_N = np.append(False, back_N[:-1])[~back_N] if row_N.size else begins_N
+        row_N = row_N[~back_N]
+    else:
+        overlap = 0
+    if row_N.size < 2:
         return None
-    paced = pace_rows(us_N[row_N])
+    paced = pace_all(us_N[row_N], begins_N)
     idle_M2 = np.stack([unmeasured.begin_M, unmeasured.end_M], axis=1)[unmeasured.is_idle_M]
     idle_M2 = us_N[np.minimum(idle_M2, us_N.size - 1)]
     return Timed(
@@ -224,7 +239,22 @@ def _time_rows(counts_CN: NDArray[np.int16], us_N: NDArray[np.int64], unmeasured
         sequence_K=paced.sequence_K,
         idle_M2=disjoint_spans(idle_M2[(idle_M2 != NO_TIME_US).all(axis=1)]),
         pace=Pace(paced.period_us_K, paced.rates, paced.lost_share, paced.jitter_ms),
+        left_out=overlap,
     )
+
+
+def _again(us_N: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return the rows of a time that others before them have: after a stamp over a second back, until it is made up."""
+    latest_N = np.maximum.accumulate(us_N)
+    before_N = us_N < latest_N
+    run_N = np.cumsum(np.diff(before_N, prepend=False))
+    return before_N & np.isin(run_N, run_N[us_N < latest_N - MAX_BACK_US])
+
+
+def _allowed(us_N: NDArray[np.int64]) -> float:
+    """Return the rows that a clock that was set back may cost, as for the blocks of a device."""
+    step_us = float(np.median(np.diff(us_N))) if us_N.size > 1 else 1.0
+    return max(MAX_CONTRADICTIONS * us_N.size, min(ALLOWED_BLOCKS * 1e6 / max(step_us, 1.0), ALLOWED_SHARE * us_N.size))
 
 
 def _is_stray(us_N: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -49,7 +49,11 @@ UNEVEN_PERIODS, SHARED_UNEVEN = 0.75, 1.6
 FEW_ROWS = 5
 """Shorter blocks show no rate, but two in a row show that rows do not follow the rate."""
 MIN_UNEVEN = 3
-"""Uneven blocks of a table whose rows are timed one by one."""
+"""So many blocks of few rows, or of another rate, show that rows do not follow each other; of lost rows, one."""
+WHOLE_SECONDS_US = 0.9e6
+"""Rows that share a stamp for a shorter time are bunches."""
+MOST_LOST = 6
+"""More lost samples in a row are a gap, which blocks show too."""
 MAX_WANDER, WANDER_BLOCKS = 0.0075, 10
 """Over this many blocks the rate of one oscillator differs by less than this share from its usual one."""
 _NONE = np.empty(0, np.int64)
@@ -240,22 +244,28 @@ class BlockBuilder:
         first_K, us_K = np.concatenate([_NONE, *self._first]), np.concatenate([_NONE, *self._us])
         if first_K.size < 2 or not self.is_stamped:
             return False
+        if 0 < self.clock.step_us < WHOLE_SECONDS_US:
+            return True
         if self.clock.step_us:
             rows_K, length_K = np.diff(first_K), np.diff(us_K)
             length_K[(length_K <= 0) | (length_K > 3 * self.clock.step_us)] = 0
-            few_K = np.zeros(rows_K.size, dtype=bool)
+            length_K[np.append(True, length_K[:-1] == 0)] = 0  # a first second may be incomplete
+            few_K = lost_K = np.zeros(rows_K.size, dtype=bool)
         else:
             _, last_row, last_us = self._state[1:]
-            rows_K = np.concatenate([_NONE, *self._stop, [last_row]])[1:] - first_K
-            length_K = np.concatenate([_NONE, *self._stop_us, [last_us]])[1:] - us_K
+            stop_K = np.concatenate([_NONE, *self._stop, [last_row]])[1:]
+            stop_us_K = np.concatenate([_NONE, *self._stop_us, [last_us]])[1:]
+            rows_K, length_K = stop_K - first_K, stop_us_K - us_K
             few_K = rows_K < FEW_ROWS
             few_K = few_K & np.append(False, few_K[:-1]) & (np.diff(us_K, prepend=us_K[0]) > 0)
+            late_K = us_K[1:] - stop_us_K[:-1] - (first_K[1:] - stop_K[:-1]) * self.clock.period_us
+            lost_K = np.abs(late_K / self.clock.period_us - MOST_LOST / 2) < MOST_LOST / 2 - UNEVEN_PERIODS
         good_K = (rows_K > 0) & (length_K > 0)
         if not good_K.any():
             return bool(few_K.sum() >= MIN_UNEVEN)
         pace = float(np.median(length_K[good_K] / rows_K[good_K]))
         off_K = np.abs(length_K - rows_K * pace) > (SHARED_UNEVEN if self.clock.step_us else UNEVEN_PERIODS) * pace
-        if (good_K & off_K & (rows_K >= FEW_ROWS)).sum() + few_K.sum() >= MIN_UNEVEN:
+        if (good_K & off_K & (rows_K >= FEW_ROWS)).any() or lost_K.any() or few_K.sum() >= MIN_UNEVEN:
             return True
         if self.clock.step_us:
             return False

@@ -142,7 +142,7 @@ def test_two_sensors_without_a_column_of_names_are_a_question() -> None:
     both_CN = np.stack([x_CN, x_CN[[2, 0, 1]]], axis=2).reshape(3, -1)
     with pytest.raises(UserError, match="rows of 2 sensors"):
         read(text(both_CN, [stamp for stamp in STAMPS for _ in range(2)], HEADER))
-    coarse = iso(np.floor(SECOND_N * 25) / 25)
+    coarse = iso(np.floor(SECOND_N * 25 + 1e-6) / 25)
     assert read(text(x_CN, coarse, HEADER)).samples == SECOND_N.size
 
 
