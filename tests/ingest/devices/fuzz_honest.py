@@ -1,7 +1,7 @@
 """Thousands of honest but odd recordings from a seed, each with what is true of it (`fuzz_law`).
 
 `python -m tests.ingest.devices.fuzz_honest --count 2000` checks that many; `--case 17` one of them, again. Three of
-four are tables.
+four are tables, some of them exports of vendors' programs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import sys
 import numpy as np
 
 from tests.ingest.devices import fuzz_binary
+from tests.ingest.devices.fuzz_exports import export
 from tests.ingest.devices.fuzz_law import Broken, Honest, Outcome, check
 from tests.ingest.devices.fuzz_tables import table
 
-EVERY = 4
+EVERY, EXPORT_EVERY = 4, 12
 
 
 def case(number: int, seed: int = 0) -> Honest:
     """Return a recording by its number."""
     if number % EVERY:
-        return table(number, seed)
+        return export(number, seed) if number % EXPORT_EVERY == 1 else table(number, seed)
     names = [*fuzz_binary.KINDS]
     made: Honest = fuzz_binary.KINDS[names[number // EVERY % len(names)]](np.random.default_rng((seed, 5, number)))
     return made

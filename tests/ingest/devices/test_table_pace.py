@@ -64,8 +64,11 @@ def check_sine(
         t_T = second - 1 + np.arange(90) / 30 - start_s
         x_T = x_ST[second - 1 : second + 2].ravel()
         angle = 2 * np.pi * hz * t_T
-        basis = np.stack([np.sin(angle), np.cos(angle), np.ones(90)])
-        sine, cosine, _ = np.linalg.lstsq(basis.T, x_T, rcond=None)[0]
+        into_T = (np.arange(90) - 44.5) / 30
+        basis = np.stack([np.sin(angle), np.cos(angle), np.ones(90), into_T * np.sin(angle), into_T * np.cos(angle)])
+        sine, cosine, _, sine_more, cosine_more = np.linalg.lstsq(basis.T, x_T, rcond=None)[0]
+        turn = (cosine_more * sine - cosine * sine_more) / (sine**2 + cosine**2)
+        assert abs(turn) / (2 * np.pi * hz) < 0.01, f"the frequency in second {second}"
         assert abs(np.hypot(sine, cosine) / SWING_G - 1) < amplitude, second
         assert abs(np.arctan2(cosine, sine)) / (2 * np.pi * hz) < phase_s, second
         assert np.abs(x_T - SWING_G * np.sin(angle + np.arctan2(cosine, sine))).max() < off * SWING_G
