@@ -16,6 +16,7 @@ from ingest.recording import Recording
 from ingest.signal.timeline import Timeline
 from pipeline.grid import SAMPLE_RATE_HZ, SECONDS_PER_DAY
 from pipeline.numerics.jit import njit
+from pipeline.numerics.moments import moments
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,11 @@ def summarise(recording: Recording, timeline: Timeline) -> Seconds:
         rail_ticks_S=np.zeros(size, np.int32),
         impossible_S=np.zeros(size, np.int32),
     )
+    x_N, y_N, z_N = recording.counts_CN
     _sum(
-        recording.counts_CN,
+        x_N,
+        y_N,
+        z_N,
         timeline.sample_R,
         timeline.sample_stop_R,
         timeline.second_R,
@@ -66,7 +70,9 @@ def summarise(recording: Recording, timeline: Timeline) -> Seconds:
 
 @njit(cache=True, nogil=True)
 def _sum(
-    x_CN: NDArray[np.int16],
+    x_N: NDArray[np.int16],
+    y_N: NDArray[np.int16],
+    z_N: NDArray[np.int16],
     sample_R: NDArray[np.float64],
     sample_stop_R: NDArray[np.float64],
     second_R: NDArray[np.float64],
@@ -91,8 +97,8 @@ def _sum(
             end = int(np.ceil(sample_R[r] + (second + 1 - start_s) / period))
             end = max(begin, min(end, stop))
             peak = 0
-            for c in range(3):
-                total, squares, least, most = _sums(x_CN[c, begin:end])
+            for c, axis_N in enumerate((x_N, y_N, z_N)):
+                total, squares, least, most = moments(axis_N, begin, end)
                 sum_CS[c, second] += total
                 squares_CS[c, second] += squares
                 peak = max(peak, -least, most)
@@ -100,7 +106,7 @@ def _sum(
             if peak >= rail:
                 tick = -1
                 for i in range(begin, end):
-                    peak = max(abs(int(x_CN[0, i])), abs(int(x_CN[1, i])), abs(int(x_CN[2, i])))
+                    peak = max(abs(int(x_N[i])), abs(int(y_N[i])), abs(int(z_N[i])))
                     if peak >= rail:
                         rail_S[second] += 1
                         nearest = int((start_s + (i - sample_R[r]) * period) * SAMPLE_RATE_HZ + 0.5)
@@ -109,16 +115,3 @@ def _sum(
                     impossible_S[second] += peak > limit
             begin = end
             second += 1
-
-
-@njit(cache=True, nogil=True)
-def _sums(x_N: NDArray[np.int16]) -> tuple[int, int, int, int]:
-    """Sum, sum of squares, minimum (at most 0) and maximum (at least 0) of some counts; numba vectorises the loop."""
-    total, squares = np.int64(0), np.int64(0)
-    least, most = np.int16(0), np.int16(0)
-    for i in range(x_N.size):
-        value = np.int32(x_N[i])
-        total += value
-        squares += np.int32(value * value)
-        least, most = min(least, x_N[i]), max(most, x_N[i])
-    return int(total), int(squares), int(least), int(most)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.grid import SAMPLE_RATE_HZ
-from pipeline.numerics.dot import LANES, dot
+from pipeline.numerics.dot import LANES, dots
 from pipeline.numerics.jit import njit
 
 Method = Literal["bandlimited", "linear", "nearest"]
@@ -43,6 +43,10 @@ TIME_RESOLUTION_HZ = 100_000
 """Minimum number of phases per second: a tick is off by at most 5 microseconds (-66 dB at 15 Hz)."""
 PHASES = (64, 8_192)
 """Minimum and maximum number of sets of taps; the maximum suffices down to 12.5 Hz; slower signals change slowly."""
+
+BLOCK_TICKS = 2_048
+"""Ticks whose positions are computed at a time, so that they stay in the cache. Apart from the dot products, this loop
+is vectorised."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def resample(x_CN: NDArray[np.int16], course: Course, bank: Bank, first_tick: in
     pieces = slice(begin, end)
     phases, count = bank.taps_PL.shape
     _filter(count)(
-        x_CN,
+        *x_CN,
         bank.taps_PL.reshape(-1),
         phases.bit_length() - 1,
         course.first_tick_R[pieces],
@@ -137,17 +141,19 @@ def resample(x_CN: NDArray[np.int16], course: Course, bank: Bank, first_tick: in
         course.lo_R[pieces],
         course.hi_R[pieces],
         first_tick,
-        out_CT,
+        *out_CT,
     )
 
 
 @cache
 def _filter(count: int) -> Callable[..., None]:
-    """Return the compiled loop over ticks; `count` is a constant in it, so that the dot product needs no loop."""
+    """Return the compiled loop over ticks; `count` is a constant in it, so that the dot products need no loop."""
 
     @njit(cache=True, nogil=True)
     def filter_(
-        x_CN: NDArray[np.int16],
+        x_N: NDArray[np.int16],
+        y_N: NDArray[np.int16],
+        z_N: NDArray[np.int16],
         taps: NDArray[np.int16],
         phase_bits: int,
         first_R: NDArray[np.int64],
@@ -157,31 +163,59 @@ def _filter(count: int) -> Callable[..., None]:
         lo_R: NDArray[np.int64],
         hi_R: NDArray[np.int64],
         first_tick: int,
-        out_CT: NDArray[np.int32],
+        x_T: NDArray[np.int32],
+        y_T: NDArray[np.int32],
+        z_T: NDArray[np.int32],
     ) -> None:
-        x0, x1, x2 = x_CN[0], x_CN[1], x_CN[2]
+        nearest_N = np.empty(BLOCK_TICKS, dtype=np.int64)
         for r in range(first_R.size):
-            lo, hi = lo_R[r], hi_R[r]
-            begin, end = max(first_R[r], first_tick), min(stop_R[r], first_tick + out_CT.shape[1])
-            for n in range(begin, end):
-                position = position_R[r] + (n - first_R[r]) * step_R[r]
-                nearest = np.int64(np.floor(position * (1 << phase_bits) + 0.5))
-                start = (nearest >> phase_bits) - count // 2 + 1
-                tap = (nearest & (1 << phase_bits) - 1) * count
-                t = n - first_tick
-                if start >= lo and start + count <= hi:
-                    out_CT[0, t] = dot(x0, start, taps, tap, count)
-                    out_CT[1, t] = dot(x1, start, taps, tap, count)
-                    out_CT[2, t] = dot(x2, start, taps, tap, count)
-                else:
-                    for c in range(3):
-                        total = 0
-                        for k in range(count):
-                            total += taps[tap + k] * np.int64(x_CN[c, min(max(start + k, lo), hi - 1)])
-                        out_CT[c, t] = total
+            end = min(stop_R[r], first_tick + x_T.size)
+            for begin in range(max(first_R[r], first_tick), end, BLOCK_TICKS):
+                ticks = min(BLOCK_TICKS, end - begin)
+                _nearest(position_R[r], step_R[r], begin - first_R[r], 1 << phase_bits, nearest_N[:ticks])
+                inside, outside = _inside(nearest_N[:ticks], phase_bits, count, lo_R[r], hi_R[r])
+                at = begin - first_tick
+                for n in range(np.uint64(inside), np.uint64(outside)):
+                    start = (nearest_N[n] >> phase_bits) - count // 2 + 1
+                    tap = (nearest_N[n] & ((1 << phase_bits) - 1)) * count
+                    t = np.uint64(at) + n
+                    x_T[t], y_T[t], z_T[t] = dots(x_N, y_N, z_N, start, taps, tap, count)
+                for first, last in ((0, inside), (outside, ticks)):
+                    for n in range(first, last):
+                        start = (nearest_N[n] >> phase_bits) - count // 2 + 1
+                        tap = (nearest_N[n] & ((1 << phase_bits) - 1)) * count
+                        edge = start, lo_R[r], hi_R[r], taps[tap : tap + count]
+                        x_T[at + n], y_T[at + n], z_T[at + n] = _edge(x_N, *edge), _edge(y_N, *edge), _edge(z_N, *edge)
 
     compiled: Callable[..., None] = filter_
     return compiled
+
+
+@njit(cache=True, nogil=True)
+def _nearest(position: float, step: float, first: int, phases: int, out_T: NDArray[np.int64]) -> None:
+    """The positions of ticks `first`, `first` + 1, ... of a piece, in units of a phase, rounded."""
+    for t in range(out_T.size):
+        out_T[t] = np.int64(np.floor((position + (first + t) * step) * phases + 0.5))
+
+
+@njit(cache=True, nogil=True)
+def _inside(nearest_T: NDArray[np.int64], phase_bits: int, count: int, lo: int, hi: int) -> tuple[int, int]:
+    """The first and the last (exclusive) of some ticks whose samples are all in their segment."""
+    first, last = 0, nearest_T.size
+    while first < last and (nearest_T[first] >> phase_bits) - count // 2 + 1 < lo:
+        first += 1
+    while last > first and (nearest_T[last - 1] >> phase_bits) + count // 2 + 1 > hi:
+        last -= 1
+    return first, last
+
+
+@njit(cache=True, nogil=True)
+def _edge(x_N: NDArray[np.int16], start: int, lo: int, hi: int, taps: NDArray[np.int16]) -> int:
+    """One dot product near the end of a segment, which repeats its first and last samples."""
+    total = 0
+    for k in range(taps.size):
+        total += taps[k] * np.int64(x_N[min(max(start + k, lo), hi - 1)])
+    return total
 
 
 def resample_windows(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.grid import AXES, COUNTS_PER_G, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_SECOND
 from pipeline.numerics.jit import njit
+from pipeline.numerics.moments import moments
 from pipeline.store.states import MEASURED
 
 
@@ -53,19 +54,11 @@ def motion(
 
 @njit(cache=True, nogil=True)
 def _spread(signal_CT: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Root of the summed variance of each second's counts, times the ticks of a second; from exact integer sums.
-
-    The loop counts ticks with unsigned integers: only then does numba vectorise it.
-    """
+    """Root of the summed variance of each second's counts, times the ticks of a second; from exact integer sums."""
     seconds = signal_CT.shape[1] // TICKS_PER_SECOND
     squares_S = np.zeros(seconds, dtype=np.int64)
     for c in range(signal_CT.shape[0]):
-        x_T = signal_CT[c]
         for s in range(seconds):
-            total, squares = np.int64(0), np.int64(0)
-            for t in range(np.uint64(s * TICKS_PER_SECOND), np.uint64((s + 1) * TICKS_PER_SECOND)):
-                value = np.int32(x_T[t])
-                total += value
-                squares += np.int32(value * value)
+            total, squares, _, _ = moments(signal_CT[c], s * TICKS_PER_SECOND, (s + 1) * TICKS_PER_SECOND)
             squares_S[s] += TICKS_PER_SECOND * squares - total * total
     return np.sqrt(squares_S)
