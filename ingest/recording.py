@@ -50,7 +50,7 @@ class Pace:
 class Recording:
     """N samples in K blocks, in the order of the file, undamaged blocks only.
 
-    counts_CN: int16 (3, N), each axis contiguous, as the device wrote them; axis c in g is
+    counts_CN: int16 (3, N), as the device wrote them, each axis contiguous (copied where it is not); axis c in g is
         counts * g_per_count[c] + offset_g[c].
     rail_counts: a sample whose magnitude is at least this on an axis is on the device's rail; 32,768 where the rail is
         not known.
@@ -102,12 +102,8 @@ class Recording:
     pace: Pace | None = None
 
     def __post_init__(self) -> None:
-        counts_CN = self.counts_CN
-        if counts_CN.dtype != np.int16 or counts_CN.shape[:-1] != (3,) or counts_CN.strides[-1] != counts_CN.itemsize:
-            raise ValueError(
-                f"counts of a recording: expected int16 (3, N), each axis contiguous; found {counts_CN.dtype} "
-                f"{counts_CN.shape} with strides {counts_CN.strides}"
-            )
+        if self.counts_CN.strides[-1] != self.counts_CN.itemsize:  # indexing may return them sample by sample
+            object.__setattr__(self, "counts_CN", np.ascontiguousarray(self.counts_CN))
 
     @property
     def samples(self) -> int:

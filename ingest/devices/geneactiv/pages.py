@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.devices.geneactiv.unhex import LANES, unhex
 from ingest.devices.io.mapped import release_pages
 from pipeline.numerics.jit import njit
 
@@ -88,8 +89,8 @@ def _read(data, at, until, rate_hz, pressed, pages, counts_CN, number_K, us_K, c
     `pressed` is the state of the button. Returns where the next page begins, the number of all pages, of damaged ones,
     sum and maximum of the light, presses of the button and its state.
     """
-    digit, flag = np.empty(DIGITS, dtype=np.uint8), np.empty(DIGITS, dtype=np.uint8)
-    word = digit.view(np.uint32)
+    packed = np.empty(DIGITS // 2, dtype=np.uint8)
+    word = packed.view(np.uint16)
     damaged, light_sum, light_max, presses = 0, 0, 0, 0
     while at < min(until, data.size):
         number, us, celsius, rate = UNKNOWN, UNKNOWN, np.nan, np.nan
@@ -112,7 +113,7 @@ def _read(data, at, until, rate_hz, pressed, pages, counts_CN, number_K, us_K, c
                 rate = _decimal(data, first + _RATE.size, line)
         end = first + DIGITS
         good = line == UNKNOWN and end <= data.size and number != UNKNOWN and abs(rate - rate_hz) < RATE_TOLERANCE_HZ
-        if good and (end == data.size or data[end] == 10 or data[end] == 13) and _digits(data[first:end], digit, flag):
+        if good and (end == data.size or data[end] == 10 or data[end] == 13) and _digits(data, first, packed):
             n = pages * SAMPLES
             _samples(word, counts_CN[0, n:], counts_CN[1, n:], counts_CN[2, n:])
             total, most, downs, pressed = _light_and_button(word, pressed)
@@ -214,50 +215,47 @@ def _days_of(year, month):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _digits(text, digit, flag):  # type: ignore[no-untyped-def]
-    """Write the values of hexadecimal digits; returns whether all are valid. The compiler vectorises this."""
-    one = np.uint8
-    for i in range(DIGITS):
-        c = text[i]
-        digit[i] = (c & one(15)) + one(9) * (c >> one(6))
-        figure, letter = one(c - one(48)), one((c | one(32)) - one(97))
-        not_a_figure = ((figure & one(127)) + one(118)) | figure  # the highest bit is set from 10 on
-        not_a_letter = ((letter & one(127)) + one(122)) | letter  # and here from 6 on
-        flag[i] = not_a_figure & not_a_letter
-    wrong = np.uint64(0)
-    for eight in flag.view(np.uint64):
-        wrong |= eight
-    return wrong & np.uint64(0x8080808080808080) == 0
+def _digits(text, first, packed):  # type: ignore[no-untyped-def]
+    """Write the bytes that the digits of a page spell; returns whether all digits are valid."""
+    last = DIGITS - LANES
+    valid = unhex(text, first + last, packed, last // 2)
+    for i in range(0, last, LANES):
+        valid &= unhex(text, first + i, packed, i // 2)
+    return valid
 
 
 @njit(cache=True, nogil=True)
 def _samples(word, x, y, z):  # type: ignore[no-untyped-def]
-    """Unpack the axes; a sample is three words of four digits each, the first digit in the lowest byte."""
-    w = np.uint32
-    for i in range(SAMPLES):
-        a, b, c = word[3 * i], word[3 * i + 1], word[3 * i + 2]
-        x[i] = _signed((a & w(0xF)) << w(12) | (a & w(0xF00)) | (a >> w(12) & w(0xF0)))
-        y[i] = _signed((a >> w(12) & w(0xF000)) | (b & w(0xF)) << w(8) | (b >> w(4) & w(0xF0)))
-        z[i] = _signed((b >> w(4) & w(0xF000)) | (b >> w(16) & w(0xF00)) | (c & w(0xF)) << w(4))
+    """Unpack the axes; a sample is three words, the bytes of each swapped, and an axis has 12 of their 48 bits."""
+    w, one, two, three = np.uint16, np.uint64(1), np.uint64(2), np.uint64(3)
+    for i in range(np.uint64(SAMPLES)):  # numba vectorises unsigned positions only
+        a, b, c = _swapped(word[three * i]), _swapped(word[three * i + one]), _swapped(word[three * i + two])
+        x[i] = _signed(a)
+        y[i] = _signed(a << w(12) | b >> w(4))
+        z[i] = _signed(b << w(8) | c >> w(8))
 
 
 @njit(cache=True, inline="always")
-def _signed(upper):  # type: ignore[no-untyped-def]
-    """Return the signed upper 12 of 16 bits."""
-    return np.int16(np.uint16(upper)) >> np.int16(4)
+def _swapped(word):  # type: ignore[no-untyped-def]
+    return np.uint16(word << np.uint16(8) | word >> np.uint16(8))
+
+
+@njit(cache=True, inline="always")
+def _signed(word):  # type: ignore[no-untyped-def]
+    """Return the signed upper 12 bits."""
+    return np.int16(np.uint16(word)) >> np.int16(4)
 
 
 @njit(cache=True, nogil=True)
 def _light_and_button(word, pressed):  # type: ignore[no-untyped-def]
     """Return sum and maximum of the light, how often the button was pressed, and whether it is pressed at the end."""
-    w = np.uint32
-    total, most, downs = w(0), w(0), 0
+    three, two = np.uint64(3), np.uint64(2)
+    total, most, downs = np.uint32(0), np.uint16(0), 0
+    for i in range(np.uint64(SAMPLES)):
+        light = _swapped(word[three * i + two]) >> np.uint16(2) & np.uint16(0x3FF)
+        total, most = np.uint32(total + light), max(most, light)
     for i in range(SAMPLES):
-        c = word[3 * i + 2]
-        light = (c >> w(8) & w(0xF)) << w(6) | (c >> w(16) & w(0xF)) << w(2) | (c >> w(26) & w(3))
-        total, most = total + light, max(most, light)
-    for i in range(SAMPLES):
-        now = np.int64(word[3 * i + 2] >> w(25) & w(1))  # int() would give numba a float
+        now = np.int64(word[3 * i + 2] >> np.uint16(9) & np.uint16(1))  # bit 1 before the swap; int() would be a float
         downs += now > pressed
         pressed = now
     return int(total), int(most), downs, pressed
