@@ -123,13 +123,13 @@ class Work:
 
 def _compute(context: Context, missing: list[tuple[Block, int]], work: Work) -> Iterator[tuple[Block, int, Cell]]:
     """Yield cells as they end; if one fails, or the caller stops, the others end soon."""
-    made: dict[Key, tuple[list[Inputs], Learner]] = {}
+    made: dict[tuple[str, int], tuple[list[Inputs], Learner]] = {}
     for block, _ in missing:
-        if block.key not in made:
+        if (block.row, block.draw) not in made:
             row = ROWS[block.row]
-            made[block.key] = row.inputs(context, block.input_draw), row.learner(context, block.draw)
+            made[block.row, block.draw] = row.inputs(context, block.input_draw), row.learner(context, block.draw)
     waiting = {
-        context.pool.submit(_cell, context, block, number, *made[block.key], work): (block, number)
+        context.pool.submit(_cell, context, block, number, *made[block.row, block.draw], work): (block, number)
         for block, number in missing
     }
     try:
@@ -200,12 +200,12 @@ class Fingerprints:
         self.model = digest(
             part for name in sorted(state) for part in (name, np.asarray(state[name].detach().cpu().float()))
         )
-        self.rest: list[Any] = [FORMAT, context.seed, context.epochs, str(device()), versions(PACKAGES)]
+        self.rest: list[Any] = [FORMAT, context.seed, str(device()), versions(PACKAGES)]
 
     def of(self, block: Block, number: int) -> str:
         """Return the key of one cell."""
         split = block.splits[number]
-        model = self.model if ROWS[block.row].uses_model else ""
-        return digest(
-            [*self.rest, block.row, block.draw, self.data, model, split.train_N, split.test_N, split.held_out_N]
-        )
+        row = ROWS[block.row]
+        depends = [self.model if row.uses_model else "", self.context.epochs if row.epochs else 0]
+        windows = [split.train_N, split.test_N, split.held_out_N]
+        return digest([*self.rest, block.row, block.draw, self.data, *depends, *windows])

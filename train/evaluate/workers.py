@@ -16,13 +16,18 @@ import torch
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool with a thread for each core that this process may use; inside, a torch operation uses one core."""
+    """Yield a pool with a thread for each core that this process may use; inside, a torch operation uses one core.
+
+    On a GPU, cuDNN uses deterministic kernels, so that a seed gives the same weights each time.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    deterministic, torch.backends.cudnn.deterministic = torch.backends.cudnn.deterministic, True
     pool = ThreadPoolExecutor(cores)
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic

@@ -138,12 +138,27 @@ def test_the_best_checkpoint_and_a_file_of_weights(place: Path, persondays: Run)
     assert "X.npy: no such file" in err
 
 
+GIVEN = ("--model", "model", "--labelled", "labelled")
+
+
 def test_each_mistake_gives_one_message(place: Path, tmp_path: Path, persondays: Run) -> None:
+    torch.save(ck.open_checkpoint(str(place / "checkpoints")).model, place / "weights.pt")
+    for name, array in (("X", np.ones((4, 150, 3), np.float32)), ("Y", [0, 1, 0, 1]), ("pid", [0, 0, 1, 1])):
+        (place / "set").mkdir(exist_ok=True)
+        np.save(place / "set" / f"{name}.npy", array)
+    labels = ("--model", place / "weights.pt", "--labelled", place / "set", "--rate", 30)
     cases: list[tuple[tuple[object, ...], str]] = [
         (("export", "--checkpoint", tmp_path / "none", "--out", tmp_path / "out"), "no complete one"),
         (("export", "--checkpoint", place / "checkpoints", "--out", place), "Nothing was overwritten"),
         (("evaluate", "--model", tmp_path, "--labelled", place), "persondays export"),
         (("evaluate", "--model", tmp_path / "none.pt", "--labelled", place), "no such file"),
+        (("evaluate", *GIVEN, "--rows", "linear,trees"), "--rows: expected linear, mlp"),
+        (("evaluate", *GIVEN, "--protocol", "kfold"), "--protocol: expected folds, harnet, loso"),
+        (("evaluate", *GIVEN, "--labels", "0,5"), "--labels: expected percentages above 0"),
+        (("evaluate", *GIVEN, "--people", "1.5"), "--people: expected numbers of people"),
+        (("evaluate", *labels, "--attack", tmp_path / "none.pt"), "none.pt: there is no such file"),
+        (("evaluate", *labels, "--domain", "season"), "season.npy with a value for each window"),
+        (("evaluate", *labels, "--out", place), "Nothing was overwritten"),
         (("labelled", "wisdm", tmp_path, tmp_path / "out"), "expected the WISDM watch"),
         (("labelled", "truth", "--store", place / "store", "--truth", tmp_path / "no", tmp_path / "out"), "no key"),
     ]

@@ -19,7 +19,8 @@ class Row:
     """A row: its title, its inputs and learner for a random draw, and what it depends on.
 
     `cost` is a guess at its share of the time; `uses_model` says whether results change with the backbone,
-    `random` whether they change with the draw, and `package` names an optional package that it needs.
+    `random` whether they change with the draw, `epochs` whether they change with the limit on epochs, and `package`
+    names an optional package that it needs.
     """
 
     title: str
@@ -28,6 +29,7 @@ class Row:
     cost: float
     uses_model: bool = True
     random: bool = False
+    epochs: bool = False
     draws: int = 1
     package: str = ""
 
@@ -46,9 +48,15 @@ def _boosting(context: Context, draw: int) -> Learner:
 
 ROWS = {
     "linear": Row("frozen backbone, linear head", lambda c, d: [c.backbone], _linear, 2),
-    "mlp": Row("frozen backbone, two-layer head", lambda c, d: [c.backbone], two_layer_head, 4, random=True),
-    "finetuned": Row("backbone fine-tuned, all layers", lambda c, d: [c.windows], fine_tuning, 400, random=True),
-    "scratch": Row("same network trained from scratch", lambda c, d: [c.windows], from_scratch, 400, random=True),
+    "mlp": Row(
+        "frozen backbone, two-layer head", lambda c, d: [c.backbone], two_layer_head, 4, random=True, epochs=True
+    ),
+    "finetuned": Row(
+        "backbone fine-tuned, all layers", lambda c, d: [c.windows], fine_tuning, 400, random=True, epochs=True
+    ),
+    "scratch": Row(
+        "same network trained from scratch", lambda c, d: [c.windows], from_scratch, 400, random=True, epochs=True
+    ),
     "random": Row(
         "frozen random weights, linear head", lambda c, d: c.random(d), _linear, 6, random=True, draws=RANDOM_NETWORKS
     ),
