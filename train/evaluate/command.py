@@ -11,14 +11,6 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-KIND = "persondays-evaluation"
-VERSION = 1
-FILES = {
-    *("results.json", "tables.md", "rows.csv", "differences.csv", "evaluation.png", "rows.png", "cells"),
-    *("labels.csv", "people.csv", "domain.csv", "shifts.csv", "retrieval.csv"),
-    *("labels.png", "people.png", "shifts.png", "map.png"),
-}
-
 
 def evaluate(
     model: Path = typer.Option(..., help="The folder of `persondays export`, or a file of harnet weights (.pt)."),
@@ -62,6 +54,7 @@ def evaluate(
     from train.evaluate.dataset import read_labelled
     from train.evaluate.evaluation import Settings, parse_rows, to_attack
     from train.evaluate.evaluation import evaluate as run
+    from train.evaluate.results.folder import require_writable, write_results
     from train.networks.weights import load_model
 
     notes: list[str] = []
@@ -84,65 +77,17 @@ def evaluate(
     data = read_labelled(labelled, network.ticks, rate, domain)
     cells = Cells.beside(out)
     if out is not None:
-        _require_replaceable(out)
+        require_writable(out)
     with Progress("evaluate", 100, "%") as progress:
         progress.update(0)
         results = run(network, data, settings, cells, lambda share, note: progress.update(100 * share, note))
-    results = {"format": KIND, "version": VERSION, **results, "notes": results["notes"] + notes}
+    results["notes"] += notes
     for note in results["notes"]:
         print(f"note: {note}", file=sys.stderr)
     _print(results)
     if out is not None:
-        _write(results, out, cells, network, data)
+        write_results(results, out, cells, network, data)
         print(f"wrote results, tables and pictures to {out}")
-
-
-def _require_replaceable(out: Path) -> None:
-    """Raise UserError now, not after hours, when the output cannot be written."""
-    from pipeline.storage.result_folder import require_replaceable
-
-    require_replaceable(out, "results.json", KIND, FILES)
-
-
-def _write(results: dict[str, Any], out: Path, cells: Any, network: Any, data: Any) -> None:
-    from pipeline.pages.figures import save
-    from pipeline.storage.result_folder import result_folder, write_json
-    from train.evaluate.results import sections, tables
-    from train.evaluate.results.picture import draw
-    from train.evaluate.results.rows_picture import draw_rows
-
-    with result_folder(out, "results.json", KIND, FILES) as folder:
-        if "summary" in results:
-            save(draw(results), folder / "evaluation.png")
-        save(draw_rows(results), folder / "rows.png")
-        _draw_parts(results, folder, network, data)
-        texts = {"tables.md": tables.page(results, sections.sections(results)), "rows.csv": tables.rows_csv(results)}
-        texts |= {"differences.csv": tables.differences_csv(results), **sections.files(results)}
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        cells.copy_to(folder / "cells")
-        write_json(folder / "results.json", results)
-    cells.clear()
-
-
-def _draw_parts(results: dict[str, Any], folder: Path, network: Any, data: Any) -> None:
-    from pipeline.pages.figures import save
-    from train.evaluate.results.map_picture import draw_map, sample
-    from train.evaluate.results.parts_pictures import draw_curve, draw_shifts
-    from train.evaluate.results.sections import CURVES
-    from train.evaluate.rows.features import features_of
-    from train.evaluate.rows.handmade import handmade
-
-    for name in CURVES:
-        if name in results:
-            save(draw_curve(results, name), folder / f"{name}.png")
-    if "shifts" in results:
-        save(draw_shifts(results), folder / "shifts.png")
-    if "retrieval" in results:
-        drawn = sample(len(data.y_N), results["seed"])
-        x_NCT = data.x_NCT[drawn]
-        spaces = {"Backbone": features_of(network, x_NCT), "Hand-made features": handmade(x_NCT)}
-        save(draw_map(spaces, data.y_N[drawn], data.classes, results["seed"]), folder / "map.png")
 
 
 def _print(results: dict[str, Any]) -> None:

@@ -27,7 +27,16 @@ def draw(results: dict[str, Any]) -> Figure:
         pairs, differences = parts[0].subplots(1, 2, width_ratios=(1.4, 1))
         _pairs(pairs, results)
         _differences(differences, results)
-        _confusion(parts[1].subplots(), results)
+        _confusion(parts[1].subplots(), results["confusion"], results["classes"], "Pretrained")
+    return figure
+
+
+def draw_confusion(results: dict[str, Any], row: str) -> Figure:
+    """Draw the confusion matrix of a row of `results`."""
+    with style():
+        figure = new_figure(1.6 + 0.27 * len(results["classes"]))
+        found = results["rows"][row]
+        _confusion(figure.subplots(), found["confusion"], results["classes"], found["title"].capitalize())
     return figure
 
 
@@ -79,13 +88,12 @@ def _differences(axes: Axes, results: dict[str, Any]) -> None:
     axes.set_title("Pretrained minus random, 95% interval")
 
 
-def _confusion(axes: Axes, results: dict[str, Any]) -> None:
-    """Draw the confusion matrix; rows are the truth and sum to 100%."""
+def _confusion(axes: Axes, counts: list[list[int]], names: list[str], title: str) -> None:
+    """Draw a confusion matrix; rows are the truth and sum to 100%."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    counts_KK = np.array(results["confusion"], float)
+    counts_KK = np.array(counts, float)
     share_KK = counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
-    names = results["classes"]
     axes.imshow(
         share_KK, cmap=LinearSegmentedColormap.from_list("ours", ["white", OURS]), vmin=0, vmax=1, aspect="auto"
     )
@@ -98,4 +106,4 @@ def _confusion(axes: Axes, results: dict[str, Any]) -> None:
     axes.grid(visible=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth")
-    axes.set_title("Pretrained: predictions for the windows of each activity (%)")
+    axes.set_title(f"{title}: predictions for the windows of each activity (%)")

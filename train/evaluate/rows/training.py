@@ -71,12 +71,13 @@ def train_network(
     weight_K = class_weights(lesson.y_N[train], lesson.classes).to(device())
     optimizer = torch.optim.Adam(network.parameters(), lr=rate, amsgrad=True)
     alone = not len(held_out)
+    expected = EPOCHS_ALONE if alone else USUAL_EPOCHS
     best, best_epoch, best_state = float("inf"), 0, network.state_dict()
     epoch = 0
     for epoch in range(1, min(epochs, EPOCHS_ALONE if alone else epochs) + 1):
         network.train()
         for batch in shuffled_batches(train, lesson.seed, epoch):
-            lesson.report(min(epoch / USUAL_EPOCHS, 1), f"epoch {epoch}")
+            lesson.report(min(epoch / min(expected, epochs), 1), f"epoch {epoch}")
             x_B = x_N[batch].to(device())
             if augment is not None:
                 x_B = augment(x_B, window_random(batch, lesson.seed, epoch))
