@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,22 @@ KIND = "persondays-labelled"
 VERSION = 1
 MISSING = frozenset({"", "nan", "NaN", "None", "<NA>", "NaT"})
 """What a missing label is as text: empty, or a missing value of numpy or pandas."""
-FILES = {"X.npy", "Y.npy", "pid.npy", "info.json"}
+COLUMNS = ("device", "location", "month")
+"""Further columns that a set may have, one file for each; `persondays evaluate --domain` leaves their values out."""
+FILES = {"X.npy", "Y.npy", "pid.npy", "info.json", *(f"{name}.npy" for name in COLUMNS)}
 
 
 @dataclass(frozen=True)
 class LabelledWindows:
-    """Windows in g at 30 Hz, float32 (windows, ticks, 3), with the activity and the participant of each."""
+    """Windows in g at 30 Hz, float32 (windows, ticks, 3), with the activity and the participant of each.
+
+    `columns` are further values of each window, by a name in COLUMNS.
+    """
 
     x_NTC: NDArray[np.float32]
     y_N: list[str]
     pid_N: list[str]
+    columns: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pieces: Iterable[tuple[str, str, NDArray[np.float32]]], seconds: int) -> LabelledWindows:
@@ -72,4 +78,6 @@ def write_labelled(out: Path, windows: LabelledWindows, source: str, facts: dict
         np.save(folder / "X.npy", windows.x_NTC)
         np.save(folder / "Y.npy", np.array(windows.y_N))
         np.save(folder / "pid.npy", np.array(windows.pid_N))
+        for name, values in windows.columns.items():
+            np.save(folder / f"{name}.npy", np.array(values))
         write_json(folder / "info.json", info)

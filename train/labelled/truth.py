@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from pipeline.grid import SECONDS_PER_DAY, TICKS_PER_SECOND
 from pipeline.identity import SHORT_ID, Key
 from pipeline.store.states import eligible
 from pipeline.store.store import Store
-from train.labelled.files import MISSING, LabelledWindows
+from train.labelled.files import COLUMNS, MISSING, LabelledWindows
 
-COLUMNS = ("participant", "start", "end", "activity")
+TRUTH_COLUMNS = ("participant", "start", "end", "activity")
 NOT_ACTIVITIES = {"non-wear", "gap"}
 """Values in the simulator's truth table that are not activities."""
 
@@ -38,7 +38,7 @@ class TruthBout:
 
 
 def read_truth(path: Path) -> dict[str, list[TruthBout]]:
-    """Read the bouts of each participant, by name, from a Parquet table with the columns `COLUMNS`.
+    """Read the bouts of each participant, by name, from a Parquet table with the columns `TRUTH_COLUMNS`.
 
     Start and end are time stamps without a time zone. Raises UserError for anything else.
     """
@@ -46,23 +46,23 @@ def read_truth(path: Path) -> dict[str, list[TruthBout]]:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file. Expected a Parquet table with {', '.join(COLUMNS)}.")
+        raise UserError(f"{path}: there is no such file. Expected a Parquet table with {', '.join(TRUTH_COLUMNS)}.")
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(
-            f"{path}: expected a Parquet table with {', '.join(COLUMNS)}; cannot read it ({error})."
+            f"{path}: expected a Parquet table with {', '.join(TRUTH_COLUMNS)}; cannot read it ({error})."
         ) from None
-    types = {name: table.schema.field(name).type for name in COLUMNS if name in table.schema.names}
+    types = {name: table.schema.field(name).type for name in TRUTH_COLUMNS if name in table.schema.names}
     zoned = [name for name in ("start", "end") if name in types and getattr(types[name], "tz", None) is not None]
     wrong = [name for name in ("start", "end") if name in types and not pa.types.is_timestamp(types[name])]
-    if len(types) < len(COLUMNS) or zoned or wrong:
+    if len(types) < len(TRUTH_COLUMNS) or zoned or wrong:
         raise UserError(
-            f"{path}: expected the columns {', '.join(COLUMNS)}, with start and end as time stamps of the device's "
+            f"{path}: expected the columns {', '.join(TRUTH_COLUMNS)}, with start and end as time stamps of the device's "
             f"clock without time zone; found {', '.join(f'{field.name} ({field.type})' for field in table.schema)}."
         )
     bouts: dict[str, list[TruthBout]] = defaultdict(list)
-    chosen = table.select(COLUMNS)
+    chosen = table.select(TRUTH_COLUMNS)
     for number, row in enumerate(chosen.cast(_microseconds(chosen.schema), safe=False).to_pylist()):
         if not MISSING.isdisjoint(str(value).strip() for value in row.values()) or not row["start"] < row["end"]:
             raise UserError(f"{path}, row {number}: expected no empty cell and start before end. Fix or drop the row.")
@@ -105,8 +105,8 @@ def within_day(bout: TruthBout, day: date) -> tuple[int, int]:
 
 def cut_participant(
     store: Store, days: list[tuple[date, int]], bouts: list[TruthBout], seconds: int, per_activity: int
-) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield an activity and its windows (windows, ticks, 3) in g, at most `per_activity` of each activity.
+) -> Iterator[tuple[str, list[int], NDArray[np.float32]]]:
+    """Yield an activity, the slots of its windows and these windows (windows, ticks, 3) in g, at most `per_activity`.
 
     `days` are (day, slot) in order of the days.
     """
@@ -126,7 +126,8 @@ def cut_participant(
                 read[slot].signal_CT[:, start * TICKS_PER_SECOND : (start + seconds) * TICKS_PER_SECOND].T
                 for slot, start in chosen
             ]
-            yield activity, (np.stack(signal_NTC) / store.attributes.counts_per_g).astype(np.float32)
+            slots = [slot for slot, _ in chosen]
+            yield activity, slots, (np.stack(signal_NTC) / store.attributes.counts_per_g).astype(np.float32)
 
 
 def label_store(
@@ -147,7 +148,7 @@ def label_store(
             f"{store.folder.url}: the store was made with another key, so no participant of the truth table can be "
             "found. Give the key that the store was made with."
         )
-    rows = store.person_days.read(["slot", "participant", "day"]).to_pylist()
+    rows = store.person_days.read(["slot", "participant", "day", "device", "location"]).to_pylist()
     if any(row["day"] is None for row in rows):
         raise UserError(
             f"{store.folder.url}: the store has relative dates, so the times of a truth table cannot be placed. "
@@ -166,10 +167,14 @@ def label_store(
             "simulated recordings: --id-regex '(P[0-9]+)[.]cwa')."
         )
 
+    slot_N: list[int] = []
+
     def pieces() -> Iterator[tuple[str, str, NDArray[np.float32]]]:
         for done, participant in enumerate(known, 1):
             found = cut_participant(store, days[participant], bouts[participant], seconds, per_activity)
-            yield from ((participant[:SHORT_ID], activity, windows_NTC) for activity, windows_NTC in found)
+            for activity, slots, windows_NTC in found:
+                slot_N.extend(slots)
+                yield participant[:SHORT_ID], activity, windows_NTC
             progress(done)
 
     facts = {
@@ -177,4 +182,12 @@ def label_store(
         "store_fingerprint": store.attributes.fingerprint,
         "people_not_in_store": len(bouts) - len(known),
     }
-    return LabelledWindows.of(pieces(), seconds), facts
+    windows = LabelledWindows.of(pieces(), seconds)
+    columns = {row["slot"]: columns_of(row) for row in rows}
+    return replace(windows, columns={name: [columns[slot][name] for slot in slot_N] for name in COLUMNS}), facts
+
+
+def columns_of(row: dict[str, Any]) -> dict[str, str]:
+    """Return the further columns of a person-day's windows: device, place on the body, month of the year."""
+    device, location = (str(row[name] or "unknown") for name in ("device", "location"))
+    return {"device": device, "location": location, "month": f"{row['day'].month:02d}"}

@@ -55,7 +55,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     rows = []
     for slot, name in enumerate(("Ann", "Ben")):
         made.write_day(slot, made_day())
-        rows.append({"slot": slot, "participant": KEY.participant(name), "day": DAY, "recording": "0" * 64})
+        known = {"device": "AX3", "location": "left wrist"} if name == "Ann" else {}
+        rows.append({"slot": slot, "participant": KEY.participant(name), "day": DAY, "recording": "0" * 64, **known})
     made.person_days.append(rows)
     return made
 
@@ -88,6 +89,16 @@ def test_windows_are_the_stores_own_values(store: Store) -> None:
     np.testing.assert_array_equal(window[:, 0] * 1024, np.repeat(np.arange(1, 11), 30))
     np.testing.assert_array_equal(window[:, 1] * 1024, np.tile(np.arange(30), 10))
     np.testing.assert_array_equal(window[:, 2], 1)
+
+
+def test_columns_are_those_of_the_windows_days(store: Store) -> None:
+    truth = {"Ann": [bout(0, 60, "walking")], "Ben": [bout(0, 40, "walking")]}
+    found, _ = label_store(store, truth, KEY, seconds=10, per_activity=100)
+    names = [{KEY.participant(name)[:12]: name for name in truth}[pid] for pid in found.pid_N]
+    assert set(names) == {"Ann", "Ben"}
+    assert found.columns["device"] == [{"Ann": "AX3", "Ben": "unknown"}[name] for name in names]
+    assert found.columns["location"] == [{"Ann": "left wrist", "Ben": "unknown"}[name] for name in names]
+    assert found.columns["month"] == ["03"] * len(names)
 
 
 def test_only_eligible_seconds_are_cut_and_spread_over_time(store: Store) -> None:
@@ -185,11 +196,14 @@ def test_truth_tables(tmp_path: Path) -> None:
 def test_sets_are_written_atomically_and_read_back(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(0, 0.1, (6, 150, 3)).astype(np.float32) + np.array([0, 0, 1], np.float32)
     windows = LabelledWindows(x, ["sit", "walk"] * 3, ["a", "a", "b", "b", "c", "c"])
+    windows.columns["device"] = ["AX3"] * 5 + ["GT3X"]
     write_labelled(tmp_path / "set", windows, "a test", {"fact": 1})
     info = json.loads((tmp_path / "set" / "info.json").read_text())
     assert (info["rate_hz"], info["seconds"], info["people"], info["fact"]) == (30, 5, 3, 1)
     assert info["labels"] == {"sit": 3, "walk": 3}
-    data = read_labelled(tmp_path / "set", 150)
+    data = read_labelled(tmp_path / "set", 150, column="device")
+    assert data.domain_N is not None
+    assert data.domain_N.tolist() == ["AX3"] * 5 + ["GT3X"]
     assert np.array_equal(data.x_NCT, x.transpose(0, 2, 1))
     assert data.people == ("a", "b", "c")
     with pytest.raises(UserError, match="no window could be cut"):
