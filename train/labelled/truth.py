@@ -58,8 +58,8 @@ def read_truth(path: Path) -> dict[str, list[TruthBout]]:
     wrong = [name for name in ("start", "end") if name in types and not pa.types.is_timestamp(types[name])]
     if len(types) < len(TRUTH_COLUMNS) or zoned or wrong:
         raise UserError(
-            f"{path}: expected the columns {', '.join(TRUTH_COLUMNS)}, with start and end as time stamps of the device's "
-            f"clock without time zone; found {', '.join(f'{field.name} ({field.type})' for field in table.schema)}."
+            f"{path}: expected the columns {', '.join(TRUTH_COLUMNS)}, with start and end as time stamps of the "
+            f"device's clock without time zone; found {', '.join(f'{field.name} ({field.type})' for field in table.schema)}."
         )
     bouts: dict[str, list[TruthBout]] = defaultdict(list)
     chosen = table.select(TRUTH_COLUMNS)
