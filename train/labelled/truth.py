@@ -59,7 +59,8 @@ def read_truth(path: Path) -> dict[str, list[TruthBout]]:
     if len(types) < len(TRUTH_COLUMNS) or zoned or wrong:
         raise UserError(
             f"{path}: expected the columns {', '.join(TRUTH_COLUMNS)}, with start and end as time stamps of the "
-            f"device's clock without time zone; found {', '.join(f'{field.name} ({field.type})' for field in table.schema)}."
+            "device's clock without time zone; found "
+            f"{', '.join(f'{field.name} ({field.type})' for field in table.schema)}."
         )
     bouts: dict[str, list[TruthBout]] = defaultdict(list)
     chosen = table.select(TRUTH_COLUMNS)
