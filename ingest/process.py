@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.devices.location import require_wrist
-from ingest.devices.registry import decode
 from ingest.recording import Recording
-from ingest.settings import SignalSettings, TableSettings
+from ingest.settings import SignalSettings
 from ingest.signal.calibrate import Calibration, calibrate
 from ingest.signal.clock import timed
 from ingest.signal.nonwear import nonwear
@@ -101,25 +100,10 @@ def _day(index: int) -> slice:
     return slice(index * SECONDS_PER_DAY, (index + 1) * SECONDS_PER_DAY)
 
 
-def accept(
-    data: Any,
-    name: str,
-    table: TableSettings,
-    settings: SignalSettings,
-    given: Calibration | None = None,
-    max_days: int = MAX_DAYS,
-) -> Processed:
-    """Decode and process a complete file: `persondays inspect` and a run accept what this accepts, as it reads it.
-
-    Raises UserError, as `decode` and `process` do.
-    """
-    return process(decode(data, name, table), settings, given, max_days)
-
-
 def process(
     recording: Recording, settings: SignalSettings, given: Calibration | None = None, max_days: int = MAX_DAYS
 ) -> Processed:
-    """Run the signal steps that come before the days.
+    """Run the signal steps that come before the days: `persondays inspect` and a run accept what this accepts.
 
     `given` are coefficients for this device from --calibration, used where the recording does not determine its own.
     Raises UserError when the recording has no usable clock, spans more than `max_days`, was not worn on a wrist, or

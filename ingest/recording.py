@@ -67,7 +67,8 @@ class Recording:
     celsius_K: float32, NaN where there is none.
     idle_spans_us: int64 (M, 2), spans in which the device saw no movement and stored nothing.
     firmware: version of the device's software, None where unknown.
-    extras: figures that only some devices have, by name with the unit in it; never a text that a person wrote.
+    extras: figures that only some devices have, by name with the unit in it; never a text that a person wrote. Where
+        parts are joined, the mean is taken of `_mean_` in a name, the largest of `_max_`, and else the sum.
     origin: what its times count from: the `calendar`, the `boot` of the device, or the `start` of a recording whose
         samples were only counted. In the last two cases times of day mean nothing, and dates are in 1970.
     clock: what the device says its clock was set to; None where it does not say.

@@ -28,6 +28,9 @@ def plan(
     measure: str | None = typer.Option(
         None, help="Ingest this recording (a path or URL) into a temporary store, and use its cost on this machine."
     ),
+    join_folders: bool = typer.Option(
+        False, "--join-folders", help="With --measure: the files of this folder are parts of one recording."
+    ),
     json_: Path | None = JSON_FLAG,
 ) -> None:
     """Estimate what ingesting a cohort takes: hours, node hours, bytes and requests, on several numbers of machines."""
@@ -39,7 +42,7 @@ def plan(
     from ingest.run.sources import Source
 
     if measure is not None:
-        per_day, stored = _measured(measure)
+        per_day, stored = _measured(measure, join_folders)
         cpu_s_per_day, stored_mb_per_day = cpu_s_per_day or per_day, stored_mb_per_day or stored
     task = Assignment(Source(".cwa.gz" if compressed else ".cwa", "", int(recording_mb * 1e6), ""), 0, 0)
     work = Workload.alike(recordings, days, recording_mb * 1e6, task.memory)
@@ -63,11 +66,11 @@ def plan(
     )
 
 
-def _measured(url: str) -> tuple[float, float]:
+def _measured(url: str, join_folders: bool) -> tuple[float, float]:
     """CPU seconds and MB stored per day of signal, from the trial of one recording, which is printed."""
     from ingest.capacity.trial import try_recording
 
-    size, trial = try_recording(url)
+    size, trial = try_recording(url, join_folders)
     typer.echo(
         f"measured: {size / 1e6:,.1f} MB, {trial.signal_days:.2f} days of signal in {trial.person_days} calendar days: "
         f"{trial.cpu_s:.2f} CPU s, {trial.seconds:.2f} s (the first time {trial.cold_s:.2f} s), "

@@ -24,6 +24,7 @@ from ingest.run.sources import Source
 from ingest.run.summary import Summary, count, reason_lines
 from pipeline.progress import Progress, duration
 from pipeline.storage.folder import Folder
+from pipeline.store.same_dates import Recorded, SameDates, same_dates
 
 TRIED_AT = (0.5, 0.25, 0.75)
 """The recordings to try, by their place among the sizes."""
@@ -39,6 +40,8 @@ class DryRun:
     rejected: list[tuple[str, str]]
     refused: int
     participants: int
+    same_dates: SameDates = field(default_factory=SameDates)
+    """Recordings to ingest that seem to share a date with another one of their participant."""
     trials: list[Trial] = field(default_factory=list)
     estimate: Estimate | None = None
     """None where none of the recordings tried could be ingested."""
@@ -54,6 +57,7 @@ class DryRun:
             + (f", {self.refused:,} of another device" if self.refused else "")
             + (f", {before.left_out:,} without participant" if before.left_out else "")
             + (f", {before.withdrawn:,} of participants who withdrew" if before.withdrawn else ""),
+            *(line.replace("files: ", "files         ") for line in before.joined_lines()),
             f"participants  {self.participants:,} in the recordings to ingest",
             f"person-days   at most {sum(probed.days for probed in self.probed):,}",
         ]
@@ -62,7 +66,7 @@ class DryRun:
         reasons = [trial.reason for trial in self.trials if trial.reason]
         if reasons:
             lines.append(f"trials        {len(reasons)} of {len(self.trials)} would be rejected: {'; '.join(reasons)}")
-        return "\n".join([*lines, *reason_lines(self.rejected, "would be rejected:")])
+        return "\n".join([*lines, *self.same_dates.lines(), *reason_lines(self.rejected, "would be rejected:")])
 
 
 def _cost(cost: Estimate, trials: list[Trial]) -> list[str]:
@@ -120,7 +124,12 @@ def dry_run(
         trials = [trial for _, trial in _try("try", settings, inputs, [by_size[place] for place in places])]
         cost = _estimate(settings, known, trials)
     participants = {inputs.participants[probed.source.id] for probed in known}
-    return DryRun(before, known, rejected, refused, len(participants), trials, cost)
+    shared = same_dates(
+        Recorded(probed.source.id, inputs.participants[probed.source.id], probed.serial or None, *probed.span)
+        for probed in known
+        if probed.span is not None
+    )
+    return DryRun(before, known, rejected, refused, len(participants), shared, trials, cost)
 
 
 def _try(
@@ -168,6 +177,7 @@ def _estimate(settings: IngestSettings, known: list[Probed], trials: list[Trial]
         person_days=person_days,
         bytes_read=sum(probed.source.size for probed in known),
         task_bytes=max(Assignment(probed.source, 0, 1).memory for probed in known),
+        files_each=sum(len(probed.source.files) for probed in known) / len(known),
     )
     rates = Rates(
         sum(trial.seconds for trial in good) / signal_days, sum(trial.stored_bytes for trial in good) / signal_days

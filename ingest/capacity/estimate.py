@@ -35,6 +35,7 @@ class Workload:
     person_days: calendar days that the recordings touch; they decide rows, objects and requests.
     bytes_read: bytes of all recordings.
     task_bytes: memory that one task declares.
+    files_each: files of a recording: more than one where parts are joined.
     """
 
     recordings: int
@@ -42,6 +43,7 @@ class Workload:
     person_days: int
     bytes_read: float
     task_bytes: float
+    files_each: float = 1.0
 
     def __post_init__(self) -> None:
         if self.recordings < 1 or not 0 < self.signal_days <= self.person_days or self.bytes_read <= 0:
@@ -144,11 +146,13 @@ def requests(work: Workload, seconds: float) -> Requests:
     """Requests of a run of this many seconds, by kind."""
     rows = work.recordings + work.person_days
     commits = max(1, math.ceil(seconds / COMMIT_S), math.ceil(rows / COMMIT_ROWS))
-    a_recording = PROBE + OPEN_STORE + read_requests(work.bytes_read / work.recordings)
+    files = work.recordings * work.files_each
+    a_file = PROBE + read_requests(work.bytes_read / files)
     return (
         RUN
-        + Requests(list=math.ceil(work.recordings / LIST_NAMES))
-        + a_recording * work.recordings
+        + Requests(list=math.ceil(files / LIST_NAMES))
+        + a_file * files
+        + OPEN_STORE * work.recordings
         + PERSON_DAY * work.person_days
         + COMMIT * commits
         + BEAT * math.ceil(seconds / HEARTBEAT_S)
@@ -156,5 +160,5 @@ def requests(work: Workload, seconds: float) -> Requests:
 
 
 def _sequential_requests(work: Workload) -> float:
-    """Requests of a task that follow one another: it opens the store, reads once, and writes day by day."""
-    return OPEN_STORE.total + 1 + PERSON_DAY.total * work.person_days / work.recordings
+    """Requests of a task that follow one another: it opens the store, reads each file, and writes day by day."""
+    return OPEN_STORE.total + work.files_each + PERSON_DAY.total * work.person_days / work.recordings

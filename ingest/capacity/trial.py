@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 
+from ingest.join import by_folder
 from ingest.run.ingest_task import Assignment, IngestTask
 from ingest.run.probe_task import ProbeTask
 from ingest.run.sources import list_sources
@@ -95,11 +96,15 @@ class TrialTask:
         )
 
 
-def try_recording(url: str) -> tuple[int, Trial]:
-    """The size in bytes and the trial of one recording; raises UserError if it would be rejected."""
-    folder, sources = list_sources(url, TRIAL_KEY)
+def try_recording(url: str, join_folders: bool = False) -> tuple[int, Trial]:
+    """The size in bytes and the trial of one recording, which with `join_folders` is in the files of a folder.
+
+    Raises UserError if it would be rejected.
+    """
+    folder, sources = list_sources(url, TRIAL_KEY, join=by_folder if join_folders else None)
     if len(sources) != 1:
-        raise UserError(f"{url}: expected one recording, found {len(sources):,}. Name one of them.")
+        more = "" if join_folders else ", or join parts of one with --join-folders"
+        raise UserError(f"{url}: expected one recording, found {len(sources):,}. Name one of them{more}.")
     (probed,) = ProbeTask(folder.url, (sources[0],), MAX_DAYS)()
     if probed.reason and not probed.is_open:
         raise UserError(f"{url} would be rejected: {probed.reason.rstrip('.')}.")

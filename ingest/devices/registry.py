@@ -11,6 +11,8 @@ file's name: only the caller knows whether it may be shown.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -19,6 +21,7 @@ from typing import Any, BinaryIO, Protocol
 from ingest.devices.io.ends import END_BYTES, Ends, read_ends, read_ends_of_stream
 from ingest.devices.io.mapped import release_pages
 from ingest.devices.io.wrapped import GZIP_SUFFIX, ZIP_SUFFIX, UnwrappedFile, is_wrapped, read_all, unwrap
+from ingest.devices.joined import REMEDY, join, of_part
 from ingest.recording import Probe, Recording
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
@@ -104,18 +107,58 @@ def decode(data: Any, name: str, table_settings: TableSettings = NO_TABLE_SETTIN
 
     Memory of a NumPy memory map is released afterwards.
     """
-    content, device = data, _recognised(bytes(memoryview(data)[:END_BYTES]))
-    if device is None:
-        content, _, device = _content(io.BytesIO(data), name)
-        if not isinstance(content, UnwrappedFile):
-            content = data
-        elif device.__name__ != TABLE:  # tables are read as a stream
-            content = read_all(content)
+    content, device = _unwrapped(data, name)
     try:
         recording: Recording = device.decode(content, *_extra_arguments(device, table_settings))
     finally:
         release_pages(data)
     return recording
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a recording in several: the label that identifies it in messages, a name, and how to read its bytes."""
+
+    label: str
+    name: str
+    read: Callable[[], Any]
+
+
+def decode_parts(parts: Sequence[Part], table_settings: TableSettings = NO_TABLE_SETTINGS) -> Recording:
+    """Return the recording in several files, whatever their order.
+
+    The files of a device are read one after the other, those of a table row by row. Raises UserError where a part
+    cannot be decoded, or where the parts do not make one recording.
+    """
+    recordings: list[Recording] = []
+    tables: list[Any] = []
+    for part in parts:
+        data = part.read()
+        with of_part(part.label, len(parts)):
+            content, device = _unwrapped(data, part.name)
+            if device.__name__ == TABLE:
+                tables.append(content)
+                continue
+            recordings.append(device.decode(content))
+            release_pages(data)
+    labels = [part.label for part in parts]
+    if not tables:
+        return join(labels, recordings)
+    if recordings:
+        raise UserError(f"{len(tables):,} of its {len(parts):,} parts are tables, others are of a device. {REMEDY}")
+    joined: Recording = import_module(TABLE).decode_parts(labels, tables, table_settings)
+    return joined
+
+
+def _unwrapped(data: Any, name: str) -> tuple[Any, Any]:
+    """Return the content of a file below all wrappings, and its module; tables remain streams."""
+    device = _recognised(bytes(memoryview(data)[:END_BYTES]))
+    if device is not None:
+        return data, device
+    content, _, device = _content(io.BytesIO(data), name)
+    if not isinstance(content, UnwrappedFile):
+        return data, device
+    return content if device.__name__ == TABLE else read_all(content), device
 
 
 def _extra_arguments(device: Any, table_settings: TableSettings) -> tuple[TableSettings, ...]:

@@ -21,12 +21,15 @@ OF_A_RECORDING = (
     "dayfirst",
     "where_column",
     "max_days",
+    "join_folders",
 )
 
 
 @takes_flags(IngestSettings, only=OF_A_RECORDING)
 def inspect(
-    what: str = typer.Argument(..., help="A window store, or a recording: a path or an s3:// URL."),
+    what: str = typer.Argument(
+        ..., help="A window store, or a recording (with --join-folders, the folder of its parts): a path or s3:// URL."
+    ),
     picture: Path | None = typer.Option(
         None, "--plot", "--picture", help="Draw a recording's days, or one person-day of a store, into this PNG file."
     ),
@@ -49,9 +52,10 @@ def inspect(
     from ingest.inspect.recording import exists, is_file
     from pipeline.errors import UserError
 
-    if is_file(what):
+    is_joined = bool(flags.get("join_folders"))
+    if is_file(what) or (is_joined and exists(what)):
         if slot is not None or calibration is not None:
-            raise UserError(f"{what} is a file: --slot and --calibration are for a window store.")
+            raise UserError(f"{what} is a recording: --slot and --calibration are for a window store.")
         _inspect_recording(what, flags, picture, json_)
         return
     given = [
@@ -71,14 +75,15 @@ def inspect(
 def _inspect_recording(url: str, flags: dict[str, Any], picture: Path | None, json_: Path | None) -> None:
     from rich.console import Console
 
-    from ingest.inspect.recording import inspect_recording
+    from ingest.inspect.recording import inspect_folder, inspect_recording
     from ingest.inspect.show import shown
     from ingest.settings import SignalSettings, TableSettings
     from pipeline.settings import build, merge
 
     signal = build(SignalSettings, merge({"any_location": True}, flags["signal"]), "inspect")
     max_days = DEFAULT_MAX_DAYS if flags["max_days"] is None else flags["max_days"]
-    found = inspect_recording(url, build(TableSettings, merge({}, flags["table"]), "inspect"), signal, max_days)
+    read = inspect_folder if flags["join_folders"] else inspect_recording
+    found = read(url, build(TableSettings, merge({}, flags["table"]), "inspect"), signal, max_days)
     name = url.rstrip("/").rsplit("/", 1)[-1]
     if picture is not None:
         from ingest.inspect.picture import draw_recording

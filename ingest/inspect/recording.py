@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.process import Row, accept
+from ingest.devices.registry import Part, decode, decode_parts
+from ingest.join import by_folder
+from ingest.process import Row, process
+from ingest.recording import Recording
+from ingest.run.sources import list_sources, read_source
 from ingest.settings import SignalSettings, TableSettings
 from ingest.signal.quality import judged
 from ingest.signal.timing import MAX_DAYS
 from pipeline.errors import UserError
+from pipeline.identity import Key
 from pipeline.storage.folder import Folder
 from pipeline.store.figures import RecordingFigures
 
 KIND = "persondays-recording"
 VERSION = 1
+NO_KEY = Key(bytes(32))
+"""Ids are not shown."""
 ANYWHERE = SignalSettings(any_location=True)
 OF_A_DAY = ("measured", "idle", "gap", "clipped", "nonwear", "bad", "wear", "eligible")
 
@@ -72,8 +81,23 @@ def inspect_recording(
     folder = Folder(url)
     with folder.translate_errors():
         data: Any = folder.fs.cat_file(folder.path) if not folder.is_local else _mapped(folder.path)
+    return _inspected(url, lambda: decode(data, url, table), settings, max_days)
+
+
+def inspect_folder(
+    url: str, table: TableSettings, settings: SignalSettings = ANYWHERE, max_days: int = MAX_DAYS
+) -> Inspected:
+    """Read and process the one recording of which the files in a folder are the parts; a UserError names them."""
+    folder, recordings = list_sources(url, NO_KEY, table, join=by_folder)
+    if len(recordings) != 1:
+        raise UserError(f"{url}: expected the files of one recording, found {len(recordings):,} folders with files.")
+    parts = [Part(file.name, file.name, partial(read_source, folder, file)) for file in recordings[0].parts]
+    return _inspected(url, lambda: decode_parts(parts, table), settings, max_days)
+
+
+def _inspected(url: str, read: Callable[[], Recording], settings: SignalSettings, max_days: int) -> Inspected:
     try:
-        processed = accept(data, url, table, settings, max_days=max_days)
+        processed = process(read(), settings, max_days=max_days)
         days = [Day(date, figures, day.motion_S, day.state_S) for date, day, figures in processed.days()]
     except UserError as error:
         raise UserError(f"{url}: {error}") from None

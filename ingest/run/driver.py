@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from ingest.run.inputs import Inputs, read_inputs
 from ingest.run.plan import DONE, Catalogue, Row
 from ingest.run.settings import IngestSettings
-from ingest.run.sources import Source, file_state
+from ingest.run.sources import Source, file_state, is_joined
 from ingest.run.summary import Summary, count
 from pipeline.errors import UserError
 from pipeline.identity import SHORT_ID
@@ -26,6 +26,7 @@ from pipeline.store.attributes import People
 from pipeline.store.duplicates import find_duplicates
 from pipeline.store.layout import METADATA
 from pipeline.store.lease import Lease
+from pipeline.store.same_dates import find_same_dates
 from pipeline.store.store import Store, require_creatable
 
 log = logging.getLogger(__name__)
@@ -75,8 +76,8 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
     summary = initial_summary(store.folder.url, inputs, catalogue, todo)
     if how_participants_are_known(settings) == "alone":
         log.warning(
-            "note: without --participants or --id-regex every recording counts as a participant of its own; several "
-            "recordings of one person are not joined."
+            "note: without --participants or --id-regex every recording counts as a participant of its own, even where "
+            "several are of one person."
         )
     committer = Committer(store, lease, catalogue)
     phases = Phases(settings, inputs, todo, committer, summary)
@@ -95,6 +96,7 @@ def ingest_under(lease: Lease, settings: IngestSettings, inputs: Inputs, store: 
         lease.check()
         table.compact()
     summary.duplicates = find_duplicates(store)
+    summary.same_dates = find_same_dates(store)
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -138,6 +140,7 @@ def read_catalogue(store: Store, inputs: Inputs) -> Catalogue:
     with_days = store.person_days.read(["recording"])["recording"].unique().to_pylist()
     catalogue = Catalogue({row["recording"]: row for row in known}, frozenset(with_days))
     catalogue.add_plan(store.plan.read().to_pylist())
+    _require_same_files(store, inputs, catalogue)
     if inputs.again:
         catalogue.again |= {source.id for source in inputs.sources}
     reread = [
@@ -166,6 +169,23 @@ def read_catalogue(store: Store, inputs: Inputs) -> Catalogue:
     return catalogue
 
 
+def _require_same_files(store: Store, inputs: Inputs, catalogue: Catalogue) -> None:
+    """Raise UserError where a file would be ingested both by itself and as a part of a recording."""
+    joined = [id_ for id_, row in catalogue.recordings.items() if is_joined(row["source"]) and catalogue.has_days(id_)]
+    if joined and not inputs.joins:
+        raise UserError(
+            f"{store.folder.url}: it has {count(len(joined), 'recording')} ({joined[0][:SHORT_ID]}, ...) made of "
+            "joined files, which would now be recordings of their own. Give --join-folders, --join-map or --join-regex "
+            "as before, or name another store."
+        )
+    parts = [part.id for source in inputs.sources for part in source.parts if catalogue.has_days(part.id)]
+    if parts:
+        raise UserError(
+            f"{store.folder.url}: {count(len(parts), 'recording')} in it ({parts[0][:SHORT_ID]}, ...) would now be "
+            "parts of other recordings, and have their days twice. Ingest joined recordings into a new store."
+        )
+
+
 def _has_other_table_settings(source: Source, catalogue: Catalogue) -> bool:
     before = catalogue.recordings[source.id]["source"]
     return file_state(before) == source.file_state and before != source.fingerprint
@@ -180,8 +200,12 @@ def initial_summary(store: str, inputs: Inputs, catalogue: Catalogue, todo: list
     """The summary of a run that has not ingested anything yet."""
     left = {source.id for source in todo}
     rows = [catalogue.recordings[source.id] for source in inputs.sources if source.id not in left]
+    joined = [source for source in inputs.sources if source.parts]
     return Summary(
         store=store,
+        files=sum(len(source.parts) for source in joined),
+        joined=len(joined),
+        alone=len(inputs.sources) - len(joined),
         done_before=sum(row["status"] == DONE for row in rows),
         rejected_before=[(row["recording"], row["reason"]) for row in rows if row["status"] != DONE],
         left_out=len(inputs.left_out),

@@ -10,9 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ingest.process import Row, accept
-from ingest.run.sources import Source, StorageFault, UnreadableRecording, is_of_storage, read_source
+from ingest.devices.registry import Part, decode, decode_parts
+from ingest.process import Row, process
+from ingest.recording import Recording
+from ingest.run.sources import Source, StorageFault, UnreadableRecording, is_of_storage, of_file, read_source
 from ingest.run.worker import fault_location, measure_memory, time_limit, traceback_without_names
 from ingest.settings import SignalSettings
 from ingest.signal.calibrate import Calibration
@@ -54,8 +57,12 @@ class Assignment:
     @property
     def memory(self) -> float:
         """Bytes that a worker needs for it at most."""
-        packed = (each for suffix, each in BYTES_PER_PACKED_BYTE.items() if self.source.suffix.endswith(suffix))
-        return WORKER_BYTES + next(packed, BYTES_PER_BYTE) * self.source.size
+        return WORKER_BYTES + sum(_memory_per_byte(file) * file.size for file in self.source.files)
+
+
+def _memory_per_byte(file: Source) -> float:
+    packed = (each for suffix, each in BYTES_PER_PACKED_BYTE.items() if file.suffix.endswith(suffix))
+    return next(packed, BYTES_PER_BYTE)
 
 
 @dataclass(frozen=True)
@@ -158,8 +165,7 @@ def _ingest_one(task: IngestTask, assignment: Assignment, folder: Folder, store:
 
 def _ingest(task: IngestTask, assignment: Assignment, folder: Folder, store: Store) -> Ingested:
     source = assignment.source
-    data = read_source(folder, source)
-    processed = accept(data, source.alias, source.table, task.settings, assignment.given, task.max_days)
+    processed = process(_decoded(folder, source), task.settings, assignment.given, task.max_days)
     needed = processed.span_days
     if needed > assignment.slots:
         return Ingested(source, more_slots=needed)
@@ -176,6 +182,21 @@ def _ingest(task: IngestTask, assignment: Assignment, folder: Folder, store: Sto
         write_day(store, slot, person_day)
         rows.append({**figures, "slot": slot, "day": day.astype(object), "day_index": index})
     return Ingested(source, assignment.first_slot, judged(processed.figures, rows), rows)
+
+
+def _decoded(folder: Folder, source: Source) -> Recording:
+    """The recording in a file, or in several; errors name a part by its id."""
+    if not source.parts:
+        return decode(read_source(folder, source), source.alias, source.table)
+
+    def part(file: Source) -> Part:
+        def read() -> Any:
+            with of_file(source, file):
+                return read_source(folder, file)
+
+        return Part(file.id[:SHORT_ID], file.alias, read)
+
+    return decode_parts([part(file) for file in source.parts], source.table)
 
 
 def _require_lease(store: Store, epoch: int) -> None:

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ingest.participants import rule_of
+from ingest.join import join_rule, none_matches
+from ingest.participants import Rule, own_participant, rule_of
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, list_sources
 from ingest.run.summary import count
@@ -41,6 +42,8 @@ class Inputs:
     """Number of recordings of participants who withdrew: they are left out as if they did not exist."""
     calibrations: dict[str, Calibration] = field(default_factory=dict)
     """Coefficients by the keyed id of a device."""
+    joins: bool = False
+    """Whether files were joined, or could have been: the run was asked to."""
     again: bool = False
     """Whether these are the recordings that --again names, to be ingested whether done or not."""
 
@@ -54,12 +57,15 @@ def read_inputs(settings: IngestSettings) -> Inputs:
     """List the recordings and find whose they are; raises UserError for mistakes in what the user gave."""
     key = load_key(settings.key_file)
     rule = rule_of(settings.participants, settings.id_regex)
-    folder, sources = list_sources(settings.recordings, key, settings.table, beside=_given_files(settings))
+    join = join_rule(settings.join_folders, settings.join_map, settings.join_regex)
+    folder, sources = list_sources(settings.recordings, key, settings.table, _given_files(settings), join)
+    if join and not any(source.parts for source in sources):
+        raise none_matches(len(sources), settings.join_map, settings.join_regex)
     if settings.name_map is not None:
         write_name_map(settings.name_map, sources, Folder(settings.store))
     if settings.again is not None:
         sources = named(settings.again, sources)
-    names = {source.id: rule(source.name) for source in sources}
+    names = {source.id: participant_of(source, rule) for source in sources}
     kept = [source for source in sources if names[source.id] is not None]
     if not kept:
         raise UserError(
@@ -70,17 +76,47 @@ def read_inputs(settings: IngestSettings) -> Inputs:
     participants = {id_: key.participant(name) for id_, name in names.items() if name is not None}
     left_out = [source for source in sources if names[source.id] is None]
     calibrations = read_calibrations(settings.calibration, key) if settings.calibration else {}
-    return Inputs(key, folder, kept, participants, left_out, 0, calibrations, settings.again is not None)
+    return Inputs(
+        key,
+        folder,
+        kept,
+        participants,
+        left_out,
+        calibrations=calibrations,
+        joins=join is not None,
+        again=settings.again is not None,
+    )
+
+
+def participant_of(source: Source, rule: Rule) -> str | None:
+    """The participant of a recording, by its name or those of its files; None where no name shows it.
+
+    Raises UserError where the files of one recording are of several participants, or some of them of nobody.
+    """
+    if rule is own_participant or not source.parts:
+        return rule(source.name)
+    of_parts = [rule(part.name) for part in source.parts]
+    of_name = rule(source.name)
+    found = {name for name in (of_name, *of_parts) if name is not None}
+    unknown = 0 if of_name is not None else sum(name is None for name in of_parts)
+    if len(found) > 1 or (found and unknown):
+        whose = f"{len(found)} participants" if len(found) > 1 else f"one participant, and {unknown:,} of nobody"
+        raise UserError(
+            f"recording {source.id[:SHORT_ID]} has {count(len(source.parts), 'part')} of {whose}: all parts of a "
+            "recording are of one participant. Correct --participants or --id-regex, or what is joined (--name-map "
+            "gives the names of recordings and parts)."
+        )
+    return found.pop() if found else None
 
 
 def _given_files(settings: IngestSettings) -> list[Path]:
     """Files that the user gave which may be in the folder of recordings without being recordings."""
-    given = (settings.participants, settings.name_map, settings.again, settings.calibration)
+    given = (settings.participants, settings.join_map, settings.name_map, settings.again, settings.calibration)
     return [path for path in given if path is not None]
 
 
 def named(path: Path, sources: list[Source]) -> list[Source]:
-    """The recordings that a file names, by an id or its first 12 digits per line.
+    """The recordings that a file names, by an id (or that of a part) or its first 12 digits per line.
 
     Raises UserError where it cannot be read, contains something else, or names none of `sources`.
     """
@@ -95,8 +131,9 @@ def named(path: Path, sources: list[Source]) -> list[Source]:
             + (f"something else as entry {wrong[0]}." if wrong else "nothing.")
         )
     asked = {line[:SHORT_ID] for line in lines}
-    found = [source for source in sources if source.id[:SHORT_ID] in asked]
-    missing = sorted(asked - {source.id[:SHORT_ID] for source in found})
+    ids = {source.id: {each.id[:SHORT_ID] for each in (source, *source.parts)} for source in sources}
+    found = [source for source in sources if ids[source.id] & asked]
+    missing = sorted(asked - {id_ for source in found for id_ in ids[source.id]})
     if not found:
         raise UserError(f"no recording that --again {path} names is in --recordings: {missing[0]}, ...")
     if missing:
@@ -111,7 +148,8 @@ def write_name_map(path: Path, sources: list[Source], store: Folder) -> None:
     """
     if store.is_local and Path(store.path).resolve() in path.resolve().parents:
         raise UserError(f"--name-map {path} is inside the store, which must not hold names. Write it elsewhere.")
-    names = read_name_map(path) | {source.id: source.name for source in sources}
+    files = {each.id: each.name for source in sources for each in (source, *source.parts)}
+    names = read_name_map(path) | files
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([NAME_MAP, *names.items()])

@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import accumulate, groupby
 
+import numpy as np
+
+from ingest.devices.joined import join_probes
 from ingest.devices.location import require_wrist
 from ingest.devices.registry import probe
 from ingest.recording import Probe
-from ingest.run.sources import AccessDenied, Source, StorageFault, UnreadableRecording, open_source
+from ingest.run.sources import AccessDenied, Source, StorageFault, UnreadableRecording, of_file, open_source
 from ingest.run.worker import fault_location, time_limit, traceback_without_names
 from ingest.settings import SignalSettings
 from ingest.signal.timing import too_long
@@ -25,7 +29,7 @@ from pipeline.storage.folder import Folder, StorageUnavailable
 from pipeline.storage.retry import with_retry
 
 BUNDLE = 64
-"""Recordings that one task probes; a compressed one has to be read to its end and is a task of its own."""
+"""Files that one task probes; a recording that is compressed has to be read to its end and is a task of its own."""
 THREADS = 8
 WORKER_BYTES = 300e6
 DEFAULTS = SignalSettings()
@@ -69,6 +73,8 @@ class Probed:
     source: Source
     days: int = 0
     serial: str = ""
+    span: tuple[np.datetime64, np.datetime64] | None = None
+    """When it seems to begin and end, by the device's clock."""
     reason: str = ""
     is_open: bool = False
     """Whether decoding may show that the reason does not hold."""
@@ -82,7 +88,11 @@ def probe_tasks(
 ) -> list[ProbeTask]:
     """Tasks that probe all of `sources`."""
     plain = [source for source in sources if not source.is_compressed]
-    bundles = [tuple(plain[i : i + BUNDLE]) for i in range(0, len(plain), BUNDLE)]
+    before = accumulate((len(source.files) for source in plain), initial=0)
+    bundles = [
+        tuple(source for _, source in bundle)
+        for _, bundle in groupby(zip(before, plain, strict=False), lambda pair: pair[0] // BUNDLE)
+    ]
     bundles += [(source,) for source in sources if source.is_compressed]
     return [ProbeTask(recordings, bundle, max_days, settings) for bundle in bundles]
 
@@ -90,13 +100,9 @@ def probe_tasks(
 def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
     """The span of one recording. It is rejected if the storage refuses it alone, and others of the task can be read."""
 
-    def read() -> Probe:
-        with open_source(folder, source) as file:
-            found = probe(file, source.alias, source.size, source.table)
-        return found
-
     try:
-        found = with_retry(read)
+        labels = [file.id[:SHORT_ID] for file in source.files]
+        found = join_probes(labels, [_probe_file(folder, source, file) for file in source.files])
     except AccessDenied:
         if not any(_is_readable(folder, other) for other in task.sources if other != source):
             raise
@@ -118,12 +124,24 @@ def probe_one(folder: Folder, source: Source, task: ProbeTask) -> Probed:
     days = local_days(found, task.settings)
     if days > task.max_days:
         return Probed(source, serial=found.serial, reason=too_long(days, task.max_days), is_open=True)
-    return Probed(source, days, found.serial)
+    return Probed(source, days, found.serial, (found.start, found.end))
+
+
+def _probe_file(folder: Folder, source: Source, file: Source) -> Probe:
+    """What the ends of a file of a recording show."""
+
+    def read() -> Probe:
+        with open_source(folder, file) as opened:
+            found = probe(opened, file.alias, file.size, file.table)
+        return found
+
+    with of_file(source, file):
+        return with_retry(read)
 
 
 def _is_readable(folder: Folder, source: Source) -> bool:
     try:
-        with open_source(folder, source) as file:
+        with open_source(folder, source.files[0]) as file:
             return bool(file.read(1))
     except (UserError, OSError):
         return False

@@ -30,6 +30,20 @@ class IngestSettings:
         str | None,
         Flag("The participant is the first group of this regular expression in a recording's path, or `ukb`."),
     ] = None
+    join_folders: Annotated[bool, Flag("All recordings of one folder are parts of one recording, joined by time.")] = (
+        False
+    )
+    join_map: Annotated[
+        Path | None,
+        Flag(
+            "A CSV file with the columns name and recording: which files are parts of one recording. A name may "
+            "contain wildcards."
+        ),
+    ] = None
+    join_regex: Annotated[
+        str | None,
+        Flag("Files with the same first group of this regular expression in their paths are parts of one recording."),
+    ] = None
     name_map: Annotated[
         Path | None, Flag("Write the file name behind every id to this file. Private: keep it out of the store.")
     ] = None
@@ -60,6 +74,8 @@ class IngestSettings:
     def __post_init__(self) -> None:
         if self.participants is not None and self.id_regex is not None:
             raise ValueError("--participants and --id-regex both name the participants: give one.")
+        if self.join_folders + (self.join_map is not None) + (self.join_regex is not None) > 1:
+            raise ValueError("--join-folders, --join-map and --join-regex each say what to join: give one.")
         if self.max_days < 1:
             raise ValueError(f"max_days: expected at least 1, found {self.max_days}")
         if self.workers is not None and self.workers < 1:

@@ -18,7 +18,9 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from ingest.devices.io.wrapped import ZIP_SUFFIX
+from ingest.devices.joined import of_part
 from ingest.devices.registry import NO_TABLE_SETTINGS, TABLE, WRAPPINGS, devices, is_recording, suffix_words, suffixes
+from ingest.participants import Rule
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
 from pipeline.identity import SHORT_ID, Key
@@ -37,6 +39,9 @@ MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EST
 
 MIN_WORD = 3
 """Shorter parts of a file name are not removed from texts."""
+
+JOINED = "+"
+"""In the fingerprint of a recording that was joined, before the number of its files."""
 
 FIRST_SETTINGS = ("columns", "unit", "rate_hz")
 """The settings of tables that every fingerprint contains."""
@@ -62,8 +67,16 @@ class Source:
     id: str
     size: int
     fingerprint: str
-    """16 digits for the state of the file and, for a table with table settings, a dash and 16 for those."""
+    """16 digits for the state of the file, or of all parts with their number after a plus; for a table with table
+    settings, also a dash and 16 for those."""
     table: TableSettings = NO_TABLE_SETTINGS
+    parts: tuple[Source, ...] = ()
+    """The files of a recording that was joined, in the order of their ids; none where the recording is one file."""
+
+    @property
+    def files(self) -> tuple[Source, ...]:
+        """The parts, or the recording itself where it is one file."""
+        return self.parts or (self,)
 
     @property
     def file_state(self) -> str:
@@ -72,13 +85,13 @@ class Source:
 
     @property
     def suffix(self) -> str:
-        """The end of the name, which shows the kind of file."""
-        return max((suffix for suffix in suffixes() if self.name.lower().endswith(suffix)), key=len)
+        """The end of a file's name, which shows its kind."""
+        return max((suffix for suffix in suffixes() if self.name.lower().endswith(suffix)), key=len, default="")
 
     @property
     def is_compressed(self) -> bool:
-        """Whether it has to be read completely to reach its end."""
-        return self.suffix.endswith(WRAPPINGS)
+        """Whether some of it has to be read completely to reach its end."""
+        return any(file.suffix.endswith(WRAPPINGS) for file in self.files)
 
     @property
     def alias(self) -> str:
@@ -86,21 +99,29 @@ class Source:
         return self.id[:SHORT_ID] + self.suffix
 
     def scrub(self, text: str) -> str:
-        """`text` without the name, its parts and its words, as they are or quoted for a URL."""
-        stem = self.name[: len(self.name) - len(self.suffix)]
-        parts = {self.name, stem, *self.name.split("/"), *stem.split("/"), *re.split(r"[\W_]+", stem)}
-        forms = {form for part in parts for form in (part, quote(part, errors="surrogateescape"))}
+        """`text` without the names, their parts and their words, as they are or quoted for a URL."""
+        words = {word for source in (self, *self.parts) for word in source._words()}
+        forms = {form for word in words for form in (word, quote(word, errors="surrogateescape"))}
         longest_first = sorted((form for form in forms if len(form) >= MIN_WORD), key=len, reverse=True)
         return re.sub("|".join(map(re.escape, longest_first)) or r"(?!)", "<name>", text, flags=re.IGNORECASE)
 
+    def _words(self) -> set[str]:
+        stem = self.name[: len(self.name) - len(self.suffix)]
+        return {self.name, stem, *self.name.split("/"), *stem.split("/"), *re.split(r"[\W_]+", stem)}
+
 
 def list_sources(
-    url: str, key: Key, table: TableSettings = NO_TABLE_SETTINGS, beside: Sequence[Path] = ()
+    url: str,
+    key: Key,
+    table: TableSettings = NO_TABLE_SETTINGS,
+    beside: Sequence[Path] = (),
+    join: Rule | None = None,
 ) -> tuple[Folder, list[Source]]:
     """The folder of recordings and the recordings in it, in the order of their ids. `url` may also name one recording.
 
     `table` has the settings of tables, which are recognised by their suffix. `beside` are files that are not
-    recordings, though their names may end like those.
+    recordings, though their names may end like those. `join` gives the name of the recording of which a file is a part,
+    or None where the file is a recording of its own.
 
     Raises UserError where there is no file, or no recording.
     """
@@ -124,7 +145,33 @@ def list_sources(
         raise UserError(
             f"{url}: expected recordings (files that end in {suffix_words()}), found {others}. Check --recordings."
         )
-    return folder, sorted(sources, key=lambda source: source.id)
+    return folder, sorted(joined(sources, key, join) if join else sources, key=lambda source: source.id)
+
+
+def joined(files: Sequence[Source], key: Key, join: Rule) -> list[Source]:
+    """The recordings of which `files` are the parts, and the files that `join` does not cover.
+
+    Raises UserError where a recording would have the name of such a file.
+    """
+    groups: dict[str | None, list[Source]] = {}
+    for file in files:
+        groups.setdefault(join(file.name), []).append(file)
+    alone = groups.pop(None, [])
+    if taken := {file.name for file in alone} & groups.keys():
+        raise UserError(
+            f"{len(taken):,} of the recordings to join have the name of a file that is a recording of its own. Name "
+            "them otherwise with --join-map."
+        )
+    return [*alone, *(_of_parts(str(name), parts, key) for name, parts in groups.items())]
+
+
+def _of_parts(name: str, files: list[Source], key: Key) -> Source:
+    parts = tuple(sorted(files, key=lambda file: file.id))
+    state = f"{fingerprint([(part.id, part.file_state) for part in parts])}{JOINED}{len(parts)}"
+    as_tables = next((part for part in parts if part.table != NO_TABLE_SETTINGS), None)
+    table = as_tables.table if as_tables else NO_TABLE_SETTINGS
+    read_as = f"-{as_tables.fingerprint.partition('-')[2]}" if as_tables else ""
+    return Source(name, key.recording(name), sum(part.size for part in parts), state + read_as, table, parts)
 
 
 def _source(name: str, details: dict[str, Any], key: Key, table: TableSettings) -> Source:
@@ -144,6 +191,11 @@ def _stated(table: TableSettings) -> dict[str, Any]:
 def _may_be_table(suffix: str) -> bool:
     tables = {kind + wrapping for kind, module in devices() if module == TABLE for wrapping in ("", *WRAPPINGS)}
     return suffix in {*tables, ZIP_SUFFIX}
+
+
+def is_joined(fingerprint: str) -> bool:
+    """Whether a recording with this fingerprint was joined from files."""
+    return JOINED in fingerprint
 
 
 def file_state(fingerprint: str) -> str:
@@ -215,6 +267,18 @@ def classified_errors(folder: Folder, source: Source) -> Iterator[None]:
             f"{folder.url}: the storage failed while recording {source.id[:SHORT_ID]} was read ({cause}). No "
             "recording is rejected for it: run the same command again."
         ) from None
+
+
+@contextmanager
+def of_file(source: Source, file: Source) -> Iterator[None]:
+    """Add to a UserError which part of a recording it is about; faults of storage name the file already."""
+    try:
+        yield
+    except (StorageFault, StorageUnavailable):
+        raise
+    except UserError:
+        with of_part(file.id[:SHORT_ID], len(source.parts)):
+            raise
 
 
 def _is_seen(folder: Folder) -> bool:

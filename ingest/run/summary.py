@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ingest.run.plan import DONE, Row
 from pipeline.identity import SHORT_ID
 from pipeline.progress import duration
+from pipeline.store.same_dates import SameDates
 
 if TYPE_CHECKING:
     from ingest.run.ingest_task import Ingested
@@ -33,6 +34,12 @@ class Summary:
     left_out: int = 0
     withdrawn: int = 0
     """Recordings left out because their participant withdrew."""
+    files: int = 0
+    """Files of recordings that were joined."""
+    joined: int = 0
+    """Recordings that were joined from files."""
+    alone: int = 0
+    """Recordings of one file that nothing said to join."""
     replaced: int = 0
     """Recordings that changed since an earlier run, whose stored days were replaced."""
     peak_bytes: int = 0
@@ -43,6 +50,8 @@ class Summary:
     """Recordings not ingested because the file is now from another device; the store keeps its days of them."""
     duplicates: list[list[str]] = field(default_factory=list)
     """Groups of recordings of the store that have the same samples."""
+    same_dates: SameDates = field(default_factory=SameDates)
+    """Recordings of the store that share a date with another one of their participant."""
     kept: list[tuple[str, str]] = field(default_factory=list)
     """(id, reason) of recordings that changed, or that --again names, and that cannot be ingested: the store keeps its
     days of them."""
@@ -77,7 +86,13 @@ class Summary:
     def text(self) -> str:
         """The summary as lines of text."""
         return "\n".join(
-            [*self._counts(), *self._changed(), *reason_lines([*self.rejected_before, *self.rejected], REJECTED)]
+            [
+                *self._counts(),
+                *self.joined_lines(),
+                *self._changed(),
+                *self.same_dates.lines(),
+                *reason_lines([*self.rejected_before, *self.rejected], REJECTED),
+            ]
         )
 
     def _counts(self) -> list[str]:
@@ -95,6 +110,13 @@ class Summary:
             *self._workers(),
             f"store: {self.store}",
         ]
+
+    def joined_lines(self) -> list[str]:
+        """What was joined, of all recordings that the run found; nothing where it was not asked to join."""
+        if not self.joined:
+            return []
+        alone = f", and {count(self.alone, 'file')} not joined" if self.alone else ""
+        return [f"files: {self.files:,} joined to {count(self.joined, 'recording')}{alone}"]
 
     def _workers(self) -> list[str]:
         if not self.person_days:

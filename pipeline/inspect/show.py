@@ -80,6 +80,10 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("on disk", f"{total / 1e6:,.1f} MB{each}"))
     if found["copies"]:
         rows.append(("same signal", "; ".join(" = ".join(group) for group in found["copies"][:REASONS_SHOWN])))
+    if any(found["same_dates"].values()):
+        in_turn, at_once = found["same_dates"]["in_turn"], found["same_dates"]["at_once"]
+        shown = f"recordings of one participant: {in_turn:,} follow each other, {at_once:,} overlap in time"
+        rows.append(("same date", shown))
     if "day" in found:
         day = found["day"]
         rows.append(

@@ -20,6 +20,7 @@ from pipeline.errors import UserError
 from pipeline.identity import SHORT_ID
 from pipeline.store.duplicates import find_duplicates
 from pipeline.store.layout import ARRAYS, TABLES_FOLDER
+from pipeline.store.same_dates import SameDates, find_same_dates
 from pipeline.store.states import NAMES
 from pipeline.store.store import Store
 
@@ -64,8 +65,13 @@ def totals(store: Store) -> dict[str, Any]:
         "locations": _by_recording(days, "location"),
         "calibration": _by_recording(days, "calibration"),
         "copies": [[recording[:SHORT_ID] for recording in group] for group in find_duplicates(store)],
+        "same_dates": _numbers(find_same_dates(store)),
         "bytes": _bytes(Path(store.folder.path)) if store.folder.is_local else None,
     }
+
+
+def _numbers(found: SameDates) -> dict[str, int]:
+    return {"in_turn": sum(map(len, found.in_turn.values())), "at_once": sum(map(len, found.at_once.values()))}
 
 
 def choose_day(store: Store, slot: int | None) -> dict[str, Any]:

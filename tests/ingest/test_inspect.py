@@ -130,7 +130,7 @@ def test_mistakes(undisturbed: Path, cohort_folder: Path, tmp_path: Path, run: A
         ([tmp_path / "nothing"], "there is no such file or folder. Give a recording or a window store."),
         ([tmp_path], "expected a window store, found none"),
         ([tmp_path / "empty.cwa"], "empty.cwa: expected a .cwa header"),
-        ([cohort_folder / BEN, "--slot", 1], "is a file: --slot and --calibration are for a window store"),
+        ([cohort_folder / BEN, "--slot", 1], "is a recording: --slot and --calibration are for a window store"),
         ([undisturbed, "--rate", 30], "is not a file: --columns, --unit, --rate"),
         ([cohort_folder / BEN, "--plot", tmp_path / "a.jpg"], "expected a name that ends in .png"),
     ):

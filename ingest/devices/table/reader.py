@@ -1,60 +1,38 @@
 """Read tables of acceleration from any device, csv or Parquet; errors ask the user for what a table leaves open.
 
-`layout` finds the columns, `rows` reads them, `row_times` interprets the stamps, `scaling` finds unit and scale, and
-`unmeasured_rows` finds rows that are not measurements. Tables are read in batches: memory holds the recording as int16,
-whatever the size of the text.
+`layout` finds the columns, `rows` reads them, `tables` those of several files, `row_times` interprets the stamps,
+`scaling` finds unit and scale, and `unmeasured_rows` finds rows that are not measurements. Tables are read in batches:
+memory holds the recording as int16, whatever the size of the text.
 """
 
 from __future__ import annotations
 
-import io
-import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet
 from numpy.typing import NDArray
 
-from ingest.devices.io.ends import END_BYTES, Ends, is_near_median
-from ingest.devices.table.actigraph_export import ExportHeader
-from ingest.devices.table.layout import Columns, find_columns, find_decimal, is_table, read_layout
+from ingest.devices.io.ends import Ends
+from ingest.devices.table.layout import is_table
+from ingest.devices.table.opened import DEVICE, PARQUET, Opened, explained, open_table, plausible
 from ingest.devices.table.pace import fill, pace_all
-from ingest.devices.table.row_times import NO_TIME_US, BlockBuilder, Blocks, TableClock, by_rate, read_clock
-from ingest.devices.table.rows import ParquetTable, Rows, RowSource, TextTable
-from ingest.devices.table.scaling import (
-    GRAVITY,
-    MAX_COUNT,
-    MISSING,
-    STEPS_PER_G,
-    ScaledCounts,
-    Unit,
-    find_rail,
-    find_unit,
-)
+from ingest.devices.table.row_times import NO_TIME_US, Blocks, TableClock
+from ingest.devices.table.rows import ParquetTable
+from ingest.devices.table.scaling import GRAVITY, MAX_COUNT, MISSING, STEPS_PER_G, find_rail, find_unit
+from ingest.devices.table.tables import open_tables
 from ingest.devices.table.unmeasured_rows import UnmeasuredRows, find_unmeasured, remove_rows
 from ingest.recording import Pace, Probe, Recording, disjoint_spans
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
 
-PARQUET = b"PAR1"
-DEVICE = "table"
-UTC = "UTC"
 MIN_ROW_BYTES = 6
 """The row 0,0,0 and the end of its line."""
-_CHUNK = 1 << 20
 ALLOWED_BLOCKS, ALLOWED_SHARE, MAX_CONTRADICTIONS = 100, 0.1, 0.01
 """As in ingest.signal.timing, with a block a second."""
 MAX_BACK_US = 1_000_000
 """Stamps that go back by less are jitter."""
-TURN_ROWS, MIN_TURNS, MAX_SENSORS, SAME_TURNS = 5_000, 20, 4, 0.9
-OTHER_VALUES, MIN_OTHER_G = 4.0, 0.1
-"""Values of another sensor differ by so many times more than the next ones of the same."""
-HOUR_US = 3_600_000_000
 
 
 def recognises(head: bytes) -> bool:
@@ -64,8 +42,8 @@ def recognises(head: bytes) -> bool:
 
 def probe(ends: Ends, settings: TableSettings) -> Probe:
     """Return what the first and last rows show; the rows of a text table without stamps are counted."""
-    with _explained():
-        opened = _open(ends.file, ends.head, settings)
+    with explained():
+        opened = open_table(ends.file, ends.head, settings)
         first = opened.first_rows(ends.head)
         clock = opened.clock(first)
         start_us, end_us, rows = _span(opened, ends, clock, first.time_N)
@@ -86,7 +64,7 @@ def _span(opened: Opened, ends: Ends, clock: TableClock, time_N: NDArray[Any] | 
         rows = opened.count(ends)
         return clock.shift_us, clock.shift_us + round(rows * clock.period_us), rows
     rows = opened.count(ends) if isinstance(opened.table, ParquetTable) else ends.size // MIN_ROW_BYTES
-    us_N = _plausible(clock.to_us(time_N))
+    us_N = plausible(clock.to_us(time_N))
     if not us_N.size:
         raise UserError(
             "expected stamps from 1970 to 2100 in the first rows, found none: the clock was never set. Leave the "
@@ -94,7 +72,7 @@ def _span(opened: Opened, ends: Ends, clock: TableClock, time_N: NDArray[Any] | 
         )
     start_us = int(us_N.min())
     last_us = (
-        int(_plausible(clock.to_us(part.time_N)).max(initial=NO_TIME_US))
+        int(plausible(clock.to_us(part.time_N)).max(initial=NO_TIME_US))
         for part in opened.last_rows(ends)
         if part.time_N is not None
     )
@@ -102,40 +80,39 @@ def _span(opened: Opened, ends: Ends, clock: TableClock, time_N: NDArray[Any] | 
     return start_us, end_us if end_us >= start_us else start_us + round(rows * clock.period_us), rows
 
 
-def _plausible(us_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Drop missing and stray stamps: keep those near the median, and all that another follows within an hour."""
-    us_N = us_N[us_N != NO_TIME_US]
-    near_N = np.abs(np.diff(us_N)) <= HOUR_US
-    return us_N[is_near_median(us_N) | np.append(near_N, False) & np.append(False, near_N)]
-
-
 def decode(data: Any, settings: TableSettings) -> Recording:
     """Return the recording in a table, given the bytes of its file, or the file itself to read as a stream."""
-    if isinstance(data, io.RawIOBase):
-        source: Any = io.BufferedReader(data, _CHUNK)
-    else:
-        source = pa.BufferReader(pa.py_buffer(data))
-    with _explained():
-        source.seek(0)
-        opened = _open(source, source.read(END_BYTES), settings)
-        counts, stamps = opened.read(settings.unit)
-        per_unit, counts_CN = counts.per_unit, counts.take_all()
-        blocks, clock = stamps.blocks(), stamps.clock
+    return decode_parts([""], [data], settings)
+
+
+def decode_parts(labels: Sequence[str], parts: Sequence[Any], settings: TableSettings) -> Recording:
+    """Return the recording in tables, each as for `decode`, as if their rows were those of one table in order of time.
+
+    `labels` identify them in messages. Raises UserError where they are not parts of one recording.
+    """
+    with explained():
+        tables = open_tables(labels, parts, settings)
+        rows = tables.read(settings.unit)
+        per_unit, counts_CN = rows.counts.per_unit, rows.counts.take_all()
+        rows.require_order(counts_CN)
+        opened, stamps, blocks = tables.first, rows.stamps, rows.stamps.blocks()
+        clock = stamps.clock
         rate_hz = (
             (None if opened.export and stamps.is_stamped else opened.rate_hz)
             or blocks.rate_hz()
             or 1e6 / clock.period_us
         )
+        rows.require_one_unit(counts_CN, per_unit, rate_hz)
         unit = find_unit(counts_CN, per_unit, rate_hz, settings.unit)
         if per_unit < STEPS_PER_G[-1] / GRAVITY[unit]:  # the values were so large that they were scaled as m/s2
-            counts, stamps = opened.read(unit)
-            per_unit, counts_CN = counts.per_unit, counts.take_all()
+            rows = tables.read(unit)
+            per_unit, counts_CN, stamps = rows.counts.per_unit, rows.counts.take_all(), rows.stamps
     counts_CN[:, : int(blocks.first_K.min(initial=counts_CN.shape[1]))] = MISSING  # rows before the first stamp
     unmeasured = find_unmeasured(counts_CN, rate_hz, by_seconds=opened.export is not None)
     timed = None
     if stamps.is_uneven:
-        with _explained():
-            timed = _time_rows(counts_CN, opened.stamps(clock), unmeasured)
+        with explained():
+            timed = _time_rows(counts_CN, tables.stamps(rows), unmeasured)
     timed = timed or _time_blocks(counts_CN, blocks, unmeasured, rate_hz)
     counts_CN = timed.counts_CN
     samples = counts_CN.shape[1]
@@ -158,7 +135,7 @@ def decode(data: Any, settings: TableSettings) -> Recording:
         stamp_us_K=timed.us_K,
         stamped_K=np.ones(timed.first_K.size, dtype=np.bool_),
         celsius_K=np.full(timed.first_K.size, np.nan, dtype=np.float32),
-        damaged_blocks=opened.table.damaged + stamps.untimed + timed.left_out,
+        damaged_blocks=tables.damaged + stamps.untimed + timed.left_out,
         idle_spans_us=timed.idle_M2,
         firmware=export.firmware if export else None,
         origin=clock.origin,
@@ -166,21 +143,6 @@ def decode(data: Any, settings: TableSettings) -> Recording:
         clock=opened.set_to,
         pace=timed.pace,
     )
-
-
-def _refuse_turns(time_N: NDArray[Any], x_CN: NDArray[np.float32]) -> None:
-    """Raise UserError where rows of several sensors take turns: 2 to 4 rows share each stamp, with other values."""
-    time_N, x_CN = time_N[:TURN_ROWS], x_CN[:, :TURN_ROWS]
-    rows_B = np.diff(np.flatnonzero(np.diff(time_N, prepend=time_N[:1] - 1)))
-    sensors = int(np.median(rows_B)) if rows_B.size >= MIN_TURNS else 0
-    if not 2 <= sensors <= MAX_SENSORS or (rows_B == sensors).mean() < SAME_TURNS:
-        return
-    next_g, same_g = (float(np.nanmedian(np.abs(x_CN[:, lag:] - x_CN[:, :-lag]).sum(axis=0))) for lag in (1, sensors))
-    if next_g > OTHER_VALUES * same_g and next_g > MIN_OTHER_G:
-        raise UserError(
-            f"are these rows of {sensors} sensors? {sensors} rows share each stamp, with values that take turns. Write "
-            "a file for each, or read one with --where-column NAME=VALUE if a column names them."
-        )
 
 
 @dataclass(frozen=True)
@@ -266,134 +228,4 @@ def _is_stray(us_N: NDArray[np.int64]) -> NDArray[np.bool_]:
     return stray_N
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A table whose columns are known."""
-
-    table: TextTable | ParquetTable
-    settings: TableSettings
-    export: ExportHeader | None = None
-
-    @property
-    def rate_hz(self) -> float | None:
-        """As the user or the export's header says."""
-        return self.settings.rate_hz or (self.export.rate_hz if self.export else None)
-
-    @property
-    def set_to(self) -> Literal["utc"] | None:
-        """The clock that the stamps show, where they state it."""
-        return "utc" if self.table.zone == UTC else None
-
-    def clock(self, first: Rows) -> TableClock:
-        """Find what the stamps mean; raises UserError with a question where that is unclear."""
-        if self.export and first.time_N is None:
-            return by_rate(self.export.rate_hz, int(self.export.start.astype(np.int64)))
-        if first.time_N is not None:
-            _refuse_turns(first.time_N, first.x_CN)
-            return read_clock(first.time_N, self._ahead_us(first.time_N), self.settings.rate_hz)
-        if self.settings.rate_hz is None:
-            raise UserError(
-                "the table has no time column. How many rows are a second? State --rate HZ, or name a column: "
-                "--columns time=NAME,x=NAME,y=NAME,z=NAME."
-            )
-        return by_rate(self.settings.rate_hz, None)
-
-    def _ahead_us(self, time_N: NDArray[Any]) -> int:
-        """Return the microseconds from stamps in UTC to the clock that the first of them shows."""
-        if not self.table.zone or time_N.dtype != np.int64:
-            return 0
-        first = pa.scalar(int(time_N.max()), pa.timestamp("ns", self.table.zone))
-        ahead = pc.local_timestamp(first).cast(pa.int64()).as_py() - first.cast(pa.int64()).as_py()
-        return int(ahead) // 1000
-
-    def read(self, unit: Unit | None) -> tuple[ScaledCounts, BlockBuilder]:
-        """Read all rows."""
-        counts, stamps = ScaledCounts(unit), None
-        for rows in self.table.rows():
-            stamps = stamps or BlockBuilder(self.clock(rows))
-            stamps.add(rows.time_N, counts.add(rows.x_CN))
-        if stamps is None:
-            raise UserError(_EMPTY)
-        return counts, stamps
-
-    def stamps(self, clock: TableClock) -> NDArray[np.int64]:
-        """Read the stamps of all rows, in microseconds of the device's clock; NO_TIME_US where one is missing."""
-        parts = [clock.to_us(rows.time_N) for rows in self.table.rows() if rows.time_N is not None]
-        return np.concatenate(parts)
-
-    def first_rows(self, head: bytes) -> Rows:
-        """Return the rows of the head, or the first batch of a Parquet table."""
-        table: RowSource = self.table
-        if isinstance(self.table, TextTable):
-            complete = head[: head.rfind(b"\n") + 1] or head
-            table = replace(self.table, source=pa.BufferReader(complete))
-        first = next(table.rows(), None)
-        if first is None:
-            raise UserError(_EMPTY)
-        return first
-
-    def last_rows(self, ends: Ends) -> Iterator[Rows]:
-        """Yield the rows of the tail, or the last row group of a Parquet table."""
-        if isinstance(self.table, ParquetTable):
-            last = self.table.file.num_row_groups - 1
-            return replace(self.table, groups=[last]).rows()
-        if ends.size <= len(ends.head):
-            return replace(self.table, source=pa.BufferReader(ends.head)).rows()
-        tail = ends.tail[ends.tail.find(b"\n") + 1 : ends.tail.rfind(b"\n") + 1]
-        layout = replace(self.table.layout, skip=0)
-        return TextTable(pa.BufferReader(tail), layout).rows() if tail else iter(())
-
-    def count(self, ends: Ends) -> int:
-        """Return an upper bound of the rows."""
-        if isinstance(self.table, ParquetTable):
-            return int(self.table.file.metadata.num_rows)
-        ends.file.seek(0)
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: ends.file.read(_CHUNK), b"")) + 1
-
-
 _NOTHING = "expected a measured value in some row, found none. The device slept all the time, or the columns are wrong."
-_EMPTY = "expected a row that can be read, found none in the table. Leave it out, or export it again."
-
-
-def _open(source: Any, head: bytes, settings: TableSettings) -> Opened:
-    if head.startswith(PARQUET):
-        source.seek(0)
-        file = pa.parquet.ParquetFile(io.BufferedReader(source) if isinstance(source, io.RawIOBase) else source)
-        return Opened(ParquetTable(file, _columns_of(file.schema_arrow, settings)), settings)
-    layout = read_layout(head, settings)
-    if layout.delimiter != ",":
-        source.seek(0)
-        chunks = itertools.chain([head], iter(lambda: source.read(_CHUNK), b""))
-        layout = replace(layout, decimal=find_decimal(chunks, layout.delimiter) or layout.decimal)
-    return Opened(TextTable(source, layout), settings, layout.export)
-
-
-def _columns_of(schema: pa.Schema, settings: TableSettings) -> Columns:
-    """Find the columns of a Parquet table; a single column of instants is the time, whatever its name."""
-    found = find_columns(schema.names, len(schema.names), settings)
-    instants = [place for place, field in enumerate(schema) if pa.types.is_timestamp(field.type)]
-    if found.time is None and len(instants) == 1:
-        found = replace(found, time=instants[0])
-    for place in found.places:
-        kind = schema.field(place).type
-        is_time = place == found.time and (pa.types.is_timestamp(kind) or pa.types.is_date(kind))
-        if not (is_time or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-            wanted = "instants or numbers" if place == found.time else "numbers"
-            raise UserError(
-                f"expected {wanted} in the column {schema.names[place][:30]!r}, found {kind}. Name another one with "
-                "--columns."
-            )
-    return found
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn errors of pyarrow into UserError, without its text, which shows values of the table."""
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        if not isinstance(error, pa.ArrowException) and error.errno is not None:  # of the storage
-            raise
-        raise UserError(
-            "the table cannot be read: it is damaged, cut off, or not a table. Export or copy it again."
-        ) from None

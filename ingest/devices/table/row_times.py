@@ -89,6 +89,10 @@ class TableClock:
                 us_N = np.where(good_N, np.rint(exact_N), 0).astype(np.int64)
         return np.where(good_N, us_N + self.shift_us, NO_TIME_US)
 
+    def us_of(self, row_N: Int) -> Int:
+        """Return when rows were taken, by their numbers alone."""
+        return self.shift_us + np.rint(row_N * self.period_us).astype(np.int64)
+
 
 def by_rate(rate_hz: float, start_us: int | None) -> TableClock:
     """Return the clock of a table without stamps."""
@@ -209,6 +213,7 @@ class BlockBuilder:
 
     def __init__(self, clock: TableClock) -> None:
         self.clock, self.rows = clock, 0
+        self._part, self._first_row = clock, 0
         self._first: list[Int] = []
         self._us: list[Int] = []
         self.untimed = 0
@@ -218,15 +223,19 @@ class BlockBuilder:
         self._stop_us: list[Int] = []
         self._state = (NO_TIME_US, 0, -1, NO_TIME_US)
 
+    def begin_part(self, clock: TableClock) -> None:
+        """Read the stamps of the following rows, which are of another table, by its clock."""
+        self._part, self._first_row = clock, self.rows
+
     def add(self, time_N: NDArray[Any] | None, has_value_N: NDArray[np.bool_]) -> None:
         """Add the stamps (None: use the rate) of the next rows, and which of them hold a value."""
         clock = self.clock
         number_N = self.rows + np.arange(has_value_N.size, dtype=np.int64)
         self.rows += has_value_N.size
         if time_N is None or clock.origin == "start":
-            us_N = clock.shift_us + np.rint(number_N * clock.period_us).astype(np.int64)
+            us_N = self._part.us_of(number_N - self._first_row)
         else:
-            us_N, self.is_stamped = clock.to_us(time_N), True
+            us_N, self.is_stamped = self._part.to_us(time_N), True
         if time_N is not None:
             self.untimed += int((has_value_N & (us_N == NO_TIME_US)).sum())
         us_N[~has_value_N] = NO_TIME_US

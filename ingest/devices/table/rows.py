@@ -53,6 +53,11 @@ class RowSource(Protocol):
         ...
 
     @property
+    def is_untimed(self) -> bool:
+        """Whether it has no column of time."""
+        ...
+
+    @property
     def damaged(self) -> int:
         """Rows that could not be read, among those that `rows` has passed."""
         ...
@@ -74,6 +79,11 @@ class TextTable:
     def zone(self) -> str:
         """The zone of the first stamp."""
         return self.layout.zone
+
+    @property
+    def is_untimed(self) -> bool:
+        """Whether it has no column of time."""
+        return self.layout.columns.time is None
 
     def rows(self) -> Iterator[Rows]:
         """Yield all rows."""
@@ -174,6 +184,11 @@ class ParquetTable:
     def zone(self) -> str:
         """The zone of the column's type."""
         return "" if self.columns.time is None else getattr(self._types[self.columns.time], "tz", None) or ""
+
+    @property
+    def is_untimed(self) -> bool:
+        """Whether it has no column of time."""
+        return self.columns.time is None
 
     @property
     def _types(self) -> list[pa.DataType]:

@@ -95,16 +95,13 @@ def find_unit(counts_CN: NDArray[np.int16], per_unit: float, rate_hz: float, giv
     Gravity is read in windows at rest, or in all samples of a table that has hardly any. A unit given by the user is
     accepted unless windows at rest contradict it.
     """
-    rest_W, length_N = _at_rest(counts_CN, max(2, round(WINDOW_S * rate_hz)))
-    is_at_rest = rest_W.size >= REST_WINDOWS
-    reads = float(np.median(rest_W if is_at_rest else length_N)) / per_unit if length_N.size else 0.0
-    near = NEAR_AT_REST if is_at_rest else NEAR
-    found = next((unit for unit, one in GRAVITY.items() if one / near < reads < one * near), None)
+    reads, is_at_rest = read_gravity(counts_CN, per_unit, rate_hz)
+    found = _unit_of(reads, is_at_rest)
     most = MAX_COUNT / per_unit
     shown = f"over {most:.0f}" if reads > most else f"{reads:.3g}"
     if given is None:
         return found or _doubt(shown, is_at_rest)
-    is_off = bool(length_N.size) and not 1 / FAR < reads / GRAVITY[given] < FAR
+    is_off = reads > 0 and not 1 / FAR < reads / GRAVITY[given] < FAR
     if (is_at_rest and found != given) or is_off:
         when = "at rest" if is_at_rest else "on average"
         raise UserError(
@@ -112,6 +109,24 @@ def find_unit(counts_CN: NDArray[np.int16], per_unit: float, rate_hz: float, giv
             "its true unit; if that is neither g nor m/s2, or gravity was removed, the table cannot be used."
         )
     return given
+
+
+def read_gravity(counts_CN: NDArray[np.int16], per_unit: float, rate_hz: float) -> tuple[float, bool]:
+    """Return what a table reads for gravity (0 where nothing shows it), and whether in windows at rest."""
+    rest_W, length_N = _at_rest(counts_CN, max(2, round(WINDOW_S * rate_hz)))
+    is_at_rest = rest_W.size >= REST_WINDOWS
+    return float(np.median(rest_W if is_at_rest else length_N)) / per_unit if length_N.size else 0.0, is_at_rest
+
+
+def _unit_of(reads: float, is_at_rest: bool) -> Unit | None:
+    near = NEAR_AT_REST if is_at_rest else NEAR
+    return next((unit for unit, one in GRAVITY.items() if one / near < reads < one * near), None)
+
+
+def shown_unit(counts_CN: NDArray[np.int16], per_unit: float, rate_hz: float) -> Unit | None:
+    """Return the unit that a part of a recording shows; None where it shows none."""
+    reads, is_at_rest = read_gravity(counts_CN, per_unit, rate_hz)
+    return "mg" if reads > FAR * GRAVITY["m/s2"] else _unit_of(reads, is_at_rest)
 
 
 def _doubt(reads: str, is_at_rest: bool) -> Unit:

@@ -39,7 +39,9 @@ def intake_section(data: ReportData) -> list[str]:
             "they are dropped, and counted under gaps, clipping and damage.",
             "Recordings are rarely rejected at random: batteries fail, clocks are wrong and copies break at particular "
             "sites and on particular devices. Compare the participants in the store with the participants invited. "
-            "Recordings of one participant are joined only if ingest was given `--participants` or `--id-regex`.",
+            "Recordings are known to be of one participant only if ingest was given `--participants` or `--id-regex`. "
+            "Its summary, and `persondays inspect STORE`, say where recordings of one participant share a date. The "
+            "files of one recording are joined by `--join-folders`, `--join-map` or `--join-regex`.",
         ),
     ]
 
