@@ -11,6 +11,7 @@ from itertools import pairwise
 
 CWA_HEADER, CWA_BLOCK = 1024, 512
 PARAMETERS, METADATA = 0x15, 0x06
+SAMPLES = (0x00, 0x1A)
 LOG_HEAD = struct.Struct("<BBIH")
 
 
@@ -35,7 +36,7 @@ def cut_geneactiv(data: bytes, parts: int) -> list[bytes]:
 
 
 def cut_gt3x(data: bytes, parts: int) -> list[bytes]:
-    """A .gt3x between records; each part has the records of the beginning that state rate and scale."""
+    """A .gt3x between two records of samples; each part has the records of the beginning that state rate and scale."""
     archive = zipfile.ZipFile(io.BytesIO(data))
     log = archive.read("log.bin")
     records: list[bytes] = []
@@ -46,7 +47,10 @@ def cut_gt3x(data: bytes, parts: int) -> list[bytes]:
         record = log[at : at + LOG_HEAD.size + size + 1]
         (head if kind in (PARAMETERS, METADATA) else records).append(record)
         at += len(record)
-    return [_gt3x(archive.read("info.txt"), [*head, *records[share]]) for share in shares(len(records), parts)]
+    awake = [n for n in range(1, len(records)) if records[n][1] in SAMPLES and records[n - 1][1] in SAMPLES]
+    cuts = [awake[share.start] for share in shares(len(awake), parts)[1:]]
+    info = archive.read("info.txt")
+    return [_gt3x(info, [*head, *records[a:b]]) for a, b in pairwise([0, *cuts, len(records)])]
 
 
 def _gt3x(info: bytes, records: Sequence[bytes]) -> bytes:
