@@ -380,7 +380,7 @@ def test_errors_of_a_joined_recording_are_without_its_names() -> None:
     assert not [name for name in ("anna", "smith", "study-7", "ANNA") if name in scrubbed]
 
 
-def test_inspect_and_plan_read_a_folder_as_one_recording(
+def test_inspect_reads_a_folder_as_one_recording(
     made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uncut, cut = made
@@ -393,6 +393,10 @@ def test_inspect_and_plan_read_a_folder_as_one_recording(
     monkeypatch.setattr("sys.argv", ["inspect", str(cut), "--join-folders"])
     assert run_command(inspect, "persondays inspect") == 1
     assert "expected the files of one recording, found 3 folders with files" in capsys.readouterr().err
+
+
+def test_a_trial_reads_a_folder_as_one_recording(made: tuple[Path, Path]) -> None:
+    cut = made[1]
     with pytest.raises(
         UserError, match=r"expected one recording, found 3\. Name one of them, or join parts of one with"
     ):
