@@ -52,8 +52,9 @@ def inspect(
     from ingest.inspect.recording import exists, is_file
     from pipeline.errors import UserError
 
-    is_joined = bool(flags.get("join_folders"))
-    if is_file(what) or (is_joined and exists(what)):
+    if not exists(what):
+        raise UserError(f"{what}: there is no such file or folder. Give a recording or a window store.")
+    if is_file(what) or flags["join_folders"]:
         if slot is not None or calibration is not None:
             raise UserError(f"{what} is a recording: --slot and --calibration are for a window store.")
         _inspect_recording(what, flags, picture, json_)
@@ -65,8 +66,6 @@ def inspect(
         raise UserError(
             f"{what} is not a file: --columns, --unit, --rate, --clock, --max-days and time zones are for a recording."
         )
-    if not exists(what):
-        raise UserError(f"{what}: there is no such file or folder. Give a recording or a window store.")
     from pipeline.inspect.show import inspect_store
 
     inspect_store(what, slot, picture, json_, calibration)
