@@ -124,6 +124,7 @@ def evaluation_section(results: Results) -> list[str]:
         ),
         image,
         html.table(*_score_table(found)),
+        *_rows(found),
         html.explained(
             "Macro F1 is the mean over activities of the F1 score (1 is perfect); Cohen's kappa is the agreement "
             "beyond chance. The difference is computed for each participant and given with its 95% interval over "
@@ -162,6 +163,15 @@ def _score_table(found: Json) -> tuple[list[list[str]], list[str]]:
         scores = (f"{_figure(score['mean'])} [SD {_figure(score['sd'])}]" for score in both)
         rows.append([title, *scores, _difference(summary["difference"]), f"{summary['people']}"])
     return rows, ["mean over participants", "pretrained", "random weights", "difference (95% interval)", "participants"]
+
+
+def _rows(found: Json) -> list[str]:
+    """Return the table of everything that was compared, in results that have it."""
+    rows = [
+        [row["title"], *(f"{_figure(row[metric]['mean'])} [SD {_figure(row[metric]['sd'])}]" for metric in METRICS)]
+        for row in found.get("rows", {}).values()
+    ]
+    return [html.table(rows, ["mean over participants", *METRICS.values()])] if rows else []
 
 
 def next_section(results: Results) -> list[str]:

@@ -235,6 +235,17 @@ def test_the_backbone_is_called_better_only_if_the_interval_shows_it(
     assert ("Possible reasons" in text) == reasons
 
 
+def test_every_row_of_an_evaluation_is_shown(tmp_path: Path) -> None:
+    results = evaluation(0.05, 0.02, 0.08)
+    _, page = read_page(write_run(tmp_path / "old", results))
+    assert "random forest" not in page.text["evaluation"]
+    scores = {"macro_f1": {"mean": 0.746, "sd": 0.104}, "kappa": {"mean": None, "sd": None}}
+    results["rows"] = {"forest": {"title": "hand-made features, random forest", **scores}}
+    _, page = read_page(write_run(tmp_path / "new", results))
+    assert "hand-made features, random forest" in page.text["evaluation"]
+    assert "0.746 SD 0.104" in page.text["evaluation"]
+
+
 def test_missing_results_are_named_in_their_place(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
