@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import UserError
 from train.evaluate.dataset import LabelledSet
 from train.evaluate.folds import assign_folds, held_out
 
@@ -82,7 +83,8 @@ def _share(people: int, share: float) -> int:
 def domain_splits(data: LabelledSet, domain_N: NDArray[np.str_], folds: int, seed: int) -> list[Split]:
     """Return splits that leave out each domain in turn: trained on the others, tested on it, never on the same people.
 
-    Where people have windows in several domains, each domain is tested in folds by person.
+    Where people have windows in several domains, each domain is tested in folds by person. Raises UserError where
+    nobody is left to train on.
     """
     splits = []
     for domain in np.unique(domain_N):
@@ -98,6 +100,11 @@ def domain_splits(data: LabelledSet, domain_N: NDArray[np.str_], folds: int, see
             fold_P[people] = 0
         for fold in range(count):
             here_N = fold_P[data.person_N] == fold
+            if not (~inside_N & ~here_N).any():
+                raise UserError(
+                    f"--domain: expected people to train on with {str(domain)!r} left out, found none: the other "
+                    "values have only windows of people who are tested. Choose a column whose values have more people."
+                )
             splits.append(_split(data, ~inside_N & ~here_N, inside_N & here_N, seed, str(domain)))
     return splits
 

@@ -129,6 +129,13 @@ def test_a_domain_is_never_in_training_and_nor_are_its_people() -> None:
             assert sorted(tested.tolist()) == np.flatnonzero(domain == value).tolist()
 
 
+def test_a_domain_that_leaves_nobody_to_train_on_is_refused() -> None:
+    data = people_and_labels(4)
+    device = np.where((data.person_N == 0) & (np.arange(len(data.y_N)) % 2 == 0), "new", "old")
+    with pytest.raises(UserError, match="--domain: expected people to train on with 'old' left out"):
+        domain_splits(data, device, 4, 0)
+
+
 def test_an_unseen_orientation_costs_what_training_on_it_saves(network: Any) -> None:
     x, y, pid = walkers(each=12)
     place = np.where(np.arange(len(y)) % 2, "left", "right")
