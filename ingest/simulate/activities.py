@@ -1,12 +1,13 @@
-"""How each activity moves the arm: one function per activity draws the movement of an interval.
+"""How each activity moves the arm: one function per manner of doing it draws the movement of an interval.
 
 The numbers were tuned against real recordings (docs/simulator.md): motion of a second, spectrum, asymmetry in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,10 +64,16 @@ CELSIUS = {
 """The temperature that the device approaches."""
 
 
-def draw(bout: Bout, person: Person, rng: np.random.Generator) -> Movement:
-    """Draw a person's movement during a bout."""
-    skew = float(np.clip(0.7 * person.asymmetry + rng.normal(0, 0.3), -0.9, 0.9))
-    movement = _DRAW[bout.activity](bout, person, rng, skew)
+def draw(bout: Bout, person: Person, rng: np.random.Generator, manner: str | None = None) -> Movement:
+    """Draw a person's movement during a bout.
+
+    manner: one of those in `MANNERS` for the bout's activity; without it, one is drawn.
+    """
+    skew = float(np.clip(0.7 * person.asymmetry + rng.normal(0, 0.15), 0.0, 0.9))
+    manners = MANNERS[bout.activity]
+    if manner is None:
+        manner = str(rng.choice(list(manners), p=[often for often, _ in manners.values()]))
+    movement = manners[manner][1](bout, person, rng, skew)
     if person.tremor_hz and bout.activity in (Activity.SITTING, Activity.STANDING):
         level = _bursts(rng, bout.duration_s, 0.4, 0.012, 30.0)
         movement = replace(movement, tremor=level, tremor_hz=person.tremor_hz)
@@ -99,33 +106,72 @@ def _sleep(bout: Bout, person: Person, rng: np.random.Generator, skew: float) ->
     return Movement(bout.duration_s, turns)
 
 
-def _sitting(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
-    duration = bout.duration_s
-    manner = rng.choice(("still", "desk", "phone", "meal"), p=(0.45, 0.33, 0.12, 0.10))
-    anchors, pause, share, level = {
-        "still": (np.stack((IN_LAP, ON_ARMREST, IN_LAP, HOLDING, AT_FACE)), 18.0, 0.3, 0.004),
-        "desk": (np.stack((ON_DESK, ON_DESK, ON_DESK, ON_ARMREST, AT_FACE)), 10.0, 0.5, 0.012),
-        "phone": (np.stack((HOLDING, HOLDING, IN_LAP)), 11.0, 0.5, 0.012),
-        "meal": (np.stack((ON_DESK, AT_FACE)), 3.0, 0.5, 0.025),
-    }[manner]
+def _sitting(
+    bout: Bout,
+    person: Person,
+    rng: np.random.Generator,
+    skew: float,
+    *,
+    anchors: tuple[Array, ...],
+    pause_s: float,
+    sway_share: float,
+    sway: float,
+    contact_g: float,
+    returning: bool = False,
+) -> Movement:
+    """Draw a seat: gestures between anchors, and sway (radians) for a share of the time."""
     own = rng.normal(0, (0.15, 0.2, 0.4, 0.2))
     moves = gestures(
         rng,
-        duration,
-        pause_s=pause / person.restlessness,
+        bout.duration_s,
+        pause_s=pause_s / person.restlessness,
         spread=1.2,
         flurry=0.35,
         length_s=(0.75 / person.vigour, 0.4),
         skew=skew,
-        anchors=anchors + own,
+        anchors=np.stack(anchors) + own,
         scatter=(0.03, 0.05, 0.12, 0.06),
+        contact_g=contact_g * person.vigour,
         stay=0.85,
-        returning=manner == "meal",
+        returning=returning,
         continued=bout.continued,
     )
     return Movement(
-        duration, moves, sway=_bursts(rng, duration, share, level * person.vigour, 6.0), sway_hz=rng.uniform(0.8, 2.5)
+        bout.duration_s,
+        moves,
+        sway=_bursts(rng, bout.duration_s, sway_share, sway * person.vigour, 6.0),
+        sway_hz=rng.uniform(0.8, 2.5),
+        wobble_hz=person.wobble_hz,
+        settle_s=person.settle_s,
     )
+
+
+_still = partial(
+    _sitting,
+    anchors=(IN_LAP, ON_ARMREST, IN_LAP, HOLDING, AT_FACE),
+    pause_s=18.0,
+    sway_share=0.3,
+    sway=0.006,
+    contact_g=0.03,
+)
+_desk = partial(
+    _sitting,
+    anchors=(ON_DESK, ON_DESK, ON_DESK, ON_ARMREST, AT_FACE),
+    pause_s=10.0,
+    sway_share=0.5,
+    sway=0.012,
+    contact_g=0.05,
+)
+_phone = partial(_sitting, anchors=(HOLDING, HOLDING, IN_LAP), pause_s=11.0, sway_share=0.5, sway=0.012, contact_g=0.05)
+_meal = partial(
+    _sitting,
+    anchors=(ON_DESK, AT_FACE),
+    pause_s=3.0,
+    sway_share=0.5,
+    sway=0.014,
+    contact_g=0.11,
+    returning=True,
+)
 
 
 def _standing(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
@@ -140,10 +186,18 @@ def _standing(bout: Bout, person: Person, rng: np.random.Generator, skew: float)
         skew=skew,
         anchors=np.stack((HANGING, HANGING, HOLDING, AT_WORKTOP, AT_FACE)) + own,
         scatter=(0.06, 0.1, 0.2, 0.1),
+        contact_g=0.06 * person.vigour,
         stay=0.75,
     )
     level = 0.009 * np.exp(wander(rng, bout.duration_s, 0.8, 8.0)) * person.vigour
-    return Movement(bout.duration_s, moves, sway=level.astype(np.float32), sway_hz=rng.uniform(0.6, 1.2))
+    return Movement(
+        bout.duration_s,
+        moves,
+        sway=level.astype(np.float32),
+        sway_hz=rng.uniform(0.6, 1.2),
+        wobble_hz=person.wobble_hz,
+        settle_s=person.settle_s,
+    )
 
 
 def _pose(pose: Array) -> NDArray[np.void]:
@@ -187,26 +241,29 @@ def _gait(
     elbow: float,
     bounce_g: float,
     jolt_g: float,
+    peak: float,
+    roughness: float,
     stops_each_s: float,
 ) -> Movement:
-    """Draw a gait: arm swing at stride rate, bounce of the body at step rate, and a jolt at every step."""
+    """Draw a gait: arm swing at stride rate, bounce of the body at step rate, and a jolt at every step.
+
+    The bounce is strongest at `peak`, a part of the step from 0 to 1; `roughness` is how much all of it varies by bout.
+    """
     shape = np.zeros((CHANNELS, HARMONICS, 2))
     arm = 0.4 * skew
     shape[SHOULDER] = swing * harmonics_of(skewed_cycle(arm))
     shape[ELBOW] = elbow * harmonics_of(skewed_cycle(arm, lead=rng.normal(-0.5, 0.3)))
     shape[ROLL] = 0.5 * swing * harmonics_of(skewed_cycle(-arm, lead=rng.normal(0.8, 0.5)))
     shape[TURN] = 0.2 * swing * harmonics_of(skewed_cycle(arm, lead=rng.normal(0.3, 0.4)))
-    step = skewed_cycle(
-        float(np.clip(skew + rng.normal(0, 0.3), -0.9, 0.9)), waves_per_cycle=2, lead=rng.normal(2.6, 0.4)
-    )
+    step = skewed_cycle(skew, waves_per_cycle=2, lead=rng.normal(-2 * np.pi * peak, 0.3))
     shape[UP] = bounce_g * harmonics_of(step + 0.15 * skewed_cycle(skew, lead=rng.uniform(0, 6.3)))
     shape[FORWARD] = 0.5 * bounce_g * harmonics_of(skewed_cycle(-skew, waves_per_cycle=2, lead=rng.normal(1.0, 0.4)))
     shape[SIDE] = 0.25 * bounce_g * harmonics_of(skewed_cycle(skew, lead=rng.uniform(0, 6.3)))
     shape *= np.exp(rng.normal(0, 0.2, shape.shape))
-    roughness = 0.45 * bounce_g / np.arange(1, HARMONICS + 1)[:, None]
-    shape[UP : SIDE + 1] += roughness * rng.standard_normal((3, HARMONICS, 2))
+    rough_g = roughness * bounce_g / np.arange(1, HARMONICS + 1)[:, None]
+    shape[UP : SIDE + 1] += rough_g * rng.standard_normal((3, HARMONICS, 2))
     cycle_hz, strength = _strides(rng, bout.duration_s, bout.cadence / 2, stops_each_s)
-    own_side, loose = rng.uniform(1.0, 1.3), 0.1 * rng.lognormal(0.0, 0.5)
+    own_side, loose = rng.uniform(1.0, 1.3), 0.13 * rng.lognormal(0.0, 0.5)
     return Movement(
         bout.duration_s,
         _pose(pose + rng.normal(0, (0.05, 0.1, 0.25, 0.05))),
@@ -216,11 +273,11 @@ def _gait(
             harmonics=shape,
             jolt_g=(jolt_g * own_side, jolt_g / own_side),
             jolt_direction=(1.0, rng.normal(0.5, 0.3), rng.normal(0.0, 0.3)),
-            jolt_s=rng.uniform(0.01, 0.05),
         ),
         sway=(loose * np.exp(wander(rng, bout.duration_s, 0.4, 5.0))).astype(np.float32),
         sway_hz=0.5,
         wobble_hz=person.wobble_hz,
+        settle_s=person.settle_s,
     )
 
 
@@ -233,10 +290,12 @@ def _walking(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
         rng,
         skew,
         pose=HANGING if free else HOLDING * (0.6, rng.uniform(0.5, 1.0), 1.0, 1.0),
-        swing=person.swing * pace * (rng.uniform(0.8, 1.2) if free else rng.uniform(0.05, 0.3)),
+        swing=1.1 * person.swing * pace * (rng.uniform(0.8, 1.2) if free else rng.uniform(0.05, 0.3)),
         elbow=person.swing * 0.5 * (1.0 if free else 0.2),
-        bounce_g=0.13 * pace,
-        jolt_g=2.2 * person.impact_g * pace,
+        bounce_g=0.20 * pace,
+        jolt_g=2.0 * person.impact_g * pace,
+        peak=0.6,
+        roughness=0.45,
         stops_each_s=90.0,
     )
 
@@ -246,12 +305,14 @@ def _running(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
         bout,
         person,
         rng,
-        skew,
+        max(skew, 0.4),
         pose=np.array([0.0, 1.6, -0.9, 0.1]),
         swing=0.65 * person.swing,
         elbow=0.2,
-        bounce_g=1.0 * person.vigour,
-        jolt_g=4.5 * person.impact_g,
+        bounce_g=0.85 * person.vigour,
+        jolt_g=3.2 * person.impact_g,
+        peak=0.31,
+        roughness=0.1,
         stops_each_s=400.0,
     )
 
@@ -264,41 +325,136 @@ def _stairs(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -
         rng,
         skew,
         pose=HANGING if rng.random() < 0.7 else AT_WORKTOP,
-        swing=person.swing * rng.uniform(0.4, 0.9),
+        swing=person.swing * rng.uniform(0.7, 1.3),
         elbow=0.2,
-        bounce_g=0.28 if down else 0.18,
-        jolt_g=person.impact_g * (2.6 if down else 1.2),
+        bounce_g=0.42 if down else 0.28,
+        jolt_g=person.impact_g * (2.8 if down else 1.5),
+        peak=0.4,
+        roughness=0.25,
         stops_each_s=60.0,
     )
 
 
-def _housework(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
-    duration = bout.duration_s
+def _tidying(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
+    """Draw hands that take and put down: a short approach, the contact, and what it sets ringing."""
     moves = gestures(
         rng,
-        duration,
-        pause_s=1.6 / person.vigour,
+        bout.duration_s,
+        pause_s=1.0 / person.vigour,
         spread=1.0,
-        flurry=0.5,
-        length_s=(0.8 / person.vigour, 0.4),
+        flurry=0.6,
+        length_s=(0.7 / person.vigour, 0.4),
         skew=skew,
         anchors=np.stack((AT_WORKTOP, AT_WORKTOP, HOLDING, BELOW, ABOVE, HANGING)),
         scatter=(0.25, 0.3, 0.5, 0.4),
+        contact_g=0.65 * person.vigour,
         stay=0.6,
     )
-    shape = np.zeros((CHANNELS, HARMONICS, 2))
-    strokes = rng.uniform(1.0, 3.2)
-    size = person.vigour * rng.uniform(0.1, 0.25) / strokes**1.5
-    for joint, share in ((SHOULDER, 1.0), (ELBOW, rng.uniform(0.3, 1.2)), (ROLL, 0.8), (TURN, rng.uniform(0.2, 1.0))):
-        shape[joint] = share * size * harmonics_of(skewed_cycle(0.5 * skew, lead=rng.uniform(0, 6.3)))
-    rhythm = Rhythm(
-        cycle_hz=(strokes * (1 + wander(rng, duration, 0.08, 4.0))).astype(np.float32),
-        strength=np.minimum(_bursts(rng, duration, 0.25, 0.8, 8.0), 1.0),
-        harmonics=shape,
+    hz = rng.uniform(1.0, 3.2)
+    return _busy(bout, person, rng, moves, _wiping(bout, person, rng, skew, hz, rng.uniform(0.1, 0.25), share=0.2))
+
+
+def _brushing(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
+    """Draw short strokes: brushing, wiping, stirring."""
+    hz = rng.uniform(2.4, 4.4)
+    strokes = _wiping(bout, person, rng, skew, hz, rng.uniform(0.03, 0.09), share=0.85)
+    return _busy(bout, person, rng, _some_gestures(bout, person, rng, skew), strokes)
+
+
+def _pounding(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> Movement:
+    """Draw blows of the hand: chopping, kneading, bouncing a ball."""
+    hz = rng.uniform(1.1, 1.8)
+    blows = _strokes(
+        bout,
+        person,
+        rng,
+        skew,
+        hz=hz,
+        reach=rng.uniform(0.35, 0.7) / hz,
+        joints={SHOULDER: 0.4, ELBOW: rng.uniform(0.5, 1.2), TURN: rng.uniform(0.0, 0.3)},
+        lead=(2.3, 0.2),
+        jolt_g=4.0,
+        share=0.9,
     )
-    level = 0.04 * np.exp(wander(rng, duration, 0.6, 5.0)) * person.vigour
+    return _busy(bout, person, rng, _some_gestures(bout, person, rng, skew), blows)
+
+
+def _some_gestures(bout: Bout, person: Person, rng: np.random.Generator, skew: float) -> NDArray[np.void]:
+    """Draw the gestures of hands that mostly stay in one place."""
+    return gestures(
+        rng,
+        bout.duration_s,
+        pause_s=8.0 / person.vigour,
+        spread=1.0,
+        flurry=0.3,
+        length_s=(0.8 / person.vigour, 0.4),
+        skew=skew,
+        anchors=np.stack((AT_WORKTOP, HOLDING)) + rng.normal(0, (0.15, 0.2, 0.4, 0.2)),
+        scatter=(0.05, 0.1, 0.2, 0.1),
+        contact_g=0.3 * person.vigour,
+        stay=0.9,
+    )
+
+
+def _wiping(
+    bout: Bout, person: Person, rng: np.random.Generator, skew: float, hz: float, reach: float, share: float
+) -> Rhythm:
+    """Draw strokes on a surface: `reach` is that at 1 Hz, in radians."""
+    return _strokes(
+        bout,
+        person,
+        rng,
+        skew,
+        hz=hz,
+        reach=reach / hz**1.5,
+        joints={SHOULDER: 1.0, ELBOW: rng.uniform(0.3, 1.2), ROLL: 0.8, TURN: rng.uniform(0.2, 1.0)},
+        lead=(np.pi, 0.6),
+        jolt_g=0.1,
+        share=share,
+    )
+
+
+def _strokes(
+    bout: Bout,
+    person: Person,
+    rng: np.random.Generator,
+    skew: float,
+    *,
+    hz: float,
+    reach: float,
+    joints: Mapping[int, float],
+    lead: tuple[float, float],
+    jolt_g: float,
+    share: float,
+) -> Rhythm:
+    """Draw strokes for a share of the time: fast forth and down, a jolt, slow back.
+
+    Joints swing by `reach` radians times their factor, with a phase of mean and SD `lead` after the jolt.
+    """
+    shape = np.zeros((CHANNELS, HARMONICS, 2))
+    for joint, factor in joints.items():
+        swing = skewed_cycle(-0.5 * skew, lead=rng.normal(*lead))
+        shape[joint] = factor * reach * person.vigour * harmonics_of(swing)
+    return Rhythm(
+        cycle_hz=(hz * (1 + wander(rng, bout.duration_s, 0.08, 4.0))).astype(np.float32),
+        strength=np.minimum(_bursts(rng, bout.duration_s, share, 0.85, 8.0), 1.0),
+        harmonics=shape,
+        jolt_g=(jolt_g * person.vigour, 0.1 * jolt_g * person.vigour),
+        jolt_direction=(1.0, rng.normal(0.4, 0.25), rng.normal(0.0, 0.25)),
+    )
+
+
+def _busy(bout: Bout, person: Person, rng: np.random.Generator, moves: NDArray[np.void], rhythm: Rhythm) -> Movement:
+    """Return hands at work: gestures, a rhythm for some of the time, and sway."""
+    level = 0.04 * np.exp(wander(rng, bout.duration_s, 0.6, 5.0)) * person.vigour
     return Movement(
-        duration, moves, rhythm=rhythm, sway=level.astype(np.float32), sway_hz=1.2, wobble_hz=person.wobble_hz
+        bout.duration_s,
+        moves,
+        rhythm=rhythm,
+        sway=level.astype(np.float32),
+        sway_hz=1.2,
+        wobble_hz=person.wobble_hz,
+        settle_s=person.settle_s,
     )
 
 
@@ -313,11 +469,17 @@ def _reaching(bout: Bout, person: Person, rng: np.random.Generator, skew: float)
         skew=skew,
         anchors=np.stack((AT_WORKTOP, ABOVE, ABOVE, BELOW)),
         scatter=(0.2, 0.2, 0.3, 0.3),
+        contact_g=0.2 * person.vigour,
         returning=True,
     )
     level = 0.02 * person.vigour
     return Movement(
-        bout.duration_s, moves, sway=constant(bout.duration_s, level), sway_hz=1.0, wobble_hz=person.wobble_hz
+        bout.duration_s,
+        moves,
+        sway=constant(bout.duration_s, level),
+        sway_hz=1.0,
+        wobble_hz=person.wobble_hz,
+        settle_s=person.settle_s,
     )
 
 
@@ -342,7 +504,7 @@ def _cycling(bout: Bout, person: Person, rng: np.random.Generator, skew: float) 
         sway_hz=0.7,
         shaking=(road * ~stopped).astype(np.float32),
         wobble_hz=rng.uniform(12, 20),
-        wobble_damping=0.5,
+        settle_s=0.02,
     )
 
 
@@ -351,15 +513,18 @@ def _non_wear(bout: Bout, person: Person, rng: np.random.Generator, skew: float)
     return Movement(bout.duration_s, _pose(lying)[bout.continued :])
 
 
-_DRAW: dict[Activity, Callable[[Bout, Person, np.random.Generator, float], Movement]] = {
-    Activity.SLEEP: _sleep,
-    Activity.SITTING: _sitting,
-    Activity.STANDING: _standing,
-    Activity.WALKING: _walking,
-    Activity.RUNNING: _running,
-    Activity.STAIRS: _stairs,
-    Activity.HOUSEWORK: _housework,
-    Activity.REACHING: _reaching,
-    Activity.CYCLING: _cycling,
-    Activity.NON_WEAR: _non_wear,
+USUAL = "usual"
+Draw = Callable[[Bout, Person, np.random.Generator, float], Movement]
+MANNERS: dict[Activity, dict[str, tuple[float, Draw]]] = {
+    Activity.SLEEP: {USUAL: (1.0, _sleep)},
+    Activity.SITTING: {"still": (0.45, _still), "desk": (0.33, _desk), "phone": (0.12, _phone), "meal": (0.10, _meal)},
+    Activity.STANDING: {USUAL: (1.0, _standing)},
+    Activity.WALKING: {USUAL: (1.0, _walking)},
+    Activity.RUNNING: {USUAL: (1.0, _running)},
+    Activity.STAIRS: {USUAL: (1.0, _stairs)},
+    Activity.HOUSEWORK: {"tidying": (0.6, _tidying), "brushing": (0.25, _brushing), "pounding": (0.15, _pounding)},
+    Activity.REACHING: {USUAL: (1.0, _reaching)},
+    Activity.CYCLING: {USUAL: (1.0, _cycling)},
+    Activity.NON_WEAR: {USUAL: (1.0, _non_wear)},
 }
+"""The manners of doing each activity: how often each occurs (sum 1), and what draws its movement."""

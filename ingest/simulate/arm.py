@@ -4,7 +4,8 @@ The arm is two equal links that hang from the shoulder. Joint angles give the wr
 of the position its acceleration, so swing, centripetal force and timing are consistent. The forearm's attitude turns
 that plus gravity into the axes of the device: x along the forearm to the hand, y across, z out of the back of the
 wrist. Gestures are minimum-jerk movements (Flash & Hogan 1985, doi:10.1523/JNEUROSCI.05-07-01688.1985) with skewed
-time, so that rise and fall differ. Jolts and shaking pass through a resonator: soft tissue and strap.
+time, so that rise and fall differ. An impact is a force that begins at once and decays. Impacts and shaking pass
+through a resonator: soft tissue and strap.
 
 The state passes from one interval to the next, so that nothing jumps between bouts. While nothing moves the last value
 is repeated, which is most of a night.
@@ -51,7 +52,7 @@ class ArmState(NamedTuple):
     pose: NDArray[np.float64]
     """Joint angles after the last gesture."""
     wobble: NDArray[np.float64]
-    """Two past values of the resonator on each of three world axes."""
+    """Two past values of the resonator on each of three world axes, and the force of impacts in g."""
     track: NDArray[np.float64]
     """Two past values of the wrist's distance, height and turn."""
     force: NDArray[np.float64]
@@ -74,11 +75,10 @@ class _Constants(NamedTuple):
     harmonics: NDArray[np.float64]
     jolt_g: NDArray[np.float64]
     jolt_direction: NDArray[np.float64]
-    jolt_s: float
     sway_hz: float
     tremor_hz: float
     wobble_hz: float
-    wobble_damping: float
+    settle_s: float
     link_m: float
 
 
@@ -86,7 +86,7 @@ def resting() -> ArmState:
     """An arm on a table."""
     return ArmState(
         pose=np.array([0.5, 1.1, 0.0, 0.0]),
-        wobble=np.zeros((3, 2)),
+        wobble=np.zeros((3, 3)),
         track=np.full((3, 2), np.nan),
         force=np.array([0.0, 0.0, 1.0, 0.0]),
     )
@@ -107,11 +107,10 @@ def wrist_acceleration(movement: Movement, samples: int, step_s: float, state: A
         harmonics=np.zeros((CHANNELS, HARMONICS, 2)) if rhythm is None else rhythm.harmonics,
         jolt_g=np.array((0.0, 0.0) if rhythm is None else rhythm.jolt_g),
         jolt_direction=np.array((1.0, 0.0, 0.0) if rhythm is None else rhythm.jolt_direction),
-        jolt_s=0.02 if rhythm is None else rhythm.jolt_s,
         sway_hz=movement.sway_hz,
         tremor_hz=movement.tremor_hz,
         wobble_hz=movement.wobble_hz,
-        wobble_damping=movement.wobble_damping,
+        settle_s=movement.settle_s,
         link_m=movement.arm_m / 2,
     )
     random = np.array([movement.seed], dtype=np.uint64)
@@ -136,8 +135,6 @@ def _simulate(accel_NC, step_s, gestures, controls, constants, random, state):  
     sway_share = 1 - np.exp(-step_s * 2 * np.pi * constants.sway_hz)
     sway_gain = 5 / np.sqrt(constants.sway_hz)  # held uniform noise through the smoothers has SD 0.2 sqrt(sway_hz)
     resonator = _resonator(constants, step_s)
-    jolt_samples = max(1, int(constants.jolt_s * rate_hz))
-    jolt_left, jolt_g = 0, 0.0
     end_s = (accel_NC.shape[0] - 1) * step_s
     next_gesture, still_samples, previous_control, asleep = 0, 0, -1, False
     fades, sways, sway_target = np.zeros((3, 3)), np.zeros((JOINTS, 3)), np.zeros(JOINTS)
@@ -165,7 +162,7 @@ def _simulate(accel_NC, step_s, gestures, controls, constants, random, state):  
             continue
         closing = _minimum_jerk(min(1.0, (end_s - now) / STOP_S))
 
-        next_gesture, moving = _gesture(gestures, next_gesture, now, pose, angle)
+        next_gesture, moving = _gesture(gestures, next_gesture, now, pose, angle, wobble)
         for joint in range(JOINTS):
             swayed = closing * _follow(sways, joint, sway_target[joint], sway_share)
             angle[joint] += swayed
@@ -177,8 +174,9 @@ def _simulate(accel_NC, step_s, gestures, controls, constants, random, state):  
             phase += 2 * np.pi * cycle_hz[control] * step_s
             if jolt_heights_g[0] > 0 and int(phase / np.pi) != int(before / np.pi):
                 half = int(phase / np.pi) % 2
-                jolt_g = beat * jolt_heights_g[half] * (1 + 0.4 * _uniform(random)) / jolt_samples
-                jolt_left = jolt_samples
+                jolt_g = beat * jolt_heights_g[half] * (1 + 0.4 * _uniform(random))
+                for axis in range(3):
+                    wobble[axis, 2] += jolt_g * jolt_direction[axis]
             if phase > 200 * np.pi:
                 phase -= 200 * np.pi
             _cycle(harmonics, phase, wave)
@@ -195,7 +193,7 @@ def _simulate(accel_NC, step_s, gestures, controls, constants, random, state):  
             moving = True
 
         shake = closing * _follow(fades, SHAKING, shaking[control], fade_share)
-        if shake > QUIET or jolt_left > 0:
+        if shake > QUIET:
             moving = True
         still_samples = 0 if moving else still_samples + 1
 
@@ -208,10 +206,8 @@ def _simulate(accel_NC, step_s, gestures, controls, constants, random, state):  
         forward += beat * wave[FORWARD]
         side += beat * wave[SIDE]
         linear = abs(forward) + abs(side) + abs(up)
-        jolt = jolt_g if jolt_left > 0 else 0.0
-        jolt_left = max(0, jolt_left - 1)
         noise = 0.08 * linear + 1.7 * shake
-        ringing = _ring(jolt, jolt_direction, noise, random, resonator, wobble)
+        ringing = _ring(noise, random, resonator, wobble)
         up += wobble[0, 0]
         forward += wobble[1, 0]
         side += wobble[2, 0]
@@ -221,15 +217,17 @@ def _simulate(accel_NC, step_s, gestures, controls, constants, random, state):  
 
 
 @njit(cache=True, inline="always")
-def _gesture(gestures, number, now, pose, angle):  # type: ignore[no-untyped-def]
+def _gesture(gestures, number, now, pose, angle, wobble):  # type: ignore[no-untyped-def]
     """Set the joint angles by the gestures at a time; returns the next gesture to end, and whether one moves the arm.
 
-    `pose` is that after the last gesture that ended.
+    `pose` is that after the last gesture that ended; its contact is added to the force in `wobble`.
     """
     moving = False
     while number < gestures.size and now >= gestures[number].start_s + gestures[number].length_s:
         for joint in range(JOINTS):
             pose[joint] = gestures[number].pose[joint]
+        for axis in range(3):
+            wobble[axis, 2] += gestures[number].contact_g[axis]
         number += 1
         moving = True
     for joint in range(JOINTS):
@@ -305,22 +303,27 @@ def _linear_acceleration(out, height, turn, rate_hz, track):  # type: ignore[no-
 
 @njit(cache=True)
 def _resonator(constants, step_s):  # type: ignore[no-untyped-def]
-    """Coefficients of the resonator: of its last value, of the one before, and of what drives it."""
-    decay = np.exp(-2 * np.pi * constants.wobble_hz * constants.wobble_damping * step_s)
-    turn = 2 * np.pi * constants.wobble_hz * step_s
-    return 2 * decay * np.cos(turn), -decay * decay, 1.3 * np.sin(turn)
+    """Coefficients of the resonator: of its last value, of the one before, of shaking; and the decay of a force.
+
+    It follows a constant force exactly. A slow device sees what its sample rate resolves of the ringing.
+    """
+    decay = np.exp(-step_s / constants.settle_s)
+    turn = 2 * np.pi * min(constants.wobble_hz * step_s, 0.4)
+    return 2 * decay * np.cos(turn), -decay * decay, 1.3 * np.sin(turn), decay
 
 
 @njit(cache=True, inline="always")
-def _ring(jolt, direction, noise, random, resonator, wobble):  # type: ignore[no-untyped-def]
-    """Drive the resonator by a jolt and by noise; returns the sum of its magnitudes."""
-    last, one_before, drive = resonator
+def _ring(noise, random, resonator, wobble):  # type: ignore[no-untyped-def]
+    """Drive the resonator by the force of impacts and by noise; returns the sum of all magnitudes."""
+    last, one_before, drive, decay = resonator
+    gain = 1 - last - one_before
     total = 0.0
     for axis in range(3):
-        push = jolt * direction[axis] + noise * _uniform(random)
-        value = last * wobble[axis, 0] + one_before * wobble[axis, 1] + drive * push
+        push = gain * wobble[axis, 2] + drive * noise * _uniform(random)
+        value = last * wobble[axis, 0] + one_before * wobble[axis, 1] + push
+        total += abs(value) + abs(wobble[axis, 0]) + abs(wobble[axis, 2])
         wobble[axis, 1], wobble[axis, 0] = wobble[axis, 0], value
-        total += abs(value)
+        wobble[axis, 2] *= decay
     return total
 
 

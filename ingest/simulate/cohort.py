@@ -29,7 +29,7 @@ TRUTH = "_truth.parquet"
 """Begins with an underscore, so that ingest does not read it as a recording."""
 
 
-SIMULATOR = "0.1.0"
+SIMULATOR = "0.2.0"
 """Raise it when the same arguments give other recordings: a folder is only completed by the simulator that began it."""
 
 

@@ -1,8 +1,10 @@
 """The parts of a movement during an interval, as numbers that `arm` turns into acceleration.
 
-A movement is a sum of gestures (from pose to pose), a rhythm (a cycle with harmonics and the jolts of its steps), sway
-(slow random wandering of the joints), shaking (fast random acceleration from outside) and a tremor. An activity is a
-way to draw these.
+A movement is a sum of gestures (from pose to pose, some of which end in a contact), a rhythm (a cycle with harmonics
+and the jolts of its steps), sway (slow random wandering of the joints), shaking (fast random acceleration from outside)
+and a tremor. An activity is a way to draw these.
+
+Contacts and jolts are impacts: their force rises at once and decays, in everybody. That is the arrow of time.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ MIN_GESTURE_S, MAX_GESTURE_S = 0.4, 6.0
 END_S = 0.1
 """Every gesture ends at least this long before its interval, so that the arm arrives."""
 
-GESTURE = np.dtype([("start_s", "f8"), ("length_s", "f8"), ("skew", "f8"), ("pose", "f8", JOINTS)])
+GESTURE = np.dtype(
+    [("start_s", "f8"), ("length_s", "f8"), ("skew", "f8"), ("pose", "f8", JOINTS), ("contact_g", "f8", 3)]
+)
+"""`contact_g`: up, forward and side, the impact of the hand at the gesture's end; 0 where it touches nothing."""
 
 
 def control_points(duration_s: float) -> int:
@@ -63,8 +68,6 @@ class Rhythm:
     """Height of the jolt at the start of either half of the cycle."""
     jolt_direction: tuple[float, float, float] = (1.0, 0.0, 0.0)
     """Up, forward, side."""
-    jolt_s: float = 0.02
-    """Duration of a jolt: short ones ring, long ones swell."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ class Movement:
     """Control: amplitude in radians."""
     tremor_hz: float = 0.0
     wobble_hz: float = 10.0
-    wobble_damping: float = 0.4
+    """Frequency at which soft tissue and strap ring after an impact."""
+    settle_s: float = 0.05
+    """Time constant with which the force of an impact and its ringing decay."""
     arm_m: float = 0.55
     seed: int = field(default=1)
     """Seed of the fast noise; not 0."""
@@ -115,6 +120,7 @@ def gestures(
     skew: float,
     anchors: NDArray[np.float64],
     scatter: tuple[float, float, float, float],
+    contact_g: float = 0.0,
     stay: float = 0.0,
     returning: bool = False,
     continued: bool = False,
@@ -124,7 +130,8 @@ def gestures(
     A pause is log-normal (median `pause_s`, sigma `spread`), or with probability `flurry` under a second. A gesture
     takes a log-normal time (median and sigma in `length_s`) times the root of its path in radians. It ends near one of
     `anchors` (poses, one per row; the same as before with probability `stay`), with a normal `scatter` for each joint.
-    `returning`: every second gesture goes back to the first anchor.
+    `returning`: every second gesture goes back to the first anchor. Two thirds of the gestures end in a contact: an
+    impact of log-normal height (median `contact_g`), mostly upward.
     """
     expected = duration_s / (pause_s * np.exp(spread**2 / 2) * (1 - flurry) + 0.4 * flurry + length_s[0])
     count = int(2 * expected + 20)
@@ -146,4 +153,6 @@ def gestures(
     made["length_s"] = length
     made["skew"] = np.clip(skew + rng.normal(0, 0.25, count), -0.9, 0.9)
     made["pose"] = pose
+    height_g = contact_g * rng.lognormal(0.0, 0.6, count) * (rng.random(count) < 2 / 3)
+    made["contact_g"] = height_g[:, None] * ((1.0, 0.0, 0.0) + 0.4 * rng.standard_normal((count, 3)))
     return made[made["start_s"] + made["length_s"] < duration_s - END_S]

@@ -39,7 +39,6 @@ class Trait(IntEnum):
     FINEST_STEP = 7
     UNPACKED = 8
     RIGHT_WRIST = 9
-    FAST_RISE = 10
     IDLE_SLEEP = 11
 
 
@@ -54,7 +53,6 @@ ONE_IN = {
     Trait.FINEST_STEP: 3,
     Trait.UNPACKED: 7,
     Trait.RIGHT_WRIST: 3,
-    Trait.FAST_RISE: 2,
     Trait.IDLE_SLEEP: 2,
 }
 
@@ -72,13 +70,15 @@ class Person:
     impact_g: float
     """Height of the jolt that a walking step sends to the wrist."""
     wobble_hz: float
-    """Frequency at which soft tissue and strap ring after a jolt."""
+    """Frequency at which soft tissue and strap ring after an impact."""
+    settle_s: float
+    """Time constant with which an impact and its ringing decay."""
     vigour: float
     """Factor on the size and pace of every voluntary movement."""
     restlessness: float
     """Factor on how often something moves in rest and sleep."""
     asymmetry: float
-    """-1 to 1: movements rise fast and fall slowly, or the reverse; bouts scatter around it."""
+    """0 to 1: how much faster movements begin than they end; bouts scatter around it."""
     tremor_hz: float
     """0 for none."""
     wake_h: float
@@ -123,14 +123,15 @@ def person(seed: int, participant: int) -> Person:
         running_steps_per_s=float(np.clip(rng.normal(2.7, 0.12), 2.4, 3.0)),
         swing=float(np.clip(rng.normal(0.32, 0.08), 0.15, 0.6)),
         impact_g=float(np.exp(rng.normal(np.log(0.4), 0.3))),
-        wobble_hz=rng.uniform(4.5, 10.0),
+        wobble_hz=rng.uniform(8.0, 20.0),
         vigour=float(np.exp(rng.normal(0.0, 0.18))),
         restlessness=float(np.exp(rng.normal(0.0, 0.3))),
-        asymmetry=rng.uniform(0.2, 0.8) * (1 if has[Trait.FAST_RISE] else -1),
+        asymmetry=rng.uniform(0.2, 0.8),
         tremor_hz=rng.uniform(4.2, 6.5) if has[Trait.TREMOR] else 0.0,
         wake_h=float(np.clip(rng.normal(6.9, 0.6), 5.5, 8.0)),
         bed_h=float(np.clip(rng.normal(23.0, 0.6), 21.8, 24.3)),
         works_at_desk=bool(rng.random() < 0.55),
+        settle_s=rng.uniform(0.03, 0.08),
         runs=has[Trait.RUNNER],
         cycles=has[Trait.CYCLIST],
         takes_device_off=has[Trait.NON_WEAR],

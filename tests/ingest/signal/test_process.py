@@ -301,7 +301,7 @@ def test_the_probe_bounds_days_and_samples(simulated: Any) -> None:
     assert found.samples >= processed.figures.samples
 
 
-@pytest.mark.parametrize("participant", [2, 3])
+@pytest.mark.parametrize("participant", [2, 4])
 def test_gain_offset_and_drift_of_a_simulated_device_are_recovered(tmp_path: Path, participant: int) -> None:
     script = [("sleep", 3_600), ("sitting", 600), ("housework", 120)] * 6
     path = tmp_path / "a.cwa"

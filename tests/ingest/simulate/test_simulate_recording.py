@@ -79,7 +79,7 @@ def test_twelve_people_are_a_plausible_population(seed: int) -> None:
     assert 6 < hours[Activity.SITTING] < 12
     assert 0.6 < hours[Activity.WALKING] < 2.5
     assert {recording.person.wrist for recording in people} == {"left", "right"}
-    assert len({np.sign(recording.person.asymmetry) for recording in people}) == 2
+    assert all(0 < recording.person.asymmetry < 1 for recording in people)
     assert all(97 < recording.device.rate_hz < 103 for recording in people)
     assert any(recording.faults.garbage for recording in people)
     assert any(recording.faults.gaps for recording in people)
@@ -161,18 +161,6 @@ def test_autocalibration_finds_the_gain_and_offset(tmp_path: Path) -> None:
     assert error(means) > 0.015
     assert error(means * gain + offset) < 0.005
     assert 1 / gain == pytest.approx(recording.device.gain_C, abs=0.01)
-
-
-def test_the_arrow_of_time_differs_between_people(tmp_path: Path) -> None:
-    """The third moment of first differences in walking does not have the same sign for everybody."""
-    moments = []
-    for participant in range(1, 9):
-        simulate_recording(tmp_path / "a.cwa", 0, participant, script=[("walking", 240)], packing="packed, finest step")
-        step = np.diff(read(tmp_path / "a.cwa")[2][1000:].astype(float), axis=0)
-        moments.append((step**3).mean(axis=0) / (step**2).mean(axis=0) ** 1.5)
-    assert np.abs(moments).max() > 0.2
-    assert np.all(np.min(moments, axis=0) < 0)
-    assert np.all(np.max(moments, axis=0) > 0)
 
 
 @pytest.mark.parametrize(("packing", "highest"), [("packed, 8 g step", 2044), ("unpacked", 2047)])
