@@ -20,47 +20,28 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from scipy.signal import resample_poly, welch
 
 from ingest.simulate.cohort import TRUTH, SimulatedCohort, make
 from ingest.simulate.recording import plan
 
 from ..command import ROOT, module, parser, with_real_recordings
 from ..peers import peers_python
+from .measures import Signal, asymmetry, at_rate, band_shares, motion, spectrum
+from .real import HZ, RAIL_G, wisdm
 
-Signal = NDArray[np.float64]
 PEERS = ("actipy==3.8.3", "cwa-reader-rs==0.5.0")
 COHORT = SimulatedCohort(participants=12, days=1, seed=0)
-HZ, RAIL_G = 20, 2.0
 BANDS = ((0.3, 0.8), (0.8, 1.5), (1.5, 2.5), (2.5, 4.0), (4.0, 6.0), (6.0, 9.9))
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-WISDM = {"walking": "A", "running": "B", "stairs": "C", "sitting": "D", "standing": "E", "housework": "S"}
-"""Simulated activities and the WISDM letters closest to them: running is jogging, housework is folding clothes."""
-
-
-def motion(x: Signal, hz: int) -> Signal:
-    """Root of the summed variance of the axes, one value per second, g."""
-    seconds = len(x) // hz
-    return np.sqrt(x[: seconds * hz].reshape(seconds, hz, 3).var(axis=1).sum(axis=-1))
-
-
-def spectrum(x: Signal, hz: float) -> tuple[Signal, Signal]:
-    """Frequencies, and power summed over the axes."""
-    hertz, power = welch(x - x.mean(axis=0), hz, nperseg=int(8 * hz), axis=0)
-    return hertz, power.sum(axis=1)
-
-
-def band_shares(x: Signal, hz: float) -> Signal:
-    """Power of each band as a share of all of them."""
-    hertz, power = spectrum(x, hz)
-    shares = np.array([power[(hertz >= low) & (hertz < high)].sum() for low, high in BANDS])
-    return shares / shares.sum()
-
-
-def asymmetry(x: Signal) -> Signal:
-    """Skewness of first differences of each axis: 0 when the signal looks the same run backwards."""
-    step = np.diff(x, axis=0)
-    return (step**3).mean(axis=0) / (step**2).mean(axis=0) ** 1.5
+WISDM = {
+    "walking": "walking",
+    "running": "jogging",
+    "stairs": "stairs",
+    "sitting": "sitting",
+    "standing": "standing",
+    "housework": "folding",
+}
+"""Simulated activities and the closest ones of WISDM: housework is folding clothes."""
 
 
 def active_hours(motion_S: Signal) -> Signal:
@@ -80,7 +61,7 @@ def read(python: Path, recording: Path) -> tuple[Signal, NDArray[np.int64], dict
 
 def at_common_rate(x: Signal, hz: float, clip: bool = True) -> Signal:
     """Resample to 20 Hz and clip as the WISDM watch does."""
-    slow = resample_poly(x, HZ, round(hz), axis=0)
+    slow = at_rate(x, round(hz), HZ)
     return np.clip(slow, -RAIL_G, RAIL_G) if clip else slow
 
 
@@ -121,21 +102,6 @@ def simulated(folder: Path, python: Path) -> tuple[dict[str, list[Signal]], list
     return activities, hours, peers
 
 
-def wisdm(folder: Path) -> dict[str, list[Signal]]:
-    """A signal per subject for each activity."""
-    activities: dict[str, list[Signal]] = defaultdict(list)
-    for path in sorted(folder.glob("data_*.txt.gz")):
-        rows = defaultdict(list)
-        for line in gzip.decompress(path.read_bytes()).decode().replace("\n", "").split(";"):
-            fields = line.split(",")
-            if len(fields) == 6:
-                rows[fields[1]].append([float(value) / 9.80665 for value in fields[3:]])
-        for activity, letter in WISDM.items():
-            if len(rows[letter]) > 50 * HZ:
-                activities[activity].append(np.array(rows[letter]))
-    return activities
-
-
 def real_day(path: Path) -> Signal:
     """Motion of the active hours of a real 12 hours, ActiGraph, 30 Hz."""
     return active_hours(motion(np.loadtxt(gzip.open(path, "rt"), delimiter=",", skiprows=1, usecols=(1, 2, 3)), 30))
@@ -144,8 +110,8 @@ def real_day(path: Path) -> Signal:
 def activity_row(name: str, signals: list[Signal]) -> str:
     """Medians over people; of motion and asymmetry also the 10% and 90% quantiles."""
     middle = np.array([np.quantile(motion(x, HZ), (0.1, 0.5, 0.9)) * 1000 for x in signals])
-    bands = np.median([band_shares(x, HZ) for x in signals], axis=0)
-    skew = np.array([np.abs(asymmetry(x)).mean() for x in signals])
+    bands = np.median([band_shares(x, HZ, BANDS) for x in signals], axis=0)
+    skew = np.array([np.abs(asymmetry([x])).mean() for x in signals])
     low, high = np.quantile(middle[:, 1], (0.1, 0.9))
     return (
         f"{name:22s} {len(signals):3d} {np.median(middle[:, 0]):6.0f} "
@@ -229,7 +195,7 @@ def picture(
         for x in source.get("walking", []):
             hertz, power = spectrum(x, HZ)
             panels[1, 0].loglog(hertz[2:], power[2:], color=colour, lw=0.7, alpha=0.6)
-            panels[1, 1].plot(*asymmetry(x)[:2], "o", color=colour, ms=5, alpha=0.7)
+            panels[1, 1].plot(*asymmetry([x])[:2], "o", color=colour, ms=5, alpha=0.7)
     panels[1, 0].set(xlabel="Hz", ylabel="power in walking, g²/Hz", ylim=(1e-5, 3))
     panels[1, 1].axhline(0, color="grey", lw=0.5)
     panels[1, 1].axvline(0, color="grey", lw=0.5)
@@ -251,7 +217,8 @@ def main() -> None:
     sim, hours, peers = simulated(arguments.out / "recordings", python)
     real, day, steps = {}, None, None
     if arguments.shared.is_dir():
-        real = wisdm(arguments.shared / "labelled" / "wisdm_watch")
+        people = wisdm(arguments.shared / "labelled" / "wisdm_watch")
+        real = {name: [np.concatenate(pieces) for pieces in people[closest]] for name, closest in WISDM.items()}
         day = real_day(arguments.shared / "recordings" / "tables" / "actigraph_30hz_12h.csv.gz")
         walk = arguments.shared / "recordings" / "axivity" / "example-610-steps.cwa"
         steps = at_common_rate(read(python, walk.resolve())[0], 100)
