@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ingest.time_format import steps_of
 from pipeline.flags import Flag
 from pipeline.grid import COUNTS_PER_G
 
@@ -98,9 +99,16 @@ class TableSettings:
         bool | None,
         Flag("Dates of tables as in 05/06/2024 are day first (or month first).", "dayfirst/--no-dayfirst"),
     ] = None
+    time_format: Annotated[
+        str | None,
+        Flag("Format of stamps in tables, as in '%d.%m.%Y %I:%M:%S %p' (directives of strptime). Default: detected."),
+    ] = None
     where_column: Annotated[
         str | None,
-        Flag("Rows of tables to read, as in location=left, where a table holds several sensors. Default: all."),
+        Flag(
+            "Rows of tables to read, as in location=left, where a table holds several sensors; location=* reads all "
+            "as one. Default: all."
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -108,6 +116,11 @@ class TableSettings:
             raise ValueError(f"--rate: expected 1 to 1000 samples per second, found {self.rate_hz:g}")
         if self.where_column is not None and not all(self.where_column.partition("=")):
             raise ValueError(f"--where-column: expected NAME=VALUE, found {self.where_column!r}")
+        if self.time_format is not None:
+            try:
+                steps_of(self.time_format)
+            except ValueError as error:
+                raise ValueError(f"--time-format: {error}") from None
         is_valid = {*AXIS_NAMES} <= {*self.named} <= {*COLUMNS} and all(self.named.values())
         if self.columns is not None and not is_valid:
             raise ValueError(f"--columns: expected time=NAME,x=NAME,y=NAME,z=NAME, found {self.columns!r}")

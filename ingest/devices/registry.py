@@ -23,7 +23,7 @@ from ingest.devices.io.mapped import release_pages
 from ingest.devices.io.wrapped import GZIP_SUFFIX, ZIP_SUFFIX, UnwrappedFile, is_wrapped, read_all, unwrap
 from ingest.devices.joined import REMEDY, join, of_part
 from ingest.recording import Probe, Recording
-from ingest.settings import TableSettings
+from ingest.settings import SignalSettings, TableSettings
 from pipeline.errors import UserError
 
 TABLE = "ingest.devices.table.reader"
@@ -37,11 +37,12 @@ DEVICES = {
 """Suffix to the module that reads such files, in the order in which modules are asked whether they recognise a file.
 
 Tables come last, because almost any text is one. Their module differs from a `DeviceModule`: `probe` and `decode` also
-take the TableSettings with which a user states what a table leaves open."""
+take the settings with which a user states what a table leaves open."""
 
 GROUP = "persondays.devices"
 WRAPPINGS = (GZIP_SUFFIX, ZIP_SUFFIX)
 NO_TABLE_SETTINGS = TableSettings()
+NO_SIGNAL_SETTINGS = SignalSettings()
 BUFFER_BYTES = 1 << 20
 MAX_LAYERS = 2
 """Wrappings around a recording: a .cwa.gz in a .zip, and no deeper."""
@@ -102,14 +103,19 @@ def probe(file: BinaryIO, name: str, size: int, table_settings: TableSettings = 
     return device.probe(ends, *_extra_arguments(device, table_settings))
 
 
-def decode(data: Any, name: str, table_settings: TableSettings = NO_TABLE_SETTINGS) -> Recording:
+def decode(
+    data: Any,
+    name: str,
+    table_settings: TableSettings = NO_TABLE_SETTINGS,
+    signal_settings: SignalSettings = NO_SIGNAL_SETTINGS,
+) -> Recording:
     """Return the recording in the bytes of a complete file (bytes, memory map, any buffer); raises UserError.
 
-    Memory of a NumPy memory map is released afterwards.
+    The signal settings give the zone of a table's stamps. Memory of a NumPy memory map is released afterwards.
     """
     content, device = _unwrapped(data, name)
     try:
-        recording: Recording = device.decode(content, *_extra_arguments(device, table_settings))
+        recording: Recording = device.decode(content, *_extra_arguments(device, table_settings, signal_settings))
     finally:
         release_pages(data)
     return recording
@@ -124,7 +130,11 @@ class Part:
     read: Callable[[], Any]
 
 
-def decode_parts(parts: Sequence[Part], table_settings: TableSettings = NO_TABLE_SETTINGS) -> Recording:
+def decode_parts(
+    parts: Sequence[Part],
+    table_settings: TableSettings = NO_TABLE_SETTINGS,
+    signal_settings: SignalSettings = NO_SIGNAL_SETTINGS,
+) -> Recording:
     """Return the recording in several files, whatever their order.
 
     The files of a device are read one after the other, those of a table row by row. Raises UserError where a part
@@ -146,7 +156,7 @@ def decode_parts(parts: Sequence[Part], table_settings: TableSettings = NO_TABLE
         return join(labels, recordings)
     if recordings:
         raise UserError(f"{len(tables):,} of its {len(parts):,} parts are tables, others are of a device. {REMEDY}")
-    joined: Recording = import_module(TABLE).decode_parts(labels, tables, table_settings)
+    joined: Recording = import_module(TABLE).decode_parts(labels, tables, table_settings, signal_settings)
     return joined
 
 
@@ -161,8 +171,8 @@ def _unwrapped(data: Any, name: str) -> tuple[Any, Any]:
     return content if device.__name__ == TABLE else read_all(content), device
 
 
-def _extra_arguments(device: Any, table_settings: TableSettings) -> tuple[TableSettings, ...]:
-    return (table_settings,) if device.__name__ == TABLE else ()
+def _extra_arguments(device: Any, *settings: TableSettings | SignalSettings) -> tuple[Any, ...]:
+    return settings if device.__name__ == TABLE else ()
 
 
 def _content(file: BinaryIO, name: str) -> tuple[Any, bytes, Any]:

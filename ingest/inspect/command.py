@@ -19,6 +19,7 @@ OF_A_RECORDING = (
     "unit",
     "rate_hz",
     "dayfirst",
+    "time_format",
     "where_column",
     "max_days",
     "join_folders",

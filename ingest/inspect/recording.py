@@ -81,7 +81,7 @@ def inspect_recording(
     folder = Folder(url)
     with folder.translate_errors():
         data: Any = folder.fs.cat_file(folder.path) if not folder.is_local else _mapped(folder.path)
-    return _inspected(url, lambda: decode(data, url, table), settings, max_days)
+    return _inspected(url, lambda: decode(data, url, table, settings), settings, max_days)
 
 
 def inspect_folder(
@@ -92,7 +92,7 @@ def inspect_folder(
     if len(recordings) != 1:
         raise UserError(f"{url}: expected the files of one recording, found {len(recordings):,} folders with files.")
     parts = [Part(file.name, file.name, partial(read_source, folder, file)) for file in recordings[0].parts]
-    return _inspected(url, lambda: decode_parts(parts, table), settings, max_days)
+    return _inspected(url, lambda: decode_parts(parts, table, settings), settings, max_days)
 
 
 def _inspected(url: str, read: Callable[[], Recording], settings: SignalSettings, max_days: int) -> Inspected:

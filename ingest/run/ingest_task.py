@@ -165,7 +165,7 @@ def _ingest_one(task: IngestTask, assignment: Assignment, folder: Folder, store:
 
 def _ingest(task: IngestTask, assignment: Assignment, folder: Folder, store: Store) -> Ingested:
     source = assignment.source
-    processed = process(_decoded(folder, source), task.settings, assignment.given, task.max_days)
+    processed = process(_decoded(folder, source, task.settings), task.settings, assignment.given, task.max_days)
     needed = processed.span_days
     if needed > assignment.slots:
         return Ingested(source, more_slots=needed)
@@ -184,10 +184,10 @@ def _ingest(task: IngestTask, assignment: Assignment, folder: Folder, store: Sto
     return Ingested(source, assignment.first_slot, judged(processed.figures, rows), rows)
 
 
-def _decoded(folder: Folder, source: Source) -> Recording:
+def _decoded(folder: Folder, source: Source, settings: SignalSettings) -> Recording:
     """The recording in a file, or in several; errors name a part by its id."""
     if not source.parts:
-        return decode(read_source(folder, source), source.alias, source.table)
+        return decode(read_source(folder, source), source.alias, source.table, settings)
 
     def part(file: Source) -> Part:
         def read() -> Any:
@@ -196,7 +196,7 @@ def _decoded(folder: Folder, source: Source) -> Recording:
 
         return Part(file.id[:SHORT_ID], file.alias, read)
 
-    return decode_parts([part(file) for file in source.parts], source.table)
+    return decode_parts([part(file) for file in source.parts], source.table, settings)
 
 
 def _require_lease(store: Store, epoch: int) -> None:

@@ -38,8 +38,8 @@ class ExportHeader:
     serial: str
     start: np.datetime64
     rate_hz: float
-    is_day_first: bool
-    """Whether its dates begin with the day."""
+    order: str
+    """Of day, month and year in its dates, as in dmy."""
 
 
 def is_export(head: bytes) -> bool:
@@ -74,7 +74,7 @@ def read_export_header(lines: Sequence[str]) -> ExportHeader:
         values["Serial Number:"],
         start,
         float(first["rate"]),
-        first["date"][:1].lower() == "d",
+        _order(first["date"]),
     )
 
 
@@ -82,10 +82,13 @@ def _after(lines: Sequence[str], name: str) -> str:
     return next((line[len(name) :].strip(" ,;\t") for line in lines[:10] if line.startswith(name)), "")
 
 
+def _order(form: str) -> str:
+    return "".join(part[0].lower() for part in re.findall(r"[A-Za-z]+", form))
+
+
 def _start(date: str, time: str, form: str) -> np.datetime64:
     """Parse date and time of day as an instant of the device's clock; raises ValueError."""
-    order = [part[0].lower() for part in re.findall(r"[A-Za-z]+", form)]
-    parts = dict(zip(order, re.findall(r"\d+", date), strict=True))
+    parts = dict(zip(_order(form), re.findall(r"\d+", date), strict=True))
     if not re.fullmatch(r"\d?\d:\d\d:\d\d", time):
         raise ValueError
     year = int(parts["y"])

@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 from ingest.devices.io.ends import Ends, is_near_median
 from ingest.devices.joined import SERIAL
 from ingest.devices.table.actigraph_export import ExportHeader
-from ingest.devices.table.layout import Columns, find_columns, find_decimal, read_layout
+from ingest.devices.table.columns import find_columns
+from ingest.devices.table.layout import find_decimal, form_of_numbers, read_layout, zone_of
+from ingest.devices.table.local_time import Spans
 from ingest.devices.table.row_times import NO_TIME_US, TableClock, by_rate, read_clock
-from ingest.devices.table.rows import ParquetTable, Rows, RowSource, TextTable
+from ingest.devices.table.rows import ALL, ParquetTable, Rows, RowSource, TextTable, is_text
+from ingest.devices.table.sensors import column_that_changes, stacked_question, stacked_sides
+from ingest.devices.table.stamp_forms import find_form
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
 
@@ -28,9 +32,6 @@ PARQUET = b"PAR1"
 DEVICE = "table"
 UTC = "UTC"
 CHUNK = 1 << 20
-TURN_ROWS, MIN_TURNS, MAX_SENSORS, SAME_TURNS = 5_000, 20, 4, 0.9
-OTHER_VALUES, MIN_OTHER_G = 4.0, 0.1
-"""Values of another sensor differ by so many times more than the next ones of the same."""
 HOUR_US = 3_600_000_000
 EMPTY = "expected a row that can be read, found none in the table. Leave it out, or export it again."
 
@@ -62,6 +63,12 @@ class Opened:
         }
 
     @property
+    def is_one(self) -> bool:
+        """Whether the user says that all rows are of one sensor."""
+        where = self.table.columns.where
+        return where is not None and where[1] == ALL
+
+    @property
     def set_to(self) -> Literal["utc"] | None:
         """The clock that the stamps show, where they state it."""
         return "utc" if self.table.zone == UTC else None
@@ -71,7 +78,6 @@ class Opened:
         if self.export and first.time_N is None:
             return by_rate(self.export.rate_hz, int(self.export.start.astype(np.int64)))
         if first.time_N is not None:
-            _refuse_turns(first.time_N, first.x_CN)
             return read_clock(first.time_N, self._ahead_us(first.time_N), self.settings.rate_hz)
         if self.settings.rate_hz is None:
             raise UserError(
@@ -84,9 +90,18 @@ class Opened:
         """Return the microseconds from stamps in UTC to the clock that the first of them shows."""
         if not self.table.zone or time_N.dtype != np.int64:
             return 0
-        first = pa.scalar(int(time_N.max()), pa.timestamp("ns", self.table.zone))
+        stamped_N = time_N[time_N != NO_TIME_US]
+        if not stamped_N.size:
+            return 0
+        first = pa.scalar(int(stamped_N[0]), pa.timestamp("ns", self.table.zone))
         ahead = pc.local_timestamp(first).cast(pa.int64()).as_py() - first.cast(pa.int64()).as_py()
         return int(ahead) // 1000
+
+    def refuse_stacked(self, spans: Spans) -> None:
+        """Raise UserError where the rows of several sensors follow each other, with the same times."""
+        if not self.is_one and (rows := stacked_sides(spans.first_K, spans.us_K, spans.end_us_K)):
+            name = column_that_changes(self.table.others(), len(rows))
+            raise stacked_question(rows[0], name)
 
     def first_rows(self, head: bytes) -> Rows:
         """Return the rows of the head, or the first batch of a Parquet table."""
@@ -123,31 +138,51 @@ def open_table(source: Any, head: bytes, settings: TableSettings) -> Opened:
     if head.startswith(PARQUET):
         source.seek(0)
         file = pa.parquet.ParquetFile(io.BufferedReader(source) if isinstance(source, io.RawIOBase) else source)
-        return Opened(ParquetTable(file, _columns_of(file.schema_arrow, settings)), settings)
+        return Opened(_parquet(file, settings), settings)
     layout = read_layout(head, settings)
     if layout.delimiter != ",":
         source.seek(0)
         chunks = itertools.chain([head], iter(lambda: source.read(CHUNK), b""))
-        layout = replace(layout, decimal=find_decimal(chunks, layout.delimiter) or layout.decimal)
+        layout = replace(layout, decimal=find_decimal(chunks, layout))
     return Opened(TextTable(source, layout), settings, layout.export)
 
 
-def _columns_of(schema: pa.Schema, settings: TableSettings) -> Columns:
+def _parquet(file: pa.parquet.ParquetFile, settings: TableSettings) -> ParquetTable:
     """Find the columns of a Parquet table; a single column of instants is the time, whatever its name."""
+    schema = file.schema_arrow
     found = find_columns(schema.names, len(schema.names), settings)
     instants = [place for place, field in enumerate(schema) if pa.types.is_timestamp(field.type)]
     if found.time is None and len(instants) == 1:
         found = replace(found, time=instants[0])
     for place in found.places:
         kind = schema.field(place).type
-        is_time = place == found.time and (pa.types.is_timestamp(kind) or pa.types.is_date(kind))
-        if not (is_time or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-            wanted = "instants or numbers" if place == found.time else "numbers"
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        if not (is_number or (place == found.time and (_is_instant(kind) or is_text(kind)))):
+            wanted = "instants, text or numbers" if place == found.time else "numbers"
             raise UserError(
                 f"expected {wanted} in the column {schema.names[place][:30]!r}, found {kind}. Name another one with "
                 "--columns."
             )
-    return found
+    table = ParquetTable(file, found)
+    if found.time is None or _is_instant(schema.field(found.time).type):
+        if settings.time_format is not None:
+            seen = "no column that is clearly the time" if found.time is None else "a time column that holds instants"
+            raise UserError(f"--time-format is for stamps that are text, but the table has {seen}. Leave it out.")
+        return table
+    kind = schema.field(found.time).type
+    if not is_text(kind) and not (pa.types.is_integer(kind) or settings.time_format is not None):
+        return table
+    stamps = table.first_texts(found.time)
+    if is_text(kind) or settings.time_format is not None:
+        if not stamps:
+            raise UserError(EMPTY)
+        form = find_form(stamps, settings)
+        return replace(table, form=form, text_zone=zone_of(stamps, form))
+    return replace(table, form=form_of_numbers(stamps))
+
+
+def _is_instant(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 @contextmanager
@@ -168,18 +203,3 @@ def plausible(us_N: NDArray[np.int64]) -> NDArray[np.int64]:
     us_N = us_N[us_N != NO_TIME_US]
     near_N = np.abs(np.diff(us_N)) <= HOUR_US
     return us_N[is_near_median(us_N) | np.append(near_N, False) & np.append(False, near_N)]
-
-
-def _refuse_turns(time_N: NDArray[Any], x_CN: NDArray[np.float32]) -> None:
-    """Raise UserError where rows of several sensors take turns: 2 to 4 rows share each stamp, with other values."""
-    time_N, x_CN = time_N[:TURN_ROWS], x_CN[:, :TURN_ROWS]
-    rows_B = np.diff(np.flatnonzero(np.diff(time_N, prepend=time_N[:1] - 1)))
-    sensors = int(np.median(rows_B)) if rows_B.size >= MIN_TURNS else 0
-    if not 2 <= sensors <= MAX_SENSORS or (rows_B == sensors).mean() < SAME_TURNS:
-        return
-    next_g, same_g = (float(np.nanmedian(np.abs(x_CN[:, lag:] - x_CN[:, :-lag]).sum(axis=0))) for lag in (1, sensors))
-    if next_g > OTHER_VALUES * same_g and next_g > MIN_OTHER_G:
-        raise UserError(
-            f"are these rows of {sensors} sensors? {sensors} rows share each stamp, with values that take turns. Write "
-            "a file for each, or read one with --where-column NAME=VALUE if a column names them."
-        )

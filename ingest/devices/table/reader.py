@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 from ingest.devices.io.ends import Ends
 from ingest.devices.table.layout import is_table
 from ingest.devices.table.opened import DEVICE, PARQUET, Opened, explained, open_table, plausible
-from ingest.devices.table.pace import fill, pace_all
-from ingest.devices.table.row_times import NO_TIME_US, Blocks, TableClock
+from ingest.devices.table.pace import MAX_FILL, fill, pace_all
+from ingest.devices.table.row_times import NO_STAMPS, NO_TIME_US, Blocks, TableClock
 from ingest.devices.table.rows import ParquetTable
 from ingest.devices.table.scaling import GRAVITY, MAX_COUNT, MISSING, STEPS_PER_G, find_rail, find_unit
 from ingest.devices.table.tables import open_tables
 from ingest.devices.table.unmeasured_rows import UnmeasuredRows, find_unmeasured, remove_rows
 from ingest.recording import Pace, Probe, Recording, disjoint_spans
-from ingest.settings import TableSettings
+from ingest.settings import SignalSettings, TableSettings
 from pipeline.errors import UserError
 
+NO_ZONE = SignalSettings()
 MIN_ROW_BYTES = 6
 """The row 0,0,0 and the end of its line."""
 ALLOWED_BLOCKS, ALLOWED_SHARE, MAX_CONTRADICTIONS = 100, 0.1, 0.01
@@ -53,7 +54,7 @@ def probe(ends: Ends, settings: TableSettings) -> Probe:
         start=np.datetime64(start_us, "us"),
         end=np.datetime64(end_us + round(clock.period_us + clock.step_us), "us"),
         nominal_rate_hz=1e6 / clock.period_us,
-        samples=rows,
+        samples=rows if clock.origin == "start" else rows * (1 + MAX_FILL),
         clock=opened.set_to,
     )
 
@@ -66,10 +67,7 @@ def _span(opened: Opened, ends: Ends, clock: TableClock, time_N: NDArray[Any] | 
     rows = opened.count(ends) if isinstance(opened.table, ParquetTable) else ends.size // MIN_ROW_BYTES
     us_N = plausible(clock.to_us(time_N))
     if not us_N.size:
-        raise UserError(
-            "expected stamps from 1970 to 2100 in the first rows, found none: the clock was never set. Leave the "
-            "table out."
-        )
+        raise UserError(NO_STAMPS)
     start_us = int(us_N.min())
     last_us = (
         int(plausible(clock.to_us(part.time_N)).max(initial=NO_TIME_US))
@@ -80,12 +78,17 @@ def _span(opened: Opened, ends: Ends, clock: TableClock, time_N: NDArray[Any] | 
     return start_us, end_us if end_us >= start_us else start_us + round(rows * clock.period_us), rows
 
 
-def decode(data: Any, settings: TableSettings) -> Recording:
-    """Return the recording in a table, given the bytes of its file, or the file itself to read as a stream."""
-    return decode_parts([""], [data], settings)
+def decode(data: Any, settings: TableSettings, signal: SignalSettings = NO_ZONE) -> Recording:
+    """Return the recording in a table, given the bytes of its file, or the file itself to read as a stream.
+
+    signal: its time zones, for stamps that follow local clocks.
+    """
+    return decode_parts([""], [data], settings, signal)
 
 
-def decode_parts(labels: Sequence[str], parts: Sequence[Any], settings: TableSettings) -> Recording:
+def decode_parts(
+    labels: Sequence[str], parts: Sequence[Any], settings: TableSettings, signal: SignalSettings = NO_ZONE
+) -> Recording:
     """Return the recording in tables, each as for `decode`, as if their rows were those of one table in order of time.
 
     `labels` identify them in messages. Raises UserError where they are not parts of one recording.
@@ -95,19 +98,24 @@ def decode_parts(labels: Sequence[str], parts: Sequence[Any], settings: TableSet
         rows = tables.read(settings.unit)
         per_unit, counts_CN = rows.counts.per_unit, rows.counts.take_all()
         rows.require_order(counts_CN)
-        opened, stamps, blocks = tables.first, rows.stamps, rows.stamps.blocks()
-        clock = stamps.clock
+        opened, stamps = tables.first, rows.stamps
+        stamps.offsets = tables.offsets(stamps, signal)
+        blocks, clock = stamps.blocks(), stamps.clock
         rate_hz = (
             (None if opened.export and stamps.is_stamped else opened.rate_hz)
             or blocks.rate_hz()
             or 1e6 / clock.period_us
         )
         rows.require_one_unit(counts_CN, per_unit, rate_hz)
-        unit = find_unit(counts_CN, per_unit, rate_hz, settings.unit)
+        unit = find_unit(counts_CN, per_unit, rate_hz, settings.unit, rows.counts.length)
         if per_unit < STEPS_PER_G[-1] / GRAVITY[unit]:  # the values were so large that they were scaled as m/s2
             rows = tables.read(unit)
+            rows.stamps.offsets = stamps.offsets
             per_unit, counts_CN, stamps = rows.counts.per_unit, rows.counts.take_all(), rows.stamps
-    counts_CN[:, : int(blocks.first_K.min(initial=counts_CN.shape[1]))] = MISSING  # rows before the first stamp
+    if stamps.untimed and not blocks.first_K.size:
+        raise UserError(NO_STAMPS)
+    counts_CN[:, : stamps.timed_rows.start] = MISSING
+    counts_CN[:, stamps.timed_rows.stop :] = MISSING
     unmeasured = find_unmeasured(counts_CN, rate_hz, by_seconds=opened.export is not None)
     timed = None
     if stamps.is_uneven:
@@ -140,7 +148,7 @@ def decode_parts(labels: Sequence[str], parts: Sequence[Any], settings: TableSet
         firmware=export.firmware if export else None,
         origin=clock.origin,
         is_counted=False,
-        clock=opened.set_to,
+        clock="utc" if stamps.offsets else opened.set_to,
         pace=timed.pace,
     )
 

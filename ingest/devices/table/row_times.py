@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.devices.table.actigraph_export import RATES_HZ
-from ingest.devices.table.rows import NO_TIME
+from ingest.devices.table.local_time import NEAR_US, Offsets, Spans
+from ingest.devices.table.text_times import NO_TIME
 from pipeline.errors import UserError
 from pipeline.numerics.jit import njit
 
@@ -56,6 +57,10 @@ MOST_LOST = 6
 """More lost samples in a row are a gap, which blocks show too."""
 MAX_WANDER, WANDER_BLOCKS = 0.0075, 10
 """Over this many blocks the rate of one oscillator differs by less than this share from its usual one."""
+NO_STAMPS = (
+    "expected stamps from 1970 to 2100 in the first rows, found none: the clock was never set, or they are of another "
+    "calendar. Leave the table out."
+)
 _NONE = np.empty(0, np.int64)
 
 
@@ -165,14 +170,17 @@ def _unit_us(stamp_N: NDArray[np.float64], period: float, rate_hz: float | None)
 
 def _rhythm(stamp_N: NDArray[np.float64]) -> tuple[float, float]:
     """Return the distance between rows, and between stamps that rows share (else 0), in the stamps' unit."""
+    if not stamp_N.size:
+        raise UserError(NO_STAMPS)
     step_N = np.diff(stamp_N)
     change = np.flatnonzero(step_N > 0)
     if (step_N < 0).sum() > change.size:
         raise UserError("the stamps of the first rows run backwards. Sort the rows by time.")
     if change.size < 3:
         raise UserError(
-            "the stamps of the first rows do not advance. Name the time column with --columns time=NAME,x=NAME,y=NAME,"
-            "z=NAME; a table without one needs --rate HZ."
+            f"the stamps do not advance: the first {stamp_N.size:,} rows have {np.unique(stamp_N).size}. Export them "
+            "with seconds and fractions, or name another column with --columns time=NAME,x=NAME,y=NAME,z=NAME; a table "
+            "without one needs --rate HZ."
         )
     rows_C, step_C = np.diff(change), step_N[change]
     step = _usual(step_C)
@@ -219,6 +227,8 @@ class BlockBuilder:
         self.untimed = 0
         """Rows with a value whose stamp is missing or not understood."""
         self.is_stamped = False
+        self.offsets: Offsets | None = None
+        """How far the stamps are ahead of UTC, where they follow changes of local clocks: times are then in UTC."""
         self._stop: list[Int] = []
         self._stop_us: list[Int] = []
         self._state = (NO_TIME_US, 0, -1, NO_TIME_US)
@@ -282,10 +292,24 @@ class BlockBuilder:
         off_L = np.abs(length_L - rows_L * pace)
         return bool((off_L > np.maximum(MAX_WANDER * rows_L, 1) * pace).sum() >= MIN_UNEVEN)
 
+    @property
+    def timed_rows(self) -> slice:
+        """The rows from the first with a stamp to the last; others have no time."""
+        first_K = np.concatenate([_NONE, *self._first])
+        return slice(int(first_K.min(initial=self.rows)), self._state[2] + 1 if self.is_stamped else self.rows)
+
+    @property
+    def spans(self) -> Spans:
+        """First row, first and last stamp of the blocks, as the table has them."""
+        first_K, us_K = np.concatenate([_NONE, *self._first]), np.concatenate([_NONE, *self._us])
+        end_us_K = np.concatenate([_NONE, *self._stop_us, [self._state[3]]])[1:]
+        return Spans(first_K, us_K, end_us_K[: us_K.size], max(NEAR_US, self.clock.step_us))
+
     def blocks(self) -> Blocks:
         """Return the blocks of all rows."""
-        nothing = np.empty(0, np.int64)
-        first_K, us_K = np.concatenate([nothing, *self._first]), np.concatenate([nothing, *self._us])
+        first_K, us_K = np.concatenate([_NONE, *self._first]), np.concatenate([_NONE, *self._us])
+        if self.offsets:
+            us_K = us_K - self.offsets.of(first_K)
         return Blocks(first_K, self._spread(first_K, us_K) if self.clock.step_us else us_K)
 
     def _spread(self, first_K: Int, us_K: Int) -> Int:

@@ -6,7 +6,7 @@ the first such row, so the rest of the table is then read as text, which is chec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,19 +17,26 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from ingest.devices.table.layout import Columns, Layout
+from ingest.devices.table.actigraph_export import is_export
+from ingest.devices.table.columns import Columns
+from ingest.devices.table.layout import ANY_BYTES, HAS_THOUSANDS, THOUSANDS, Layout
+from ingest.devices.table.sensors import NamedRows
+from ingest.devices.table.stamp_forms import is_native
+from ingest.devices.table.text_times import NO_TIME, parse_times
+from pipeline.errors import UserError
 
 BLOCK_BYTES = 1 << 22
 BATCH_ROWS = 1 << 17
-ANY_BYTES = "latin-1"
-"""An encoding in which every byte is valid."""
-NO_TIME = np.iinfo(np.int64).min
+FIRST_ROWS = 150
+ALL = "*"
+"""The value of --where-column that means all rows."""
 
-_VALUE = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
-_TIME = (
-    r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
-    r"(Z|[-+]\d\d(:?\d\d)?)?$"
+MAX_BAD = 1000
+_SECOND_TABLE = (
+    "the table is followed by another one, with lines of its own above its rows: other columns, or rows without "
+    "stamps. Write a file for each."
 )
+_VALUE = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,18 @@ class RowSource(Protocol):
         ...
 
     @property
-    def is_untimed(self) -> bool:
-        """Whether it has no column of time."""
+    def damaged(self) -> int:
+        """Rows that could not be read, among those that `rows` has passed."""
         ...
 
     @property
-    def damaged(self) -> int:
-        """Rows that could not be read, among those that `rows` has passed."""
+    def columns(self) -> Columns:
+        """The columns to read."""
+        ...
+
+    @property
+    def is_untimed(self) -> bool:
+        """Whether it has no column of time."""
         ...
 
     def rows(self) -> Iterator[Rows]:
@@ -74,6 +86,7 @@ class TextTable:
     source: Any
     layout: Layout
     damaged: int = field(default=0, init=False)
+    _is_second_export: bool = field(default=False, init=False)
 
     @property
     def zone(self) -> str:
@@ -81,17 +94,35 @@ class TextTable:
         return self.layout.zone
 
     @property
+    def columns(self) -> Columns:
+        """The columns to read."""
+        return self.layout.columns
+
+    @property
     def is_untimed(self) -> bool:
         """Whether it has no column of time."""
-        return self.layout.columns.time is None
+        return self.columns.time is None
 
     def rows(self) -> Iterator[Rows]:
         """Yield all rows."""
         self.damaged = 0
+        columns, names = self.layout.columns, self.layout.names
+        named = NamedRows({place: names[place] for place in columns.kinds})
         for batch in self._batches():
-            batch = self._in_iso(_chosen(batch, self.layout.columns))
+            batch = _chosen(batch, columns)
             if batch.num_rows:
-                yield _rows(batch)
+                named.add(batch)
+                yield _rows(batch, columns, self.layout.form, self.layout.date)
+
+    def others(self) -> Iterator[pa.RecordBatch]:
+        """Yield the other columns as text, under their names or numbers from 1."""
+        names = self.layout.names or [f"{place + 1}" for place in range(self.layout.width)]
+        used = {*self.columns.places, self.layout.date}
+        places = [place for place in range(self.layout.width) if place not in used]
+        if not places:
+            return
+        for batch in self._reader({f"{place}": pa.string() for place in places}, ANY_BYTES, lambda _: "skip"):
+            yield pa.record_batch(batch.columns, [names[place] for place in places])
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         types = self._types()
@@ -103,37 +134,22 @@ class TextTable:
         except pa.ArrowInvalid:
             texts = dict.fromkeys(types, pa.string())
             for number, batch in enumerate(self._reader(texts, ANY_BYTES, self._skip_row)):
+                if self._is_second_export:
+                    raise UserError(_SECOND_TABLE) from None
                 if number >= read:
-                    columns = [self._checked(batch[name], kind) for name, kind in types.items()]
-                    yield pa.record_batch(columns, [*types])
-
-    def _in_iso(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Convert stamps of another form."""
-        if not self.layout.to_iso and self.layout.date is None:
-            return batch
-        text = batch.column(0)
-        if self.layout.date is not None:
-            text = pc.binary_join_element_wise(batch.column(4), text, " ")
-            batch = batch.select(range(4))
-        for pattern, replacement in self.layout.to_iso:
-            text = pc.replace_substring_regex(text, pattern, replacement.replace("\\g<1>", "\\1"))
-        return pa.record_batch([self._checked(text, self._calendar), *batch.columns[1:]], batch.schema.names)
-
-    @property
-    def _calendar(self) -> pa.DataType:
-        return pa.timestamp("ns", "UTC" if self.layout.zone else None)
+                    yield self._checked(batch, types)
 
     def _types(self) -> dict[str, pa.DataType]:
-        types = {f"{place}": pa.float32() for place in self.layout.columns.places}
-        if self.layout.columns.time is not None:
-            is_converted = self.layout.to_iso or self.layout.date is not None
-            text = pa.string() if is_converted else self._calendar
-            types[f"{self.layout.columns.time}"] = text if self.layout.is_text_time else pa.float64()
-        if self.layout.date is not None:
-            types[f"{self.layout.date}"] = pa.string()
-        if self.layout.columns.where:
-            types[f"{self.layout.columns.where[0]}"] = pa.string()
-        return types
+        layout = self.layout
+        columns = layout.columns
+        types = {f"{place}": pa.float32() for place in columns.axes}
+        if columns.time is not None:
+            is_read = layout.date is None and is_native(layout.form) and layout.decimal == "."
+            instants = pa.timestamp("ns", "UTC" if layout.zone else None)
+            types[f"{columns.time}"] = pa.float64() if not layout.form else instants if is_read else pa.string()
+        texts = [*columns.kinds, *([] if layout.date is None else [layout.date])]
+        texts += [columns.where[0]] if columns.where else []
+        return types | {f"{place}": pa.string() for place in texts if f"{place}" not in types}
 
     def _reader(self, types: dict[str, pa.DataType], encoding: str, on_bad_row: Any) -> pa.csv.CSVStreamingReader:
         self.source.seek(0)
@@ -151,75 +167,143 @@ class TextTable:
             ),
         )
 
-    def _skip_row(self, _row: Any) -> str:
+    def _skip_row(self, row: Any) -> str:
         self.damaged += 1
+        has_start = self.layout.export is not None and is_export(row.text.encode())
+        self._is_second_export |= has_start and self.columns.time is None
         return "skip"
 
-    def _checked(self, text: pa.Array, kind: pa.DataType) -> pa.Array:
-        """Convert a column of text; null where a cell is invalid (stamps are counted later)."""
-        if pa.types.is_string(kind):
-            return text
-        if self.layout.decimal != ".":
-            text = pc.replace_substring(text, self.layout.decimal, ".")
-        form = _TIME if pa.types.is_timestamp(kind) else _VALUE
-        good = pc.fill_null(pc.match_substring_regex(text, form), False)
-        if kind == pa.float32():
-            self.damaged += int(pc.sum(pc.and_(pc.invert(good), pc.is_valid(text))).as_py() or 0)
-        try:
-            return pc.cast(pc.if_else(good, pc.utf8_trim_whitespace(text), None), kind)
-        except pa.ArrowInvalid:
-            return pa.nulls(len(text), kind)
+    def _checked(self, batch: pa.RecordBatch, types: dict[str, pa.DataType]) -> pa.RecordBatch:
+        """Convert columns of text: null where a cell is no number. Rows with such a value are counted, stamps later."""
+        columns = {}
+        damaged_N = np.zeros(batch.num_rows, dtype=np.bool_)
+        for name, kind in types.items():
+            text = columns[name] = batch[name]
+            if not pa.types.is_floating(kind):
+                continue
+            if self.layout.decimal != ".":
+                text = pc.replace_substring(text, self.layout.decimal, ".")
+            good = pc.fill_null(pc.match_substring_regex(text, _VALUE), False)
+            if kind == pa.float32():
+                bad = pc.and_(pc.invert(good), pc.is_valid(text))
+                self._refuse(batch[name].filter(bad), int(name))
+                damaged_N |= bad.to_numpy(zero_copy_only=False)
+            columns[name] = pc.cast(pc.if_else(good, pc.utf8_trim_whitespace(text), None), kind)
+        self.damaged += int(damaged_N.sum())
+        return pa.record_batch([*columns.values()], [*columns])
+
+    def _refuse(self, text: pa.Array, place: int) -> None:
+        """Raise UserError where values that are no numbers have marks of thousands, or are names of another table."""
+        if pc.any(pc.match_substring_regex(text, THOUSANDS)).as_py():
+            raise UserError(HAS_THOUSANDS)
+        names = self.layout.names
+        again = {*text[:MAX_BAD].to_pylist()} & {*names}
+        if names and again and (self.columns.time is None or again != {names[place]}):
+            raise UserError(_SECOND_TABLE)
 
 
 @dataclass
 class ParquetTable:
-    """A Parquet table; `groups` are the row groups to read (None: all)."""
+    """A Parquet table; `groups` are the row groups to read (None: all), `form` and `text_zone` of stamps as text."""
 
     file: pa.parquet.ParquetFile
     columns: Columns
+    form: str = ""
+    text_zone: str = ""
     groups: list[int] | None = None
     damaged: int = field(default=0, init=False)
 
     @property
     def zone(self) -> str:
-        """The zone of the column's type."""
-        return "" if self.columns.time is None else getattr(self._types[self.columns.time], "tz", None) or ""
+        """The zone of the column's type, or of the first stamp."""
+        if self.form or self.columns.time is None:
+            return self.text_zone
+        return getattr(self.file.schema_arrow.field(self.columns.time).type, "tz", None) or ""
 
     @property
     def is_untimed(self) -> bool:
         """Whether it has no column of time."""
         return self.columns.time is None
 
-    @property
-    def _types(self) -> list[pa.DataType]:
-        return [field.type for field in self.file.schema_arrow]
-
     def rows(self) -> Iterator[Rows]:
         """Yield all rows of the groups."""
-        where = [self.columns.where[0]] if self.columns.where else []
-        names = [self.file.schema_arrow.names[place] for place in [*self.columns.places, *where]]
-        for batch in self.file.iter_batches(BATCH_ROWS, self.groups, names):
-            batch = _chosen(batch.select(names), self.columns)
+        columns, names = self.columns, self.file.schema_arrow.names
+        named = NamedRows({place: names[place] for place in columns.kinds})
+        where = [columns.where[0]] if columns.where else []
+        places = [*dict.fromkeys([*columns.places, *where, *columns.kinds])]
+        for batch in self._batches(places, BATCH_ROWS):
+            batch = _chosen(batch, columns)
             if batch.num_rows:
-                yield _rows(batch)
+                named.add(_as_text(batch, columns.kinds))
+                yield _rows(batch, columns, self.form)
+
+    def others(self) -> Iterator[pa.RecordBatch]:
+        """Yield the other columns of text or integers as text, under their names."""
+        kinds = [field.type for field in self.file.schema_arrow]
+        others = [
+            place
+            for place, kind in enumerate(kinds)
+            if place not in self.columns.places and (is_text(kind) or pa.types.is_integer(kind))
+        ]
+        names = [self.file.schema_arrow.names[place] for place in others]
+        for batch in self._batches(others, BATCH_ROWS) if others else ():
+            yield pa.record_batch(_as_text(batch, others).columns, names)
+
+    def first_texts(self, place: int) -> list[str]:
+        """Return the first values of a column as text."""
+        batch = next(self._batches([place], FIRST_ROWS), None)
+        return [] if batch is None else [value for value in _as_text(batch, [place])[0].to_pylist() if value]
+
+    def _batches(self, places: list[int], rows: int) -> Iterator[pa.RecordBatch]:
+        names = self.file.schema_arrow.names
+        for batch in self.file.iter_batches(rows, self.groups, [names[place] for place in places]):
+            columns = [batch[names[place]] for place in places]
+            yield pa.record_batch(columns, [f"{place}" for place in places])
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a column holds text."""
+    is_dictionary = pa.types.is_dictionary(kind) and is_text(kind.value_type)
+    return bool(is_dictionary or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _as_text(batch: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
+    return pa.record_batch([pc.cast(batch[f"{place}"], pa.string()) for place in places], [f"{p}" for p in places])
 
 
 def _chosen(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
-    """Keep the rows in which the last column has the value that the user names, without that column."""
-    if not columns.where:
+    """Keep the rows in which a column has the value that the user names."""
+    if not columns.where or columns.where[1] == ALL:
         return batch
-    is_chosen = pc.fill_null(pc.equal(pc.cast(batch.columns[-1], pa.string()), columns.where[1]), False)
-    return batch.filter(is_chosen).select(range(batch.num_columns - 1))
+    place, value = columns.where
+    return batch.filter(pc.fill_null(pc.equal(pc.cast(batch[f"{place}"], pa.string()), value), False))
 
 
-def _rows(batch: pa.RecordBatch) -> Rows:
-    *time, x, y, z = batch.columns
-    x_CN = np.stack([pc.cast(axis, pa.float32(), safe=False).to_numpy(zero_copy_only=False) for axis in (x, y, z)])
-    return Rows(_stamps(time[0]) if time else None, x_CN)
+def _rows(batch: pa.RecordBatch, columns: Columns, form: str, date: int | None = None) -> Rows:
+    axes = [pc.cast(batch[f"{place}"], pa.float32(), safe=False) for place in columns.axes]
+    x_CN = np.stack([axis.to_numpy(zero_copy_only=False) for axis in axes])
+    if columns.time is None:
+        return Rows(None, x_CN)
+    time = batch[f"{columns.time}"]
+    if date is not None:
+        time = pc.binary_join_element_wise(batch[f"{date}"], time, " ")
+    return Rows(_stamps(time, form), x_CN)
 
 
-def _stamps(time: pa.Array) -> NDArray[Any]:
-    if pa.types.is_timestamp(time.type) or pa.types.is_date(time.type):
-        instants = pc.cast(time, pa.timestamp("ns", getattr(time.type, "tz", None)), safe=False)
-        return np.asarray(instants.to_numpy(zero_copy_only=False)).astype("datetime64[ns]").astype(np.int64)
+def _stamps(time: pa.Array, form: str) -> NDArray[Any]:
+    kind = time.type
+    if pa.types.is_date(kind):
+        time, kind = pc.cast(time, pa.timestamp("ms"), safe=False), pa.timestamp("ms")
+    if pa.types.is_timestamp(kind):
+        return _nanoseconds(time)
+    if form:
+        return parse_times(time, form)
     return np.asarray(pc.cast(time, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+
+
+def _nanoseconds(time: pa.Array) -> NDArray[np.int64]:
+    """Convert instants; those that nanoseconds cannot hold are missing."""
+    per_unit = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1000, "ns": 1}[time.type.unit]
+    count_N = np.asarray(pc.fill_null(time.cast(pa.int64()), NO_TIME).to_numpy(zero_copy_only=False))
+    is_held_N = np.abs(count_N.astype(np.float64)) * per_unit < np.iinfo(np.int64).max
+    return np.where(is_held_N, count_N, 0) * per_unit + np.where(is_held_N, 0, NO_TIME)

@@ -20,6 +20,14 @@ Unit = Literal["g", "m/s2", "mg"]
 GRAVITY: dict[Unit, float] = {"g": 1.0, "m/s2": 9.80665, "mg": 1000.0}
 """Gravity in each unit."""
 
+UNASKED = ("g", "m/s2")
+"""Units that gravity alone shows; in mg it reads as in cm/s2 (981) and in counts of some sensors."""
+OTHER_SCALES = {
+    "mm/s2": 9806.65,
+    **{f"counts of {count} per g": float(count) for count in (64, 128, 256, 341, 512, 2048, 4096, 8192, 16384)},
+}
+NEAR_OTHER, NO_GRAVITY = 1.1, 0.3
+
 STEPS_PER_G = (4000, 2000)
 MAX_COUNT = 32_766
 MISSING = -32_768
@@ -35,6 +43,9 @@ NEAR_AT_REST, NEAR = 1.2, 1.4
 FAR = 5
 """Gravity that is off by this factor on average contradicts the unit that the user states."""
 
+EVERY = 16
+"""Every so many rows show the length of the vectors."""
+
 RANGES_G = (2, 4, 6, 8, 16)
 RAIL_NEAR = 0.03
 RAIL_SAMPLES = 10
@@ -47,6 +58,7 @@ class ScaledCounts:
     unit: Unit | None = None
     """None while unknown."""
     _chunks: list[NDArray[np.int16]] = field(default_factory=list)
+    _lengths: list[float] = field(default_factory=list)
     _step: int = 0
 
     @property
@@ -59,9 +71,17 @@ class ScaledCounts:
         """Counts per unit."""
         return self._scales[self._step]
 
+    @property
+    def length(self) -> float:
+        """The usual length of the vectors, also where values are too large for their scale: gravity and movement."""
+        return float(np.median(self._lengths)) if self._lengths else 0.0
+
     def add(self, x_CN: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Add values; returns which rows have one. A row with NaN or infinity on any axis is missing."""
         has_value_N: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(x_CN))
+        some_CN = x_CN[:, ::EVERY][:, has_value_N[::EVERY]].astype(np.float64)
+        if some_CN.size:
+            self._lengths.append(float(np.median(np.sqrt((some_CN**2).sum(axis=0)))))
         x_CN = np.where(has_value_N, x_CN, 0)
         largest = float(np.abs(x_CN).max(initial=0))
         while largest * self.per_unit > MAX_COUNT and self._step + 1 < len(self._scales):
@@ -89,24 +109,28 @@ class ScaledCounts:
         return counts_CN
 
 
-def find_unit(counts_CN: NDArray[np.int16], per_unit: float, rate_hz: float, given: Unit | None) -> Unit:
+def find_unit(
+    counts_CN: NDArray[np.int16], per_unit: float, rate_hz: float, given: Unit | None, length: float = 0.0
+) -> Unit:
     """Return the unit in which gravity reads one g; raises UserError with a question where that is unclear.
 
     Gravity is read in windows at rest, or in all samples of a table that has hardly any. A unit given by the user is
-    accepted unless windows at rest contradict it.
+    accepted unless windows at rest contradict it. length: of the vectors, for values beyond the scale.
     """
     reads, is_at_rest = read_gravity(counts_CN, per_unit, rate_hz)
+    when = "at rest" if is_at_rest else "on average (it is hardly ever at rest)"
+    if length > MAX_COUNT / per_unit:
+        reads, is_at_rest, when = length, False, "on average"
     found = _unit_of(reads, is_at_rest)
-    most = MAX_COUNT / per_unit
-    shown = f"over {most:.0f}" if reads > most else f"{reads:.3g}"
     if given is None:
-        return found or _doubt(shown, is_at_rest)
+        if found in UNASKED:
+            return found
+        raise UserError(_question(reads, when))
     is_off = reads > 0 and not 1 / FAR < reads / GRAVITY[given] < FAR
     if (is_at_rest and found != given) or is_off:
-        when = "at rest" if is_at_rest else "on average"
         raise UserError(
-            f"--unit states {given}, but {when} the table reads {shown} where gravity is {GRAVITY[given]:.4g}. State "
-            "its true unit; if that is neither g nor m/s2, or gravity was removed, the table cannot be used."
+            f"--unit states {given}, but {when} the table reads {_shown(reads)} where gravity is {GRAVITY[given]:.4g}. "
+            "State its true unit; if that is neither g, m/s2 nor mg, or gravity was removed, the table cannot be used."
         )
     return given
 
@@ -129,12 +153,26 @@ def shown_unit(counts_CN: NDArray[np.int16], per_unit: float, rate_hz: float) ->
     return "mg" if reads > FAR * GRAVITY["m/s2"] else _unit_of(reads, is_at_rest)
 
 
-def _doubt(reads: str, is_at_rest: bool) -> Unit:
-    when = "at rest" if is_at_rest else "on average (it is hardly ever at rest)"
-    raise UserError(
-        f"is the table in g or in m/s2? Gravity is 1 in g and 9.81 in m/s2; {when} the table reads {reads}. State "
-        "--unit g, m/s2 or mg if one of them is right. Else its values have another scale (as counts: divide them "
-        "first), gravity was removed, or the columns are not those of an accelerometer (--columns)."
+def _shown(reads: float) -> str:
+    return f"{reads:.3g}" if reads < 1000 else f"{reads:.0f}"
+
+
+def _question(reads: float, when: str) -> str:
+    """Return the question for a table in which gravity does not show the unit."""
+    says = f"is the table in g or in m/s2? Gravity is 1 in g and 9.81 in m/s2; {when} the table reads {_shown(reads)}."
+    scales = [name for name, one in OTHER_SCALES.items() if one / NEAR_OTHER < reads < one * NEAR_OTHER]
+    if GRAVITY["mg"] / NEAR < reads < GRAVITY["mg"] * NEAR:
+        return f"{says} In mg gravity is 1000: state --unit mg if it is in mg, and not in cm/s2 or counts of a sensor."
+    if scales:
+        return f"{says} These may be {' or '.join(scales)}: divide them so that gravity reads 1, and write a new table."
+    if reads < NO_GRAVITY:
+        return (
+            f"{says} Gravity was removed (linear acceleration), or the columns are not those of an accelerometer "
+            "(--columns). State --unit g, m/s2 or mg if neither holds."
+        )
+    return (
+        f"{says} State --unit g, m/s2 or mg if one of them is right. Else its values have another scale (as counts: "
+        "divide them first), gravity was removed, or the columns are not those of an accelerometer (--columns)."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from ingest.devices.io.ends import END_BYTES
 from ingest.devices.joined import REMEDY, Span, in_order, of_part, require_same
+from ingest.devices.table.local_time import Offsets, find_offsets, refuse_repeated_hour
 from ingest.devices.table.opened import CHUNK, EMPTY, Opened, explained, open_table, plausible
-from ingest.devices.table.row_times import BlockBuilder, TableClock
+from ingest.devices.table.row_times import NO_TIME_US, BlockBuilder, TableClock
 from ingest.devices.table.rows import Rows
 from ingest.devices.table.scaling import ScaledCounts, Unit, shown_unit
-from ingest.settings import TableSettings
+from ingest.devices.table.sensors import refuse_turns
+from ingest.settings import SignalSettings, TableSettings
 from pipeline.errors import UserError
 
 FEW_STAMPS = 32
@@ -93,8 +96,9 @@ class Tables:
                 else:
                     clock = _on_one_clock(clock, read.clocks[0], bool(opened.table.zone))
                 first_row = read.begin_part(clock)
-                read.add(head)
-                for last in batches:
+                for last in itertools.chain([head], batches):
+                    if not opened.is_one:
+                        refuse_turns(last.x_CN)
                     read.add(last)
                 ends_us = _ends_us(clock, head.time_N, last.time_N, read.stamps.rows - first_row)
                 read.spans.append(Span(label, *ends_us))
@@ -109,7 +113,28 @@ class Tables:
             for rows in opened.table.rows()
             if rows.time_N is not None
         ]
-        return np.concatenate(parts)
+        us_N = np.concatenate(parts)
+        offsets = read.stamps.offsets
+        return np.where(us_N == NO_TIME_US, us_N, us_N - offsets.of(np.arange(us_N.size))) if offsets else us_N
+
+    def offsets(self, stamps: BlockBuilder, signal: SignalSettings) -> Offsets | None:
+        """Return how far stamps in local time are ahead of UTC, where they follow a change of the clocks.
+
+        Raises UserError with a question for rows of sensors that follow each other, and for an hour that comes twice
+        in an unknown zone.
+        """
+        if not stamps.is_stamped:
+            return None
+        spans = stamps.spans
+        zone = signal.device_timezone or signal.local_timezone
+        is_local = stamps.clock.origin == "calendar" and not self.first.table.zone
+        if zone and is_local and (offsets := find_offsets(spans, zone)):
+            return offsets
+        if signal.clock is None and len(self.opened) == 1:
+            self.first.refuse_stacked(spans)
+        if signal.clock is None and is_local:
+            refuse_repeated_hour(spans, zone)
+        return None
 
 
 def open_tables(labels: Sequence[str], parts: Sequence[Any], settings: TableSettings) -> Tables:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.devices.registry import decode
-from ingest.devices.table.layout import find_columns
+from ingest.devices.table.columns import find_columns
 from ingest.settings import TableSettings
 from ingest.signal.timing import fit
 from pipeline.errors import UserError
@@ -191,16 +191,32 @@ def test_gravity_gives_the_unit() -> None:
             read(text(x_CN * one, iso(second_N)), given)
 
 
-@pytest.mark.parametrize("scale", [256, 1000, 0.02, 3.0])
-def test_an_ambiguous_unit_is_a_question(scale: float) -> None:
+@pytest.mark.parametrize(
+    ("scale", "reason"),
+    [
+        (3.0, "at rest the table reads 3. State --unit g, m/s2 or mg"),
+        (0.02, "at rest the table reads 0.02. Gravity was removed"),
+        (90, "at rest the table reads 90. State --unit g, m/s2 or mg"),
+        (1000, "on average the table reads 1000. In mg gravity is 1000: state --unit mg"),
+        (980.665, "on average the table reads 981. .* not in cm/s2"),
+        (9806.65, "on average the table reads 98.. These may be mm/s2"),
+        (256, "on average the table reads 256. These may be counts of 256 per g: divide them"),
+        (16384, "on average the table reads 163... These may be counts of 16384 per g"),
+    ],
+)
+def test_an_ambiguous_unit_is_a_question(scale: float, reason: str) -> None:
     second_N = seconds(50)
-    with pytest.raises(UserError, match=r"in g or in m/s2.*at rest the table reads"):
+    with pytest.raises(UserError, match=rf"in g or in m/s2.*{reason}"):
         read(text(movement(second_N) * scale, iso(second_N)))
 
 
-def test_values_beyond_the_scale_are_reported_as_such() -> None:
-    with pytest.raises(UserError, match=r"reads over 161.*g, m/s2 or mg.*as counts"):
-        read(text(movement(seconds(50)) * 1000, iso(seconds(50))))
+@pytest.mark.parametrize(("scale", "table"), [(1.0, TableSettings()), (1000.0, TableSettings(unit="mg"))])
+def test_one_large_value_hides_no_unit(scale: float, table: TableSettings) -> None:
+    second_N = seconds(50)
+    x_CN = movement(second_N)
+    x_CN[:, 700] = 1e6
+    made = read(text(x_CN * scale, iso(second_N)), table)
+    assert np.abs(values(made) - x_CN)[:, np.arange(second_N.size) != 700].max() < 0.001
 
 
 def test_without_rest_the_user_is_believed() -> None:

@@ -67,7 +67,7 @@ def test_a_row_of_units_and_a_last_comma() -> None:
 
 def test_values_in_mg() -> None:
     data = text(1000 * movement(SECOND_N), STAMPS, HEADER)
-    with pytest.raises(UserError, match="--unit g, m/s2 or mg"):
+    with pytest.raises(UserError, match="state --unit mg"):
         read(data)
     check(data, TableSettings(unit="mg"))
 
@@ -140,7 +140,7 @@ def test_geneactivs_own_export() -> None:
 def test_two_sensors_without_a_column_of_names_are_a_question() -> None:
     x_CN = movement(SECOND_N)
     both_CN = np.stack([x_CN, x_CN[[2, 0, 1]]], axis=2).reshape(3, -1)
-    with pytest.raises(UserError, match="rows of 2 sensors"):
+    with pytest.raises(UserError, match="take turns"):
         read(text(both_CN, [stamp for stamp in STAMPS for _ in range(2)], HEADER))
     coarse = iso(np.floor(SECOND_N * 25 + 1e-6) / 25)
     assert read(text(x_CN, coarse, HEADER)).samples == SECOND_N.size
