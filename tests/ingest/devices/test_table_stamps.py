@@ -269,6 +269,25 @@ def test_instants_that_no_recorder_stamps_are_not_wrapped_around() -> None:
         read(data)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.text("0123456789:/-. TZapmMarDec+,%", max_size=30), min_size=1, max_size=5))
+def test_any_text_has_a_form_or_is_a_question(texts: list[str]) -> None:
+    for table in (TableSettings(), TableSettings(dayfirst=True), TableSettings(time_format="%d/%m/%y %H:%M:%S.%f")):
+        try:
+            form = find_form(texts, table)
+        except UserError:
+            continue
+        assert 2 * (parse_times(pa.array(texts), form) != NO_TIME).sum() >= len(texts)
+
+
+def test_the_probe_bounds_samples_of_which_many_are_interpolated() -> None:
+    kept_N = np.random.default_rng(1).random(SECOND_N.size) > 0.3
+    us_N = START.astype(np.int64) + np.rint(SECOND_N[kept_N] * 1e6).astype(np.int64)
+    axes = dict(zip("xyz", MOVED_CN[:, kept_N], strict=True))
+    made = read(parquet({"time": pa.array(us_N, pa.timestamp("us")), **axes}))
+    assert made.samples > 1.3 * kept_N.sum()
+
+
 def test_the_forms_of_a_stamp() -> None:
     assert forms_of("3/4/2024 1:00:00 PM") == ["%d/%m/%Y %I:%M:%S.%f %p", "%m/%d/%Y %I:%M:%S.%f %p"]
     assert forms_of("10:00:00") == []
