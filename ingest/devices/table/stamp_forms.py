@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ingest.devices.table.text_times import matches
 from ingest.settings import TableSettings
+from ingest.time_format import steps_of
 from pipeline.errors import UserError
 
 TIME_OF_DAY = re.compile(r"\d\d?:\d\d(:\d\d([.,:]\d{1,9})?)?(\s?[AaPp]\.?\s?[Mm]\.?)?")
@@ -132,7 +133,15 @@ def forms_of(stamp: str) -> list[str]:
     if not found:
         return []
     before, after = stamp[: found.start()], stamp[found.end() :]
-    return [form + ends for form in _with_dates(f"{before}\x000{after}", _time_of(found))]
+    return [form + ends for form in _with_dates(f"{before}\x000{after}", _time_of(found)) if _is_complete(form)]
+
+
+def _is_complete(form: str) -> bool:
+    try:
+        steps_of(form)
+    except ValueError:
+        return False
+    return True
 
 
 def _time_of(found: re.Match[str]) -> str:

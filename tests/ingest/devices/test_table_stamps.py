@@ -269,8 +269,22 @@ def test_instants_that_no_recorder_stamps_are_not_wrapped_around() -> None:
         read(data)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.text("0123456789:/-. TZapmMarDec+,%", max_size=30), min_size=1, max_size=5))
+PARTS = st.sampled_from(
+    ["20240304", "2024", "064", "3", "4", "24", "10:00:00", "10.00.00", "Mar", "Mon", "PM", "Z", "%"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.one_of(PARTS, st.sampled_from("/-. T,")), max_size=12).map("".join),
+            st.text("0123456789/:-. TZapm+,%", max_size=30),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_any_text_has_a_form_or_is_a_question(texts: list[str]) -> None:
     for table in (TableSettings(), TableSettings(dayfirst=True), TableSettings(time_format="%d/%m/%y %H:%M:%S.%f")):
         try:
