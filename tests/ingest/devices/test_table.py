@@ -199,7 +199,7 @@ def test_gravity_gives_the_unit() -> None:
         (90, "at rest the table reads 90. State --unit g, m/s2 or mg"),
         (1000, "on average the table reads 1000. In mg gravity is 1000: state --unit mg"),
         (980.665, "on average the table reads 981. .* not in cm/s2"),
-        (9806.65, "on average the table reads 98.. These may be mm/s2"),
+        (9806.65, "on average the table reads 98... These may be mm/s2"),
         (256, "on average the table reads 256. These may be counts of 256 per g: divide them"),
         (16384, "on average the table reads 163... These may be counts of 16384 per g"),
     ],
