@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.pages.figures import INK, new_figure, style
 from train.evaluate.results.sections import CURVES
-from train.evaluate.results.tables import TITLES, metrics_of
+from train.evaluate.results.tables import heading, metrics_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def draw_curve(results: dict[str, Any], name: str) -> Figure:
             axes.set_xticks(curve["values"], [f"{value:g}" for value in curve["values"]])
             axes.minorticks_off()
             axes.set_xlabel(CURVES[name][1])
-        both[0].set_title(f"{TITLES[metric].capitalize().replace('f1', 'F1')}, 95% interval")
+        both[0].set_title(f"{heading(metric)}, 95% interval")
         both[0].legend(loc="lower right")
         both[1].axhline(0, color=INK, linewidth=0.9)
         both[1].set_title(f"Minus {curve['reference']}")
@@ -66,5 +66,5 @@ def draw_shifts(results: dict[str, Any]) -> Figure:
         axes.set_xticks(range(len(part["rows"])), list(part["rows"]))
         axes.xaxis.tick_top()
         axes.grid(visible=False)
-        axes.set_title(f"{TITLES[metric].capitalize().replace('f1', 'F1')} lost on changed test windows", pad=24)
+        axes.set_title(f"{heading(metric)} lost on changed test windows", pad=24)
     return figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.pages.figures import CONTROL, INK, OURS, SECOND_CONTROL, new_figure, style
-from train.evaluate.results.tables import TITLES, metrics_of, minus
+from train.evaluate.results.tables import heading, metrics_of, minus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def draw_rows(results: dict[str, Any]) -> Figure:
                 _difference(differences, minus(results, name, reference)[metric], height, colour_of(name))
         scores.set_yticks(range(len(names)), [results["rows"][name]["title"] for name in names])
         scores.set_ylim(-0.6, len(names) - 0.4)
-        scores.set_title(f"{TITLES[metric].capitalize().replace('f1', 'F1')}: people, mean, 95% interval", loc="right")
+        scores.set_title(f"{heading(metric)}: people, mean, 95% interval", loc="right")
         differences.axvline(0, color=INK, linewidth=0.9)
         differences.set_title(f"Minus {reference}: 95% interval")
         for axes in (scores, differences):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from train.evaluate.results.tables import TITLES, comma_separated, markdown, metrics_of, signed, with_interval
+from train.evaluate.results.tables import TITLES, comma_separated, heading, markdown, metrics_of, signed, with_interval
 
 CURVES = {"labels": ("Fewer labels", "% of the labels"), "people": ("Fewer people", "labelled people")}
 
@@ -37,7 +37,7 @@ def _curve(results: dict[str, Any], name: str, metric: str, write: Write) -> str
     ]
     header = [unit, *(f"{value:g}" for value in curve["values"])]
     return (
-        f"## {title}\n\n{markdown(header, [*rows, *differences])}\n{TITLES[metric]}{_spread(write)}, over people and "
+        f"## {title}\n\n{markdown(header, [*rows, *differences])}\n{heading(metric)}{_spread(write)}, over people and "
         f"{curve['repeats']} random draws.\n"
     )
 
@@ -55,7 +55,7 @@ def _domain(results: dict[str, Any], metric: str, write: Write) -> str:
         for row, scores in each["rows"].items()
     ]
     return (
-        f"## Leave one {part['column']} out\n\n{markdown(header, lines)}\n{TITLES[metric]} on the windows of one value"
+        f"## Leave one {part['column']} out\n\n{markdown(header, lines)}\n{heading(metric)} on the windows of one value"
         f"{_spread(write)}: with and without this value among the training people's windows.\n"
     )
 
@@ -67,7 +67,7 @@ def _shifts(results: dict[str, Any], metric: str, write: Write) -> str:
         for number, shift in enumerate(part["shifts"])
     ]
     return (
-        f"## Shifts\n\n{markdown(['test windows', *part['rows']], lines)}\n{TITLES[metric]} lost"
+        f"## Shifts\n\n{markdown(['test windows', *part['rows']], lines)}\n{heading(metric)} lost"
         f"{_spread(write)}. Training windows are unchanged.\n"
     )
 

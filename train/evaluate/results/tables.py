@@ -25,6 +25,11 @@ def comma_separated(header: Sequence[str], rows: Sequence[Sequence[object]]) -> 
     return text.getvalue()
 
 
+def heading(metric: str) -> str:
+    """Return a metric's title as the first words of a sentence."""
+    return TITLES[metric][0].upper() + TITLES[metric][1:]
+
+
 def figure(value: float | None) -> str:
     """Return a score with three digits."""
     return "-" if value is None else f"{value:.3f}"
