@@ -114,10 +114,10 @@ def _table(results: dict[str, Any]) -> Table:
     table = Table(
         title=f"{data['people']} people, {data['windows']:,} windows, {data['classes']} classes, "
         f"{results['folds']} {splits} by person",
-        caption="mean (SD) over people; difference with its 95% interval, over people and random draws",
+        caption="mean (SD) over people; difference of the first score with its 95% interval",
     )
-    for number, column in enumerate(header):
-        table.add_column(column, no_wrap=number > 0)
+    for column in header:
+        table.add_column(column, no_wrap=True)
     for line in lines:
         table.add_row(*line)
     return table

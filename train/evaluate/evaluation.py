@@ -30,6 +30,7 @@ from train.networks import Encoder
 from train.networks.weights import load_model
 
 DEFAULT_ROWS = ("linear", "random", "forest")
+BASELINES = ("random", "forest", "handmade", "scratch")
 ATTACKED = 1_000
 """Added to the seed for the random network that is attacked."""
 MAIN = "all"
@@ -199,8 +200,8 @@ def _notes(data: LabelledSet, cells: Cells, found: dict[Key, list[Cell]], summar
 
 
 def reference_of(rows: tuple[str, ...]) -> str:
-    """Return the row with which the others are compared: random weights, else the last one."""
-    return "random" if "random" in rows else rows[-1]
+    """Return the row with which the others are compared: the first of BASELINES that there is, else the last row."""
+    return next((name for name in BASELINES if name in rows), rows[-1])
 
 
 def draws_of(row: str, draws: int) -> int:

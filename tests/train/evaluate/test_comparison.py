@@ -109,7 +109,7 @@ def test_rows_protocols_and_draws_are_reported(tmp_path: Path) -> None:
     assert both[0]["low"] == -both[1]["high"]
 
     page = tables.page(results)
-    assert "| row | what | macro F1 (true and predicted) | kappa |" in page
+    assert "| row | what | macro F1, union | kappa | minus forest |" in page
     lines = list(csv.DictReader(tables.rows_csv(results).splitlines()))
     assert len(lines) == 3 * 3
     assert float(lines[0]["mean"]) == results["rows"]["mlp"]["macro_f1"]["mean"]

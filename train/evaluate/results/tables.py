@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
-TITLES = {"macro_f1": "macro F1", "macro_f1_union": "macro F1 (true and predicted)", "kappa": "kappa"}
+TITLES = {"macro_f1": "macro F1", "macro_f1_union": "macro F1, union", "kappa": "kappa"}
 
 Cells = list[str]
 
@@ -57,7 +57,7 @@ def rows_table(results: dict[str, Any]) -> tuple[Cells, list[Cells]]:
     rows = results["rows"]
     metrics = metrics_of(results)
     reference = results["reference"]
-    header = ["row", *(TITLES[metric] for metric in metrics), f"{TITLES[metrics[0]]} minus {reference}"]
+    header = ["row", *(TITLES[metric] for metric in metrics), f"minus {reference}"]
     lines = [
         [
             name,
@@ -128,7 +128,8 @@ def page(results: dict[str, Any], sections: Sequence[str] = ()) -> str:
             f"{data['people']} people, {data['windows']:,} windows, {data['classes']} classes. "
             f"Protocol `{results['protocol_name']}`: {results['protocol']['split']}.\n",
             markdown(*_with_titles(results)),
-            "Scores are means (SD) over people. The difference has its 95% interval, over people and random draws.\n",
+            "Scores are means (SD) over people; the difference is that of the first score, with its 95% interval over "
+            "people and random draws.\n",
             *sections,
             *(f"Note: {note}.\n" for note in results["notes"]),
         ]
