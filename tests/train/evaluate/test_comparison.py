@@ -21,7 +21,7 @@ from tests.train.evaluate.labelled_sets import as_data, save, walkers
 from tests.train.evaluate.test_scores import sklearn_f1
 from train.evaluate.cells import Cells
 from train.evaluate.dataset import LabelledSet, read_labelled
-from train.evaluate.evaluation import Settings, evaluate, parse_rows
+from train.evaluate.evaluation import Settings, evaluate, parse_rows, reference_of
 from train.evaluate.folds import assign_folds
 from train.evaluate.jobs import Block, run_blocks
 from train.evaluate.protocols import Split, fold_splits, harnet_splits
@@ -124,6 +124,9 @@ def test_rows_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_rows("all", notes) == tuple(ROWS)
     assert parse_rows(" forest, linear ", notes) == ("linear", "forest")
     assert notes == []
+    assert reference_of(("linear", "random", "forest")) == "random"
+    assert reference_of(("linear", "handmade", "both")) == "handmade"
+    assert reference_of(("linear", "mlp")) == "mlp"
     with pytest.raises(UserError, match=r"--rows: expected linear, .* found 'trees'"):
         Settings(parse_rows("linear,trees", notes))
     with pytest.raises(UserError, match="--rows: expected at least one"):
