@@ -56,7 +56,7 @@ class SameDates:
         if self.in_turn:
             notes.append(
                 f"note: {_counted(self.in_turn)} follow each other within a date. If they are parts of one recording, "
-                f"{JOIN} makes one of them, with one person-day per date ({_some(self.in_turn)})"
+                f"{JOIN} makes one of them, in a new store, with one person-day per date ({_some(self.in_turn)})"
             )
         if self.at_once:
             notes.append(
