@@ -127,12 +127,14 @@ def main() -> None:
     command_line.add_argument("--people", type=int, default=46, help="people to simulate")
     with_real_recordings(command_line)
     given = command_line.parse_args()
+    if given.people < 1:
+        command_line.error(f"expected --people of at least 1, found {given.people}")
     real: People = {}
-    if given.shared.is_dir():
-        labelled = given.shared / "labelled"
+    labelled = given.shared / "labelled"
+    if (labelled / "wisdm_watch").is_dir():
         real = wisdm(labelled / "wisdm_watch") | several_places(labelled)
     else:
-        print(f"no real recordings in {given.shared}: only simulated ones are shown")
+        print(f"expected the WISDM watch in {labelled / 'wisdm_watch'}, found none: only simulated people are shown")
     found = {}
     for case, closest in CASES.items():
         name = ", ".join(part for part in case if part != USUAL)
