@@ -37,9 +37,11 @@ def flatten(features_NF: NDArray[np.float32], seed: int) -> tuple[NDArray[np.flo
         _, _, axes_CF = np.linalg.svd(centred_NF, full_matrices=False)
         return centred_NF @ axes_CF[:2].T, "PCA"
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(30.0, (len(centred_NF) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred_NF), "t-SNE"
+    with threadpool_limits(1):  # its threads wait for each other, minutes on a busy machine
+        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred_NF), "t-SNE"
 
 
 def draw_map(
