@@ -86,11 +86,13 @@ class Processed:
         scale_C, offset_CS = gain_C * self.recording.g_per_count_C * counts_per_g / UNITY, offset_CS * counts_per_g
         first_G, stop_G = (tick_G - index * TICKS_PER_DAY for tick_G in segment_ticks(self.course))
         resampled_CT = np.empty((AXES, TICKS_PER_HOUR), dtype=np.int32)
-        signal_CT = np.full((AXES, TICKS_PER_DAY), FILL, dtype=np.int16)
+        signal_CT = np.empty((AXES, TICKS_PER_DAY), dtype=np.int16)
         for tick in range(0, TICKS_PER_DAY, TICKS_PER_HOUR):
             for course, bank in self.courses:
                 resample(self.recording.counts_CN, course, bank, index * TICKS_PER_DAY + tick, resampled_CT)
             begin_G, end_G = (np.clip(tick_G, tick, tick + TICKS_PER_HOUR) for tick_G in (first_G, stop_G))
+            if (end_G - begin_G).sum() < TICKS_PER_HOUR:
+                signal_CT[:, tick : tick + TICKS_PER_HOUR] = FILL
             quantise(resampled_CT, tick, begin_G, end_G, scale_C, offset_CS, signal_CT)
         return signal_CT
 

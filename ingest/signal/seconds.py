@@ -18,6 +18,9 @@ from pipeline.grid import SAMPLE_RATE_HZ, SECONDS_PER_DAY
 from pipeline.numerics.jit import njit
 from pipeline.numerics.moments import moments
 
+BATCH = 60
+"""Seconds whose sums are taken axis by axis: memory is read in long runs, which the processor foresees."""
+
 
 @dataclass(frozen=True)
 class Seconds:
@@ -86,32 +89,74 @@ def _sum(
     rail_ticks_S: NDArray[np.int32],
     impossible_S: NDArray[np.int32],
 ) -> None:
+    edge_E, peak_E = np.empty(BATCH + 1, dtype=np.int64), np.empty(BATCH, dtype=np.int64)
     for r in range(sample_R.size):
-        first = int(np.ceil(sample_R[r]))
         last_piece = r + 1 == sample_R.size or sample_R[r + 1] != sample_stop_R[r]
         stop = int(sample_stop_R[r]) + 1 if last_piece else int(np.ceil(sample_stop_R[r]))
-        start_s, period = second_R[r], period_R[r]
-        second = max(0, int(np.floor(start_s)))
-        begin = first
-        while begin < stop and second < samples_S.size:
-            end = int(np.ceil(sample_R[r] + (second + 1 - start_s) / period))
-            end = max(begin, min(end, stop))
-            peak = 0
+        second = max(0, int(np.floor(second_R[r])))
+        edge_E[0] = int(np.ceil(sample_R[r]))
+        while edge_E[0] < stop and second < samples_S.size:
+            count = 0
+            while count < min(BATCH, samples_S.size - second) and edge_E[count] < stop:
+                end = int(np.ceil(sample_R[r] + (second + count + 1 - second_R[r]) / period_R[r]))
+                edge_E[count + 1] = max(edge_E[count], min(end, stop))
+                count += 1
+            peak_E[:count] = 0
             for c, axis_N in enumerate((x_N, y_N, z_N)):
-                total, squares, least, most = moments(axis_N, begin, end)
-                sum_CS[c, second] += total
-                squares_CS[c, second] += squares
-                peak = max(peak, -least, most)
-            samples_S[second] += end - begin
-            if peak >= rail:
-                tick = -1
-                for i in range(begin, end):
-                    peak = max(abs(int(x_N[i])), abs(int(y_N[i])), abs(int(z_N[i])))
-                    if peak >= rail:
-                        rail_S[second] += 1
-                        nearest = int((start_s + (i - sample_R[r]) * period) * SAMPLE_RATE_HZ + 0.5)
-                        rail_ticks_S[second] += nearest != tick
-                        tick = nearest
-                    impossible_S[second] += peak > limit
-            begin = end
-            second += 1
+                _add(axis_N, edge_E[: count + 1], sum_CS[c, second:], squares_CS[c, second:], peak_E)
+            for e in range(count):
+                begin, end = edge_E[e], edge_E[e + 1]
+                samples_S[second + e] += end - begin
+                if peak_E[e] >= rail:
+                    piece = sample_R[r], second_R[r], period_R[r]
+                    on_rail, ticks, impossible = _rail(x_N, y_N, z_N, begin, end, rail, limit, *piece)
+                    rail_S[second + e] += on_rail
+                    rail_ticks_S[second + e] += ticks
+                    impossible_S[second + e] += impossible
+            second += count
+            edge_E[0] = edge_E[count]
+
+
+@njit(cache=True, nogil=True)
+def _add(
+    x_N: NDArray[np.int16],
+    edge_E: NDArray[np.int64],
+    sum_S: NDArray[np.int64],
+    squares_S: NDArray[np.int64],
+    peak_E: NDArray[np.int64],
+) -> None:
+    """Add the samples of an axis between neighbouring edges to the sums of a second each; peak: largest magnitude."""
+    for e in range(edge_E.size - 1):
+        total, squares, least, most = moments(x_N, edge_E[e], edge_E[e + 1])
+        sum_S[e] += total
+        squares_S[e] += squares
+        peak_E[e] = max(peak_E[e], -least, most)
+
+
+@njit(cache=True, nogil=True)
+def _rail(
+    x_N: NDArray[np.int16],
+    y_N: NDArray[np.int16],
+    z_N: NDArray[np.int16],
+    begin: int,
+    end: int,
+    rail: int,
+    limit: int,
+    sample: float,
+    second: float,
+    period: float,
+) -> tuple[int, int, int]:
+    """The number of samples on the rail, of ticks nearest to one, and of samples beyond the range.
+
+    Sample i is taken at second + (i - sample) * period.
+    """
+    on_rail, ticks, impossible, tick = 0, 0, 0, -1
+    for i in range(begin, end):
+        peak = max(abs(int(x_N[i])), abs(int(y_N[i])), abs(int(z_N[i])))
+        if peak >= rail:
+            nearest = int((second + (i - sample) * period) * SAMPLE_RATE_HZ + 0.5)
+            on_rail += 1
+            ticks += nearest != tick
+            tick = nearest
+        impossible += peak > limit
+    return on_rail, ticks, impossible

@@ -39,9 +39,10 @@ def stationary_windows(
     seconds: Seconds, measured_S: NDArray[np.bool_], idle_S: NDArray[np.bool_], recording: Recording
 ) -> StationaryWindows:
     """The windows, from the sums of their seconds: exact, because the sums are integers."""
-    samples_W = seconds.samples_S.reshape(-1, WINDOW_SECONDS).sum(axis=1, dtype=np.int64)
-    sum_CW = seconds.sum_CS.reshape(3, -1, WINDOW_SECONDS).sum(axis=2)
-    squares_CW = seconds.squares_CS.reshape(3, -1, WINDOW_SECONDS).sum(axis=2)
+    samples_W = np.einsum("ws->w", seconds.samples_S.reshape(-1, WINDOW_SECONDS), dtype=np.int64)
+    sum_CW, squares_CW = (
+        np.einsum("cws->cw", sum_CS.reshape(3, -1, WINDOW_SECONDS)) for sum_CS in (seconds.sum_CS, seconds.squares_CS)
+    )
     g_C1 = recording.g_per_count_C[:, None]
     most_CW = (STILL_G / g_C1 * samples_W) ** 2
     unmoved_W = np.all(samples_W * squares_CW - sum_CW * sum_CW < most_CW, axis=0)

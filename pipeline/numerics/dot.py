@@ -14,7 +14,7 @@ from numba import types
 from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic
 
-from pipeline.numerics.vectors import INT16, INT32, halves, pairs, require_int16, vector
+from pipeline.numerics.vectors import INT16, INT32, halves, pairs, require, vector
 
 LANES = 16
 """Lengths are multiples of this."""
@@ -29,7 +29,7 @@ def _dots(_typing: Any, x: Any, y: Any, z: Any, start: Any, taps: Any, first_tap
     if not isinstance(count, types.IntegerLiteral):
         raise RequireLiteralValue("expected the length of a dot product as a compile-time constant")
     for array in (x, y, z, taps):
-        require_int16(array)
+        require(array, types.int16)
     signature = types.UniTuple(types.int32, 3)(x, y, z, start, taps, first_tap, count)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

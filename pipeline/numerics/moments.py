@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from pipeline.numerics.vectors import INT16, INT32, INT64, pairs, reduce, require_int16, vector
+from pipeline.numerics.vectors import INT16, INT32, INT64, every, pairs, reduce, require, vector
 
 LANES = 16
 NARROW, SUMS, SQUARES = vector(INT16, LANES), vector(INT32, LANES // 2), vector(INT64, LANES // 2)
@@ -26,7 +26,7 @@ def _moments(_typing: Any, x: Any, begin: Any, end: Any) -> Any:
     For compiled code only. x: int16, one-dimensional and contiguous, and the range inside it; up to 500,000 values,
     because a lane's sum has 32 bits.
     """
-    require_int16(x)
+    require(x, types.int16)
     signature = types.UniTuple(types.int64, 4)(x, types.intp, types.intp)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -80,9 +80,7 @@ def _add(builder: Any, totals: list[Any], values: Any) -> None:
 def _last(builder: Any, values: Any, count: Any) -> Any:
     """The last `count` lanes; the others are zero."""
     skipped = builder.trunc(builder.sub(ir.Constant(INT64, LANES), count), INT16)
-    first = builder.insert_element(ir.Constant(NARROW, ir.Undefined), skipped, ir.Constant(INT32, 0))
-    every = builder.shuffle_vector(first, first, ir.Constant(vector(INT32, LANES), [0] * LANES))
-    kept = builder.icmp_signed(">=", ir.Constant(NARROW, list(range(LANES))), every)
+    kept = builder.icmp_signed(">=", ir.Constant(NARROW, list(range(LANES))), every(builder, skipped, LANES))
     return builder.select(kept, values, ir.Constant(NARROW, None))
 
 

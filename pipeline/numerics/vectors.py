@@ -18,10 +18,16 @@ def vector(element: Any, lanes: int) -> Any:
     return ir.VectorType(element, lanes)
 
 
-def require_int16(array: Any) -> None:
-    """Refuse to compile for anything but a contiguous one-dimensional array of int16, whose memory is read directly."""
-    if not (isinstance(array, types.Array) and array.is_c_contig and array.ndim == 1 and array.dtype == types.int16):
-        raise TypingError(f"expected a contiguous array of int16, found {array}")
+def require(array: Any, element: Any) -> None:
+    """Refuse to compile for anything but a contiguous one-dimensional array, whose memory is read directly."""
+    if not (isinstance(array, types.Array) and array.is_c_contig and array.ndim == 1 and array.dtype == element):
+        raise TypingError(f"expected a contiguous array of {element}, found {array}")
+
+
+def every(builder: Any, value: Any, lanes: int) -> Any:
+    """A vector that holds one value in all lanes."""
+    first = builder.insert_element(ir.Constant(vector(value.type, lanes), ir.Undefined), value, ir.Constant(INT32, 0))
+    return builder.shuffle_vector(first, first, ir.Constant(vector(INT32, lanes), [0] * lanes))
 
 
 def shuffle(builder: Any, a: Any, b: Any, order: Sequence[int]) -> Any:

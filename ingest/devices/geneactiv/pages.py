@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.devices.geneactiv.find_byte import LANES as AT_A_TIME
+from ingest.devices.geneactiv.find_byte import find_byte
 from ingest.devices.geneactiv.unhex import LANES, unhex
 from ingest.devices.io.mapped import release_pages
 from pipeline.numerics.jit import njit
@@ -155,7 +157,13 @@ def _after_blank(data, at):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _line_end(data, at):  # type: ignore[no-untyped-def]
     """Return where the line at a position ends, or UNKNOWN when it is too long."""
-    for i in range(at, min(at + MAX_LINE_BYTES, data.size)):
+    end = min(at + MAX_LINE_BYTES, data.size)
+    while at + AT_A_TIME <= end:
+        found = find_byte(data, at, 10)
+        if found < AT_A_TIME:
+            return at + found
+        at += AT_A_TIME
+    for i in range(at, end):
         if data[i] == 10:
             return i
     return UNKNOWN

@@ -9,10 +9,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from pipeline.numerics.vectors import INT8, INT16, vector
+from pipeline.numerics.vectors import INT8, INT16, require, vector
 
 LANES = 32
 
@@ -23,8 +22,7 @@ def _unhex(_typing: Any, text: Any, begin: Any, out: Any, first: Any) -> Any:
     For compiled code only. text and out: uint8, one-dimensional and contiguous, and the ranges inside them.
     """
     for array in (text, out):
-        if not (isinstance(array, types.Array) and array.is_c_contig and array.dtype == types.uint8):
-            raise TypingError(f"expected a contiguous array of uint8, found {array}")
+        require(array, types.uint8)
     signature = types.boolean(text, begin, out, first)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

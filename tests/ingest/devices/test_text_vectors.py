@@ -1,4 +1,4 @@
-"""Hexadecimal digits compared with Python's own conversion."""
+"""Vector instructions on text compared with Python's own functions: hexadecimal digits, and the search for a byte."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ingest.devices.geneactiv.find_byte import find_byte
 from ingest.devices.geneactiv.unhex import LANES, unhex
 from pipeline.numerics.jit import njit
 
 DIGITS = st.text(string.hexdigits, min_size=LANES, max_size=LANES)
+
+
+@njit()
+def found(data: NDArray[np.uint8], begin: int, byte: int) -> int:
+    return int(find_byte(data, begin, byte))
 
 
 @njit()
@@ -39,3 +45,9 @@ def test_one_wrong_character_anywhere_is_found(digits: str, place: int) -> None:
         text = bytearray(digits.encode())
         text[place] = character
         assert convert(bytes(text))[0] == (chr(character) in string.hexdigits)
+
+
+@given(st.lists(st.sampled_from([0, 10, 138, 255]), min_size=LANES, max_size=LANES), st.sampled_from([0, 10, 138, 255]))
+def test_the_first_of_a_byte_is_found(values: list[int], byte: int) -> None:
+    data = np.array([byte, *values, byte], dtype=np.uint8)
+    assert found(data, 1, byte) == (values.index(byte) if byte in values else LANES)
