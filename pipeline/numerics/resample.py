@@ -167,23 +167,23 @@ def _filter(count: int) -> Callable[..., None]:
         y_T: NDArray[np.int32],
         z_T: NDArray[np.int32],
     ) -> None:
-        nearest_N = np.empty(BLOCK_TICKS, dtype=np.int64)
+        nearest_T = np.empty(BLOCK_TICKS, dtype=np.int64)
         for r in range(first_R.size):
             end = min(stop_R[r], first_tick + x_T.size)
             for begin in range(max(first_R[r], first_tick), end, BLOCK_TICKS):
                 ticks = min(BLOCK_TICKS, end - begin)
-                _nearest(position_R[r], step_R[r], begin - first_R[r], 1 << phase_bits, nearest_N[:ticks])
-                inside, outside = _inside(nearest_N[:ticks], phase_bits, count, lo_R[r], hi_R[r])
+                _nearest(position_R[r], step_R[r], begin - first_R[r], 1 << phase_bits, nearest_T[:ticks])
+                inside, outside = _inside(nearest_T[:ticks], phase_bits, count, lo_R[r], hi_R[r])
                 at = begin - first_tick
                 for n in range(np.uint64(inside), np.uint64(outside)):
-                    start = (nearest_N[n] >> phase_bits) - count // 2 + 1
-                    tap = (nearest_N[n] & ((1 << phase_bits) - 1)) * count
+                    start = (nearest_T[n] >> phase_bits) - count // 2 + 1
+                    tap = (nearest_T[n] & ((1 << phase_bits) - 1)) * count
                     t = np.uint64(at) + n
                     x_T[t], y_T[t], z_T[t] = dots(x_N, y_N, z_N, start, taps, tap, count)
                 for first, last in ((0, inside), (outside, ticks)):
                     for n in range(first, last):
-                        start = (nearest_N[n] >> phase_bits) - count // 2 + 1
-                        tap = (nearest_N[n] & ((1 << phase_bits) - 1)) * count
+                        start = (nearest_T[n] >> phase_bits) - count // 2 + 1
+                        tap = (nearest_T[n] & ((1 << phase_bits) - 1)) * count
                         edge = start, lo_R[r], hi_R[r], taps[tap : tap + count]
                         x_T[at + n], y_T[at + n], z_T[at + n] = _edge(x_N, *edge), _edge(y_N, *edge), _edge(z_N, *edge)
 
