@@ -58,6 +58,15 @@ def test_sums_of_each_second_are_those_of_its_samples() -> None:
     assert not seconds.impossible_S.any()
 
 
+def test_samples_in_another_order_of_memory_have_the_same_sums() -> None:
+    made, _ = recording(300)
+    turned = replace(made, counts_CN=np.asfortranarray(made.counts_CN))
+    assert turned.counts_CN.strides[-1] == 2
+    timeline = fit(made)
+    for name, found in vars(summarise(turned, timeline)).items():
+        np.testing.assert_array_equal(found, getattr(summarise(made, timeline), name), err_msg=name)
+
+
 @pytest.mark.parametrize(("sd_g", "still"), [(0.0, True), (0.011, True), (0.015, False), (0.2, False)])
 def test_stillness_is_a_standard_deviation_under_13_mg(sd_g: float, still: bool) -> None:
     made, _ = recording(400, signal=noise(sd_g), per_g=1024)
