@@ -110,7 +110,7 @@ def read_layout(head: bytes, settings: TableSettings) -> Layout:
     rows = [cells for line in lines[skip:] if len(cells := _split(line, delimiter)) == width]
     names = _names(lines[:skip], delimiter, rows)
     columns = _columns(lines[0], names, rows[0], export, settings)
-    refuse_alternating_names(rows, names, columns)
+    refuse_alternating_names({place: [row[place] for row in rows] for place in range(width)}, names, columns)
     values = [cells[axis] for cells in rows for axis in columns.axes]
     layout = Layout(delimiter, _decimal(values), _encoding(head), skip, width, columns, tuple(names), export=export)
     if columns.time is None:

@@ -23,7 +23,7 @@ from ingest.devices.table.layout import find_decimal, form_of_numbers, read_layo
 from ingest.devices.table.local_time import Spans
 from ingest.devices.table.row_times import NO_TIME_US, TableClock, by_rate, read_clock
 from ingest.devices.table.rows import ALL, ParquetTable, Rows, RowSource, TextTable, is_text
-from ingest.devices.table.sensors import column_that_changes, stacked_question, stacked_sides
+from ingest.devices.table.sensors import column_that_changes, refuse_alternating_names, stacked_question, stacked_sides
 from ingest.devices.table.stamp_forms import find_form
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
@@ -164,6 +164,8 @@ def _parquet(file: pa.parquet.ParquetFile, settings: TableSettings) -> ParquetTa
                 "--columns."
             )
     table = ParquetTable(file, found)
+    texts = [place for place, field in enumerate(schema) if is_text(field.type) and place not in found.places]
+    refuse_alternating_names({place: table.first_texts(place) for place in texts}, schema.names, found)
     if found.time is None or _is_instant(schema.field(found.time).type):
         if settings.time_format is not None:
             seen = "no column that is clearly the time" if found.time is None else "a time column that holds instants"

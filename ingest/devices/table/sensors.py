@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,12 +32,14 @@ _NUMBER = re.compile(r"[-+]?[\d.,eE+-]+")
 _ANSWER = "Read one with --where-column {0}=VALUE, or all as one with '--where-column {0}=*'"
 
 
-def refuse_alternating_names(rows: Sequence[Sequence[str]], names: Sequence[str], columns: Columns) -> None:
-    """Raise UserError where a column of few names changes from row to row: rows of several sensors take turns."""
+def refuse_alternating_names(first: Mapping[int, Sequence[str]], names: Sequence[str], columns: Columns) -> None:
+    """Raise UserError where a column of few names changes from row to row: rows of several sensors take turns.
+
+    first: the first cells of columns, by position.
+    """
     if columns.where:
         return
-    for place in range(len(rows[0])):
-        cells = [row[place] for row in rows]
+    for place, cells in first.items():
         kinds = {*cells}
         is_named = place not in columns.places and not any(_NUMBER.fullmatch(cell) or not cell for cell in kinds)
         changes = sum(a != b for a, b in itertools.pairwise(cells))

@@ -55,6 +55,20 @@ def test_sensors_one_after_the_other_without_names_are_a_question() -> None:
         )
 
 
+def test_a_column_of_names_that_changes_from_row_to_row_is_a_question() -> None:
+    """Also where the sensors' values are alike."""
+    names = ["left", "right"] * SECOND_N.size
+    axes = dict(zip("xyz", np.repeat(WRIST_CN, 2, axis=1), strict=True))
+    stamps = [stamp for stamp in STAMPS for _ in range(2)]
+    for data in (
+        named("wo", names, np.repeat(WRIST_CN, 2, axis=1), stamps),
+        parquet({"time": stamps, "wo": names, **axes}),
+    ):
+        with pytest.raises(UserError, match="--where-column wo=VALUE"):
+            read(data)
+        assert read(data, TableSettings(where_column="wo=left")).samples == SECOND_N.size
+
+
 def test_people_on_different_days_are_a_question_too() -> None:
     stamps = STAMPS + iso(SECOND_N + 86_400)
     for names in (NAMES, ["1"] * SECOND_N.size + ["2"] * SECOND_N.size):
