@@ -305,10 +305,11 @@ def _linear_acceleration(out, height, turn, rate_hz, track):  # type: ignore[no-
 def _resonator(constants, step_s):  # type: ignore[no-untyped-def]
     """Coefficients of the resonator: of its last value, of the one before, of shaking; and the decay of a force.
 
-    It follows a constant force exactly. A slow device sees what its sample rate resolves of the ringing.
+    It follows a constant force exactly. It rings at a quarter of the sample rate at most: nearer to half of it, an
+    impact's first sample would overshoot.
     """
     decay = np.exp(-step_s / constants.settle_s)
-    turn = 2 * np.pi * min(constants.wobble_hz * step_s, 0.4)
+    turn = 2 * np.pi * min(constants.wobble_hz * step_s, 0.25)
     return 2 * decay * np.cos(turn), -decay * decay, 1.3 * np.sin(turn), decay
 
 

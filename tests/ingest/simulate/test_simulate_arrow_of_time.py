@@ -71,7 +71,7 @@ def test_an_impact_rises_at_once_and_rings_out(contact_g: float, wobble_hz: floa
     assert moved[:begin].max() < 1e-6
     peak = int(moved.argmax())
     assert peak - begin <= 1 + 0.5 / wobble_hz * hz
-    assert 0.3 * contact_g < moved[peak] < 2.5 * contact_g
+    assert 0.5 * contact_g < moved[peak] < 2 * contact_g
     assert moved[peak] == pytest.approx(moved[: begin + int(5 * settle_s * hz)].max())
     assert moved[begin + int(12 * settle_s * hz) :].max() < 0.01 * contact_g
 
