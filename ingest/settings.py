@@ -13,7 +13,7 @@ from pipeline.grid import COUNTS_PER_G
 ClockChoice = Literal["keep-first", "keep-last", "split"]
 
 STEPS_VERSION = 1
-"""Raised whenever a signal step gives other values than before. 2: tables are timed by their own stamps."""
+"""Raised whenever a signal step gives other values of device recordings than before."""
 
 
 @dataclass(frozen=True)
