@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from ingest.settings import ClockChoice
-from ingest.signal.stamps import MAX_JUMP_S
+from ingest.signal.stamps import GAP_PERIODS, MAX_JUMP_S
 from ingest.signal.timeline import Timeline
 from ingest.signal.timing import MAX_DAYS, ContradictoryStamps, fit, too_long
 from pipeline.errors import UserError
@@ -56,7 +56,8 @@ def timed(
     except ContradictoryStamps as error:
         max_days = min(max_days, MAX_DAYS)
         second_K = _course(recording, error.period)
-        sides = _sides(recording, second_K, error.period, max_days * SECONDS_PER_DAY)
+        period = error.period
+        sides = _sides(recording, second_K, period, max_days * SECONDS_PER_DAY)
         if not 2 <= len(sides) <= MAX_SIDES:
             raise
         if choice is None:
@@ -65,7 +66,7 @@ def timed(
         raise UserError(too_long(days, max_days))
     in_time = sorted(sides, key=lambda side: side.begin)
     kept = {"keep-first": sides[:1], "keep-last": sides[-1:], "split": in_time}[choice]
-    chosen = _only(recording, kept, second_K)
+    chosen = _only(recording, kept, second_K, 2 * GAP_PERIODS * period)
     timeline = fit(chosen, max_days)
     dropped = recording.first_K.size - chosen.first_K.size
     return chosen, replace(timeline, backward_blocks=timeline.backward_blocks + dropped), True
@@ -97,14 +98,17 @@ def _sides(recording: Recording, second_K: NDArray[np.float64], period: float, m
     return [Side(a, b, float(second_K[a]), float(end_K[b - 1])) for a, b in pairwise(bounds)]
 
 
-def _only(recording: Recording, sides: list[Side], second_K: NDArray[np.float64]) -> Recording:
-    """The recording with the blocks of some sides, which follow one another in time; overlaps are left out."""
+def _only(recording: Recording, sides: list[Side], second_K: NDArray[np.float64], apart: float) -> Recording:
+    """The recording with the blocks of some sides, which follow one another in time, so many seconds apart.
+
+    Overlaps are left out.
+    """
     parts, end = [], -np.inf
     for side in sides:
         first = side.first + int(np.searchsorted(second_K[side.first : side.stop], end))
         if first < side.stop:
             parts.append(np.arange(first, side.stop))
-        end = max(end, side.end)
+        end = max(end, side.end + apart)
     blocks = np.concatenate(parts)
     count_K = recording.count_K[blocks]
     first_K = np.cumsum(count_K) - count_K

@@ -73,6 +73,8 @@ def read_stamps(recording: Recording, midnight_us: int, max_pause: float) -> Sta
             *blocks, recording.stamped_K, period, GAP_PERIODS * period, resumed_K, max_jump, max_pause
         )
         use_K = _classify(*blocks, recording.stamped_K & ~contradicted_K, period)
+        if not recording.is_counted:
+            use_K[_unplaced(recording, contradicted_K, second_K, period)] = BlockUse.DROPPED
         kept = np.flatnonzero(use_K != BlockUse.DROPPED)
         breaks = np.flatnonzero(use_K[kept] == BlockUse.BREAK)
         segment_K = np.cumsum(use_K[kept] == BlockUse.BREAK) - 1
@@ -95,6 +97,25 @@ def read_stamps(recording: Recording, midnight_us: int, max_pause: float) -> Sta
         mended_stamps=len(kept) - len(stamp_S),
         contradictions=backward + int(contradicted_K[kept].sum()),
     )
+
+
+def _unplaced(
+    recording: Recording, contradicted_K: NDArray[np.bool_], second_K: NDArray[np.float64], period: float
+) -> NDArray[np.bool_]:
+    """Contradicted blocks of a device that does not count them, where their samples do not fill the time between.
+
+    Those that fill it have stray stamps; the others belong to a time that is not known.
+    """
+    edges = np.flatnonzero(np.diff(contradicted_K, prepend=False, append=False))
+    unplaced_K = np.zeros(contradicted_K.size, dtype=np.bool_)
+    start_K = second_K + (recording.first_K - recording.stamp_sample_K) * period
+    for first, stop in edges.reshape(-1, 2).tolist():
+        fills = first > 0 and stop < contradicted_K.size
+        if fills:
+            between = (recording.first_K[stop] - recording.first_K[first - 1]) * period
+            fills = abs(start_K[stop] - start_K[first - 1] - between) <= GAP_PERIODS * period
+        unplaced_K[first:stop] = not fills
+    return unplaced_K
 
 
 def _duplicates(recording: Recording, dropped: NDArray[np.int64], kept: NDArray[np.int64]) -> int:

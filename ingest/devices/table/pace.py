@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import UserError
 from pipeline.grid import SAMPLE_RATE_HZ
 from pipeline.numerics.jit import njit
 from pipeline.numerics.linear_spline import hat_fit
@@ -34,6 +35,8 @@ TAPS = 6
 """Rows around a lost sample from which it is interpolated."""
 LOOK_AHEAD = ((0.08, 1), (0.16, 3), (0.25, 5), (np.inf, 8))
 """Rows that must agree that a sample was lost, by the jitter of the stamps as a share of the period."""
+FIRST_OFF = 0.75
+"""A segment begins with the line of its first rows, unless its first stamp is over so many periods off it."""
 SET_BACK, SET_BACK_ROWS = 1.0, 3
 """So many rows that come over so many periods early begin a segment: the clock was set back."""
 BUNCHED = 0.25
@@ -46,15 +49,19 @@ NEIGHBOURS = 5
 """Bunches before or after one that show its pace."""
 COMPLETE = 0.9
 """A bunch with this share of the rows of its neighbours lacks none: time after its last row is a pause."""
+MAX_SIDES = 100
+"""A clock that was set back more often is one of rows that are not in order."""
 ROUNDED, MANY = 1.2, 8
 """Stamps of full seconds hold a row more or less in turn; such bunches, of so many rows, are spread evenly."""
 MAX_UNPLACED = 1.6
-"""Rows that a bunch may lack, or have beyond its pace, before it is not used (more where stamps scatter)."""
+"""Rows that a bunch may lack, or have beyond its pace, before it is not used (more where stamps of packets scatter)."""
+FULL_SECONDS_US = 0.9e6
+"""Bunches so far apart are those of full seconds, which do not scatter."""
 KNOT_S, KNOT_ROWS, KNOT_BUNCHES = 2.0, 100, 10
 MIN_KNOT_ROWS = 16
-MAX_DRIFT_US = 500.0
+MAX_DRIFT_US = 100.0
 """Where the means of 8 residuals are larger than this, and than the scatter explains, knots are set closer."""
-DRIFT_ROWS = 8
+DRIFT_ROWS, SCATTER_ROWS = 8, 100_000
 HALF_TICK_US = 0.5e6 / SAMPLE_RATE_HZ
 MIN_ROWS_FOR_RATE = 25
 """A segment with fewer rows has the rate of its part."""
@@ -65,11 +72,13 @@ class PacedRows:
     """Rows as evenly spaced samples in segments.
 
     row_N: the rows that are used. sample_N: the sample that each of them becomes (ascending); samples without a row are
-    interpolated. samples: their number. first_K, us_K, period_us_K, sequence_K: blocks, as in Recording and Pace.
+    interpolated, within their segment. begin_G: the first of these rows of each segment. samples: their number.
+    first_K, us_K, period_us_K, sequence_K: blocks, as in Recording and Pace.
     """
 
     row_N: Int
     sample_N: Int
+    begin_G: Int
     samples: int
     first_K: Int
     us_K: Int
@@ -85,17 +94,30 @@ class PacedRows:
 
 
 def pace_all(us_N: Int, begins_N: NDArray[np.bool_]) -> PacedRows:
-    """Pace rows of a clock that was set, before the rows where `begins_N` is True: each side by itself, in order."""
+    """Pace rows of a clock that was set, before the rows where `begins_N` is True: each side by itself, in order.
+
+    Raises UserError where rows are not in order, or their stamps do not show their times.
+    """
     bounds = [0, *(np.flatnonzero(begins_N[1:]) + 1).tolist(), us_N.size]
-    sides = [(first, pace_rows(us_N[first:stop])) for first, stop in pairwise(bounds) if stop - first > 1]
+    if len(bounds) > MAX_SIDES + 1:
+        raise UserError("the stamps of the rows run backwards again and again. Sort the rows by time.")
+    paced = [(first, pace_rows(us_N[first:stop])) for first, stop in pairwise(bounds) if stop - first > 1]
+    sides = [(first, side) for first, side in paced if side is not None]
+    if not sides:
+        raise UserError(
+            "the stamps do not show when the rows were taken: many rows share each, and no two stamps the same number. "
+            "Export the table again with a stamp for every row."
+        )
     if len(sides) == 1:
         return replace(sides[0][1], row_N=sides[0][0] + sides[0][1].row_N)
     samples = np.append(0, np.cumsum([side.samples for _, side in sides])).tolist()
     numbers = np.append(0, np.cumsum([int(side.sequence_K[-1]) + 2 for _, side in sides])).tolist()
-    rows = sum(side.row_N.size for _, side in sides)
+    before = np.append(0, np.cumsum([side.row_N.size for _, side in sides])).tolist()
+    rows = before[-1]
     return PacedRows(
         row_N=np.concatenate([first + side.row_N for first, side in sides]),
         sample_N=np.concatenate([at + side.sample_N for at, (_, side) in zip(samples[:-1], sides, strict=True)]),
+        begin_G=np.concatenate([at + side.begin_G for at, (_, side) in zip(before[:-1], sides, strict=True)]),
         samples=samples[-1],
         first_K=np.concatenate([at + side.first_K for at, (_, side) in zip(samples[:-1], sides, strict=True)]),
         us_K=np.concatenate([side.us_K for _, side in sides]),
@@ -106,13 +128,18 @@ def pace_all(us_N: Int, begins_N: NDArray[np.bool_]) -> PacedRows:
     )
 
 
-def pace_rows(us_N: Int) -> PacedRows:
-    """Find rates, losses and times of rows from their stamps in microseconds (2 or more; steps back are jitter)."""
+def pace_rows(us_N: Int) -> PacedRows | None:
+    """Find rates, losses and times of rows from their stamps in microseconds (2 or more; steps back are jitter).
+
+    None where fewer than two rows can be placed.
+    """
     start_us = int(us_N[0])
     time_N, bunch, used_N = _spread((us_N - start_us).astype(np.float64))
     row_N = np.flatnonzero(used_N)
-    found, off_N = _pace(time_N[row_N], row_N, bunch, start_us)
-    if off_N.any() and not off_N.all():
+    if row_N.size < 2:
+        return None
+    found, off_N = _pace(time_N if row_N.size == time_N.size else time_N[row_N], row_N, bunch, start_us)
+    if off_N.any() and (~off_N).sum() >= 2:
         row_N = row_N[~off_N]
         found, _ = _pace(time_N[row_N], row_N, bunch, start_us)
     return found
@@ -120,8 +147,7 @@ def pace_rows(us_N: Int) -> PacedRows:
 
 def _pace(time_N: Float, row_N: Int, bunch: float, start_us: int) -> tuple[PacedRows, NDArray[np.bool_]]:
     """Find rates, losses and times of rows; return also which rows the fitted times leave out."""
-    chunk = int(min(max(CHUNK_ROWS, 2 * bunch), MAX_CHUNK_ROWS))
-    first_P, period_P = _parts(time_N, chunk)
+    first_P, period_P = _parts(time_N, CHUNK_ROWS)
     step_N, begins_N = np.ones(time_N.size, dtype=np.int64), np.zeros(time_N.size, dtype=bool)
     for first, stop, period in zip(first_P, np.append(first_P[1:], time_N.size), period_P, strict=True):
         ahead = max(_look_ahead(time_N[first:stop], period), math.ceil(2 * bunch) if bunch > 1 else 1)
@@ -134,6 +160,7 @@ def _pace(time_N: Float, row_N: Int, bunch: float, start_us: int) -> tuple[Paced
     return PacedRows(
         row_N=row_N,
         sample_N=sample_N,
+        begin_G=row_G,
         samples=int(sample_N[-1]) + 1,
         first_K=first_K,
         us_K=start_us + np.rint(time_K).astype(np.int64),
@@ -148,7 +175,7 @@ def fill(counts_CN: NDArray[np.int16], paced: PacedRows) -> NDArray[np.int16]:
     """Return the samples (3, samples): the rows at their places, and interpolation where rows are lost."""
     samples_CM = np.empty((3, paced.samples), dtype=np.int16)
     is_all = paced.row_N.size == counts_CN.shape[1]
-    _fill(counts_CN if is_all else counts_CN[:, paced.row_N], paced.sample_N, samples_CM)
+    _fill(counts_CN if is_all else counts_CN[:, paced.row_N], paced.sample_N, paced.begin_G, samples_CM)
     return samples_CM
 
 
@@ -180,11 +207,15 @@ def _crowded(time_N: Float, step_N: Float) -> NDArray[np.bool_]:
     if not positive_N.size:
         return np.zeros(step_N.size, dtype=np.bool_)
     usual = np.minimum(step_N, BREAK * np.median(positive_N)).mean()
+    del positive_N
     near_N = step_N < BUNCHED * usual
+    if near_N.mean() < MIN_BUNCHED:
+        return near_N
     first_B = np.append(0, np.flatnonzero(~near_N) + 1)
     rows_B = np.diff(first_B, append=time_N.size)
     lasts_B = time_N[first_B + rows_B - 1] - time_N[first_B]
-    is_crowded_B = lasts_B <= BUNCHED * np.diff(time_N[first_B], append=np.inf)
+    until_B = np.diff(time_N[first_B], append=np.inf)
+    is_crowded_B = lasts_B <= BUNCHED * np.minimum(until_B, BREAK * np.median(until_B))
     return near_N & np.repeat(is_crowded_B, rows_B)[:-1]
 
 
@@ -230,6 +261,8 @@ def _place(
         pace_B[b] = pace
         is_first = b == 0 or is_break_B[b - 1]
         if is_break_B[b]:
+            off_B[b] = max(0.0, rows_B[b] - complete) if complete >= MANY else 0.0
+            is_used_B[b] = off_B[b] == 0
             continue
         late = until_B[b] - rows_B[b] * pace
         is_complete = rows_B[b] >= COMPLETE * complete
@@ -242,7 +275,8 @@ def _place(
         elif np.isfinite(off):
             off_B[b] = off
             is_used_B[b] = late > 0 and is_complete
-    most = max(MAX_UNPLACED, 6 * np.median(off_B))
+    scatter = 0.0 if np.median(until_B) >= FULL_SECONDS_US else 6 * np.median(off_B)
+    most = max(MAX_UNPLACED, scatter)
     return found_B, pace_B, is_used_B | (off_B <= most)
 
 
@@ -276,8 +310,9 @@ def _parts(time_N: Float, chunk: int) -> tuple[Int, Float]:
     period_P = _part_periods(period_Q, chunk_P)
     first_P = chunk_P * chunk
     for p in range(1, first_P.size):
-        first_P[p] = _boundary(step_N, max(first_P[p] - 2 * chunk, first_P[p - 1] + 1), first_P[p] + chunk,
-                               period_P[p - 1], period_P[p])  # fmt: skip
+        first_P[p] = _boundary(
+            step_N, max(first_P[p] - 2 * chunk, first_P[p - 1] + 1), first_P[p] + chunk, period_P[p - 1], period_P[p]
+        )
     for p, stop in enumerate(np.append(first_P[1:], time_N.size)):
         period_P[p] = _mean_period(step_N[first_P[p] : stop - 1], period_P[p])
     keep_P = np.append(True, np.abs(np.diff(np.log(period_P))) > SAME_RATE)
@@ -341,7 +376,7 @@ def _boundary(step_N: Float, first: int, stop: int, before: float, after: float)
     best, best_cost, cost = first, 0.0, 0.0
     for i in range(first, stop):
         cost += min(1.0, abs(step_N[i] / before - 1)) - min(1.0, abs(step_N[i] / after - 1))
-        if cost < best_cost:
+        if cost <= best_cost:  # also after a pause, which fits neither
             best, best_cost = i + 1, cost
     return best
 
@@ -382,7 +417,8 @@ def _index(
             offset = np.empty(rows)
             for j in range(rows):
                 offset[j] = time_N[i + j] - j * pace
-            expected = min(np.median(offset), time_N[i] + pace) + pace
+            start = np.median(offset)
+            expected = (start if abs(start - time_N[i]) < FIRST_OFF * pace else time_N[i]) + pace
             continue
         step_N[i] = 1 + lost
         expected += lost * pace
@@ -408,26 +444,25 @@ def _fit(
         begin, end = row_G[g], row_G[g + 1] if g + 1 < row_G.size else time_N.size
         rows, period = end - begin, period_G[g]
         every = int(max(KNOT_ROWS, KNOT_S * 1e6 / period, KNOT_BUNCHES * bunch if bunch > 1 else 0))
+        pieces = max(1, int(rows // every))
+        row_Q = np.array([q * rows // pieces for q in range(pieces)] + [rows - 1])
         sample = sample_N[begin:end]
         off = time_N[begin:end] - sample * period
-        scatter = _scatter(off)
+        tolerance = np.inf if bunch > 1 else 0.0
         while True:
-            pieces = max(1, int(rows // every))
-            knot_Q = np.empty(pieces + 1)
-            knot_Q[0], knot_Q[pieces] = sample_N[begin], sample_N[end - 1]
-            for q in range(1, pieces):
-                knot_Q[q] = sample_N[begin + q * rows // pieces]
-            off_Q = hat_fit(knot_Q, sample, off) if rows >= MIN_ROWS_FOR_RATE else np.full(pieces + 1, off.mean())
-            left = _residuals(knot_Q, off_Q, sample, off)
-            drift = _drift(left)
-            if bunch > 1 or every <= MIN_KNOT_ROWS or drift.max() <= max(MAX_DRIFT_US, 2 * scatter):
+            knot_Q = sample[row_Q].astype(np.float64)
+            off_Q = hat_fit(knot_Q, sample, off) if rows >= MIN_ROWS_FOR_RATE else np.full(row_Q.size, off.mean())
+            if tolerance == 0:
+                tolerance = max(MAX_DRIFT_US, 2 * _scatter(row_Q, knot_Q, off_Q, sample, off))
+            closer_Q = _closer(row_Q, knot_Q, off_Q, sample, off, tolerance)
+            if closer_Q.size == row_Q.size:
                 break
-            every = max(MIN_KNOT_ROWS, every // 2)
-        squares += (left**2).sum()
-        limit = max(HALF_TICK_US, 0.5 * period, 3 * np.sqrt((left**2).mean()))
-        for i in range(rows):
-            off_N[begin + i] = drift[i] > limit
-        for q in range(pieces):
+            row_Q = closer_Q
+        square = _squares(row_Q, knot_Q, off_Q, sample, off)
+        limit = max(HALF_TICK_US, 0.5 * period, 3 * np.sqrt(square / rows))
+        _mark(row_Q, knot_Q, off_Q, sample, off, limit, off_N[begin:end])
+        squares += square
+        for q in range(row_Q.size - 1):
             length = knot_Q[q + 1] - knot_Q[q]
             first_K[blocks], segment_K[blocks] = int(knot_Q[q]), g
             time_K[blocks] = knot_Q[q] * period + off_Q[q]
@@ -437,33 +472,64 @@ def _fit(
 
 
 @njit(cache=True, nogil=True)
-def _residuals(knot_Q: Float, off_Q: Float, sample: Int, off: Float) -> Float:
-    left = np.empty(off.size)
+def _residual(sample: int, off: float, q: int, knot_Q: Float, off_Q: Float) -> float:
+    length = knot_Q[q + 1] - knot_Q[q]
+    slope = (off_Q[q + 1] - off_Q[q]) / length if length > 0 else 0.0
+    return off - off_Q[q] - (sample - knot_Q[q]) * slope
+
+
+@njit(cache=True, nogil=True)
+def _scatter(row_Q: Int, knot_Q: Float, off_Q: Float, sample: Int, off: Float) -> float:
+    """Return the usual distance of stamps from the line: a standard deviation that changes of rate hardly move."""
+    left = np.empty(min(off.size, SCATTER_ROWS))
     q = 0
-    for i in range(off.size):
-        while q < knot_Q.size - 2 and sample[i] >= knot_Q[q + 1]:
+    for i in range(left.size):
+        while q < row_Q.size - 2 and i >= row_Q[q + 1]:
             q += 1
-        length = knot_Q[q + 1] - knot_Q[q]
-        slope = (off_Q[q + 1] - off_Q[q]) / length if length > 0 else 0.0
-        left[i] = off[i] - off_Q[q] - (sample[i] - knot_Q[q]) * slope
-    return left
+        left[i] = abs(_residual(sample[i], off[i], q, knot_Q, off_Q))
+    return 1.4826 * float(np.median(left))
 
 
 @njit(cache=True, nogil=True)
-def _scatter(off: Float) -> float:
-    """Return the scatter of single stamps, by their second differences, which no slow change of the rate has."""
-    if off.size < 3:
-        return 0.0
-    return float(np.median(np.abs(off[2:] - 2 * off[1:-1] + off[:-2]))) * 1.4826 / np.sqrt(6.0)
+def _closer(row_Q: Int, knot_Q: Float, off_Q: Float, sample: Int, off: Float, tolerance: float) -> Int:
+    """Return the rows of the knots, with one more in every piece in which the mean of 8 residuals is too large."""
+    found = [0]
+    for q in range(row_Q.size - 1):
+        first, stop = row_Q[q], row_Q[q + 1]
+        drift = 0.0
+        for begin in range(first, stop - DRIFT_ROWS + 1, DRIFT_ROWS):
+            total = 0.0
+            for i in range(begin, begin + DRIFT_ROWS):
+                total += _residual(sample[i], off[i], q, knot_Q, off_Q)
+            drift = max(drift, abs(total) / DRIFT_ROWS)
+        if drift > tolerance and stop - first >= 2 * MIN_KNOT_ROWS:
+            found.append((first + stop) // 2)
+        found.append(stop)
+    return np.array(found)
 
 
 @njit(cache=True, nogil=True)
-def _drift(left: Float) -> Float:
-    """Return the size of the mean of the residuals of every 8 rows, for each of these rows."""
-    drift = np.zeros(left.size)
-    for first in range(0, left.size, DRIFT_ROWS):
-        drift[first : first + DRIFT_ROWS] = abs(left[first : first + DRIFT_ROWS].mean())
-    return drift
+def _squares(row_Q: Int, knot_Q: Float, off_Q: Float, sample: Int, off: Float) -> float:
+    total = 0.0
+    for q in range(row_Q.size - 1):
+        for i in range(row_Q[q], row_Q[q + 1] + (q == row_Q.size - 2)):
+            total += _residual(sample[i], off[i], q, knot_Q, off_Q) ** 2
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _mark(
+    row_Q: Int, knot_Q: Float, off_Q: Float, sample: Int, off: Float, limit: float, off_N: NDArray[np.bool_]
+) -> None:
+    """Set off_N where the mean of 8 residuals is over the limit."""
+    for q in range(row_Q.size - 1):
+        for begin in range(row_Q[q], row_Q[q + 1], DRIFT_ROWS):
+            stop = min(begin + DRIFT_ROWS, row_Q[q + 1])
+            total = 0.0
+            for i in range(begin, stop):
+                total += _residual(sample[i], off[i], q, knot_Q, off_Q)
+            if abs(total) > limit * (stop - begin):
+                off_N[begin:stop] = True
 
 
 def _different(period_P: Float, rows_P: Int) -> int:
@@ -477,19 +543,25 @@ def _different(period_P: Float, rows_P: Int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _fill(x_CN: NDArray[np.int16], sample_N: Int, out_CM: NDArray[np.int16]) -> None:
-    rows = sample_N.size
+def _fill(x_CN: NDArray[np.int16], sample_N: Int, begin_G: Int, out_CM: NDArray[np.int16]) -> None:
+    """Interpolated values stay within those of the rows, so that a rail is one."""
+    most = 0
     for c in range(3):
-        out_CM[c, sample_N[0]] = x_CN[c, 0]
-        for i in range(1, rows):
-            out_CM[c, sample_N[i]] = x_CN[c, i]
-            for place in range(sample_N[i - 1] + 1, sample_N[i]):
-                begin = min(max(i - TAPS // 2, 0), max(rows - TAPS, 0))
-                value = 0.0
-                for a in range(begin, min(begin + TAPS, rows)):
-                    weight = 1.0
-                    for b in range(begin, min(begin + TAPS, rows)):
-                        if a != b:
-                            weight *= (place - sample_N[b]) / (sample_N[a] - sample_N[b])
-                    value += weight * x_CN[c, a]
-                out_CM[c, place] = min(max(np.rint(value), -32767), 32767)
+        for i in range(x_CN.shape[1]):
+            most = max(most, int(x_CN[c, i]), -int(x_CN[c, i]))
+    for c in range(3):
+        for g in range(begin_G.size):
+            begins, ends = begin_G[g], begin_G[g + 1] if g + 1 < begin_G.size else sample_N.size
+            out_CM[c, sample_N[begins]] = x_CN[c, begins]
+            for i in range(begins + 1, ends):
+                out_CM[c, sample_N[i]] = x_CN[c, i]
+                for place in range(sample_N[i - 1] + 1, sample_N[i]):
+                    begin = min(max(i - TAPS // 2, begins), max(ends - TAPS, begins))
+                    value = 0.0
+                    for a in range(begin, min(begin + TAPS, ends)):
+                        weight = 1.0
+                        for b in range(begin, min(begin + TAPS, ends)):
+                            if a != b:
+                                weight *= (place - sample_N[b]) / (sample_N[a] - sample_N[b])
+                        value += weight * x_CN[c, a]
+                    out_CM[c, place] = min(max(np.rint(value), -most), most)

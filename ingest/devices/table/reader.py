@@ -18,7 +18,7 @@ from ingest.devices.io.ends import Ends
 from ingest.devices.table.layout import is_table
 from ingest.devices.table.opened import DEVICE, PARQUET, Opened, explained, open_table, plausible
 from ingest.devices.table.pace import MAX_FILL, fill, pace_all
-from ingest.devices.table.row_times import NO_STAMPS, NO_TIME_US, Blocks, TableClock
+from ingest.devices.table.row_times import MAX_BACK_US, NO_STAMPS, NO_TIME_US, Blocks, TableClock
 from ingest.devices.table.rows import ParquetTable
 from ingest.devices.table.scaling import GRAVITY, MAX_COUNT, MISSING, STEPS_PER_G, find_rail, find_unit
 from ingest.devices.table.tables import open_tables
@@ -32,8 +32,6 @@ MIN_ROW_BYTES = 6
 """The row 0,0,0 and the end of its line."""
 ALLOWED_BLOCKS, ALLOWED_SHARE, MAX_CONTRADICTIONS = 100, 0.1, 0.01
 """As in ingest.signal.timing, with a block a second."""
-MAX_BACK_US = 1_000_000
-"""Stamps that go back by less are jitter."""
 
 
 def recognises(head: bytes) -> bool:
@@ -217,8 +215,11 @@ def _again(us_N: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return the rows of a time that others before them have: after a stamp over a second back, until it is made up."""
     latest_N = np.maximum.accumulate(us_N)
     before_N = us_N < latest_N
+    back_N = us_N < latest_N - MAX_BACK_US
+    if not back_N.any():
+        return back_N
     run_N = np.cumsum(np.diff(before_N, prepend=False))
-    return before_N & np.isin(run_N, run_N[us_N < latest_N - MAX_BACK_US])
+    return before_N & np.isin(run_N, run_N[back_N])
 
 
 def _allowed(us_N: NDArray[np.int64]) -> float:

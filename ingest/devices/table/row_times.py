@@ -53,8 +53,10 @@ MIN_UNEVEN = 3
 """So many blocks of few rows, or of another rate, show that rows do not follow each other; of lost rows, one."""
 WHOLE_SECONDS_US = 0.9e6
 """Rows that share a stamp for a shorter time are bunches."""
-MOST_LOST = 6
+MOST_LOST = 5
 """More lost samples in a row are a gap, which blocks show too."""
+MAX_BACK_US = 1_000_000
+"""Stamps that go back by less are jitter, or a clock that was corrected; by more, a clock that was set."""
 MAX_WANDER, WANDER_BLOCKS = 0.0075, 10
 """Over this many blocks the rate of one oscillator differs by less than this share from its usual one."""
 NO_STAMPS = (
@@ -155,7 +157,7 @@ def _unit_us(stamp_N: NDArray[np.float64], period: float, rate_hz: float | None)
     """
     units = [us for us in UNITS_US.values() if _is_rate(1e6 / (period * us))]
     dated = _dated(stamp_N)
-    epochs = [us for us in dated if us not in units and (stamp_N * us % 1e6 == 0).all()]
+    epochs = [us for us in dated if us not in units and (stamp_N * us % 1e6 == 0).all() and _is_epoch(period * us)]
     if rate_hz is not None:
         units.sort(key=lambda us: abs(np.log(1e6 / (period * us) / rate_hz)))
     elif epochs and units and not {*units} & {*dated}:
@@ -166,6 +168,11 @@ def _unit_us(stamp_N: NDArray[np.float64], period: float, rate_hz: float | None)
             "be used: export raw data. If the rows are raw, state --rate HZ."
         )
     return next((us for us in [*(us for us in units if us in dated), *units, *dated]), 1e6)
+
+
+def _is_epoch(us: float) -> bool:
+    """Return whether averages may be over so many microseconds: seconds that divide a day."""
+    return round(us) % 1_000_000 == 0 and DAY_US % round(us) == 0
 
 
 def _rhythm(stamp_N: NDArray[np.float64]) -> tuple[float, float]:
@@ -278,7 +285,9 @@ class BlockBuilder:
             few_K = rows_K < FEW_ROWS
             few_K = few_K & np.append(False, few_K[:-1]) & (np.diff(us_K, prepend=us_K[0]) > 0)
             late_K = us_K[1:] - stop_us_K[:-1] - (first_K[1:] - stop_K[:-1]) * self.clock.period_us
-            lost_K = np.abs(late_K / self.clock.period_us - MOST_LOST / 2) < MOST_LOST / 2 - UNEVEN_PERIODS
+            off_K = late_K / self.clock.period_us
+            lost_K = (off_K > UNEVEN_PERIODS) & (off_K < MOST_LOST)
+            lost_K |= (off_K < -UNEVEN_PERIODS) & (late_K > -MAX_BACK_US)
         good_K = (rows_K > 0) & (length_K > 0)
         if not good_K.any():
             return bool(few_K.sum() >= MIN_UNEVEN)

@@ -97,6 +97,7 @@ def export(number: int, seed: int = 0) -> Honest:
         movement=movement,
         start=start,
         spans=[Span(0.0, float(second_N[-1]))],
+        slowest_hz=rate,
         step_g=step_g + 0.00025,
         late_s=0.002,
     )

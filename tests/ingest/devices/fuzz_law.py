@@ -27,8 +27,9 @@ from tests.ingest.devices.fuzz_movement import RIPPLE, Movement
 Float = NDArray[np.float64]
 HALF_A_TICK_S = 0.5 / SAMPLE_RATE_HZ
 ONE_MG = 0.001
-GAIN = 1.3
-"""A filter adds the rounding of its samples up to this factor (the largest in 10,000 draws of uniform rounding)."""
+SLOW_HZ, GAIN_SLOW, GAIN = 33.0, 2.6, 1.9
+"""Measured from the taps of the filters: the sum of their magnitudes, for rows slower than 33 Hz and for others. What
+is added to every sample, such as rounding, may add up to so many times as much."""
 MEASURED_SHARE = 0.99
 NEAR_S = 2
 """Seconds beside one on the rail, which the filter mixes with it."""
@@ -64,6 +65,7 @@ class Honest:
     movement: Movement
     start: np.datetime64
     spans: list[Span]
+    slowest_hz: float
     clock: ClockChoice | None = None
     table: TableSettings = field(default_factory=TableSettings)
     step_g: float = 0.0
@@ -76,9 +78,14 @@ class Honest:
     refusal: str = ""
 
     @property
+    def gain(self) -> float:
+        """How much more than its samples a tick may be off."""
+        return GAIN_SLOW if self.slowest_hz < SLOW_HZ else GAIN
+
+    @property
     def bound_g(self) -> float:
         """The largest difference from the movement."""
-        return ONE_MG + GAIN * self.step_g / 2 + RIPPLE * self.movement.swing_g + self.more_g
+        return ONE_MG + self.gain * self.step_g / 2 + RIPPLE * self.movement.swing_g + self.more_g
 
 
 @dataclass(frozen=True)
@@ -180,9 +187,9 @@ def _differences(made: Honest, second_S: Float, x_CST: Float) -> tuple[Float, Fl
             order = np.argsort(time_X)
             time_X, error_X = time_X[order], error_X[order]
             a, b = np.searchsorted(time_X, second_S - 1), np.searchsorted(time_X, second_S + 2)
-            bound_S += np.array([GAIN * error_X[i:j].max(initial=0) for i, j in zip(a, b, strict=True)])
+            bound_S += np.array([made.gain * error_X[i:j].max(initial=0) for i, j in zip(a, b, strict=True)])
         else:
-            bound_S += GAIN * np.where(near, error_X, 0).max(axis=1, initial=0)
+            bound_S += made.gain * np.where(near, error_X, 0).max(axis=1, initial=0)
     return best_S, bound_S, shift_S
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Rng = np.random.Generator
 
-MAX_HZ, OF_RATE = 5.0, 0.35
+MAX_HZ, OF_RATE = 5.0, 0.3
 """Sines are slower than this, and than this share of the lowest rate: the filters pass them within RIPPLE."""
 RIPPLE = 0.005
 """Measured from the taps of the filters at 10 to 200 Hz: below 5 Hz they change no sine by more than this share."""

@@ -34,13 +34,15 @@ class Bound:
 
 
 BOUNDS = {
-    "late stamps": Bound(0.3, 0.1, "of the scatter: a line through 2 s or 100 rows leaves so much of it"),
+    "late stamps": Bound(0.3, 0.2, "of the scatter: a line through 2 s or 100 rows leaves so much of it"),
     "uneven sampling": Bound(
-        0.3, 1, "of the scatter: uneven rows look like uneven stamps, and are moved to even times"
+        0.3, 1.2, "of the scatter: uneven rows look like uneven stamps, and are moved to even times"
     ),
+    "rates within 7%": Bound(0.1, 0.1, "of a period: a change too small to be seen is followed by knots of 16 rows"),
+    "rates within 7% in bunches": Bound(0.5, 0.5, "of a period: there, knots are 2 s apart"),
     "whole seconds": Bound(1, 0, "of a period: the first row of a second may be taken at any time of its first period"),
     "bunches": Bound(1, 0, "of a period: where stamps are rounded, as for full seconds"),
-    "lost in bunches": Bound(1, 1, "of a period: which row of a bunch is lost cannot be known"),
+    "lost in bunches": Bound(2, 2, "of a period: which of up to 1.6 rows of a bunch are lost cannot be known"),
 }
 """The law in full is 1 mg and half a tick. These kinds of tables cannot keep it, for the reason given."""
 
@@ -60,6 +62,7 @@ class Taken:
     scatter_s: float = 0.0
     edges: list[float] = field(default_factory=list)
     lossy: bool = False
+    close_rates: bool = False
     kinds: list[str] = field(default_factory=list)
     choice: ClockChoice | None = None
     refusal: str = ""
@@ -77,12 +80,16 @@ class Taken:
         """Lose the other rows."""
         self.true_N, self.stamp_N, self.period_N = self.true_N[kept_N], self.stamp_N[kept_N], self.period_N[kept_N]
 
+    def ahead_N(self) -> Float:
+        """Return how far the clock is ahead of the movement at each row."""
+        return np.round(self.stamp_N - self.true_N, 3) if "clock" in self.kinds else np.zeros(self.true_N.size)
+
     def spans(self) -> list[Span]:
         """Spans in which a reader has no reason to see a gap."""
         step_N = np.diff(self.true_N)
         lost_N = np.rint(step_N / self.period_N[:-1]) - 1
         most_N = np.minimum(MAX_FILL, np.floor(MAX_FILL_S / self.period_N[:-1] + 1e-9))
-        ahead_N = np.round(self.stamp_N - self.true_N, 3) if "clock" in self.kinds else np.zeros(self.true_N.size)
+        ahead_N = self.ahead_N()
         ends = np.flatnonzero((lost_N > most_N) | (np.diff(ahead_N) != 0))
         bounds = np.concatenate([[0], ends + 1, [self.true_N.size]])
         spans = [
@@ -102,8 +109,13 @@ class Taken:
         rows = np.flatnonzero((lost_N > 0) & (lost_N <= most_N))
         if not rows.size:
             return np.empty(0), np.empty(0)
-        first = np.clip(rows + 1 - TAPS // 2, 0, max(self.true_N.size - TAPS, 0))
-        node_RT = self.true_N[first[:, None] + np.arange(TAPS)]
+        segment_N = np.append(0, np.cumsum((lost_N > most_N) | (np.diff(self.period_N) != 0)))
+        begin_R = np.searchsorted(segment_N, segment_N[rows])
+        end_R = np.searchsorted(segment_N, segment_N[rows], side="right")
+        first = np.clip(rows + 1 - TAPS // 2, begin_R, np.maximum(end_R - TAPS, begin_R))
+        node_RT = first[:, None] + np.arange(TAPS)
+        inside_RT = node_RT < end_R[:, None]
+        node_RT = self.true_N[np.minimum(node_RT, self.true_N.size - 1)]
         value_CRT = movement.at(node_RT.ravel()).reshape(3, *node_RT.shape)
         seconds, errors = [], []
         for part in range(1, MAX_FILL + 1):
@@ -113,9 +125,12 @@ class Taken:
             for a in range(TAPS):
                 for b in range(TAPS):
                     if a != b:
-                        weight_RT[:, a] *= (time_R - node_RT[has, b]) / (node_RT[has, a] - node_RT[has, b])
+                        far_R = np.where(inside_RT[has, b], node_RT[has, a] - node_RT[has, b], 1)
+                        far_R = np.where(far_R == 0, 1, far_R)
+                        weight_RT[:, a] *= np.where(inside_RT[has, b], (time_R - node_RT[has, b]) / far_R, 1)
+            weight_RT *= inside_RT[has]
             error_CR = (weight_RT * value_CRT[:, has]).sum(axis=2) - movement.at(time_R)
-            seconds.append(time_R)
+            seconds.append(time_R + self.ahead_N()[rows[has]])
             errors.append(np.abs(error_CR).max(axis=0))
         return np.concatenate(seconds), np.concatenate(errors)
 
@@ -124,8 +139,10 @@ def even(rng: Rng, rates: int = 1) -> Taken:
     """Return rows at one rate, or at several that follow each other for seconds to minutes."""
     true, period, time, edges = [], [], 0.0, []
     left = ROWS
+    rate = 0.0
     for part in range(rates):
-        rate = float(rng.choice(RATES)) if rng.random() < 0.8 else float(np.round(rng.uniform(10, 200), 3))
+        others = [other for other in RATES if other != rate]
+        rate = float(rng.choice(others)) if rng.random() < 0.8 else float(np.round(rng.uniform(10, 200), 3))
         least_s = 20.0 if rates == 1 else 5.0
         length_s = min(np.exp(rng.uniform(np.log(least_s), np.log(240))), left / (rates - part) / rate)
         rows = max(40, round(max(length_s, 90.0 / rates) * rate))
@@ -134,9 +151,15 @@ def even(rng: Rng, rates: int = 1) -> Taken:
         period.append(np.full(rows, 1 / rate))
         time += rows / rate
         edges.append(time)
+        if rng.random() < 0.3 and rates > 1:  # the device takes its time to change
+            time += float(rng.uniform(0, 6)) / rate
     true_N, period_N = np.concatenate(true), np.concatenate(period)
     made = Taken(true_N, true_N.copy(), period_N, edges=edges[:-1])
     made.kinds.append("rates" if rates > 1 else "even")
+    change_N = np.abs(np.diff(np.log(period_N)))
+    made.close_rates = bool(((change_N > 0) & (change_N < 0.07)).any())
+    if made.close_rates:
+        made.doubt("rates within 7%", float(period_N.max()))
     return made
 
 
@@ -242,7 +265,11 @@ def clock_back(made: Taken, rng: Rng) -> Taken:
 def nudged(made: Taken, rng: Rng) -> Taken:
     """The clock was corrected by parts of a second or some seconds, as phones do."""
     for at in np.sort(rng.integers(100, made.true_N.size - 100, size=int(rng.integers(1, 3)))):
-        by_s = float(np.round(np.exp(rng.uniform(np.log(0.2), np.log(4))), 2)) * float(rng.choice([-1, 1]))
+        by_s = float(
+            np.round(
+                np.exp(rng.uniform(np.log(0.2), np.log(max(0.3, 0.02 * made.true_N.size * made.period_N.min())))), 2
+            )
+        ) * float(rng.choice([-1, 1]))
         made.stamp_N[at:] += by_s
         made.edges.append(float(made.true_N[at]))
     made.lossy = True
@@ -270,9 +297,13 @@ def draw(rng: Rng) -> Taken:
         return made
     first = TROUBLES[int(rng.integers(len(TROUBLES)))]
     chosen = [first, *(other for other in (lost, pauses) if other is not first and rng.random() < 0.2)]
+    if first is clock_back:  # a pause might hide it
+        chosen = [trouble for trouble in chosen if trouble is not pauses]
     order = sorted(chosen, key=lambda trouble: (trouble not in (lost, uneven_sampling, pauses), trouble is not lost))
     for trouble in order:
         made = trouble(made, rng)
     if {"bunches", "whole seconds"} & {*made.kinds} and any(kind.startswith("lost") for kind in made.kinds):
         made.doubt("lost in bunches", float(made.period_N.max()))
+    if {"bunches", "whole seconds"} & {*made.kinds} and made.close_rates:
+        made.doubt("rates within 7% in bunches", float(made.period_N.max()))
     return made
