@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PART_BYTES = 50 * 2**20
-"""A recording is fetched in ranges of at most this size (s3fs)."""
+from pipeline.storage.s3_read import PART_BYTES
+
 LIST_NAMES = 1000
 """Names in the answer to one LIST."""
 

@@ -21,6 +21,7 @@ from ingest.signal.timing import MAX_DAYS
 from pipeline.errors import UserError
 from pipeline.identity import Key
 from pipeline.storage.folder import Folder
+from pipeline.storage.s3_read import read_object
 from pipeline.store.figures import RecordingFigures
 
 KIND = "persondays-recording"
@@ -80,7 +81,7 @@ def inspect_recording(
     """Read and process one recording; a UserError names it as the user did."""
     folder = Folder(url)
     with folder.translate_errors():
-        data: Any = folder.fs.cat_file(folder.path) if not folder.is_local else _mapped(folder.path)
+        data: Any = _mapped(folder.path) if folder.is_local else read_object(folder, "", folder.fs.size(folder.path))
     return _inspected(url, lambda: decode(data, url, table, settings), settings, max_days)
 
 

@@ -27,6 +27,7 @@ from pipeline.identity import SHORT_ID, Key
 from pipeline.settings import fingerprint, plain
 from pipeline.storage.folder import Folder, StorageError, StorageUnavailable
 from pipeline.storage.retry import with_retry
+from pipeline.storage.s3_read import read_object
 
 MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
 """Details by which file systems show that a file has changed; the first that exists counts."""
@@ -225,7 +226,7 @@ def read_source(folder: Folder, source: Source) -> Any:
         with classified_errors(folder, source):
             if folder.is_local and source.size:
                 return np.memmap(folder.at(source.name), mode="r")
-            return folder.fs.cat_file(folder.at(source.name))
+            return read_object(folder, source.name, source.size)
 
     return with_retry(read)
 
