@@ -108,7 +108,7 @@ def _read_part(client: Any, place: dict[str, str], data: NDArray[np.uint8], begi
             if not read:
                 raise _Changed
             filled += read
-    return str(reply["ETag"])
+    return str(reply.get("ETag"))
 
 
 def _environment() -> tuple[tuple[str, str], ...]:
