@@ -88,9 +88,10 @@ def _read_by_parts(folder: Folder, name: str, size: int) -> NDArray[np.uint8] | 
         client = _client(_environment())
         with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="parts") as pool:
             states = set(pool.map(read_part, range(0, size, PART_BYTES)))
-        return data if len(states) == 1 else None
     except (BotoCoreError, ClientError, HTTPError, OSError, _Changed):
         return None
+    data.flags.writeable = False  # as bytes and memory maps are: code is compiled for one kind
+    return data if len(states) == 1 else None
 
 
 def _read_part(client: Any, place: dict[str, str], data: NDArray[np.uint8], begin: int) -> str:

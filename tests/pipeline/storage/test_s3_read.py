@@ -60,7 +60,9 @@ def count_s3fs(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_an_object_is_read_in_parts_without_s3fs(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     by_s3fs = count_s3fs(folder, monkeypatch)
     assert bytes(read_object(folder, "anna.cwa", len(CONTENT))) == CONTENT
-    assert bytes(read_source(folder, only_source())) == CONTENT
+    found = read_source(folder, only_source())
+    assert bytes(found) == CONTENT
+    assert not found.flags.writeable, "decoders are compiled for what a memory map and bytes are"
     assert not by_s3fs
 
 
