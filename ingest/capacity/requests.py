@@ -36,7 +36,7 @@ class Requests:
 
 PROBE = Requests(get=3)
 """A plain recording: its size, its head, its tail."""
-OPEN_STORE = Requests(get=5, list=1)
+OPEN_STORE = Requests(get=4, list=1)
 """Requests of a task before its first day: the store's metadata, and a check of the lease."""
 PERSON_DAY = Requests(put=3)
 """Three objects, one PUT each."""
