@@ -1,8 +1,9 @@
 """`python -m train`, as torchrun starts it."""
 
-import sys
+from functools import partial
 
 from pipeline.cli import run_command
 from train.command import train
+from train.distributed.process_exit import exit_without_destructors
 
-sys.exit(run_command(train, "python -m train"))
+exit_without_destructors(partial(run_command, train, "python -m train"))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from pipeline.cli import run_command
 from train.command import train
+from train.distributed.process_exit import exit_without_destructors
 from train.loop import trainer
 from train.loop.run import Run
 from train.loop.step import StepResult, take_step
@@ -32,4 +34,4 @@ if __name__ == "__main__":
     pairs = sys.argv[1:end]
     hold({int(step): Path(file) for step, file in zip(pairs[::2], pairs[1::2], strict=True)})
     del sys.argv[1 : end + 1]
-    sys.exit(run_command(train, "python -m train"))
+    exit_without_destructors(partial(run_command, train, "python -m train"))

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from pipeline.storage.folder import Folder
 from pipeline.store.store import Store
 from train.checkpoint import format as ck
+from train.distributed.process_exit import exit_without_destructors
 from train.distributed.processes import Processes
 from train.loop.meter import Meter
 from train.loop.setup import prepare
@@ -48,7 +49,13 @@ def one_step(store: str, checkpoints: str, out: str, steps: list[int], settings:
     processes.close()
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Read the command line and take the steps."""
     F.relu = F.silu  # smooth
     store, checkpoints, out, steps, *settings = sys.argv[1:]
     one_step(store, checkpoints, out, [int(step) for step in steps.split(",")], settings)
+    return 0
+
+
+if __name__ == "__main__":
+    exit_without_destructors(main)
