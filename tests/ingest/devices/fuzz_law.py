@@ -101,11 +101,10 @@ class Outcome:
 
 def check(made: Honest) -> Outcome:
     """Check the law on one recording; raises Broken."""
+    signal = SignalSettings(any_location=True, clock=made.clock)
     try:
         probe(io.BytesIO(made.data), made.name, len(made.data), made.table)
-        processed = process(
-            decode(made.data, made.name, made.table), SignalSettings(any_location=True, clock=made.clock)
-        )
+        processed = process(decode(made.data, made.name, made.table, signal), signal)
     except UserError as error:
         if made.refusal and re.search(made.refusal, str(error)):
             return Outcome(False)

@@ -257,7 +257,7 @@ def clock_back(made: Taken, rng: Rng) -> Taken:
     by_s = float(np.round(rng.uniform(0.3, 1) * made.true_N[at]))
     made.stamp_N[at:] -= by_s
     made.choice = (None, "keep-first", "keep-last", "split")[int(rng.integers(4))]
-    made.refusal = "" if made.choice else r"clock runs backwards"
+    made.refusal = "" if made.choice else r"clock runs backwards|state --clock if the clock was set"
     made.kinds.append("clock")
     return made
 
