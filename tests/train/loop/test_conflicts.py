@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,9 @@ def test_tensorboard_shows_every_validation_of_a_resumed_run(store: str, tmp_pat
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for windows in (160, 240):
-        began = int(time.time())
         assert alone(store, tmp_path, **SHORT | {"run__windows": windows}) == 0
-        while int(time.time()) == began:  # TensorBoard orders files by the second in their names
+        ended = int(time.time())
+        while int(time.time()) == ended:  # TensorBoard orders files by the second in their names
             time.sleep(0.01)
     board = EventAccumulator(str(tmp_path / "logs"))
     board.Reload()
