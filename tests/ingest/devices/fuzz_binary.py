@@ -43,18 +43,8 @@ def axivity(rng: Rng) -> Honest:
         if session < sessions - 1:
             kinds.add("started again")
             at_s += float(np.exp(rng.uniform(np.log(2), np.log(5 * 86_400))))
-    return Honest(
-        ("axivity", *sorted(kinds)),
-        "a.cwa",
-        cwa_file.header(rate_code=code) + b"".join(blocks),
-        movement,
-        np.datetime64(begin, "us"),
-        [Span(*span) for span in spans],
-        slowest_hz=true_hz,
-        step_g=1 / PER_G,
-        late_s=0.003,
-        edges=tuple(span[0] for span in spans[1:]),
-    )
+    data = cwa_file.header(rate_code=code) + b"".join(blocks)
+    return _from_spans(("axivity", *sorted(kinds)), "a.cwa", data, movement, begin, spans, true_hz)
 
 
 def _block(
@@ -132,9 +122,25 @@ def geneactiv(rng: Rng) -> Honest:
         pages.append(geneactiv_file.page(samples, k, begin + timedelta(seconds=round(time_s, 3)), rate=f"{rate:g}"))
         _extend(spans, time_s, time_s + 299 / true_hz, 1.5 / true_hz)
     data = geneactiv_file.header(Measurement_Frequency=f"{rate:g} Hz") + b"".join(pages)
+    return _from_spans(("geneactiv", f"{rate:g} Hz"), "a.bin", data, movement, begin, spans, true_hz)
+
+
+KINDS: dict[str, Any] = {"axivity": axivity, "actigraph": actigraph, "geneactiv": geneactiv}
+
+
+def _from_spans(
+    kinds: tuple[str, ...],
+    name: str,
+    data: bytes,
+    movement: Movement,
+    begin: datetime,
+    spans: list[list[float]],
+    true_hz: float,
+) -> Honest:
+    """Return a recording with samples in these spans, stamped by the device."""
     return Honest(
-        ("geneactiv", f"{rate:g} Hz"),
-        "a.bin",
+        kinds,
+        name,
         data,
         movement,
         np.datetime64(begin, "us"),
@@ -144,9 +150,6 @@ def geneactiv(rng: Rng) -> Honest:
         late_s=0.003,
         edges=tuple(span[0] for span in spans[1:]),
     )
-
-
-KINDS: dict[str, Any] = {"axivity": axivity, "actigraph": actigraph, "geneactiv": geneactiv}
 
 
 def _movement(rng: Rng, rate_hz: float) -> Movement:

@@ -1,4 +1,4 @@
-"""Recordings of one participant on one date: those that follow each other are told apart from those that overlap."""
+"""Recordings of one participant on one date: those that follow each other, and those that overlap."""
 
 from __future__ import annotations
 
