@@ -23,7 +23,12 @@ def evaluate(
         help="What to compare, with commas, or `all`: linear, mlp, finetuned, scratch, random, handmade, forest, "
         "boosting, both, both-forest. By default linear, random and forest.",
     ),
-    protocol: str = typer.Option("folds", help="folds, harnet (the splits of ssl-wearables) or loso (leave one out)."),
+    protocol: str | None = typer.Option(
+        None, help="folds (default), harnet (the splits of ssl-wearables) or loso (leave one out)."
+    ),
+    test_people: str | None = typer.Option(
+        None, help="Instead of a protocol: test these participants, ids with commas, and train on all others."
+    ),
     folds: int = typer.Option(5, min=2, help="Number of folds by person; at most one for each person."),
     seed: int = typer.Option(0, min=0, help="Seed of the random networks, of training, and of ties between people."),
     draws: int = typer.Option(1, min=1, help="Number of seeds of the rows that are trained with random numbers."),
@@ -52,7 +57,7 @@ def evaluate(
     from train.evaluate.cells import Cells
     from train.evaluate.curves import Curve, parse_values
     from train.evaluate.dataset import read_labelled
-    from train.evaluate.evaluation import Settings, parse_rows, to_attack
+    from train.evaluate.evaluation import Settings, parse_people, parse_rows, to_attack
     from train.evaluate.evaluation import evaluate as run
     from train.evaluate.results.folder import require_writable, write_results
     from train.networks.weights import load_model
@@ -61,7 +66,8 @@ def evaluate(
     values = (("labels", parse_values("--labels", labels)), ("people", parse_values("--people", people)))
     settings = Settings(
         rows=parse_rows(rows, notes),
-        protocol=protocol,
+        protocol=protocol or ("folds" if test_people is None else "fixed"),
+        test_people=parse_people(test_people),
         folds=folds,
         seed=seed,
         draws=draws,
@@ -106,14 +112,14 @@ def _print(results: dict[str, Any]) -> None:
 def _table(results: dict[str, Any]) -> Table:
     from rich.table import Table
 
-    from train.evaluate.results.tables import rows_table
+    from train.evaluate.results.tables import people, rows_table
 
     data = results["data"]
-    splits = {"folds": "folds", "harnet": "random splits", "loso": "folds"}[results["protocol_name"]]
+    kinds = {"folds": "folds", "harnet": "random splits", "loso": "folds", "fixed": "fixed split"}
     header, lines = rows_table(results)
     table = Table(
-        title=f"{data['people']} people, {data['windows']:,} windows, {data['classes']} classes, "
-        f"{results['folds']} {splits} by person",
+        title=f"{people(data)}, {data['windows']:,} windows, {data['classes']} classes, "
+        f"{results['folds']} {kinds[results['protocol_name']]} by person",
         caption="mean (SD) over people; difference of the first score with its 95% interval",
     )
     for column in header:

@@ -53,14 +53,15 @@ PROTOCOL = {
 class Settings:
     """What to evaluate; rows are names in `ROWS`, protocol is a name in `PROTOCOLS`.
 
-    `draws` is the number of seeds of rows that are trained with random numbers. `curves` are parts of the labels or
-    people, `domain` leaves out the values of the labelled set's further column, `shifts` and `attack` change test
-    windows (the attack needs the network to attack, and its name), `retrieval` compares nearest neighbours. Raises
-    UserError for unknown names.
+    `test_people` are ids, for the protocol `fixed`. `draws` is the number of seeds of rows that are trained with random
+    numbers. `curves` are parts of the labels or people, `domain` leaves out the values of the labelled set's further
+    column, `shifts` and `attack` change test windows (the attack needs the network to attack, and its name),
+    `retrieval` compares nearest neighbours. Raises UserError for unknown names, and for `test_people` without `fixed`.
     """
 
     rows: tuple[str, ...] = DEFAULT_ROWS
     protocol: str = "folds"
+    test_people: tuple[str, ...] = ()
     folds: int = 5
     seed: int = 0
     draws: int = 1
@@ -78,6 +79,12 @@ class Settings:
                     raise UserError(f"{option}: expected {', '.join(known)}; found {name!r}.")
         if not self.rows:
             raise UserError(f"--rows: expected at least one of {', '.join(ROWS)}; found none.")
+        if (self.protocol == "fixed") != bool(self.test_people):
+            found = f"--protocol {self.protocol}" if self.test_people else "none"
+            raise UserError(
+                "--test-people: expected ids of participants with commas, without another --protocol than fixed; found "
+                f"{found}."
+            )
 
 
 def parse_rows(text: str | None, notes: list[str]) -> tuple[str, ...]:
@@ -99,6 +106,11 @@ def parse_rows(text: str | None, notes: list[str]) -> tuple[str, ...]:
     return tuple(name for name in ROWS if name in asked) + tuple(sorted(asked - set(ROWS)))
 
 
+def parse_people(text: str | None) -> tuple[str, ...]:
+    """Return the ids of `--test-people`, each once, in their order."""
+    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+
+
 def _installed(name: str) -> bool:
     return not ROWS[name].package or importlib.util.find_spec(ROWS[name].package) is not None
 
@@ -118,19 +130,23 @@ def evaluate(
     folds = min(settings.folds, len(data.people))
     if settings.protocol == "folds" and folds < settings.folds:
         notes.append(f"{settings.folds} folds lowered to {folds}, one for each person")
-    splits = splits_of(settings.protocol, data, folds, settings.seed)
+    splits = splits_of(settings.protocol, data, folds, settings.seed, settings.test_people)
+    tested_P = np.unique(np.concatenate([data.person_N[split.test_N] for split in splits]))
     variants = _variants(data, splits, settings)
     draws = {row: draws_of(row, settings.draws) for row in settings.rows}
     blocks = [
         Block(row, MAIN, draw, splits, () if draw else variants) for row in settings.rows for draw in range(draws[row])
     ]
     curve_blocks = [block for c in settings.curves for block in c.blocks(data, splits, settings.rows, settings.seed)]
-    apart = [] if data.domain_N is None else domain_splits(data, data.domain_N, folds, settings.seed)
+    apart = (
+        [] if data.domain_N is None else domain_splits(data, data.domain_N, folds, settings.seed, settings.test_people)
+    )
     with workers() as pool:
         context = Context(data, network, pool, settings.seed, settings.epochs)
         all_blocks = [*blocks, *curve_blocks, *domain_blocks(apart, settings.rows, draws)]
         found = run_blocks(context, all_blocks, cells, progress)
-        retrieval = {"retrieval": retrieve(context)} if settings.retrieval else {}
+        fixed_P = tested_P if settings.test_people else None
+        retrieval = {"retrieval": retrieve(context, fixed_P)} if settings.retrieval else {}
     rows = {
         name: Scored.of(data, splits, [found[block.key] for block in blocks if block.row == name])
         for name in settings.rows
@@ -145,13 +161,19 @@ def evaluate(
     summary = summarise(data, splits, rows)
     return {
         "model": {"preset": network.preset, "width": network.width, "features": network.features},
-        "data": {"windows": len(data.y_N), "people": len(data.people), "classes": len(data.classes)},
+        "data": {
+            "windows": len(data.y_N),
+            "people": len(data.people),
+            "tested": len(tested_P),
+            "classes": len(data.classes),
+        },
         "folds": len(splits),
         "seed": settings.seed,
         "protocol": {"split": PROTOCOLS[settings.protocol], **PROTOCOL},
         "protocol_name": settings.protocol,
+        "test_people": [data.people[number] for number in tested_P],
         "reference": reference,
-        "notes": [*notes, *_notes(data, cells, found, summary)],
+        "notes": [*notes, *_notes(len(tested_P), cells, found, summary)],
         **summary,
         **parts,
         **retrieval,
@@ -184,7 +206,7 @@ def _variants(data: LabelledSet, splits: list[Split], settings: Settings) -> lis
     return variants
 
 
-def _notes(data: LabelledSet, cells: Cells, found: dict[Key, list[Cell]], summary: dict[str, Any]) -> list[str]:
+def _notes(tested: int, cells: Cells, found: dict[Key, list[Cell]], summary: dict[str, Any]) -> list[str]:
     notes = []
     if cells.stale:
         notes.append(
@@ -193,9 +215,9 @@ def _notes(data: LabelledSet, cells: Cells, found: dict[Key, list[Cell]], summar
         )
     if not all(cell.facts.get("converged", True) for cells_S in found.values() for cell in cells_S):
         notes.append("a linear head did not converge: scores may be off in their last digits")
-    left_out = len(data.people) - min(row["kappa"]["people"] for row in summary["rows"].values())
+    left_out = tested - min(row["kappa"]["people"] for row in summary["rows"].values())
     if left_out:
-        notes.append(f"kappa leaves out {left_out} people with only one class, or never tested")
+        notes.append(f"kappa leaves out {left_out} people with only one class")
     return notes
 
 

@@ -6,6 +6,7 @@ nothing is chosen on test people.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ PROTOCOLS = {
     "harnet": "five random splits by person, 70:10:20, those of ssl-wearables (seeds 42 and 41); a person's score is "
     "the mean over the splits that test them",
     "loso": "leave one person out: every person is the test once, all others train",
+    "fixed": "the people of --test-people are the test, all others train",
 }
 
 
@@ -42,12 +44,35 @@ class Split:
     domain: str = ""
 
 
-def splits_of(protocol: str, data: LabelledSet, folds: int, seed: int) -> list[Split]:
-    """Return the splits of a protocol in `PROTOCOLS`; `folds` and `seed` are for folds."""
+def splits_of(protocol: str, data: LabelledSet, folds: int, seed: int, test_people: Sequence[str] = ()) -> list[Split]:
+    """Return the splits of a protocol in `PROTOCOLS`; `folds` is for folds, `test_people` for fixed."""
     if protocol == "harnet":
         return harnet_splits(data)
+    if protocol == "fixed":
+        tested_N = np.isin(data.person_N, numbers_of(data, test_people))
+        return [_split(data, ~tested_N, tested_N, seed)]
     count = folds if protocol == "folds" else len(data.people)
     return fold_splits(data, assign_folds(data.y_N, data.person_N, count, seed), seed)
+
+
+def numbers_of(data: LabelledSet, test_people: Sequence[str]) -> Integers:
+    """Return the person numbers of the people to test, given by their ids in pid.npy.
+
+    Raises UserError for unknown ids, for fewer than two people, and if nobody is left to train on.
+    """
+    asked = set(test_people)
+    unknown = len(asked - set(data.people))
+    if unknown:
+        raise UserError(
+            f"--test-people: expected ids of the {len(data.people)} participants of this labelled set, found {unknown} "
+            f"others among {len(asked)}. Give ids as they are in pid.npy."
+        )
+    if not 2 <= len(asked) < len(data.people):
+        raise UserError(
+            f"--test-people: expected at least two participants, and at least one left to train on; found {len(asked)} "
+            f"of the {len(data.people)} in this labelled set."
+        )
+    return np.array([number for number, name in enumerate(data.people) if name in asked])
 
 
 def fold_splits(data: LabelledSet, fold_N: Integers, seed: int) -> list[Split]:
@@ -80,15 +105,21 @@ def _share(people: int, share: float) -> int:
     return min(people - 1, int(np.ceil(share * people))) if people > 1 else 0
 
 
-def domain_splits(data: LabelledSet, domain_N: NDArray[np.str_], folds: int, seed: int) -> list[Split]:
+def domain_splits(
+    data: LabelledSet, domain_N: NDArray[np.str_], folds: int, seed: int, test_people: Sequence[str] = ()
+) -> list[Split]:
     """Return splits that leave out each domain in turn: trained on the others, tested on it, never on the same people.
 
-    Where people have windows in several domains, each domain is tested in folds by person. Raises UserError where
-    nobody is left to train on.
+    Where people have windows in several domains, each domain is tested in folds by person. With `test_people`, these
+    are tested, in the domains that they have, and all others train. Raises UserError where nobody is left to train on.
     """
     splits = []
-    for domain in np.unique(domain_N):
+    tested_N = np.isin(data.person_N, numbers_of(data, test_people)) if test_people else np.zeros(len(domain_N), bool)
+    for domain in np.unique(domain_N[tested_N] if test_people else domain_N):
         inside_N = domain_N == domain
+        if test_people:
+            splits.append(_domain_split(data, ~inside_N & ~tested_N, inside_N & tested_N, seed, str(domain)))
+            continue
         people = np.unique(data.person_N[inside_N])
         shared = np.isin(data.person_N[~inside_N], people).any()
         count = min(folds, len(people)) if shared else 1
@@ -100,13 +131,19 @@ def domain_splits(data: LabelledSet, domain_N: NDArray[np.str_], folds: int, see
             fold_P[people] = 0
         for fold in range(count):
             here_N = fold_P[data.person_N] == fold
-            if not (~inside_N & ~here_N).any():
-                raise UserError(
-                    f"--domain: expected people to train on with {str(domain)!r} left out, found none: the other "
-                    "values have only windows of people who are tested. Choose a column whose values have more people."
-                )
-            splits.append(_split(data, ~inside_N & ~here_N, inside_N & here_N, seed, str(domain)))
+            splits.append(_domain_split(data, ~inside_N & ~here_N, inside_N & here_N, seed, str(domain)))
     return splits
+
+
+def _domain_split(
+    data: LabelledSet, train_N: NDArray[np.bool_], test_N: NDArray[np.bool_], seed: int, domain: str
+) -> Split:
+    if not train_N.any():
+        raise UserError(
+            f"--domain: expected people to train on with {domain!r} left out, found none: the other values have only "
+            "windows of people who are tested. Choose a column whose values have more people."
+        )
+    return _split(data, train_N, test_N, seed, domain)
 
 
 def _split(

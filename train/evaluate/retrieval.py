@@ -21,35 +21,42 @@ NEIGHBOURS = (1, 5, 20)
 CHUNK = 1_024
 
 
-def retrieve(context: Context) -> dict[str, Any]:
+def retrieve(context: Context, tested_P: NDArray[np.int64] | None = None) -> dict[str, Any]:
     """Return scores of the backbone, random networks, hand-made features and both, JSON-ready.
+
+    With `tested_P` (person numbers), windows of these people are compared with those of all others only.
 
     `macro_f1` at k: of a vote of the k nearest, mean over people. `recall` at k: the share of windows that have one of
     the same activity among the k nearest. Both have 95% intervals.
     """
-    found = {"backbone": [neighbours(context.data, context.backbone.set_N)]}
+    data = context.data
+    found = {"backbone": [neighbours(data, context.backbone.set_N, tested_P)]}
     for draw in range(RANDOM_NETWORKS):
         initial, estimated = context.random(draw)
         for name, inputs in (("random", initial), ("random, estimated statistics", estimated)):
-            found.setdefault(name, []).append(neighbours(context.data, inputs.set_N))
-    found["hand-made"] = [neighbours(context.data, context.handmade.set_N)]
-    found["backbone and hand-made"] = [neighbours(context.data, context.both.set_N)]
+            found.setdefault(name, []).append(neighbours(data, inputs.set_N, tested_P))
+    found["hand-made"] = [neighbours(data, context.handmade.set_N, tested_P)]
+    found["backbone and hand-made"] = [neighbours(data, context.both.set_N, tested_P)]
     return {
         "neighbours": list(NEIGHBOURS),
-        "spaces": {name: _scores(context.data, near_RNK) for name, near_RNK in found.items()},
+        "spaces": {name: _scores(data, near_RNK, tested_P) for name, near_RNK in found.items()},
     }
 
 
-def neighbours(data: LabelledSet, features_NF: NDArray[np.float32]) -> NDArray[np.int64]:
+def neighbours(
+    data: LabelledSet, features_NF: NDArray[np.float32], tested_P: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Return the classes of the nearest windows of other people, nearest first, int64 (windows, most neighbours).
 
-    With fewer windows of other people than neighbours, the rest is -1.
+    With `tested_P`, the windows of these people have neighbours among people who are not tested; windows of others
+    have none. What is missing is -1.
     """
     unit_NF = unit(features_NF)
     most = max(NEIGHBOURS)
     near_NK = np.full((len(unit_NF), most), -1, np.int64)
-    for person in range(len(data.people)):
-        own, others = np.flatnonzero(data.person_N == person), np.flatnonzero(data.person_N != person)
+    for person in range(len(data.people)) if tested_P is None else tested_P:
+        own = np.flatnonzero(data.person_N == person)
+        others = np.flatnonzero(~np.isin(data.person_N, person if tested_P is None else tested_P))
         count = min(most, len(others))
         for start in range(0, len(own), CHUNK):
             queries = own[start : start + CHUNK]
@@ -79,8 +86,11 @@ def vote(near_NK: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     return votes_NC.argmax(1)
 
 
-def _scores(data: LabelledSet, near_RNK: list[NDArray[np.int64]]) -> Mapping[str, Any]:
-    persons = [np.flatnonzero(data.person_N == person) for person in range(len(data.people))]
+def _scores(
+    data: LabelledSet, near_RNK: list[NDArray[np.int64]], tested_P: NDArray[np.int64] | None
+) -> Mapping[str, Any]:
+    tested = range(len(data.people)) if tested_P is None else tested_P
+    persons = [np.flatnonzero(data.person_N == person) for person in tested]
     scores: dict[str, list[dict[str, float | None]]] = {"macro_f1": [], "recall": []}
     for k in NEIGHBOURS:
         f1_RP, recall_RP = np.empty((len(near_RNK), len(persons))), np.empty((len(near_RNK), len(persons)))

@@ -131,7 +131,7 @@ def test_rows_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings(parse_rows("linear,trees", notes))
     with pytest.raises(UserError, match="--rows: expected at least one"):
         Settings(parse_rows(",", notes))
-    with pytest.raises(UserError, match="--protocol: expected folds, harnet, loso; found 'kfold'"):
+    with pytest.raises(UserError, match="--protocol: expected folds, harnet, loso, fixed; found 'kfold'"):
         Settings(protocol="kfold")
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -17,10 +17,12 @@ from pipeline.errors import UserError
 from pipeline.pages.figures import save as save_figure
 from tests.train.evaluate.labelled_sets import as_data, save, walkers
 from tests.train.evaluate.test_protocols import people_and_labels
+from train.evaluate.cells import Cells
 from train.evaluate.curves import Curve, parse_values
 from train.evaluate.dataset import read_labelled
 from train.evaluate.evaluation import Settings, evaluate
 from train.evaluate.protocols import domain_splits, splits_of
+from train.evaluate.results.folder import write_results
 from train.evaluate.results.map_picture import draw_map
 from train.evaluate.results.parts_pictures import draw_curve, draw_shifts
 from train.evaluate.results.sections import files, sections
@@ -127,6 +129,54 @@ def test_a_domain_is_never_in_training_and_nor_are_its_people() -> None:
         for value in np.unique(domain):
             tested = np.concatenate([split.test_N for split in splits if split.domain == value])
             assert sorted(tested.tolist()) == np.flatnonzero(domain == value).tolist()
+
+
+def test_named_people_are_tested_in_every_domain_they_have() -> None:
+    data = people_and_labels(8)
+    place = np.where(np.arange(len(data.y_N)) % 2, "wrist", "waist")
+    place[data.person_N == 7] = "ankle"  # of nobody who is tested
+    splits = domain_splits(data, place, 5, 0, ("p0", "p5"))
+    assert [split.domain for split in splits] == ["waist", "wrist"]
+    for split in splits:
+        assert np.array_equal(split.test_N, np.flatnonzero(np.isin(data.person_N, [0, 5]) & (place == split.domain)))
+        assert np.array_equal(split.train_N, np.flatnonzero(~np.isin(data.person_N, [0, 5]) & (place != split.domain)))
+
+
+def test_named_people_are_the_only_ones_scored(network: Any, tmp_path: Path) -> None:
+    data = as_data(*walkers(each=12))
+    place = np.where(np.arange(len(data.y_N)) % 2, "left", "right")
+    data = replace(data, domain_N=place)
+    named = ("person 1", "person 4")
+    curves = (Curve("people", (2, 4), 2),)
+    settings = Settings(
+        ("random", "handmade"), "fixed", named, curves=curves, domain="place", shifts=True, retrieval=True
+    )
+    cells = Cells.beside(tmp_path / "out")
+    results = evaluate(network, data, settings, cells)
+    assert results["protocol_name"] == "fixed"
+    assert results["test_people"] == list(named)
+    assert results["data"]["tested"] == 2
+    for row in results["rows"].values():
+        assert [value is not None for value in row["macro_f1"]["by_person"]] == [False, True, False, False, True, False]
+        assert row["macro_f1"]["people"] == row["kappa"]["people"] == 2
+        assert sum(map(sum, row["confusion"])) == 2 * 36
+    assert results["differences"][0]["macro_f1"]["people"] == 2
+    of_four = results["people"]["rows"]["handmade"][1]["macro_f1"]
+    assert of_four["mean"] == results["rows"]["handmade"]["macro_f1"]["mean"]
+    write_results(results, tmp_path / "out", cells, network, data)
+    assert "6 people (2 of them tested)" in (tmp_path / "out" / "tables.md").read_text()
+    again = Cells.beside(tmp_path / "out")
+    assert evaluate(network, data, settings, again)["rows"] == results["rows"]
+    assert again.stale == 0
+
+
+def test_neighbours_of_named_people_are_not_among_them() -> None:
+    data = people_and_labels(4, each=2, classes=2)
+    features = np.eye(8, dtype=np.float32)[[0, 1, 0, 1, 4, 5, 6, 7]]  # people 0 and 1 are alike
+    near = neighbours(data, features, np.array([0, 1]))
+    assert (near[:4, :4] >= 0).all()
+    assert (near[:4, 4:] == -1).all()  # four windows of two other people
+    assert (near[4:] == -1).all()
 
 
 def test_a_domain_that_leaves_nobody_to_train_on_is_refused() -> None:

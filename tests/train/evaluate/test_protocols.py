@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupShuffleSplit
 
+from pipeline.errors import UserError
 from train.evaluate.dataset import LabelledSet
 from train.evaluate.folds import assign_folds
 from train.evaluate.protocols import PROTOCOLS, splits_of
@@ -48,11 +49,14 @@ def people_and_labels(people: int, each: int = 20, classes: int = 3) -> Labelled
     return LabelledSet(np.zeros((len(y), 3, 1), np.float32), y, person, tuple("abcdef"[:classes]), names, ())
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("people", [2, 3, 7, 24])
+@pytest.mark.parametrize(
+    ("protocol", "people"),
+    [(name, people) for name in PROTOCOLS for people in (2, 3, 7, 24) if name != "fixed" or people > 2],
+)
 def test_nobody_trains_and_tests_and_people_held_out_are_training_people(protocol: str, people: int) -> None:
     data = people_and_labels(people)
-    for split in splits_of(protocol, data, min(5, people), seed=0):
+    tested = ("p0", "p1") if protocol == "fixed" else ()
+    for split in splits_of(protocol, data, min(5, people), 0, tested):
         train, test = (set(data.person_N[windows].tolist()) for windows in (split.train_N, split.test_N))
         held_out = set(data.person_N[split.train_N[split.held_out_N]].tolist())
         chosen_with = set(data.person_N[split.train_N[~split.held_out_N]].tolist())
@@ -61,6 +65,28 @@ def test_nobody_trains_and_tests_and_people_held_out_are_training_people(protoco
         assert bool(held_out) == (len(train) > 1)
         assert test
         assert chosen_with
+
+
+def test_named_people_are_tested_and_all_others_train() -> None:
+    data = people_and_labels(12)
+    (split,) = splits_of("fixed", data, 5, 0, ("p3", "p11"))
+    assert np.array_equal(split.test_N, np.flatnonzero(np.isin(data.person_N, [3, 11])))
+    assert np.array_equal(split.train_N, np.flatnonzero(~np.isin(data.person_N, [3, 11])))
+    assert len(np.unique(data.person_N[split.train_N[split.held_out_N]])) == 3  # a quarter of ten, rounded up
+
+
+@pytest.mark.parametrize(
+    ("people", "message"),
+    [
+        (("p1", "Zoe", "Ann"), "ids of the 4 participants of this labelled set, found 2 others among 3"),
+        (("p1",), "at least two participants.*; found 1 of the 4"),
+        (("p0", "p1", "p2", "p3"), "at least one left to train on; found 4 of the 4"),
+    ],
+)
+def test_people_who_cannot_be_the_test_are_counted_and_not_named(people: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message) as refused:
+        splits_of("fixed", people_and_labels(4), 5, 0, people)
+    assert not any(name in str(refused.value) for name in people)
 
 
 def test_folds_and_leaving_one_out_test_everybody_once() -> None:

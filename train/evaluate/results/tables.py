@@ -74,6 +74,12 @@ def metrics_of(results: dict[str, Any]) -> list[str]:
     return ["macro_f1_union", "kappa"] if results["protocol_name"] == "harnet" else ["macro_f1", "kappa"]
 
 
+def people(data: dict[str, Any]) -> str:
+    """Return the number of people as text, and how many of them are tested if not all are."""
+    tested = f" ({data['tested']} of them tested)" if data["tested"] < data["people"] else ""
+    return f"{data['people']} people{tested}"
+
+
 def minus(results: dict[str, Any], one: str, other: str) -> dict[str, Any]:
     """Return the difference of two rows, for each metric."""
     for found in results["differences"]:
@@ -125,7 +131,7 @@ def page(results: dict[str, Any], sections: Sequence[str] = ()) -> str:
     return "\n".join(
         [
             "# Evaluation\n",
-            f"{data['people']} people, {data['windows']:,} windows, {data['classes']} classes. "
+            f"{people(data)}, {data['windows']:,} windows, {data['classes']} classes. "
             f"Protocol `{results['protocol_name']}`: {results['protocol']['split']}.\n",
             markdown(*_with_titles(results)),
             "Scores are means (SD) over people; the difference is that of the first score, with its 95% interval over "
