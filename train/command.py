@@ -66,9 +66,11 @@ def bench_stream(
     set_: list[str] = typer.Option([], "--set", help="Override a setting, such as data.threads=8. Repeat for more."),
 ) -> None:
     """Measure how fast this machine streams windows from a store, without training."""
+    from train.objectives import make_objective
     from train.recipe import load_recipe
     from train.windows.measure import measure
 
     settings = load_recipe(recipe, set_)
-    measured = measure(settings.data, settings.run.batch, settings.seed, store, seconds)
+    companions = make_objective(settings.objective).companions
+    measured = measure(settings.data, settings.run.batch, settings.seed, store, seconds, companions)
     typer.echo(measured.text(gpu_windows_s))

@@ -44,6 +44,8 @@ class Purpose(IntEnum):
     SPLIT = 12
     DAY_CHOICE = 13
     RESCALING = 14
+    COMPANION = 15
+    COMPANION_DAY = 16
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:

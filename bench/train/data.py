@@ -57,11 +57,11 @@ class MadeDay:
         """Motion and state of each second."""
         return np.roll(self.days.first[1], self.later_s), np.full(SECONDS_PER_DAY, MEASURED, np.uint8)
 
-    def windows(self, start_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
-        """Put the windows that begin at these seconds into their places."""
+    def windows(self, tick_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
+        """Put the windows that begin at these ticks into their places."""
         signal_CT, ticks = self.days.first[0], out_BCT.shape[2]
-        for start, place in zip(start_N.tolist(), place_N.tolist(), strict=True):
-            first = (start - self.later_s) % (SECONDS_PER_DAY - ticks // TICKS_PER_SECOND) * TICKS_PER_SECOND
+        for tick, place in zip(tick_N.tolist(), place_N.tolist(), strict=True):
+            first = (tick - self.later_s * TICKS_PER_SECOND) % (TICKS_PER_DAY - ticks)
             out_BCT[place] = signal_CT[:, first : first + ticks]
 
 

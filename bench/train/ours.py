@@ -56,4 +56,4 @@ class Ours:
     def steps(self) -> Iterator[int]:
         """Train endlessly, one step for each item; yields the number of windows of the step."""
         while True:
-            yield len(take_step(self.run).place_B4)  # type: ignore[arg-type]
+            yield len(take_step(self.run).place_BP)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UnreadableDay
-from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND
+from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR
 from pipeline.storage.disk_cache import DiskCache
 from pipeline.storage.fetch import fetcher
 from pipeline.storage.folder import Folder
@@ -28,8 +28,8 @@ from pipeline.store.shard import HOUR_BYTES, INDEX_BYTES, NO_CHUNK, DamagedData,
 from pipeline.store.unshuffle import put_plain, put_shuffled
 
 FETCHES_AT_ONCE = 16
-HOUR_S = TICKS_PER_HOUR // TICKS_PER_SECOND
-HOUR_STARTS = np.arange(0, SECONDS_PER_DAY, HOUR_S)
+HOUR_STARTS = np.arange(0, TICKS_PER_DAY, TICKS_PER_HOUR)
+"""First tick of each hour."""
 
 ReadRange = Callable[[int, int | None], Any]
 """Reads bytes of an object: from an offset (negative: from its end), and how many (None: all that follow)."""
@@ -179,12 +179,11 @@ class StoredDay:
                     self._decode("signal", start, length, hour_CT, decode)
                     yield hour, hour_CT
 
-    def windows(self, start_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
-        """Write the windows that begin at these seconds (ascending) to their places in `out_BCT`."""
-        seconds = out_BCT.shape[2] // TICKS_PER_SECOND
-        first_H = np.searchsorted(start_N, HOUR_STARTS - seconds + 1).tolist()
-        end_H = np.searchsorted(start_N, HOUR_STARTS + HOUR_S).tolist()
-        tick_N, buffer = start_N * TICKS_PER_SECOND, self.reader.hour_buffer()
+    def windows(self, tick_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
+        """Write the windows that begin at these ticks (ascending) to their places in `out_BCT`."""
+        first_H = np.searchsorted(tick_N, HOUR_STARTS - out_BCT.shape[2] + 1).tolist()
+        end_H = np.searchsorted(tick_N, HOUR_STARTS + TICKS_PER_HOUR).tolist()
+        buffer = self.reader.hour_buffer()
         with self._translate_errors():
             for hour, (start, length) in enumerate(self._index()):
                 first, end = first_H[hour], end_H[hour]

@@ -24,10 +24,9 @@ class MadeDay:
         """Motion and state of each second."""
         return self.day.motion_S, self.day.state_S
 
-    def windows(self, start_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
-        """Copy the windows that start at these seconds to their places."""
-        for start, place in zip(start_N.tolist(), place_N.tolist(), strict=True):
-            first = start * grid.TICKS_PER_SECOND
+    def windows(self, tick_N: NDArray[np.int64], place_N: NDArray[np.int64], out_BCT: NDArray[np.int16]) -> None:
+        """Copy the windows that start at these ticks to their places."""
+        for first, place in zip(tick_N.tolist(), place_N.tolist(), strict=True):
             out_BCT[place] = self.day.signal_CT[:, first : first + out_BCT.shape[2]]
 
 

@@ -31,6 +31,8 @@ class StreamFacts:
     """First slot beyond all person-days that the run knows; not in old checkpoints."""
     members_digest: str | None = None
     """`train.windows.members.Members.digest`; not in old checkpoints."""
+    companions: dict[str, Any] | None = None
+    """What the run's kind of companions has to know when it resumes (`train.windows.companions.kind.Bound.facts`)."""
 
     def to_json(self) -> dict[str, Any]:
         """The keys and values of the file."""

@@ -11,6 +11,7 @@ from pipeline.store.day_reader import DayReader
 from train.checkpoint.state import RunFacts, StoreFacts, StreamFacts
 from train.distributed.processes import Processes
 from train.recipe import Recipe
+from train.windows.companions.kind import Chooser, Companions, bind
 from train.windows.lanes import nearest, owned, per_step
 from train.windows.members import HeldOut, Members, choose_held_out, select
 from train.windows.plan import Plan, make_plan
@@ -29,6 +30,7 @@ class Selection:
     """Which person-days a run draws from, and which it validates on."""
 
     everyone: Members
+    chooser: Chooser
     plan: Plan
     held_out: HeldOut
     validation: Members
@@ -52,11 +54,13 @@ def store_facts(store: Store) -> StoreFacts:
     return StoreFacts(store.attributes.fingerprint, store.attributes.key_check)
 
 
-def select_days(recipe: Recipe, store: Store, before: RunFacts | None, processes: Processes) -> Selection:
+def select_days(
+    recipe: Recipe, store: Store, companions: Companions | None, before: RunFacts | None, processes: Processes
+) -> Selection:
     """Select the days of a run; if it resumes, the ones that `before` names. All processes have to call this.
 
     Opens the store's table of person-days at the run's version. Raises UserError if the store is not that of the
-    checkpoint, or has too few participants.
+    checkpoint, has too few participants, or no companions.
     """
     data, old = recipe.data, before.stream if before else None
     version, withdrawn = processes.from_first(lambda: (choose_version(store, old), store.withdrawals.participants()))
@@ -67,6 +71,9 @@ def select_days(recipe: Recipe, store: Store, before: RunFacts | None, processes
     excluded = set(before.validation_slots_withdrawn) if before else set()
     if old:  # a newer version of the tables may have days that the run has never had
         everyone = everyone.before_slot(old.slots_end or everyone.end_slot).without_slots(excluded)
+    end_slot = everyone.end_slot
+    bound = bind(companions, everyone, store, data, old.companions if old else None)
+    everyone = bound.members
     held_out = (
         set(before.validation_participants) if before else choose_held_out(everyone.without_participants(withdrawn))
     )
@@ -78,14 +85,16 @@ def select_days(recipe: Recipe, store: Store, before: RunFacts | None, processes
         table_version=version,
         lanes=len(plan.lanes),
         members=int(plan.members.slots.size),
-        slots_end=everyone.end_slot,
+        slots_end=end_slot,
         members_digest=plan.members.digest,
+        companions=bound.facts or None,
     )
     same_version = old is not None and old.table_version == version
     if old and same_version and old.members_digest not in (None, stream.members_digest):
         raise UserError(f"{store.folder.url}: the checkpoints were trained on other person-days. Name their store.")
     return Selection(
         everyone=everyone,
+        chooser=bound.chooser,
         plan=plan,
         held_out=HeldOut(held_out, excluded, everyone, store.withdrawals.participants),
         validation=validation,
@@ -132,6 +141,7 @@ def open_data(recipe: Recipe, store: Store, selection: Selection, step: int, pro
         world_size=processes.world_size,
         threads=threads,
         is_gone=substitutes.is_gone,
+        chooser=selection.chooser,
     )
     stream = Stream(
         days=days,
@@ -142,6 +152,7 @@ def open_data(recipe: Recipe, store: Store, selection: Selection, step: int, pro
         threads=threads,
         spacing=data.min_spacing_s,
         substitutes=substitutes,
+        chooser=selection.chooser,
     )
     return RunData(days, substitutes, stream, validation)
 

@@ -53,6 +53,7 @@ def training_line(reading: Reading, run: Run) -> dict[str, Any]:
         "windows_per_s": reading.steps * batch / reading.seconds,
         "data_wait": reading.waited_s / reading.seconds,
         "distinct_seconds": run.stream.coverage,
+        **({"without_companion": run.stream.alone_share} if run.stream.chooser.count else {}),
         "gradient_norm": reading.norm,
         "memory_gb": memory_gb(run.processes.device),
         "windows_digest": digest_text(run.digest),

@@ -70,7 +70,7 @@ class Meter:
         own = torch.stack([torch.stack([step.figures[name] for name in names]) for step in steps]).cpu()
         losses = (own[:, names.index("loss_sum")] / own[:, names.index("count")]).tolist()
         norms = [float(step.norm) for step in steps]
-        own_digest = sum(int(digest(step.place_B4)) * (2 * step.number + 1) for step in steps) & MASK_64
+        own_digest = sum(int(digest(step.place_BP)) * (2 * step.number + 1) for step in steps) & MASK_64
         own_values = (own.sum(0).tolist(), sum(step.waited_s for step in steps), own_digest, losses)
         sums, waits, digests, losses_of_all = zip(*processes.all(own_values), strict=True)
         totals = [math.fsum(each) for each in zip(*sums, strict=True)]
@@ -95,7 +95,7 @@ class Meter:
             bad_ranks = [rank for rank, each in enumerate(losses) if not math.isfinite(each[index])]
             if bad_ranks or not math.isfinite(norms[index]):
                 to_blame = bad_ranks or range(processes.world_size)
-                own_slots = step.place_B4[:, 2].unique().tolist() if processes.rank in to_blame else []
+                own_slots = step.place_BP[:, 2].unique().tolist() if processes.rank in to_blame else []
                 return NonFinite(
                     step=step.number,
                     loss=math.fsum(each[index] for each in losses) / len(losses),
@@ -111,14 +111,15 @@ ODD = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15, -0x61C8864680B583EB, 0x2545F491
 """Odd 64-bit numbers, as int64."""
 
 
-def digest(place_B4: Tensor) -> Tensor:
-    """Return 64 bits (int64) that identify a set of windows by lane, round, slot and start second, in any order.
+def digest(place_BP: Tensor) -> Tensor:
+    """Return 64 bits (int64) that identify a set of windows by where they come from, in any order.
 
     Digests of parts add up to the digest of the whole, however windows are shared out. The bits of one window are its
-    four numbers mixed by multiplications (after Steele et al. 2014, doi:10.1145/2660193.2660195).
+    numbers (`Windows.place_BP`) mixed by multiplications (after Steele et al. 2014, doi:10.1145/2660193.2660195).
     """
-    odd = torch.tensor(ODD, device=place_B4.device)
-    mixed = (place_B4 * odd).sum(1)
+    powers = torch.arange(place_BP.shape[1]) // len(ODD)
+    odd = torch.tensor(ODD).repeat(int(powers[-1]) + 1)[: len(powers)] ** (2 * powers + 1)
+    mixed = (place_BP * odd.to(place_BP.device)).sum(1)
     for shift, factor in ((30, ODD[0]), (27, ODD[1])):
         mixed = (mixed ^ (mixed >> shift)) * factor
     return (mixed ^ (mixed >> 31)).sum()

@@ -48,8 +48,8 @@ def prepare(recipe: Recipe, store: Store, checkpoint: ck.Checkpoint | None, proc
     before, step = (checkpoint.state.facts, checkpoint.step) if checkpoint else (None, 0)
     with processes.all_or_none():
         machines = environment(recipe, processes)
-        selection = select_days(recipe, store, before, processes)
         learner = build_learner(recipe, processes.device)
+        selection = select_days(recipe, store, learner.objective.companions, before, processes)
         if checkpoint:
             ck.load_model(learner.model, checkpoint.model)
         data = open_data(recipe, store, selection, step, processes)

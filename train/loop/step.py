@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from train.distributed.engine import Network
-from train.loop.validate import CONTROLS, windows_in_g
+from train.loop.validate import CONTROLS, changed, windows_in_g
 from train.optim.schedule import rate_at
 from train.windows.pool import Windows
 
@@ -27,8 +27,8 @@ class StepResult:
     """The objective's figures for this process's windows."""
     norm: Tensor
     """Norm of the gradient over all processes, before clipping."""
-    place_B4: Tensor
-    """Where this process's windows come from (`Windows.place_B4`)."""
+    place_BP: Tensor
+    """Where this process's windows come from (`Windows.place_BP`)."""
     waited_s: float
     """Time that this process waited for data."""
 
@@ -42,10 +42,10 @@ def take_step(run: Run) -> StepResult:
     figures: dict[str, Tensor] = {}
 
     def loss_of(network: Network, piece: Windows) -> Tensor:
-        x_BCT, random = windows_in_g(piece, recipe.seed, run.counts_per_g, device)
+        x, random = windows_in_g(piece, recipe.seed, run.counts_per_g, device)
         if recipe.data.control != "none":
-            x_BCT = CONTROLS[recipe.data.control](x_BCT, random)
-        views, targets = run.objective.views(x_BCT, random)
+            x = changed(CONTROLS[recipe.data.control], x, random)
+        views, targets = run.objective.views(x, random)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.run.precision == "bfloat16"):
             loss, sums = run.objective.loss(network(views), targets)
         for name, value in sums.items():
@@ -58,7 +58,7 @@ def take_step(run: Run) -> StepResult:
     run.step += 1
     if run.average:
         run.average.update(run.seen, recipe.run.batch)
-    return StepResult(run.step, figures, norm, windows.place_B4, waited_s)
+    return StepResult(run.step, figures, norm, windows.place_BP, waited_s)
 
 
 def in_pieces(windows: Windows, pieces: int) -> list[Windows]:

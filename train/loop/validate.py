@@ -23,10 +23,21 @@ BATCH = 512
 
 
 def windows_in_g(windows: Windows, seed: int, counts_per_g: float, device: torch.device) -> tuple[Tensor, WindowRandom]:
-    """Return windows as float32 in g on the device, and their random numbers."""
+    """Return windows as float32 in g on the device, and their random numbers.
+
+    Shape (batch, 3, ticks), or (batch, device, 3, ticks) if they have companions.
+    """
     moved = windows.to(device)
     random = WindowRandom.of(seed, moved.lane_B, moved.round_B, moved.slot_B, moved.start_B)
-    return moved.signal_BCT.float() / counts_per_g, random
+    counts = moved.signal_BDCT if moved.companion_BK2.shape[1] else moved.signal_BCT
+    return counts.float() / counts_per_g, random
+
+
+def changed(change: Change, x: Tensor, random: WindowRandom) -> Tensor:
+    """Change windows of the shape that `windows_in_g` returns; companions get random numbers of their own."""
+    if x.dim() == 3:
+        return change(x, random)
+    return torch.stack([change(x_BCT, random.of_view(number)) for number, x_BCT in enumerate(x.unbind(1))], 1)
 
 
 def validate(
@@ -77,8 +88,8 @@ def _sums(
 ) -> dict[str, float]:
     total: dict[str, Tensor] = {}
     for batch in whole_days(windows.slot_B, BATCH):
-        x_BCT, random = windows_in_g(windows.take(batch), seed, counts_per_g, processes.device)
-        views, targets = objective.views(change(x_BCT, random), random)
+        x, random = windows_in_g(windows.take(batch), seed, counts_per_g, processes.device)
+        views, targets = objective.views(changed(change, x, random), random)
         for name, value in objective.score(model(views), targets).items():
             total[name] = total[name] + value if name in total else value
     return processes.sum(total)

@@ -97,9 +97,9 @@ class Multitask(Objective):
         """Return all four heads, as in the published models; those of tasks that are off have requires_grad off."""
         return {task.head: Head(features).requires_grad_(task in self.tasks) for task in TASKS}
 
-    def views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
+    def views(self, x: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
         """Return one view of each window, (batch, 3, ticks) in g, and the targets."""
-        return in_parts(self._views, x_BCT, random)
+        return in_parts(self._views, x, random)
 
     def _views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
         labels = random.coins([task.purpose for task in self.tasks])

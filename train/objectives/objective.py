@@ -11,6 +11,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from train.random import WindowRandom
+from train.windows.companions.kind import Companions
 
 Figures = dict[str, Tensor]
 """Float64 scalars without gradient: sums that can be added over batches and processes.
@@ -26,15 +27,19 @@ class Objective(Protocol):
 
     whole_batch: bool = False
     """Whether the loss compares windows of a batch with each other, so that the batch cannot be split into pieces."""
+    companions: Companions | None = None
+    """The windows that every drawn window has to bring, if any (`train.windows.companions`)."""
 
     def heads(self, features: int) -> dict[str, nn.Module]:
         """Return new heads by name, each for (batch, features); heads outside the loss have requires_grad off."""
         ...
 
-    def views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
+    def views(self, x: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
         """Return the network's input for windows in g (batch, 3, ticks), and the targets for `loss`.
 
-        The input may have several views of each window (a multiple of the batch; a window's views follow each other).
+        With `companions`, windows are (batch, device, 3, ticks): each drawn window and then its companions. `random`
+        is that of the drawn windows. The input may have several views of each window (a multiple of the batch; a
+        window's views follow each other).
         Both are on the windows' device and depend on the windows and `random` only.
         """
         ...

@@ -1,4 +1,4 @@
-"""SimCLR: match the two views of every window.
+"""SimCLR: match the two views of every window, or of a window and its companion.
 
 After Chen et al. 2020 (arXiv:2002.05709) and, for accelerometers, Tang et al. 2020 (arXiv:2011.11542). A view is the
 window as another device might have measured it: scaled, its segments reordered, rotated, with noise. The network's
@@ -12,11 +12,13 @@ is the same problem at any batch and world size, and recognising the day does no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.grid import SECONDS_PER_DAY
 from train.distributed import collectives
 from train.objectives.objective import Figures, Objective
 from train.random import WindowRandom
@@ -26,6 +28,7 @@ from train.transforms.parts import in_parts
 from train.transforms.permutation import MAX_SEGMENTS, permute
 from train.transforms.rotation import rotate
 from train.transforms.scaling import rescale
+from train.windows.companions.nearby import Nearby
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class SimclrSettings:
     """1: a rotation uniform on SO(3); less: that share of its angle; 0 is off."""
     jitter_g: float = 0.02
     """The standard deviation of white noise, in g; 0 is off."""
+    positive: Literal["same", "nearby"] = "same"
+    """The second view is of the window itself (same), or of another window of its day (nearby)."""
+    nearby_s: float = 30.0
+    """Largest distance between the starts of a window and a nearby one, in seconds."""
 
     def __post_init__(self) -> None:
         segments = self.permutation == 0 or 2 <= self.permutation <= MAX_SEGMENTS
@@ -53,6 +60,7 @@ class SimclrSettings:
             ("permutation", segments, f"0 or 2 to {MAX_SEGMENTS} segments"),
             ("rotation", 0 <= self.rotation <= 1, "0 to 1"),
             ("jitter_g", 0 <= self.jitter_g < float("inf"), "a standard deviation in g, 0 or more"),
+            ("nearby_s", 0 < self.nearby_s <= SECONDS_PER_DAY, "seconds above 0, at most a day"),
         ):
             if not valid:
                 raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)}")
@@ -72,23 +80,28 @@ class Projection(nn.Module):
 
 
 class Simclr(Objective):
-    """The SimCLR objective. Views 2 i and 2 i + 1 are of window i; targets are int64, the slot of each view's day."""
+    """The SimCLR objective. Views 2 i and 2 i + 1 are of window i, or of it and its companion.
+
+    Targets are int64, the slot of the window's day for both views.
+    """
 
     whole_batch = True
 
     def __init__(self, settings: SimclrSettings) -> None:
         self.settings = settings
+        self.companions = Nearby(settings.nearby_s) if settings.positive == "nearby" else None
 
     def heads(self, features: int) -> dict[str, nn.Module]:
         """Return the projection, which is not used after pretraining."""
         return {"projection": Projection(features, self.settings.projection)}
 
-    def views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
+    def views(self, x: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
         """Return two views of each window, (2 batch, 3, ticks) in g, and the slots of their days."""
-        return in_parts(self._pairs, x_BCT, random)
+        return in_parts(self._pairs, x, random)
 
-    def _pairs(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
-        pairs = torch.stack([self._view(x_BCT, random.of_view(number)) for number in (1, 2)], 1)
+    def _pairs(self, x: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
+        two_BCT = x.unbind(1) if self.companions else (x, x)
+        pairs = torch.stack([self._view(x_BCT, random.of_view(view)) for view, x_BCT in enumerate(two_BCT, 1)], 1)
         return pairs.flatten(0, 1), random.slot.repeat_interleave(2)
 
     def _view(self, x_BCT: Tensor, random: WindowRandom) -> Tensor:

@@ -15,9 +15,9 @@ PART = 512
 Views = Callable[[Tensor, WindowRandom], tuple[Tensor, Tensor]]
 
 
-def in_parts(views: Views, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
+def in_parts(views: Views, x: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
     """Return `views` of the windows, computed in parts on a CPU; on other devices, and when compiled, in one piece."""
-    if x_BCT.device.type != "cpu" or len(x_BCT) <= PART or torch.compiler.is_compiling():
-        return views(x_BCT, random)
-    made = [views(*part) for part in zip(x_BCT.split(PART), random.split(PART), strict=True)]
+    if x.device.type != "cpu" or len(x) <= PART or torch.compiler.is_compiling():
+        return views(x, random)
+    made = [views(*part) for part in zip(x.split(PART), random.split(PART), strict=True)]
     return torch.cat([seen for seen, _ in made]), torch.cat([targets for _, targets in made])

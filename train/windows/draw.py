@@ -37,12 +37,18 @@ def draw(
     skip: int = 0,
     spacing: int = 1,
 ) -> Int:
+    """Draw the start seconds of `quota` windows from a day's motion and states (`draw_by_weight`)."""
+    return draw_by_weight(weights(motion_S, state_S, seconds), quota, key, slot, skip, spacing)
+
+
+def draw_by_weight(
+    weight_S: Float, quota: int, key: tuple[int, int], slot: int, skip: int = 0, spacing: int = 1
+) -> Int:
     """Draw the start seconds of `quota` windows, ascending, int64; the first `skip` arrivals are skipped.
 
     With a `spacing` above 1, a start less than that many seconds from an earlier arrival is skipped too. Raises
     ValueError if fewer starts are left.
     """
-    weight_S = weights(motion_S, state_S, seconds)
     wanted, available = skip + quota, int(np.count_nonzero(weight_S))
     if spacing > 1:
         start_N, arrival_N = arrivals(weight_S, key[0], key[1], slot)

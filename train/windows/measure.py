@@ -10,6 +10,7 @@ import torch
 from pipeline.progress import Progress
 from pipeline.store.day_reader import DayReader, ReadCost
 from pipeline.store.store import Store
+from train.windows.companions.kind import Companions, bind
 from train.windows.lanes import owned, per_step
 from train.windows.members import choose_held_out, select
 from train.windows.plan import make_plan
@@ -63,18 +64,22 @@ class StreamSpeed:
         return "\n".join(lines)
 
 
-def measure(data: DataSettings, batch: int, seed: int, store_url: str, seconds: float) -> StreamSpeed:
+def measure(
+    data: DataSettings, batch: int, seed: int, store_url: str, seconds: float, companions: Companions | None = None
+) -> StreamSpeed:
     """Stream for some seconds as a training run of one process does, without training."""
     opened = time.perf_counter()
     store = Store.open(store_url)
-    everyone = select(store, data.seconds, data.min_wear_hours, data.where)
+    bound = bind(companions, select(store, data.seconds, data.min_wear_hours, data.where), store, data)
+    everyone = bound.members
     plan = make_plan(
         everyone.without_participants(store.withdrawals.participants()), choose_held_out(everyone), data, seed
     )
     share = per_step(batch, len(plan.lanes), 1)
     days, threads = DayReader(store.folder), data.threads or (2 if store.folder.is_local else 8)
     torch.set_num_threads(1)
-    stream = Stream(days, owned(plan.lanes, 0, 1), share, data.seconds, 0, threads, data.min_spacing_s)
+    lanes = owned(plan.lanes, 0, 1)
+    stream = Stream(days, lanes, share, data.seconds, 0, threads, data.min_spacing_s, chooser=bound.chooser)
     with stream, days:  # close the reader first, so that the stream does not wait for unavailable storage
         next(stream)
         first_batch_s = time.perf_counter() - opened

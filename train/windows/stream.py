@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UnreadableDay
 from pipeline.grid import AXES, TICKS_PER_SECOND
+from train.windows.companions.kind import NO_COMPANIONS, Chooser
 from train.windows.lanes import Lane, Pool
-from train.windows.pool import DayDraw, DaySource, Windows, distinct_seconds, draw_pool
+from train.windows.pool import ANCHOR, DayDraw, DaySource, Windows, distinct_seconds, draw_pool
 
 if TYPE_CHECKING:
     from train.windows.withdrawn import Substitutes
@@ -31,13 +32,14 @@ MIN_PIECE = 64
 
 
 class Held(NamedTuple):
-    """A pool's windows, the number of distinct seconds in them, and the memory that they are in."""
+    """A pool's windows, their distinct seconds, those without a companion, and the memory that they are in."""
 
     pool: Pool
-    signal_BCT: NDArray[np.int16]
-    place_B4: NDArray[np.int64]
+    signal_BDCT: NDArray[np.int16]
+    place_BP: NDArray[np.int64]
     covered_s: int
-    memory_NCT: NDArray[np.int16]
+    alone: int
+    memory_NDCT: NDArray[np.int16]
 
 
 class Stream:
@@ -54,10 +56,11 @@ class Stream:
         spacing: int = 1,
         ahead: int = 8,
         substitutes: Substitutes | None = None,
+        chooser: Chooser = NO_COMPANIONS,
     ) -> None:
         self.days, self.seconds, self.per_step = days, seconds, windows_per_step
-        self.spacing, self.ahead, self.substitutes = spacing, ahead, substitutes
-        self.drawn, self.covered_s, self.waited_s, self.pinned = 0, 0, 0.0, False
+        self.spacing, self.ahead, self.substitutes, self.chooser = spacing, ahead, substitutes, chooser
+        self.drawn, self.covered_s, self.alone, self.waited_s, self.pinned = 0, 0, 0, 0.0, False
         self.lanes = {lane.number: lane for lane in lanes}
         self.position = step * windows_per_step
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="windows")
@@ -66,7 +69,9 @@ class Stream:
         self._free: deque[NDArray[np.int16]] = deque()
         self._used: list[NDArray[np.int16]] = []
         self._ready: deque[Windows] = deque()
-        self._largest_pool = max((lane.largest_pool for lane in lanes), default=0)
+        largest_pool = max((lane.largest_pool for lane in lanes), default=0)
+        self._shape_DCT = 1 + chooser.count, AXES, seconds * TICKS_PER_SECOND
+        self._shape_NDCT = largest_pool, *self._shape_DCT
         self._wanted: list[tuple[int, int, int]] = []
         for lane in lanes:
             pool = lane.pool_at(self.position)
@@ -83,18 +88,17 @@ class Stream:
     def _assembled(self) -> Iterator[Windows]:
         """Assemble the batches of the next step, or of several steps if a lane gives few windows to each."""
         steps = -(-MIN_PIECE // self.per_step)
-        shape = steps, len(self.lanes), self.per_step
-        ticks = self.seconds * TICKS_PER_SECOND
-        signal_SLNCT = torch.empty((*shape, AXES, ticks), dtype=torch.int16, pin_memory=self.pinned)
-        place_SLN4 = torch.empty((*shape, 4), dtype=torch.int64, pin_memory=self.pinned)
+        shape, numbers = (steps, len(self.lanes), self.per_step), ANCHOR + 2 * self.chooser.count
+        signal_SLNDCT = torch.empty((*shape, *self._shape_DCT), dtype=torch.int16, pin_memory=self.pinned)
+        place_SLNP = torch.empty((*shape, numbers), dtype=torch.int64, pin_memory=self.pinned)
         for index, number in enumerate(self.lanes):
-            signal_NCT, place_N4 = self._from_lane(number, steps * self.per_step)
-            signal_SLNCT.numpy()[:, index] = signal_NCT.reshape(steps, self.per_step, AXES, ticks)
-            place_SLN4.numpy()[:, index] = place_N4.reshape(steps, self.per_step, 4)
+            signal_NDCT, place_NP = self._from_lane(number, steps * self.per_step)
+            signal_SLNDCT.numpy()[:, index] = signal_NDCT.reshape(steps, self.per_step, *self._shape_DCT)
+            place_SLNP.numpy()[:, index] = place_NP.reshape(steps, self.per_step, numbers)
             self._free.extend(self._used)  # these pools are used up
             self._used.clear()
         self.position += steps * self.per_step
-        return map(Windows, signal_SLNCT.flatten(1, 2), place_SLN4.flatten(1, 2))
+        return map(Windows, signal_SLNDCT.flatten(1, 2), place_SLNP.flatten(1, 2))
 
     def _from_lane(self, number: int, count: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
         """Return the next `count` windows of a lane, from one pool or several."""
@@ -103,7 +107,7 @@ class Stream:
             held = self._held(number, position)
             until = min(end, held.pool.first + held.pool.size)
             span = slice(position - held.pool.first, until - held.pool.first)
-            pieces.append((held.signal_BCT[span], held.place_B4[span]))
+            pieces.append((held.signal_BDCT[span], held.place_BP[span]))
             position = until
         if len(pieces) > 1:
             pieces = [
@@ -116,7 +120,7 @@ class Stream:
         held = self._current.get(number)
         if held is None or position >= held.pool.first + held.pool.size:
             if held is not None:
-                self._used.append(self._current.pop(number).memory_NCT)
+                self._used.append(self._current.pop(number).memory_NDCT)
             self._read_ahead(number)
             began = time.perf_counter()
             held = self._reading.pop(number).result()
@@ -124,6 +128,7 @@ class Stream:
             self._current[number] = held
             self.drawn += held.pool.size
             self.covered_s += held.covered_s
+            self.alone += held.alone
             following = self.lanes[number].after(held.pool)
             heapq.heappush(self._wanted, (following.first, number, following.first))
             self._read_ahead(None)
@@ -140,32 +145,48 @@ class Stream:
             self._reading[number] = self._threads.submit(self._read, lane, pool)
 
     def _read(self, lane: Lane, pool: Pool) -> Held:
-        memory_NCT = self._memory()
-        windows = self._draw(lane, pool, memory_NCT)
-        signal_BCT, place_B4 = windows.signal_BCT.numpy(), windows.place_B4.numpy()
-        return Held(pool, signal_BCT, place_B4, distinct_seconds(windows, self.seconds), memory_NCT)
+        memory_NDCT = self._memory()
+        windows = self._draw(lane, pool, memory_NDCT)
+        signal_BDCT, place_BP = windows.signal_BDCT.numpy(), windows.place_BP.numpy()
+        counts = distinct_seconds(windows, self.seconds), windows.without_companion
+        return Held(pool, signal_BDCT, place_BP, *counts, memory_NDCT)
 
     def _memory(self) -> NDArray[np.int16]:
         """Return memory for the largest pool, reused if possible: new pages cost as much time as filling them."""
         try:
             return self._free.pop()
         except IndexError:
-            return np.empty((self._largest_pool, AXES, self.seconds * TICKS_PER_SECOND), np.int16)
+            return np.empty(self._shape_NDCT, np.int16)
 
-    def _draw(self, lane: Lane, pool: Pool, memory_NCT: NDArray[np.int16]) -> Windows:
+    def _draw(self, lane: Lane, pool: Pool, memory_NDCT: NDArray[np.int16]) -> Windows:
         """Draw a pool; days that are gone are replaced."""
         days = list(zip(pool.slots.tolist(), pool.quotas.tolist(), strict=True))
         while True:
-            draws = [DayDraw(*day) for day in days]
+            draws, gone = [DayDraw(*day) for day in days], frozenset[int]()
             if self.substitutes is not None:
                 draws = [draw for day in days for draw in self.substitutes.draws(lane, pool.round, *day)]
+                gone = self.substitutes.gone()
             try:
                 return draw_pool(
-                    self.days, draws, self.seconds, lane.seed, lane.number, pool.round, self.spacing, memory_NCT
+                    days=self.days,
+                    draws=draws,
+                    seconds=self.seconds,
+                    seed=lane.seed,
+                    lane=lane.number,
+                    round_=pool.round,
+                    spacing=self.spacing,
+                    memory_NDCT=memory_NDCT,
+                    chooser=self.chooser,
+                    gone=gone,
                 )
             except UnreadableDay as error:
                 if self.substitutes is None or not self.substitutes.is_gone(error.slot):
                     raise
+
+    @property
+    def alone_share(self) -> float:
+        """Share of the windows drawn so far that stand in for a companion of their own."""
+        return self.alone / max(self.drawn, 1)
 
     @property
     def coverage(self) -> float:

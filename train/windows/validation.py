@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from pipeline.errors import UnreadableDay
+from train.windows.companions.kind import NO_COMPANIONS, Chooser
 from train.windows.members import Members
 from train.windows.pool import DayDraw, DaySource, Windows, draw_pool
 
@@ -27,20 +28,25 @@ def draw_validation(
     world_size: int,
     threads: int = 2,
     is_gone: Callable[[int], bool] = lambda slot: False,
+    chooser: Chooser = NO_COMPANIONS,
 ) -> Windows:
     """Draw this rank's share of the validation windows: up to 100 per day, 131,072 in all.
 
     Each rank draws from every `world_size`-th day, so all ranks together have the same windows at any world size. A
-    day that cannot be read is left out if `is_gone` returns True for its slot; otherwise it raises UnreadableDay.
+    day that cannot be read, also one for companions, is left out if `is_gone` returns True for its slot; otherwise it
+    raises UnreadableDay.
     """
 
     def draw_one(slot: int, count: int) -> Windows:
-        try:
-            return draw_pool(days, [DayDraw(slot, count)], seconds, seed, LANE, 0)
-        except UnreadableDay as error:
-            if not is_gone(error.slot):
-                raise
-            return Windows.empty(seconds)
+        gone: frozenset[int] = frozenset()
+        while slot not in gone:
+            try:
+                return draw_pool(days, [DayDraw(slot, count)], seconds, seed, LANE, 0, chooser=chooser, gone=gone)
+            except UnreadableDay as error:
+                if not is_gone(error.slot):
+                    raise
+                gone |= {error.slot}
+        return Windows.empty(seconds, chooser.count)
 
     per_day = max(1, min(WINDOWS_PER_DAY, MAX_WINDOWS // members.slots.size))
     slots = members.slots[:MAX_WINDOWS]
@@ -48,4 +54,4 @@ def draw_validation(
     own_days = list(zip(slots[rank::world_size].tolist(), counts[rank::world_size].tolist(), strict=True))
     with ThreadPoolExecutor(threads) as pool:
         parts = pool.map(lambda day: draw_one(*day), own_days)
-        return Windows.join(list(parts)) if own_days else Windows.empty(seconds)
+        return Windows.join(list(parts)) if own_days else Windows.empty(seconds, chooser.count)

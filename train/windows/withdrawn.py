@@ -114,6 +114,11 @@ class Substitutes:
     def _gone(self) -> frozenset[int]:
         return self._withdrawn | self._damaged
 
+    def gone(self) -> frozenset[int]:
+        """Return the slots of all days that are gone, as far as known."""
+        with self._lock:
+            return self._gone
+
     def is_gone(self, slot: int) -> bool:
         """Check for withdrawals, and return whether the run may continue without a day that it could not read."""
         with self._lock:

@@ -70,26 +70,27 @@ def any_day(seed: int) -> PersonDay:
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
 @pytest.mark.parametrize("seconds", [5, 10, 30])
 def test_windows_hold_the_values_of_the_day(codec: Any, seconds: int, tmp_path: Path) -> None:
-    """At the edges of hours and of shuffled blocks, at any tick within a byte, in hours of every kind."""
+    """At the edges of hours and of shuffled blocks, at any tick, in hours of every kind."""
     made, day = Store.create(str(tmp_path / "store"), KEY, PROCESSING, codec=codec), any_day(seconds)
     made.grow(1)
     made.write_day(0, day)
     random = np.random.default_rng(seconds)
     edges = [hour * 3600 - near for hour in range(1, 24) for near in (-1, 0, 1, seconds - 1, seconds)]
     near_blocks = [hour * 3600 + second for hour in (0, 1, 5) for second in range(0, 3600, 7)]
-    starts = np.unique([*edges, *near_blocks, *random.integers(0, 86_400 - seconds, 3000), 86_400 - seconds])
-    place = random.permutation(starts.size)
-    found = np.zeros((starts.size, grid.AXES, seconds * 30), np.int16)
-    DayReader(made.folder).open_day(0).windows(starts, place, found)
-    for start, at in zip(starts.tolist(), place.tolist(), strict=True):
-        np.testing.assert_array_equal(found[at], day.signal_CT[:, start * 30 : (start + seconds) * 30])
+    starts = 30 * np.unique([*edges, *near_blocks, *random.integers(0, 86_400 - seconds, 2000), 86_400 - seconds])
+    ticks = np.unique([*starts, *random.integers(0, starts[-1], 2000)])
+    place = random.permutation(ticks.size)
+    found = np.zeros((ticks.size, grid.AXES, seconds * 30), np.int16)
+    DayReader(made.folder).open_day(0).windows(ticks, place, found)
+    for tick, at in zip(ticks.tolist(), place.tolist(), strict=True):
+        np.testing.assert_array_equal(found[at], day.signal_CT[:, tick : tick + seconds * 30])
 
 
 def test_an_eligible_hour_without_signal_is_damage(store: Store) -> None:
     """The memory for windows is reused: ticks that are not written would be those of another day."""
     out = np.zeros((1, grid.AXES, 300), np.int16)
     with pytest.raises(DamagedDay, match="hour 3 holds eligible seconds and no signal"):
-        DayReader(store.folder).open_day(0).windows(np.array([3 * 3600 + 5]), np.array([0]), out)
+        DayReader(store.folder).open_day(0).windows(np.array([(3 * 3600 + 5) * 30]), np.array([0]), out)
 
 
 def test_hours_without_values_are_skipped(store: Store) -> None:

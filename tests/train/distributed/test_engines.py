@@ -41,7 +41,8 @@ class Small(nn.Module):
 def windows(count: int, seed: int = 0) -> Windows:
     random = torch.Generator().manual_seed(seed)
     return Windows(
-        torch.randint(-2000, 2000, (count, 3, 60), generator=random, dtype=torch.int16), torch.zeros((count, 4)).long()
+        torch.randint(-2000, 2000, (count, 1, 3, 60), generator=random, dtype=torch.int16),
+        torch.zeros((count, 4)).long(),
     )
 
 

@@ -190,7 +190,7 @@ def test_the_first_non_finite_step_and_its_process_are_found(store: str) -> None
             meter.add(step)
         broken = meter.read(run_.processes).non_finite
         assert (broken.step, broken.processes) == (3, [0])
-        assert broken.slots == sorted(set(steps[2].place_B4[:, 2].tolist()))
+        assert broken.slots == sorted(set(steps[2].place_BP[:, 2].tolist()))
         assert broken.norm_before == pytest.approx(float(steps[1].norm))
         for step in steps[:2]:
             meter.add(step)

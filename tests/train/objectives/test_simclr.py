@@ -22,6 +22,7 @@ from train.random import Purpose, WindowRandom
 from train.transforms.controls import noise_only
 from train.transforms.parts import PART
 from train.transforms.rotation import matrices, partial_rotation, quaternions
+from train.windows.companions.nearby import Nearby
 
 OFF: dict[str, Any] = {"scaling": 0.0, "permutation": 0, "axis_permutation": False, "rotation": 0.0, "jitter_g": 0.0}
 Array = NDArray[np.float64]
@@ -50,6 +51,19 @@ def test_views_equal_numpy_and_come_in_pairs(windows: Any, ticks: int) -> None:
         of_view = random.of_view(number)
         expected = [plain_view(x_CT, n, of_view, settings) for n, x_CT in enumerate(x.double().numpy())]
         np.testing.assert_allclose(seen[number - 1 :: 2], np.stack(expected), rtol=0, atol=1e-5)
+
+
+def test_the_second_view_is_of_the_companion() -> None:
+    """Each view has the transforms and the numbers that it has without companions."""
+    x, companion, random = movement(20, 300), impacts(20, 300), randoms(20)
+    objective = Simclr(SimclrSettings(positive="nearby", nearby_s=60))
+    assert objective.companions == Nearby(60)
+    seen, days = objective.views(torch.stack((x, companion), 1), random)
+    same = Simclr(SimclrSettings())
+    assert same.companions is None
+    assert torch.equal(seen[::2], same.views(x, random)[0][::2])
+    assert torch.equal(seen[1::2], same.views(companion, random)[0][1::2])
+    assert torch.equal(days, random.slot.repeat_interleave(2))
 
 
 def test_every_setting_switches_its_transform_and_all_off_repeats_the_window() -> None:
@@ -236,6 +250,8 @@ def test_settings_are_checked() -> None:
         ({"rotation": 1.5}, "rotation: expected 0 to 1"),
         ({"scaling": 1.0}, "scaling"),
         ({"jitter_g": math.nan}, "jitter_g"),
+        ({"positive": "near"}, "positive: expected one of same, nearby, found 'near'"),
+        ({"nearby_s": 0}, "nearby_s: expected seconds above 0"),
         ({"projection": 0}, "projection"),
         ({"temprature": 0.1}, "did you mean 'temperature'"),
     ):
