@@ -80,7 +80,8 @@ def select_days(
     validation = everyone.of_participants(held_out).without_participants(withdrawn)
     if not validation.slots.size:
         raise UserError("all participants held out for validation have withdrawn: start a new run.")
-    plan = make_plan(everyone, held_out, data, recipe.seed, old.lanes if old else None)
+    lanes = old.lanes if old else None
+    plan = make_plan(everyone, held_out, data, recipe.seed, lanes, bound.people_share_pools)
     stream = StreamFacts(
         table_version=version,
         lanes=len(plan.lanes),

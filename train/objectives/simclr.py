@@ -28,7 +28,9 @@ from train.transforms.parts import in_parts
 from train.transforms.permutation import MAX_SEGMENTS, permute
 from train.transforms.rotation import rotate
 from train.transforms.scaling import rescale
+from train.windows.companions.kind import Companions
 from train.windows.companions.nearby import Nearby
+from train.windows.companions.other_day import OtherDay
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class SimclrSettings:
     """1: a rotation uniform on SO(3); less: that share of its angle; 0 is off."""
     jitter_g: float = 0.02
     """The standard deviation of white noise, in g; 0 is off."""
-    positive: Literal["same", "nearby"] = "same"
-    """The second view is of the window itself (same), or of another window of its day (nearby)."""
+    positive: Literal["same", "nearby", "other_day"] = "same"
+    """The second view is of the window itself (same), of another window of its day (nearby), or of another day of the
+    participant (other_day)."""
     nearby_s: float = 30.0
     """Largest distance between the starts of a window and a nearby one, in seconds."""
 
@@ -89,7 +92,8 @@ class Simclr(Objective):
 
     def __init__(self, settings: SimclrSettings) -> None:
         self.settings = settings
-        self.companions = Nearby(settings.nearby_s) if settings.positive == "nearby" else None
+        kinds: dict[str, Companions] = {"nearby": Nearby(settings.nearby_s), "other_day": OtherDay()}
+        self.companions = kinds.get(settings.positive)
 
     def heads(self, features: int) -> dict[str, nn.Module]:
         """Return the projection, which is not used after pretraining."""

@@ -19,12 +19,15 @@ from pipeline.identity import SHORT_ID
 from pipeline.settings import build
 from pipeline.store.person_day import PersonDay
 from pipeline.store.store import Store
+from train.objectives import ObjectiveSettings, make_objective
 from train.random import round_key
 from train.report.history import History
 from train.tracking.log import Z_99
-from train.windows.draw import draw, weights
+from train.windows.companions.kind import AnchorDay, bind
+from train.windows.draw import draw_by_weight
 from train.windows.members import select
 from train.windows.plan import make_plan
+from train.windows.pool import OpenDays
 from train.windows.settings import DataSettings
 
 Float = NDArray[np.float64]
@@ -66,16 +69,21 @@ def draws_of(run: History, store: Store) -> Draws:
     store.person_days = store.person_days.at(facts["table_version"])
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
     everyone = everyone.without_slots(run.start.get("validation_slots_withdrawn", []))
-    plan = make_plan(everyone, run.start["validation_participants"], data, seed, facts["lanes"])
+    companions = make_objective(build(ObjectiveSettings, run.settings["objective"], "settings in the log")).companions
+    bound = bind(companions, everyone, store, data, facts.get("companions"))
+    held_out, lanes = run.start["validation_participants"], facts["lanes"]
+    plan = make_plan(bound.members, held_out, data, seed, lanes, bound.people_share_pools)
     members, quota = plan.members, plan.quotas
     there = np.isin(members.slots, members.without_participants(store.withdrawals.participants()).slots)
     chosen = int(np.argmax(np.where(there, members.starts, -1)))
     slot = int(members.slots[chosen])
     lane = next(lane.number for lane in plan.lanes if slot in lane.slots)
     day = store.read_day(slot)
-    weight_S = weights(day.motion_S, day.state_S, data.seconds)
     first, second = (int(word) for word in round_key(seed, lane, 0))
-    drawn = draw(day.motion_S, day.state_S, data.seconds, int(quota[chosen]), (first, second), slot)
+    opened = OpenDays(store.days, data.seconds)
+    anchor = AnchorDay(slot, (first, second), data.seconds, (slot,), frozenset(), opened.weights)
+    weight_S = bound.chooser.weights(anchor)
+    drawn = draw_by_weight(weight_S, int(quota[chosen]), (first, second), slot, spacing=data.min_spacing_s)
     start_N = np.flatnonzero(weight_S > 0)
     weight_N = weight_S[start_N]
     row = store.person_days.query(f"slot = {slot}", ["recording", "participant", "day_index"]).to_pylist()[0]

@@ -103,7 +103,8 @@ class Round:
 class Lane:
     """One lane's endless stream. `slots` and `quotas` are those of its members, sorted by slot.
 
-    With `participant_M` (the participant of each day), a round visits one day of each participant, chosen per round.
+    With `participant_M` (the participant of each day), a round visits one day of each participant, chosen per round;
+    or, if `together`, all days, at least two of a participant's in a pool with each other.
     """
 
     number: int
@@ -112,12 +113,18 @@ class Lane:
     slots: Int
     quotas: Int
     participant_M: Int | None = None
+    together: bool = False
     _ends: list[int] = field(default_factory=lambda: [0])
 
     @property
     def largest_pool(self) -> int:
         """Upper bound on the windows of a pool."""
-        return int(np.sort(self.quotas)[-self.days_per_pool :].sum())
+        days = max(self.days_per_pool, 3) if self.together else self.days_per_pool
+        return int(np.sort(self.quotas)[-days:].sum())
+
+    @property
+    def _visits_all(self) -> bool:
+        return self.participant_M is None or self.together
 
     def round(self, number: int) -> Round:
         """Return a round. Its first pool is shorter by the lane's number, so that lanes do not all read at once."""
@@ -129,14 +136,14 @@ class Lane:
 
     def begin(self, number: int) -> int:
         """Return the position of a round's first window."""
-        if self.participant_M is None:
+        if self._visits_all:
             return number * int(self.quotas.sum())
         while len(self._ends) <= number:
             self._ends.append(self._ends[-1] + self.windows_in(len(self._ends) - 1))
         return self._ends[number]
 
     def _round_of(self, position: int) -> int:
-        if self.participant_M is None:
+        if self._visits_all:
             return position // int(self.quotas.sum())
         while self._ends[-1] <= position:
             self.begin(len(self._ends))
@@ -144,7 +151,7 @@ class Lane:
 
     def _visited(self, number: int) -> Int:
         """Return the indices in `slots` of the days of a round."""
-        if self.participant_M is None:
+        if self.participant_M is None or self.together:
             return np.arange(self.slots.size)
         key = _key(self, number)
         chance = own_numbers(*key, self.slots, np.zeros_like(self.slots), int(Purpose.DAY_CHOICE))
@@ -175,19 +182,61 @@ def _key(lane: Lane, number: int) -> tuple[int, int]:
 def _round(lane: Lane, number: int) -> Round:
     visited = lane._visited(number)
     visited = visited[_order(lane.slots[visited], _key(lane, number), Purpose.DAY_ORDER)]
+    first_days = 1 + lane.number % lane.days_per_pool
+    if lane.together and lane.participant_M is not None:
+        order, groups = grouped(lane.participant_M[visited], lane.days_per_pool)
+        visited, cuts = visited[order], packed(groups, first_days, lane.days_per_pool)
+    else:
+        cuts = np.unique(np.array([0, *range(first_days, visited.size, lane.days_per_pool), visited.size]))
     slots, sizes = lane.slots[visited], lane.quotas[visited]
-    first_days = min(1 + lane.number % lane.days_per_pool, slots.size)
-    cuts = np.unique(np.array([0, *range(first_days, slots.size, lane.days_per_pool), slots.size]))
     return Round(slots, sizes, np.concatenate(([0], np.cumsum(sizes)))[cuts], cuts)
 
 
+def grouped(participant_M: Int, days_per_pool: int) -> tuple[Int, Int]:
+    """Put days of a participant next to each other, in groups of 2 to `days_per_pool` (or 3, if that is less).
+
+    Groups are as large as possible, and of almost the same size. They stay in the order of their first days. Returns
+    the new order of the days, and the size of each group.
+    """
+    rank_M = np.arange(participant_M.size)
+    by_person = np.argsort(participant_M, kind="stable")
+    _, first, days = np.unique(participant_M[by_person], return_index=True, return_counts=True)
+    groups = np.maximum(np.minimum(-(-days // days_per_pool), days // 2), 1)
+    place = rank_M - np.repeat(first, days)
+    begins = np.diff(place * np.repeat(groups, days) // np.repeat(days, days), prepend=-1) != 0
+    begins[first] = True
+    starts = np.flatnonzero(begins)
+    sizes = np.diff(starts, append=participant_M.size)
+    order = np.lexsort((by_person, np.repeat(by_person[starts], sizes)))
+    return by_person[order], sizes[np.argsort(by_person[starts])]
+
+
+def packed(groups: Int, first_days: int, days_per_pool: int) -> Int:
+    """Cut consecutive groups of days into pools of at most `days_per_pool` days, or of one larger group.
+
+    The first pool has at most `first_days`, or one group. Returns the cuts, as `Round.cuts`.
+    """
+    cuts, limit = [0], first_days
+    for end, size in zip(np.cumsum(groups).tolist(), groups.tolist(), strict=True):
+        if end - cuts[-1] > limit and end - size > cuts[-1]:
+            cuts.append(end - size)
+            limit = days_per_pool
+    return np.array([*cuts, int(groups.sum())])
+
+
 def deal(
-    slots: Int, quotas_: Int, lanes: int, seed: int, days_per_pool: int, participant_M: Int | None = None
+    slots: Int,
+    quotas_: Int,
+    lanes: int,
+    seed: int,
+    days_per_pool: int,
+    participant_M: Int | None = None,
+    together: bool = False,
 ) -> list[Lane]:
     """Deal members to lanes like cards: one at a time in turn, in an order that the seed decides.
 
     Only slots matter, so the result does not depend on the order of the rows. With `participant_M`, participants are
-    dealt (by their lowest slot), and all days of a participant go to one lane.
+    dealt (by their lowest slot), and all days of a participant go to one lane (see `Lane` for `together`).
     """
     first, second = round_key(seed, 0, 0)
     order = np.argsort(slots, kind="stable")
@@ -201,7 +250,15 @@ def deal(
     lane_M = (place[card_M] % lanes).astype(np.uint16)  # NumPy sorts 700,000 of these in milliseconds
     mine = np.split(np.argsort(lane_M, kind="stable"), np.cumsum(np.bincount(lane_M, minlength=lanes))[:-1])
     return [
-        Lane(number, seed, days_per_pool, slots[days], quotas_[days], None if participant_M is None else card_M[days])
+        Lane(
+            number=number,
+            seed=seed,
+            days_per_pool=days_per_pool,
+            slots=slots[days],
+            quotas=quotas_[days],
+            participant_M=None if participant_M is None else card_M[days],
+            together=together,
+        )
         for number, days in enumerate(mine)
     ]
 

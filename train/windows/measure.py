@@ -73,7 +73,12 @@ def measure(
     bound = bind(companions, select(store, data.seconds, data.min_wear_hours, data.where), store, data)
     everyone = bound.members
     plan = make_plan(
-        everyone.without_participants(store.withdrawals.participants()), choose_held_out(everyone), data, seed
+        everyone.without_participants(store.withdrawals.participants()),
+        choose_held_out(everyone),
+        data,
+        seed,
+        None,
+        bound.people_share_pools,
     )
     share = per_step(batch, len(plan.lanes), 1)
     days, threads = DayReader(store.folder), data.threads or (2 if store.folder.is_local else 8)

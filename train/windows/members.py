@@ -38,19 +38,19 @@ class Members:
 
     def of_participants(self, ids: Collection[str]) -> Members:
         """Keep the days of these participants."""
-        return self._where(self._belongs_to(ids))
+        return self.where(self._belongs_to(ids))
 
     def without_participants(self, ids: Collection[str]) -> Members:
         """Drop the days of these participants."""
-        return self._where(~self._belongs_to(ids))
+        return self.where(~self._belongs_to(ids))
 
     def without_slots(self, slots: Collection[int]) -> Members:
         """Drop the days in these slots."""
-        return self._where(~np.isin(self.slots, np.array(sorted(slots), np.int64)))
+        return self.where(~np.isin(self.slots, np.array(sorted(slots), np.int64)))
 
     def before_slot(self, slot: int) -> Members:
         """Keep the days in lower slots, which are those ingested earlier."""
-        return self._where(self.slots < slot)
+        return self.where(self.slots < slot)
 
     def limited_to(self, participants: int | None) -> Members:
         """Keep the days of this many participants, chosen by a hash of their ids; None keeps all.
@@ -69,7 +69,8 @@ class Members:
         wanted = np.array([name in ids for name in self.names], np.bool_)
         return wanted[self.participant_M]
 
-    def _where(self, mask: NDArray[np.bool_]) -> Members:
+    def where(self, mask: NDArray[np.bool_]) -> Members:
+        """Keep the days for which the mask (M) is true."""
         return Members(self.slots[mask], self.starts[mask], self.participant_M[mask], self.names)
 
     @property

@@ -101,6 +101,8 @@ class Bound:
     chooser: Chooser
     facts: dict[str, Any] = field(default_factory=dict)
     """What a resumed run has to know to choose the same companions, as JSON: its checkpoints keep it."""
+    people_share_pools: bool = False
+    """Whether a pool should hold several days of the same participant, because companions come from them."""
 
 
 class Companions(Protocol):
