@@ -31,6 +31,11 @@ TITLES = {
     "windows per day": "Windows per day",
     "threads, S3": "Threads, S3 on the other core",
 }
+COMPANIONS = {
+    "none": "No companions",
+    "nearby": "A nearby window as the companion, windows without it",
+    "other_day": "A window of another day as the companion, windows without it",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ def grow(baseline: Setting, cores: tuple[int, ...], server: Server) -> Iterator[
         yield row("seconds", seconds, replace(baseline, seconds=seconds))
     for windows in WINDOWS_PER_DAY:
         yield row("windows per day", windows, replace(baseline, windows_per_day=windows))
+    for companion in COMPANIONS:
+        yield row(companion, int(companion != "none"), replace(baseline, companion=companion))
     on_s3 = replace(baseline, objects=server.url, linked=False)
     for delay_ms in DELAYS_MS:
         with delayed(server.port, delay_ms / 1e3) as port:
@@ -89,7 +96,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     cells = []
     for row in rows:
         delay = f", {row['delay ms']} ms added" if row["delay ms"] is not None else ""
-        what = f"{TITLES[row['varied']].lower()}{delay}"
+        what = f"{(TITLES | COMPANIONS)[row['varied']].lower()}{delay}"
         cells.append([what, f"{row['value']:,}", f"{row['windows/s']:,.0f}", f"{row['peak MB']:,.0f} MB"])
     return "\n".join(markdown_table(["what varies", "value", "windows/s", "peak memory"], cells))
 

@@ -54,7 +54,7 @@ class Material:
         found: dict[str, Any] = json.loads((self.folder / "material.json").read_text())
         return found
 
-    def plan(self, data: DataSettings, linked: bool = False) -> Plan:
+    def plan(self, data: DataSettings, linked: bool = False, people_share_pools: bool = False) -> Plan:
         """The plan of our stream, with no participant held out."""
         slots = np.array(self.about["slots"])
         members = select(Store.open(str(self.folder / "store")), data.seconds, data.min_wear_hours, None)
@@ -62,7 +62,7 @@ class Material:
         if linked:
             like = np.arange(SLOTS) % slots.size
             members = Members(np.arange(SLOTS), members.starts[like], members.participant_M[like], members.names)
-        return make_plan(members, (), data, SEED)
+        return make_plan(members, (), data, SEED, people_share_pools=people_share_pools)
 
 
 def prepare(folder: Path, days: int) -> Material:

@@ -18,6 +18,10 @@ from torch import Tensor
 
 from pipeline.storage.folder import Folder
 from pipeline.store.day_reader import DayReader, StoredDay
+from pipeline.store.store import Store
+from train.windows.companions.kind import Companions, bind
+from train.windows.companions.nearby import Nearby
+from train.windows.companions.other_day import OtherDay
 from train.windows.lanes import per_step
 from train.windows.settings import DataSettings
 from train.windows.stream import Stream
@@ -43,6 +47,11 @@ class Setting:
     windows_per_day: int | None = None
     lanes: int = 64
     threads: int = 1
+    companion: str = "none"
+    """One of `KINDS`."""
+
+
+KINDS: dict[str, Companions | None] = {"none": None, "nearby": Nearby(30), "other_day": OtherDay()}
 
 
 class CountingReader:
@@ -69,11 +78,13 @@ def main() -> None:
     setting = Setting(**json.loads(sys.argv[1]))
     pin(setting.cores)
     data = DataSettings(setting.seconds, setting.windows_per_day, setting.lanes)
-    plan = Material(Path(setting.folder)).plan(data, setting.linked)
+    made, kind = Material(Path(setting.folder)), KINDS[setting.companion]
+    plan = made.plan(data, setting.linked, people_share_pools=setting.companion == "other_day")
+    bound = bind(kind, plan.members, Store.open(made.about["store"]), data, {})
     quotas = dict(zip(plan.members.slots.tolist(), plan.quotas.tolist(), strict=True))
     days = CountingReader(DayReader(Folder(setting.objects)), quotas)
     share = per_step(BATCH, len(plan.lanes), 1)
-    with Stream(days, plan.lanes, share, setting.seconds, threads=setting.threads) as stream:
+    with Stream(days, plan.lanes, share, setting.seconds, threads=setting.threads, chooser=bound.chooser) as stream:
 
         def batches() -> Iterator[Tensor]:
             return (windows.signal_BCT for windows in stream)

@@ -11,6 +11,8 @@ Codec = Literal["lz4", "zstd"]
 METADATA = "zarr.json"
 ARRAYS = ("signal", "motion", "state")
 TABLES = ("plan", "person_days", "recordings")
+DERIVED_TABLES = ("alignments",)
+"""Tables that a command computes from the others; a store may lack them."""
 TABLES_FOLDER, LEASE_FOLDER, WITHDRAWN_FOLDER = "tables", "lease", "withdrawn"
 TOP_NAMES = frozenset({METADATA, *ARRAYS, TABLES_FOLDER, LEASE_FOLDER, WITHDRAWN_FOLDER})
 """Everything that may be directly in a store's folder."""
@@ -27,7 +29,7 @@ _IN_SLOT = re.compile(rf"(?:{'|'.join(ARRAYS)})/c/(\d+)(?:/|$)")
 _IN_ARRAY = re.compile(rf"(?:{'|'.join(ARRAYS)})/c/")
 _OTHER = re.compile(
     rf"(?:{'|'.join(ARRAYS)})/{re.escape(METADATA)}"
-    rf"|{TABLES_FOLDER}/(?:{'|'.join(TABLES)})/.+"
+    rf"|{TABLES_FOLDER}/(?:{'|'.join((*TABLES, *DERIVED_TABLES))})/.+"
     rf"|{LEASE_FOLDER}/\d+(?:{re.escape(HEARTBEAT)}|{re.escape(RELEASED)})?"
     rf"|{WITHDRAWN_FOLDER}/[^/]+"
 )

@@ -62,7 +62,23 @@ RECORDINGS = pa.schema(
     ]
 )
 
-SCHEMAS = {"plan": PLAN, "person_days": PERSON_DAYS, "recordings": RECORDINGS}
+ALIGNMENTS = pa.schema(  # derived from the arrays; names nobody
+    [
+        ("slot", pa.int64()),
+        ("other_slot", pa.int64()),
+        ("first_second", pa.int32()),
+        ("seconds", pa.int32()),
+        ("offset_ticks", pa.float64()),
+        ("drift_ppm", pa.float64()),
+        ("correlation", pa.float64()),
+        ("method", pa.string()),
+        ("eligible_5s", pa.int32()),
+        ("eligible_10s", pa.int32()),
+        ("eligible_30s", pa.int32()),
+    ]
+)
+
+SCHEMAS = {"plan": PLAN, "person_days": PERSON_DAYS, "recordings": RECORDINGS, "alignments": ALIGNMENTS}
 
 
 def with_statistics(schema: pa.Schema) -> list[str]:

@@ -46,6 +46,7 @@ class Store:
     def __init__(self, folder: Folder, attributes: Attributes) -> None:
         self.folder, self.attributes = folder, attributes
         self.plan, self.person_days, self.recordings = (StoreTable(folder, name) for name in TABLES)
+        self.alignments = StoreTable(folder, "alignments")
         self.withdrawals = Withdrawals(folder)
 
     @staticmethod

@@ -32,7 +32,7 @@ class StreamFacts:
     members_digest: str | None = None
     """`train.windows.members.Members.digest`; not in old checkpoints."""
     companions: dict[str, Any] | None = None
-    """What the run's kind of companions has to know when it resumes (`train.windows.companions.kind.Bound.facts`)."""
+    """What decides the companions of the run besides its person-days (`train.windows.companions.kind`)."""
 
     def to_json(self) -> dict[str, Any]:
         """The keys and values of the file."""

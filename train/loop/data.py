@@ -72,7 +72,8 @@ def select_days(
     if old:  # a newer version of the tables may have days that the run has never had
         everyone = everyone.before_slot(old.slots_end or everyone.end_slot).without_slots(excluded)
     end_slot = everyone.end_slot
-    bound = bind(companions, everyone, store, data, old.companions if old else None)
+    facts = old.companions or {} if old else processes.from_first(lambda: companions.facts(store) if companions else {})
+    bound = bind(companions, everyone, store, data, facts)
     everyone = bound.members
     held_out = (
         set(before.validation_participants) if before else choose_held_out(everyone.without_participants(withdrawn))
@@ -88,7 +89,7 @@ def select_days(
         members=int(plan.members.slots.size),
         slots_end=end_slot,
         members_digest=plan.members.digest,
-        companions=bound.facts or None,
+        companions=facts or None,
     )
     same_version = old is not None and old.table_version == version
     if old and same_version and old.members_digest not in (None, stream.members_digest):

@@ -31,6 +31,7 @@ from train.transforms.scaling import rescale
 from train.windows.companions.kind import Companions
 from train.windows.companions.nearby import Nearby
 from train.windows.companions.other_day import OtherDay
+from train.windows.companions.same_time import SameTime
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class SimclrSettings:
     """1: a rotation uniform on SO(3); less: that share of its angle; 0 is off."""
     jitter_g: float = 0.02
     """The standard deviation of white noise, in g; 0 is off."""
-    positive: Literal["same", "nearby", "other_day"] = "same"
-    """The second view is of the window itself (same), of another window of its day (nearby), or of another day of the
-    participant (other_day)."""
+    positive: Literal["same", "nearby", "other_day", "same_time"] = "same"
+    """The second view is of the window itself (same), of another window of its day (nearby), of another day of the
+    participant (other_day), or of another device at the same time (same_time)."""
     nearby_s: float = 30.0
     """Largest distance between the starts of a window and a nearby one, in seconds."""
 
@@ -92,7 +93,11 @@ class Simclr(Objective):
 
     def __init__(self, settings: SimclrSettings) -> None:
         self.settings = settings
-        kinds: dict[str, Companions] = {"nearby": Nearby(settings.nearby_s), "other_day": OtherDay()}
+        kinds: dict[str, Companions] = {
+            "nearby": Nearby(settings.nearby_s),
+            "other_day": OtherDay(),
+            "same_time": SameTime(),
+        }
         self.companions = kinds.get(settings.positive)
 
     def heads(self, features: int) -> dict[str, nn.Module]:

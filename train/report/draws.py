@@ -70,7 +70,7 @@ def draws_of(run: History, store: Store) -> Draws:
     everyone = select(store, data.seconds, data.min_wear_hours, data.where)
     everyone = everyone.without_slots(run.start.get("validation_slots_withdrawn", []))
     companions = make_objective(build(ObjectiveSettings, run.settings["objective"], "settings in the log")).companions
-    bound = bind(companions, everyone, store, data, facts.get("companions"))
+    bound = bind(companions, everyone, store, data, facts.get("companions", {}))
     held_out, lanes = run.start["validation_participants"], facts["lanes"]
     plan = make_plan(bound.members, held_out, data, seed, lanes, bound.people_share_pools)
     members, quota = plan.members, plan.quotas

@@ -70,7 +70,8 @@ def measure(
     """Stream for some seconds as a training run of one process does, without training."""
     opened = time.perf_counter()
     store = Store.open(store_url)
-    bound = bind(companions, select(store, data.seconds, data.min_wear_hours, data.where), store, data)
+    facts = companions.facts(store) if companions else {}
+    bound = bind(companions, select(store, data.seconds, data.min_wear_hours, data.where), store, data, facts)
     everyone = bound.members
     plan = make_plan(
         everyone.without_participants(store.withdrawals.participants()),

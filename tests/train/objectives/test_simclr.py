@@ -250,7 +250,7 @@ def test_settings_are_checked() -> None:
         ({"rotation": 1.5}, "rotation: expected 0 to 1"),
         ({"scaling": 1.0}, "scaling"),
         ({"jitter_g": math.nan}, "jitter_g"),
-        ({"positive": "near"}, "positive: expected one of same, nearby, other_day, found 'near'"),
+        ({"positive": "near"}, "positive: expected one of same, nearby, other_day, same_time, found 'near'"),
         ({"nearby_s": 0}, "nearby_s: expected seconds above 0"),
         ({"projection": 0}, "projection"),
         ({"temprature": 0.1}, "did you mean 'temperature'"),

@@ -9,7 +9,7 @@ anchor, so the sampling law stays as it is: the same at any world size, and exac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -99,8 +99,6 @@ class Bound:
     members: Members
     """The days that anchors may come from; `starts` counts only the starts that can have companions."""
     chooser: Chooser
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What a resumed run has to know to choose the same companions, as JSON: its checkpoints keep it."""
     people_share_pools: bool = False
     """Whether a pool should hold several days of the same participant, because companions come from them."""
 
@@ -108,8 +106,12 @@ class Bound:
 class Companions(Protocol):
     """A kind of companions, with its settings."""
 
+    def facts(self, store: Store) -> dict[str, Any]:
+        """Return what decides the companions of a new run besides the person-days, as JSON. Its checkpoints keep it."""
+        return {}
+
     def bind(self, members: Members, store: Store, data: DataSettings, facts: Mapping[str, Any]) -> Bound:
-        """Bind the kind to the person-days of a run; `facts` are those of the checkpoint of a run that resumes.
+        """Bind the kind to the person-days of a run, with the facts of its beginning.
 
         All processes call it. Raises UserError if the store does not have what the kind needs.
         """
@@ -121,7 +123,7 @@ def bind(
     members: Members,
     store: Store,
     data: DataSettings,
-    facts: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any],
 ) -> Bound:
     """Bind a kind of companions, or none, to the person-days of a run (see `Companions.bind`)."""
-    return companions.bind(members, store, data, facts or {}) if companions else Bound(members, NO_COMPANIONS)
+    return companions.bind(members, store, data, facts) if companions else Bound(members, NO_COMPANIONS)

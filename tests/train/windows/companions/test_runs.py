@@ -86,8 +86,12 @@ class Following(Companions, Chooser):
 
     count = 2
 
+    def facts(self, store: Store) -> dict[str, Any]:
+        return {"version": 7}
+
     def bind(self, members: Members, store: Store, data: DataSettings, facts: Mapping[str, Any]) -> Bound:
-        return Bound(members, self, {"seen": facts.get("seen", 0) + 1})
+        assert facts == {"version": 7}
+        return Bound(members, self)
 
     def choose(self, anchor: AnchorDay, start_N: Int) -> Int:
         weight_S, chosen = anchor.weights_of(anchor.slot), []
@@ -128,7 +132,7 @@ def test_another_kind_of_companions_trains_resumes_and_is_exported(
         assert alone(store, tmp_path / "run", objective__name="order", run__windows=windows) == 0
         last = ck.open_checkpoint(str(tmp_path / "run"))
         assert last.state.facts.stream is not None
-        assert last.state.facts.stream.companions == {"seen": windows // 160}
+        assert last.state.facts.stream.companions == {"version": 7}
     assert last.model["order.weight"].shape == (1, 64)
     write_export(last.model, last.state, tmp_path / "model", "checkpoint")
     assert load_model(tmp_path / "model").features == 64
