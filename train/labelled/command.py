@@ -31,6 +31,38 @@ def wisdm(
 
 
 @labelled.command()
+def table(
+    source: Path = typer.Argument(
+        help="A table (.parquet, .csv, .csv.gz) or a folder of them: a row for each sample, with participant, "
+        "activity, time, x, y, z, and perhaps trial, device and location."
+    ),
+    out: Path = OUT,
+    seconds: int = SECONDS,
+    columns: str | None = typer.Option(
+        None, help="Other names of the columns, as in participant=subject,activity=label,location=position."
+    ),
+    unit: str = typer.Option("g", help="Unit of x, y, z: g, m/s2 or mg."),
+    rate: float | None = typer.Option(
+        None, help="Rows a second, if rows have no times: rows of a trial are then read as even."
+    ),
+    where_column: str | None = typer.Option(None, help="Only rows with a value in a column, as in location=wrist."),
+    name: str = typer.Option("tables", help="Name of the data set, for info.json."),
+    licence: str | None = typer.Option(None, help="Licence of the data set, for info.json."),
+) -> None:
+    """Cut windows from tables of samples: one participant, activity, trial and rate each, without overlap."""
+    from pipeline.progress import Progress
+    from train.labelled.files import write_labelled
+    from train.labelled.table import TableForm, find_tables, label_tables
+
+    form = TableForm.parse(columns, unit, rate, where_column)
+    files = find_tables(source)
+    with Progress("table", len(files), "tables") as progress:
+        windows, facts = label_tables(files, form, seconds, progress.update)
+    write_labelled(out, windows, name, {"licence": licence or "not stated", **facts})
+    print(f"{windows}: {out}")
+
+
+@labelled.command()
 def truth(
     store: str = typer.Option(..., help="The window store: a path or an s3:// URL."),
     truth: Path = typer.Option(..., help="Parquet table with participant, start, end (device's clock) and activity."),

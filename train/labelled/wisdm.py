@@ -12,25 +12,22 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.grid import AXES, SAMPLE_RATE_HZ
+from pipeline.grid import SAMPLE_RATE_HZ
+from train.labelled.cut import cut
 from train.labelled.files import LabelledWindows
-
-if TYPE_CHECKING:
-    from pipeline.numerics.resample import Bank
 
 NAME = re.compile(r"data_(\w+)_accel_watch\.txt(\.gz)?")
 STANDARD_GRAVITY = 9.80665
-COUNTS_PER_G = 8_192
-"""Finer than the watch's own steps; its rail is near 2.04 g, and int16 holds 4 g."""
+ABOUT: dict[str, Any] = {"unit_of_source": "m/s2", "rates_hz": [20, 25, 100], "rail_g": 2.04, "licence": "CC BY 4.0"}
+"""What the set says about itself, and its rail as measured."""
 SAME_RATE = 1.15
 """Consecutive intervals between samples whose ratio is below this belong to one run."""
 
@@ -122,37 +119,9 @@ def runs(samples: WatchSamples) -> Iterator[tuple[int, int]]:
             yield first, last + 1
 
 
-@cache
-def _bank(rate_hz: int) -> Bank:
-    from pipeline.numerics.resample import design
-
-    return design(rate_hz, "bandlimited")
-
-
 def windows_of(samples: WatchSamples, first: int, stop: int, ticks: int) -> NDArray[np.float32]:
     """Cut consecutive windows (windows, ticks, 3) in g at 30 Hz from a run, the filter's reach away from its ends."""
-    from pipeline.numerics.resample import UNITY, Course, resample
-
-    count = stop - first
-    rate_hz = (count - 1) / (samples.time_N[stop - 1] - samples.time_N[first])
-    if (count - 1) / rate_hz * SAMPLE_RATE_HZ < ticks or round(rate_hz) < 1:
-        return np.empty((0, ticks, AXES), np.float32)
-    bank, step = _bank(round(rate_hz)), rate_hz / SAMPLE_RATE_HZ
-    windows = int((count - 1 - 2 * bank.reach) / step + 1) // ticks
-    if windows < 1:
-        return np.empty((0, ticks, AXES), np.float32)
-    x_CN = np.clip(np.rint(samples.x_CN[:, first:stop] * COUNTS_PER_G), -32_767, 32_767).astype(np.int16)
-    course = Course(
-        first_tick_R=np.array([0]),
-        stop_tick_R=np.array([windows * ticks]),
-        position_R=np.array([float(bank.reach)]),
-        step_R=np.array([step]),
-        lo_R=np.array([0]),
-        hi_R=np.array([count]),
-    )
-    out_CT = np.zeros((AXES, windows * ticks), np.int32)
-    resample(x_CN, course, bank, 0, out_CT)
-    return (out_CT.reshape(AXES, windows, ticks).transpose(1, 2, 0) / (UNITY * COUNTS_PER_G)).astype(np.float32)
+    return cut(samples.time_N[first:stop], samples.x_CN[:, first:stop], ticks)
 
 
 def label_wisdm(
@@ -160,7 +129,7 @@ def label_wisdm(
 ) -> tuple[LabelledWindows, dict[str, Any]]:
     """Cut windows of `seconds` without overlap from all files; also returns facts for info.json. Raises UserError."""
     names = read_activities(files[0].parent)
-    facts = {"files": len(files), "dropped_lines": 0, "samples_of_unknown_activity": 0}
+    facts = {**ABOUT, "files": len(files), "dropped_lines": 0, "samples_of_unknown_activity": 0}
 
     def pieces() -> Iterator[tuple[str, str, NDArray[np.float32]]]:
         for done, path in enumerate(files, 1):

@@ -24,7 +24,7 @@ from pipeline.store.store import Store
 from train.evaluate.dataset import read_labelled
 from train.labelled.files import LabelledWindows, write_labelled
 from train.labelled.truth import TruthBout, label_store, read_truth, spread, window_starts, within_day
-from train.labelled.wisdm import WatchSamples, find_files, label_wisdm, read_samples, runs, windows_of
+from train.labelled.wisdm import ABOUT, WatchSamples, find_files, label_wisdm, read_samples, runs, windows_of
 
 KEY = Key(bytes(range(32)))
 DAY = date(2024, 3, 5)
@@ -232,7 +232,7 @@ def test_windows_follow_the_clock_of_the_watch(tmp_path: Path) -> None:
     windows, facts = label_wisdm(find_files(tmp_path), seconds=10)
     assert windows.y_N == ["walking"] * 4 + ["jogging"] * 2
     assert windows.pid_N == ["1600"] * 6
-    assert facts == {"files": 1, "dropped_lines": 0, "samples_of_unknown_activity": 600}
+    assert facts == {**ABOUT, "files": 1, "dropped_lines": 0, "samples_of_unknown_activity": 600}
     edge = 16 / 20.03  # the reach of the filter: windows begin behind it
     for number in range(4):
         t = edge + 10 * number + np.arange(300) / 30
