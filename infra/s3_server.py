@@ -79,9 +79,8 @@ class S3Server:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, _free_ports()
         self._config = folder / "s3.json"
-        self._access, self._secret = secrets.token_hex(8), secrets.token_hex(16)
         self._process: subprocess.Popen[bytes] | None = None
-        self.allow(["Admin", "Read", "List", "Tagging", "Write"])
+        self.renew_keys()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -93,6 +92,11 @@ class S3Server:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_REGION": "us-east-1",
         }
+
+    def renew_keys(self) -> None:
+        """Generate access keys that may do everything, instead of the present ones, from the next start on."""
+        self._access, self._secret = secrets.token_hex(8), secrets.token_hex(16)
+        self.allow(["Admin", "Read", "List", "Tagging", "Write"])
 
     def allow(self, actions: list[str]) -> None:
         """Set the permissions of the access key; they take effect at the next start."""
