@@ -23,8 +23,8 @@ EXAMPLE = "an example, not measured: give your own"
 CPU_S_PER_DAY = Default(
     0.2,
     "CPU seconds per day of signal",
-    f"from S3, on an older Intel (docs/scale.md, by proportion); an AMD EPYC (Zen 5) takes 0.09 to 0.12: persondays plan "
-    f"--measure s3://... ; {_RECORDING}",
+    "by proportion, from S3, on an older Intel (docs/scale.md); an AMD EPYC (Zen 5) takes 0.09 to 0.12: "
+    f"persondays plan --measure s3://... ; {_RECORDING}",
 )
 STORED_MB_PER_DAY = Default(7.4, "MB stored per day of signal", f"persondays plan --measure FILE ; {_RECORDING}")
 START_S = Default(
