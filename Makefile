@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 clean-demo check test test-slow test-machines fuzz lint bench bench-sim bench-devices bench-driver bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 backbone clean-demo check test test-slow test-machines fuzz lint bench bench-sim bench-devices bench-driver bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -17,6 +17,12 @@ demo: setup
 
 demo-s3: setup
 	$(BIN)/python infra/demo_s3.py runs/demo-s3
+
+# NAME and DATA have to be given: make backbone NAME=mine DATA=../shared/data [RECIPE=small]. It resumes.
+RECIPE ?= small
+
+backbone: setup
+	$(BIN)/python infra/backbone.py '$(DATA)' '$(NAME)' --recipe '$(RECIPE)'
 
 clean-demo:
 	rm -rf runs/demo runs/demo-s3

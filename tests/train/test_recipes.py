@@ -28,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_recipes_are_the_documented_ones() -> None:
-    assert NAMES == ["demo", "harnet10", "harnet30", "harnet5", "modern", "simclr", "transformer"]
+    assert NAMES == ["demo", "harnet10", "harnet30", "harnet5", "modern", "simclr", "small", "transformer"]
 
 
 @pytest.mark.parametrize("name", NAMES)

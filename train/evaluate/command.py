@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Path = typer.Option(..., help="The folder of `persondays export`, or a file of harnet weights (.pt)."),
+    model: str = typer.Option(
+        ...,
+        help="The folder of `persondays export`, a file of harnet weights (.pt), or the name of a backbone in the box.",
+    ),
     labelled: Path = typer.Option(..., help="A folder with X.npy (windows, ticks, 3) in g, Y.npy and pid.npy."),
     out: Path | None = typer.Option(
         None, help="Folder for results.json, tables and pictures. An interrupted run with --out resumes."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,7 +186,7 @@ def to_attack(given: str, network: Encoder, seed: int) -> tuple[str, Encoder]:
     """
     if given == "random":
         return "a random network", random_network(network, seed + ATTACKED)
-    attacked = load_model(Path(given))
+    attacked = load_model(given)
     if attacked.ticks != network.ticks:
         raise UserError(
             f"--attack {given}: expected a network for windows of {network.ticks} ticks, found {attacked.ticks}. Give "

@@ -17,6 +17,8 @@ from pipeline.errors import UserError
 from train.networks import Encoder, NetworkSettings, make_network
 from train.networks.harnet import PRESETS
 
+BOX = Path(__file__).resolve().parents[2] / "backbones"
+"""The folder of the backbones that come with the project, in a clone and where a wheel is installed."""
 BACKBONE = "feature_extractor."
 DISTRIBUTED = "module."
 """Prefix of every name in weights from the public code's distributed training."""
@@ -130,8 +132,26 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def load_model(path: Path) -> Encoder:
-    """Load the feature extractor of an exported folder, or of a file of harnet weights; raises UserError."""
+def find_model(given: Path | str, box: Path = BOX) -> Path:
+    """Return a path as it is, and for a name that is no path the folder in the box; raises UserError if none has it."""
+    path = Path(given)
+    if path.exists() or len(path.parts) != 1 or path.suffix:
+        return path
+    known = sorted(folder.parent.name for folder in box.glob("*/config.json"))
+    if path.name in known:
+        return box / path.name
+    raise UserError(
+        f"{given}: expected a folder of `persondays export`, a file of harnet weights, or a backbone that comes with "
+        f"persondays ({', '.join(known) or 'there is none yet'}); found none of these."
+    )
+
+
+def load_model(given: Path | str) -> Encoder:
+    """Load the feature extractor of an exported folder, a file of harnet weights, or a backbone in the box by its name.
+
+    Raises UserError.
+    """
+    path = find_model(given)
     if not path.is_dir():
         return load_harnet_weights(path)
     try:

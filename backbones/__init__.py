@@ -1,0 +1,1 @@
+"""Backbones that come with the project: a folder for each, as `persondays export` writes them, and no code."""
