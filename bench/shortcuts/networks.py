@@ -30,6 +30,10 @@ from ..command import ROOT, write_json
 TASKS = ("reversal", "permutation", "warp")
 STILL_G, JITTERS_G = 0.004, (0.0, 0.008)
 WINDOWS_PER_DAY = 1_000
+MULTITASK = (
+    *("objective.name=multitask", "objective.multitask.rotation=false", "objective.multitask.axis_permutation=false"),
+    *("run.batch=128", "data.lanes=16"),
+)
 Cell = tuple[str, float]
 Figures = dict[str, Any]
 
@@ -68,7 +72,7 @@ def train_and_validate(cell: Cell, windows: int, folder: Path) -> Figures:
     kind, jitter_g = cell
     kept = folder / f"{kind.replace(' ', '-')}-{1e3 * jitter_g:g}mg-{windows}.json"
     if not kept.exists():
-        recipe = load_recipe("demo", [f"run.windows={windows}", f"objective.multitask.jitter_g={jitter_g}"])
+        recipe = load_recipe("demo", [*MULTITASK, f"run.windows={windows}", f"objective.multitask.jitter_g={jitter_g}"])
         store = Store.open(str(folder / "store"))
         run = prepare(recipe, store, None, Processes(threads=1))
         with run.stream:

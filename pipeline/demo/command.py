@@ -18,6 +18,8 @@ import typer
 from pipeline.errors import UserError
 from pipeline.progress import duration
 
+HELD_OUT_SHARE = 4
+"""One in so many participants is held out for validation."""
 CONTROL_SHARE = 3
 """The control network sees a third of the windows that the network sees."""
 NAME_PATTERN = "(P[0-9]+)[.]cwa"
@@ -57,7 +59,8 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
     logs = ("--logs", checkpoints / "logs", "--control-logs", control / "logs")
 
     def pretrain(title: str, out: Path, windows: int, *more: object) -> DemoStep:
-        settings = ("--set", f"run.windows={windows}", *more)
+        held_out = max(2, participants // HELD_OUT_SHARE)
+        settings = ("--set", f"run.windows={windows}", "--set", f"data.held_out={held_out}", *more)
         return DemoStep(title, torchrun(processes, "demo", "--store", store, "--checkpoints", out, *settings))
 
     def command(title: str, *arguments: object, output: Path | None = None) -> DemoStep:
@@ -90,9 +93,9 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
 
 def demo(
     run: Path = typer.Argument(..., help="Folder for everything that the demo makes."),
-    participants: int = typer.Option(12, min=4, help="Participants to simulate."),
+    participants: int = typer.Option(16, min=4, help="Participants to simulate."),
     days: int = typer.Option(2, min=1, help="Days that each participant wears the device."),
-    windows: int = typer.Option(200_000, min=5_000, help="Windows to pretrain on."),
+    windows: int = typer.Option(100_000, min=5_000, help="Windows to pretrain on."),
     processes: int = typer.Option(2, min=1, help="Training processes."),
 ) -> None:
     """Run every step on simulated recordings, and make a page of the results. Run it again to resume."""

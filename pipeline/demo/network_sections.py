@@ -6,7 +6,7 @@ import math
 
 from pipeline.demo.data_sections import training_report_command
 from pipeline.demo.results import Json, Results
-from pipeline.demo.verdicts import CONTROLS, judge_backbone, judge_task, reasons_not_better
+from pipeline.demo.verdicts import CONTROLS, guessing_of, judge_backbone, judge_task, reasons_not_better
 from pipeline.pages import html
 from pipeline.progress import duration
 
@@ -15,6 +15,7 @@ QUESTIONS = {
     "permutation": "are its segments shuffled?",
     "warp": "is its time stretched and squeezed?",
     "scaling": "is its amplitude changed?",
+    "contrast": "which of the day's other views is of the same window?",
 }
 METRICS = {"macro_f1": "macro F1", "kappa": "Cohen's kappa"}
 VERDICTS = {
@@ -41,8 +42,7 @@ def training_section(results: Results) -> list[str]:
         html.paragraph(_how_it_went(found)),
         html.table(*_task_table(found)),
         html.explained(
-            "The network learns to recognise whether a window was changed, which needs no labels. But a change also "
-            "leaves traces, such as joins and smoothed segments, that reveal it without any knowledge of movement. "
+            f"{_what_is_learned(found)} "
             "Three controls measure this: windows of noise, real windows with randomised phases (which keep only the "
             "spectrum), and a second network trained on noise alone. Only an accuracy above all controls shows that "
             "the network learned something about movement.",
@@ -80,12 +80,31 @@ def _how_it_went(found: Json) -> str:
             if speed
             else "."
         ),
-        f"The final loss on held-out participants is {found['validation_loss']:.3f}; chance is "
-        f"{-math.log(found['guessing']):.3f}.",
+        f"The final loss on held-out participants is {found['validation_loss']:.3f}; chance is {_loss(found):.3f}.",
     ]
     if control:
         sentences.append(f"The network trained on noise saw {control['windows_seen']:,} windows.")
     return " ".join(sentences)
+
+
+def _what_is_learned(found: Json) -> str:
+    """Say what the network is trained to do, and how it could do that without knowing anything about movement."""
+    if "contrast" in found["tasks"]:
+        return (
+            "Each window is changed in two ways, slightly turned, scaled, cut into segments in another order, and with "
+            "noise. The network learns to find the window's other version among those of the same day, which needs no "
+            "labels. But how the arm points and how strong the movement is also tell windows apart."
+        )
+    return (
+        "The network learns to recognise whether a window was changed, which needs no labels. But a change also "
+        "leaves traces, such as joins and smoothed segments, that reveal it without any knowledge of movement."
+    )
+
+
+def _loss(found: Json) -> float:
+    """Return the loss of guessing: the mean over tasks."""
+    guessed = [-math.log(guessing_of(scores, found)) for scores in found["tasks"].values()]
+    return sum(guessed) / len(guessed)
 
 
 def _task_table(found: Json) -> tuple[list[list[str]], list[str]]:
@@ -95,11 +114,21 @@ def _task_table(found: Json) -> tuple[list[list[str]], list[str]]:
         [
             f"{task}: {QUESTIONS[task]}" if task in QUESTIONS else task,
             *(_score(scores.get(name)) for name in ("real", *controls)),
-            judge_task(scores, found["guessing"]),
+            judge_task(scores, guessing_of(scores, found)),
         ]
         for task, scores in found["tasks"].items()
     ]
     return rows, ["task", "real windows", *(CONTROLS[name] for name in controls), "verdict"]
+
+
+def first_picture(results: Results) -> list[str]:
+    """Return what the demo found, in one picture and a sentence; nothing before there are results."""
+    if results.evaluation is None:
+        return []
+    return [
+        results.picture("evaluation/rows.png", "Macro F1 of the backbone beside random weights and a forest"),
+        html.paragraph(_answers(results.training, results.evaluation)[0]),
+    ]
 
 
 def evaluation_section(results: Results) -> list[str]:

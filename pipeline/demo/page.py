@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.demo.data_sections import day_section, draws_section, store_section
-from pipeline.demo.network_sections import evaluation_section, next_section, signed, training_section
+from pipeline.demo.network_sections import evaluation_section, first_picture, next_section, signed, training_section
 from pipeline.demo.results import Results
 from pipeline.pages import html
 from pipeline.pages.page import Sections, render_page
@@ -30,7 +30,7 @@ def write_page(run: Path) -> Path:
     """Write RUN/report/index.html from the results in RUN, and return its path."""
     results = Results.read(run)
     page = run / "report" / "index.html"
-    introduction = [html.paragraph(_introduction(results))]
+    introduction = [html.paragraph(_introduction(results)), *first_picture(results)]
     write_file(page, render_page(TITLE, introduction, _tiles(results), SECTIONS, results).encode())
     return page
 

@@ -16,6 +16,12 @@ CONTROLS = {
 }
 
 
+def guessing_of(scores: dict[str, Any], training: dict[str, Any]) -> float:
+    """Return the accuracy of guessing at a task: its own, or that of all tasks in results that have no other."""
+    guessing: float = scores.get("guessing") or training["guessing"]
+    return guessing
+
+
 def judge_task(scores: dict[str, Score | None], guessing: float) -> TaskVerdict:
     """Judge a pretext task from the intervals of its accuracies; `guessing` is the accuracy of chance.
 
@@ -45,8 +51,12 @@ def reasons_not_better(training: dict[str, Any] | None, difference: dict[str, fl
     """Return possible reasons why a backbone is not better, as far as the numbers show; empty if there are none."""
     reasons = []
     if training is not None:
-        tasks, guessing = training["tasks"], training["guessing"]
-        unlearnt = [task for task, scores in tasks.items() if judge_task(scores, guessing) != "above its controls"]
+        tasks = training["tasks"]
+        unlearnt = [
+            task
+            for task, scores in tasks.items()
+            if judge_task(scores, guessing_of(scores, training)) != "above its controls"
+        ]
         if unlearnt:
             reasons.append(
                 f"{len(unlearnt)} of {len(tasks)} pretext tasks did not exceed their controls "

@@ -19,7 +19,7 @@ import yaml
 
 from tests.infra.commands import ROOT, installed_extras, packages_of
 from tests.train.days import write_store
-from tests.train.runs import overrides, wait_for
+from tests.train.runs import RECIPE, overrides, wait_for
 from train.command import train
 
 SLURM, KUBERNETES, DOCKERFILE = (ROOT / "infra/torch" / name for name in ("slurm.sh", "kubernetes.yaml", "Dockerfile"))
@@ -157,7 +157,7 @@ def test_the_slurm_job_saves_before_its_time_limit_and_resumes_when_requeued(
     monkeypatch.setenv("CHILDREN_TOO", children_too)
     store = write_store(str(tmp_path / "store"), people=5, days=2).folder.url
     flags = [part for override in overrides(LONG) for part in ("--set", override)]
-    command = ["bash", str(SLURM), "demo", "--store", store, "--checkpoints", str(tmp_path / "out"), *flags]
+    command = ["bash", str(SLURM), RECIPE, "--store", store, "--checkpoints", str(tmp_path / "out"), *flags]
 
     def start(number: int) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -119,6 +119,7 @@ def write_run(run: Path, results: dict[str, Any]) -> Path:
         "report/draws.png": (0.0, 1.0, 1.0),
         "report/curves.png": (1.0, 1.0, 0.0),
         "evaluation/evaluation.png": (0.0, 1.0, 0.0),
+        "evaluation/rows.png": (0.0, 0.0, 1.0),
     }.items():
         (run / path).write_bytes(png(colour))
     return run
@@ -178,7 +179,7 @@ def test_reasons_follow_from_the_numbers() -> None:
 def test_the_page_is_complete_and_loads_nothing_else(tmp_path: Path) -> None:
     source, page = read_page(write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08)))
     assert list(SECTIONS) == [name for name in page.text if name != "top"]
-    assert sum(link.startswith("data:image/png;base64,") for link in page.sources) == 4
+    assert sum(link.startswith("data:image/png;base64,") for link in page.sources) == 5
     assert all(link.startswith(("data:", "#")) for link in page.sources)
     for outward in ("http:", "https:", "<script", "@import", "url("):
         assert outward not in source

@@ -19,6 +19,8 @@ from train.checkpoint import format as ck
 from train.loop.trainer import train
 from train.recipe import load_recipe
 
+RECIPE = str(Path(__file__).with_name("multitask.toml"))
+
 SMALL = {
     "network.width": 0.0625,
     "data.lanes": 4,
@@ -47,7 +49,7 @@ def alone(
     **settings: Any,
 ) -> int:
     """Train in this process."""
-    return train(load_recipe("demo", overrides(settings)), store, str(checkpoints), resume, logs)
+    return train(load_recipe(RECIPE, overrides(settings)), store, str(checkpoints), resume, logs)
 
 
 def command(
@@ -62,7 +64,7 @@ def command(
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     start = [*torchrun, f"--max-restarts={restarts}"] if processes > 1 else []
     flags = [part for override in overrides(settings) for part in ("--set", override)]
-    train = [*trainer(held), "demo", "--store", store, "--checkpoints", str(checkpoints), *flags]
+    train = [*trainer(held), RECIPE, "--store", store, "--checkpoints", str(checkpoints), *flags]
     return [sys.executable, *start, *train]
 
 

@@ -75,9 +75,10 @@ def select_days(
     facts = old.companions or {} if old else processes.from_first(lambda: companions.facts(store) if companions else {})
     bound = bind(companions, everyone, store, data, facts)
     everyone = bound.members
-    held_out = (
-        set(before.validation_participants) if before else choose_held_out(everyone.without_participants(withdrawn))
-    )
+    if before:
+        held_out = set(before.validation_participants)
+    else:
+        held_out = choose_held_out(everyone.without_participants(withdrawn), data.held_out)
     validation = everyone.of_participants(held_out).without_participants(withdrawn)
     if not validation.slots.size:
         raise UserError("all participants held out for validation have withdrawn: start a new run.")
@@ -144,6 +145,7 @@ def open_data(recipe: Recipe, store: Store, selection: Selection, step: int, pro
         threads=threads,
         is_gone=substitutes.is_gone,
         chooser=selection.chooser,
+        per_day=data.validation_per_day,
     )
     stream = Stream(
         days=days,

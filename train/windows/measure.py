@@ -75,7 +75,7 @@ def measure(
     everyone = bound.members
     plan = make_plan(
         everyone.without_participants(store.withdrawals.participants()),
-        choose_held_out(everyone),
+        choose_held_out(everyone, data.held_out),
         data,
         seed,
         None,

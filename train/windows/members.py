@@ -138,14 +138,15 @@ def _numpy(column: Any) -> Int:
     return np.from_dlpack(column.combine_chunks() if hasattr(column, "chunks") else column).astype(np.int64)
 
 
-def choose_held_out(members: Members) -> set[str]:
-    """Choose the participants to validate on: 5%, at least 2 and at most 1,000, the lowest by a hash of their ids.
+def choose_held_out(members: Members, count: int | None = None) -> set[str]:
+    """Choose `count` participants to validate on, the lowest by a hash of their ids.
 
-    Raises UserError if nobody would be left to train on.
+    None: 5%, at least 2 and at most 1,000. Raises UserError if nobody would be left to train on.
     """
     participants = members.participants
-    count = round(VALIDATION_SHARE * len(participants))
-    count = min(max(count, MIN_VALIDATION_PARTICIPANTS), MAX_VALIDATION_PARTICIPANTS)
+    if count is None:
+        count = round(VALIDATION_SHARE * len(participants))
+        count = min(max(count, MIN_VALIDATION_PARTICIPANTS), MAX_VALIDATION_PARTICIPANTS)
     if count >= len(participants):
         raise UserError(
             f"{len(participants)} participants are too few: {count} are held out for validation, and at least one more "

@@ -8,6 +8,11 @@ from typing import Literal
 
 from pipeline.grid import TICKS_PER_SECOND
 
+COUNTS = (
+    *("lanes", "days_per_pool", "windows_per_day", "max_participants", "min_spacing_s", "threads"),
+    *("held_out", "validation_per_day"),
+)
+"""Settings that are at least 1."""
 DEFAULT_WINDOWS_PER_DAY = {5: 3000, 10: 1500, 30: 500}
 """By the length of a window in seconds."""
 
@@ -28,6 +33,10 @@ class DataSettings:
     """Draw from this many participants only. A larger number includes the participants of a smaller one."""
     one_day_per_participant: bool = False
     """A round visits one day of each participant, another day in each round."""
+    held_out: int | None = None
+    """Participants to validate on; None: 5%, at least 2 and at most 1,000."""
+    validation_per_day: int = 100
+    """Windows to validate on from each day of those participants, 131,072 in all."""
     min_spacing_s: int = 1
     """Fewest seconds between two starts in a draw from a day."""
     control: Literal["none", "noise", "phase"] = "none"
@@ -43,7 +52,7 @@ class DataSettings:
     def __post_init__(self) -> None:
         if self.seconds not in DEFAULT_WINDOWS_PER_DAY:
             raise ValueError(f"seconds: expected one of 5, 10, 30, found {self.seconds}")
-        for name in ("lanes", "days_per_pool", "windows_per_day", "max_participants", "min_spacing_s", "threads"):
+        for name in COUNTS:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
         if not 0 <= self.min_wear_hours <= 24:

@@ -15,7 +15,6 @@ from train.windows.pool import DayDraw, DaySource, Windows, draw_pool
 LANE = 0xFFFFFFFF
 """Lane number of validation windows."""
 
-WINDOWS_PER_DAY = 100
 MAX_WINDOWS = 131_072
 
 
@@ -29,8 +28,9 @@ def draw_validation(
     threads: int = 2,
     is_gone: Callable[[int], bool] = lambda slot: False,
     chooser: Chooser = NO_COMPANIONS,
+    per_day: int = 100,
 ) -> Windows:
-    """Draw this rank's share of the validation windows: up to 100 per day, 131,072 in all.
+    """Draw this rank's share of the validation windows: up to `per_day` of each day, 131,072 in all.
 
     Each rank draws from every `world_size`-th day, so all ranks together have the same windows at any world size. A
     day that cannot be read, also one for companions, is left out if `is_gone` returns True for its slot; otherwise it
@@ -48,7 +48,7 @@ def draw_validation(
                 gone |= {error.slot}
         return Windows.empty(seconds, chooser.count)
 
-    per_day = max(1, min(WINDOWS_PER_DAY, MAX_WINDOWS // members.slots.size))
+    per_day = max(1, min(per_day, MAX_WINDOWS // members.slots.size))
     slots = members.slots[:MAX_WINDOWS]
     counts = np.minimum(per_day, members.starts[:MAX_WINDOWS])
     own_days = list(zip(slots[rank::world_size].tolist(), counts[rank::world_size].tolist(), strict=True))

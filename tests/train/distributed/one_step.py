@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from pipeline.storage.folder import Folder
 from pipeline.store.store import Store
+from tests.train.runs import RECIPE
 from train.checkpoint import format as ck
 from train.distributed.process_exit import exit_without_destructors
 from train.distributed.processes import Processes
@@ -29,7 +30,7 @@ from train.recipe import load_recipe
 
 def one_step(store: str, checkpoints: str, out: str, steps: list[int], settings: list[str]) -> None:
     """Write a file for each state: loss, gradient norm and updated weights, from the first process."""
-    recipe = load_recipe("demo", settings)
+    recipe = load_recipe(RECIPE, settings)
     processes = Processes(recipe.run.threads)
     for step in steps:
         start = ck.read(Folder(checkpoints), step) if step else None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra.test_job_submit import free_ports
-from tests.train.runs import overrides, ranks_of, run, same_checkpoint, trainer, wait_for
+from tests.train.runs import RECIPE, overrides, ranks_of, run, same_checkpoint, trainer, wait_for
 from train.distributed.processes import FRESH_STORE, hang_warning
 
 LONG = {"run__windows": 960, "run__validate_every": 960, "run__save_every": 80}
@@ -41,7 +41,7 @@ def test_a_run_continues_when_a_lost_machine_is_replaced(store: str, tmp_path: P
     torchrun = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=3"]
     torchrun += ["--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "--rdzv-id=a-run"]
     gate = tmp_path / "gate"
-    train = [*trainer({13: gate}), "demo", "--store", store, "--checkpoints", str(tmp_path / "interrupted"), *flags]
+    train = [*trainer({13: gate}), RECIPE, "--store", store, "--checkpoints", str(tmp_path / "interrupted"), *flags]
     outputs = [tmp_path / name for name in ("first", "lost", "back")]
 
     def machine(number: int) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ import torch
 from pipeline.storage.folder import Folder
 from pipeline.store.store import Store
 from tests.train.days import NoiseDays, write_store
-from tests.train.runs import alone, overrides, run
+from tests.train.runs import RECIPE, alone, overrides, run
 from train.checkpoint import format as ck
 from train.distributed.processes import Processes
 from train.loop.setup import prepare
@@ -55,7 +55,7 @@ def test_losses_equal_the_golden_ones(store: str) -> None:
 
 def losses(store: str) -> list[float]:
     """Losses of the first fifty steps of a small run."""
-    found = prepare(load_recipe("demo", overrides({})), Store.open(store), None, Processes(1))
+    found = prepare(load_recipe(RECIPE, overrides({})), Store.open(store), None, Processes(1))
     with found.stream:
         figures = [take_step(found).figures for _ in range(50)]
     return [float(each["loss_sum"] / each["count"]) for each in figures]

@@ -16,7 +16,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
-from tests.train.runs import alone, background_run, overrides, ranks_of, run, wait_for
+from tests.train.runs import RECIPE, alone, background_run, overrides, ranks_of, run, wait_for
 from tests.waiting import PATIENCE_S, until
 from train.checkpoint import format as ck
 from train.distributed.processes import Processes
@@ -165,7 +165,7 @@ def test_a_non_finite_loss_names_step_and_slots(store: str, tmp_path: Path) -> N
         alone(store, tmp_path, **wild)
     (line,) = [line for line in read_lines(tmp_path / "logs" / "log.jsonl") if line["kind"] == "broken"]
     assert f"at step {line['broken_step']} " in str(error.value)
-    before = prepare(load_recipe("demo", overrides({})), open_store(store), None, Processes(1))
+    before = prepare(load_recipe(RECIPE, overrides({})), open_store(store), None, Processes(1))
     with before.stream:
         for _ in range(line["broken_step"]):
             windows = next(before.feed)
@@ -180,7 +180,7 @@ def open_store(url: str) -> Any:
 
 
 def test_the_first_non_finite_step_and_its_process_are_found(store: str) -> None:
-    run_ = prepare(load_recipe("demo", overrides({})), open_store(store), None, Processes(1))
+    run_ = prepare(load_recipe(RECIPE, overrides({})), open_store(store), None, Processes(1))
     with run_.stream:
         meter = Meter()
         steps = [take_step(run_) for _ in range(4)]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from tests.train.days import write_store
+from tests.train.runs import RECIPE
 from tests.train.toy_encoder import Toy
 from train.checkpoint import format as ck
 from train.evaluate.dataset import LabelledSet
@@ -51,7 +52,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def trained(store: str, folder: Path, *more: str) -> ck.Checkpoint:
     """Train for five steps and return the last checkpoint."""
-    assert train(load_recipe("demo", [*SMALL, *more]), store, str(folder), "auto", None) == 0
+    assert train(load_recipe(RECIPE, [*SMALL, *more]), store, str(folder), "auto", None) == 0
     return ck.open_checkpoint(str(folder))
 
 
@@ -93,7 +94,7 @@ def test_a_third_encoder_trains_is_exported_and_evaluated(
 ) -> None:
     monkeypatch.setitem(NETWORKS, "toy10", Network(Toy, 300))
     with pytest.raises(UserError, match=r"toy10 takes windows of 10 s, data\.seconds is 5"):
-        load_recipe("demo", ["network.preset=toy10", "data.seconds=5"])
+        load_recipe(RECIPE, ["network.preset=toy10", "data.seconds=5"])
     last = trained(store, tmp_path / "run", "network.preset=toy10", "network.width=1.5")
     write_export(last.model, last.state, tmp_path / "model", "checkpoint")
     assert "toy_encoder.py" in {path.name for path in (tmp_path / "model").iterdir()}

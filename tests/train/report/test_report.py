@@ -19,6 +19,7 @@ from pipeline.identity import Key
 from pipeline.store.day_reader import DayReader
 from pipeline.store.store import Store
 from tests.train.days import write_store
+from tests.train.runs import RECIPE
 from train.loop.trainer import train
 from train.recipe import load_recipe
 from train.report.command import report_training
@@ -40,7 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def trained(store: Store, folder: Path, *more: str) -> Path:
     """The logs of a short run."""
-    assert train(load_recipe("demo", [*SMALL, *RUN, *more]), store.folder.url, str(folder), "auto", None) == 0
+    assert train(load_recipe(RECIPE, [*SMALL, *RUN, *more]), store.folder.url, str(folder), "auto", None) == 0
     return folder / "logs"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
-from tests.train.runs import overrides
+from tests.train.runs import RECIPE, overrides
 from train.checkpoint import format as ck
 from train.loop.trainer import train
 from train.recipe import load_recipe
@@ -72,7 +72,7 @@ class Tracking:
         self.monkeypatch.delitem(sys.modules, name, raising=False)
         for variable, value in {"FAKE_LOG": str(self.folder / "calls.jsonl"), **environment}.items():
             self.monkeypatch.setenv(variable, value)
-        recipe = load_recipe("demo", overrides({"run__windows": 160, "run__validate_every": 80}))
+        recipe = load_recipe(RECIPE, overrides({"run__windows": 160, "run__validate_every": 80}))
         assert train(recipe, self.store, str(self.folder / "out"), "auto", None, name) == 0
         del sys.modules[name]
         return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
@@ -87,7 +87,7 @@ def test_numbers_go_to_weights_and_biases_until_it_fails(
     tracking: Tracking, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tracking.run("wandb", FAKE_WANDB, FAKE_FAILS="yes")
-    assert output[0][:3] == ["init", "persondays", "demo"]
+    assert output[0][:3] == ["init", "persondays", "multitask"]
     assert output[0][4:] == ["allow", 0]
     steps = {line[1]: line[2] for line in output[1:] if "train/loss" in line[2]}
     assert list(steps) == [5]
@@ -98,7 +98,7 @@ def test_numbers_go_to_weights_and_biases_until_it_fails(
 def test_numbers_go_to_mlflow(tracking: Tracking) -> None:
     output = tracking.run("mlflow", FAKE_MLFLOW)
     assert output[0] == ["experiment", "persondays"]
-    assert output[1][1]["run_name"] == "demo"
+    assert output[1][1]["run_name"] == "multitask"
     assert output[1][1]["run_id"] is None
     assert output[2] == ["dict", 0, "settings.json"]
     assert [line[1] for line in output if line[0] == "log" and "validation/real/loss" in line[2]] == [0, 5, 10]
@@ -108,5 +108,5 @@ def test_numbers_go_to_mlflow(tracking: Tracking) -> None:
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
 def test_a_missing_tracker_is_reported_before_the_first_step(store: str, tmp_path: Path, name: TrackerName) -> None:
     with pytest.raises(UserError, match=f"--track {name}: .*pip install {name}"):
-        train(load_recipe("demo", overrides({})), store, str(tmp_path), "auto", None, name)
+        train(load_recipe(RECIPE, overrides({})), store, str(tmp_path), "auto", None, name)
     assert ck.complete(Folder(str(tmp_path))) == {}

@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.store.store import Store
 from tests.train.days import MadeDays
-from tests.train.runs import alone, command, overrides, run, wait_for
+from tests.train.runs import RECIPE, alone, command, overrides, run, wait_for
 from tests.train.windows.withdrawn.six_people import person, slots_of, trained, withdraw
 from tests.waiting import PATIENCE_S
 from train.checkpoint import format as ck
@@ -100,7 +100,7 @@ def test_held_out_participants_who_withdraw_are_not_named_and_not_trained_on(sto
         assert replace(state.facts.stream, slots_end=0) == replace(first.facts.stream, slots_end=0)
         assert state.facts.participants == first.facts.participants
     again = out / "again"
-    assert train(load_recipe("demo", overrides({"run__windows": 400})), store, str(out), "auto", again) == 0
+    assert train(load_recipe(RECIPE, overrides({"run__windows": 400})), store, str(out), "auto", again) == 0
     assert person(number) not in (again / "log.jsonl").read_text()
     withdraw(store, [])
     assert alone(store, out, run__windows=480) == 0
@@ -111,7 +111,7 @@ def test_held_out_participants_who_withdraw_are_not_named_and_not_trained_on(sto
 
 def test_a_withdrawal_during_a_run_is_in_its_next_checkpoint(store: str, tmp_path: Path) -> None:
     opened = Store.open(store)
-    recipe = load_recipe("demo", overrides({}))
+    recipe = load_recipe(RECIPE, overrides({}))
     run = prepare(recipe, opened, None, Processes(1))
     with run.stream:
         ann, bob = run.facts().validation_participants
