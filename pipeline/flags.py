@@ -63,6 +63,12 @@ def takes_flags(*kinds: type, only: Collection[str] = ()) -> Callable[[Callable[
     return decorate
 
 
+def flag_names(kind: type, only: Collection[str] = ()) -> list[str]:
+    """Return the flags of a settings dataclass as a user writes them, or `only` those of some fields."""
+    options = [option for option in _options(kind) if not only or option.path[-1] in only]
+    return [option.parameter.default.param_decls[0].partition("/")[0] for option in options]
+
+
 def _options(kind: type, sections: tuple[str, ...] = ()) -> Iterator[_Option]:
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in fields(kind):

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from ingest.run.settings import DEFAULT_MAX_DAYS, IngestSettings
+from ingest.settings import TableSettings
 from pipeline.command_output import JSON_FLAG, output_json
-from pipeline.flags import takes_flags
+from pipeline.flags import flag_names, takes_flags
 
 OF_A_RECORDING = (
     "local_timezone",
     "device_timezone",
     "clock",
-    "columns",
-    "unit",
-    "rate_hz",
-    "dayfirst",
-    "time_format",
-    "where_column",
+    *(field.name for field in fields(TableSettings)),
     "max_days",
     "join_folders",
 )
@@ -64,9 +61,8 @@ def inspect(
         value for section in flags.values() for value in (section.values() if isinstance(section, dict) else [section])
     ]
     if any(value is not None for value in given):
-        raise UserError(
-            f"{what} is not a file: --columns, --unit, --rate, --clock, --max-days and time zones are for a recording."
-        )
+        names = ", ".join(flag_names(IngestSettings, only=OF_A_RECORDING))
+        raise UserError(f"{what} is not a file, and these flags are for a recording: {names}.")
     from pipeline.inspect.show import inspect_store
 
     inspect_store(what, slot, picture, json_, calibration)
@@ -77,7 +73,7 @@ def _inspect_recording(url: str, flags: dict[str, Any], picture: Path | None, js
 
     from ingest.inspect.recording import inspect_folder, inspect_recording
     from ingest.inspect.show import shown
-    from ingest.settings import SignalSettings, TableSettings
+    from ingest.settings import SignalSettings
     from pipeline.settings import build, merge
 
     signal = build(SignalSettings, merge({"any_location": True}, flags["signal"]), "inspect")

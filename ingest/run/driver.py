@@ -18,7 +18,9 @@ from ingest.run.plan import DONE, Catalogue, Row
 from ingest.run.settings import IngestSettings
 from ingest.run.sources import Source, file_state, is_joined
 from ingest.run.summary import Summary, count
+from ingest.settings import TableSettings
 from pipeline.errors import UserError
+from pipeline.flags import flag_names
 from pipeline.identity import SHORT_ID
 from pipeline.settings import plain
 from pipeline.storage.folder import Folder, StorageUnavailable
@@ -151,10 +153,11 @@ def read_catalogue(store: Store, inputs: Inputs) -> Catalogue:
         and _has_other_table_settings(source, catalogue)
     ]
     if reread:
+        flags = flag_names(TableSettings)
         raise UserError(
             f"{store.folder.url}: {count(len(reread), 'table')} in it ({reread[0][:SHORT_ID]}, ...) would now be read "
-            "with other --columns, --unit or --rate than before. Give those that they were read with, or name the "
-            "tables in --again to ingest them again."
+            f"with other {', '.join(flags[:-1])} or {flags[-1]} than before. Give those that they were read with, or "
+            "name the tables in --again to ingest them again."
         )
     moved = [
         source.id

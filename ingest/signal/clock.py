@@ -151,10 +151,11 @@ def _question(sides: list[Side], max_days: int) -> str:
     """What was found and what each choice keeps, without dates, which some stores must not contain."""
     if (days := _days(sides)) > max_days:
         return too_long(days, max_days)
+    steps = ", ".join(_step(*pair) for pair in pairwise(sides))
+    before, after = _length(sides[0].hours), _length(sides[-1].hours)
     return (
-        "the device's clock runs backwards, or jumps ahead by over a day: "
-        f"{', '.join(_step(*pair) for pair in pairwise(sides))}. --clock keep-first keeps the {sides[0].hours:,.1f} h "
-        f"before, keep-last the {sides[-1].hours:,.1f} h after, split keeps all at their own times, without an overlap."
+        f"the device's clock runs backwards, or jumps ahead by over a day: {steps}. --clock keep-first keeps the "
+        f"{before} before, keep-last the {after} after, split keeps all at their own times, without an overlap."
     )
 
 
@@ -162,4 +163,8 @@ def _step(before: Side, after: Side) -> str:
     """How the clock was set between two sides."""
     hours = (after.begin - before.end) / 3600
     way = "ahead" if hours > 0 else "back"
-    return f"after {before.hours:,.1f} h it was set {way} by {abs(hours):,.1f} h"
+    return f"after {_length(before.hours)} it was set {way} by {_length(abs(hours))}"
+
+
+def _length(hours: float) -> str:
+    return f"{hours:,.1f} h" if hours >= 0.95 else f"{60 * hours:,.1f} min"

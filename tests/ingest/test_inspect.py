@@ -131,7 +131,8 @@ def test_mistakes(undisturbed: Path, cohort_folder: Path, tmp_path: Path, run: A
         ([tmp_path], "expected a window store, found none"),
         ([tmp_path / "empty.cwa"], "empty.cwa: expected a .cwa header"),
         ([cohort_folder / BEN, "--slot", 1], "is a recording: --slot and --calibration are for a window store"),
-        ([undisturbed, "--rate", 30], "is not a file: --columns, --unit, --rate"),
+        ([undisturbed, "--rate", 30], "is not a file, and these flags are for a recording: "),
+        ([undisturbed, "--where-column", "place=left"], "--time-format, --where-column"),
         ([cohort_folder / BEN, "--plot", tmp_path / "a.jpg"], "expected a name that ends in .png"),
     ):
         status, _, error = run(*arguments)

@@ -12,7 +12,7 @@ import typer
 from pipeline.cli import run_command
 from pipeline.command_output import output_json
 from pipeline.errors import UserError
-from pipeline.flags import Flag, takes_flags
+from pipeline.flags import Flag, flag_names, takes_flags
 from pipeline.settings import build, merge
 
 
@@ -21,6 +21,7 @@ class Colour:
     name: Annotated[Literal["red", "blue"], Flag("A colour.")] = "red"
     share_hz: Annotated[float | None, Flag("A share.", "share")] = None
     hidden: int = 3
+    is_dark: Annotated[bool | None, Flag("Dark.", "dark/--no-dark")] = None
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,8 @@ def test_a_value_in_place_of_a_table_is_an_error_whatever_the_flags() -> None:
     for flags in ({"colour": {"name": None}}, {"colour": {"name": "blue"}}):
         with pytest.raises(UserError, match=r"^house: colour: expected a table, found 3\."):
             build(House, merge({"folder": "a", "colour": 3}, flags), "house")
+
+
+def test_flags_are_named_as_they_are_written() -> None:
+    assert flag_names(House) == ["--folder", "--is-old", "--rooms", "--name", "--share", "--dark"]
+    assert flag_names(House, only=("share_hz",)) == ["--share"]

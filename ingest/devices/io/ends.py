@@ -41,8 +41,14 @@ class Ends:
 
 
 def is_near_median(us_X: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which stamps at one end of a recording (microseconds) are within a day of their median, not stray."""
-    return np.abs(us_X - np.median(us_X)) <= DAY_US if us_X.size else np.empty(0, dtype=np.bool_)
+    """Return which stamps at one end of a recording (microseconds) are within a day of their median, not stray.
+
+    The median is a stamp itself: two halves with a pause between have no other stamps near the middle of it.
+    """
+    if not us_X.size:
+        return np.empty(0, dtype=np.bool_)
+    near_X: NDArray[np.bool_] = np.abs(us_X - np.percentile(us_X, 50, method="lower")) <= DAY_US
+    return near_X
 
 
 def read_ends(file: BinaryIO, size: int, head: bytes) -> Ends:

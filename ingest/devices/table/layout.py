@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 
 from ingest.devices.table.actigraph_export import ExportHeader, is_export, read_export_header
 from ingest.devices.table.columns import ASK, Columns, find_columns, words_of
+from ingest.devices.table.plain_text import with_single_spaces
 from ingest.devices.table.sensors import refuse_alternating_names
 from ingest.devices.table.stamp_forms import TIME_OF_DAY, find_form
 from ingest.devices.table.text_times import matches
 from ingest.settings import TableSettings
 from pipeline.errors import UserError
 
-DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t| "
 LINES = 150
 """The first row of numbers must be among this many lines."""
 FOLLOWING = 4
@@ -25,7 +26,6 @@ MARK_BYTES = 1 << 16
 ANY_BYTES = "latin-1"
 """An encoding in which every byte is valid."""
 COMMENTS = ("#", "%", "//")
-BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 GENEACTIV, GENEACTIV_COLUMNS = "Device Type,GENEActiv", 4
 """GENEActiv's own export has 100 lines of header, and rows of time, x, y, z, light, button and temperature."""
@@ -64,6 +64,7 @@ HAS_THOUSANDS = (
     "the values have marks of thousands, as in 1,024 or 1.024,5. Export the table again without them: a mark may also "
     "be that of decimals."
 )
+_DATE = re.compile(r"\d+([-/.])\d+\1\d+")
 _ZONE = re.compile(r"(Z|UTC|GMT|[-+]\d\d(:?\d\d)?)\s*$")
 
 
@@ -96,14 +97,16 @@ def is_table(head: bytes) -> bool:
 
 def read_layout(head: bytes, settings: TableSettings) -> Layout:
     """Find the layout of a text table in its first bytes; raises UserError with a question where it is unclear."""
-    if head.startswith(BYTE_ORDER_MARKS) or 3 * head.count(b"\0") > len(head):
-        raise UserError("expected text in UTF-8, found UTF-16 (or a binary file). Save the table as UTF-8.")
+    if 3 * head.count(b"\0") > len(head):
+        raise UserError(
+            "expected text in UTF-8, found UTF-16 without a byte order mark (or a binary file). Save it as UTF-8."
+        )
     lines = _lines(head)
     export = read_export_header(lines) if is_export(head) else None
     found = _first_row(lines)
     if found is None:
         raise UserError(
-            "expected rows of numbers (separated by commas, semicolons, tabs or bars, in UTF-8), found none in the "
+            "expected rows of numbers (separated by commas, semicolons, tabs, bars or spaces), found none in the "
             "first lines. If the table is not a recording, leave it out (files whose names begin with _ are ignored)."
         )
     skip, delimiter, width = found
@@ -212,6 +215,7 @@ def _lines(head: bytes) -> list[str]:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
+    line = with_single_spaces(line) if delimiter == " " else line
     return [field.strip() for field in next(csv.reader([line], delimiter=delimiter), [])]
 
 
@@ -241,10 +245,11 @@ def _first_row(lines: Sequence[str]) -> tuple[int, str, int] | None:
 def _names(lines: Sequence[str], delimiter: str, rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the last line of names of the columns; an empty list where there is none.
 
-    Programs leave out the name of an empty last column, or of a first one that counts rows. Raises UserError where a
-    name is missing otherwise.
+    Programs leave out the name of an empty last column, of a first one that counts rows, or of a date that a space
+    separates from its time. Raises UserError where a name is missing otherwise.
     """
     width = len(rows[0])
+    lines = [line.lstrip("#% ") for line in lines] if delimiter == " " else lines
     split = [cells for line in reversed(lines) if _are_names(cells := _split(line, delimiter), width)]
     if len(split) > 1 and {*split[0]} <= UNIT_CELLS:
         split = split[1:]
@@ -257,7 +262,15 @@ def _names(lines: Sequence[str], delimiter: str, rows: Sequence[Sequence[str]]) 
         return [*names, ""]
     if all(_INTEGER.fullmatch(cells[0]) for cells in rows) and {b - a for a, b in _pairs_of_first(rows)} <= {1}:
         return ["", *names]
+    if delimiter == " " and (place := _unnamed_date(rows[0])) is not None:
+        return [*names[:place], "date", *names[place:]]
     raise UserError(f"the line of names has {len(names)} names for {width} columns. Complete it. {ASK}")
+
+
+def _unnamed_date(row: Sequence[str]) -> int | None:
+    """Return the column of the date that is followed by a time of day."""
+    pairs = enumerate(itertools.pairwise(row))
+    return next((p for p, (date, time) in pairs if _DATE.fullmatch(date) and TIME_OF_DAY.fullmatch(time)), None)
 
 
 def _pairs_of_first(rows: Sequence[Sequence[str]]) -> Iterable[tuple[int, int]]:

@@ -252,8 +252,13 @@ def _place(
                     until[number], rows[number] = until_B[other], rows_B[other]
                     number += 1
             before = number if side < 0 else before
+        is_changed = False
+        if 0 < before < number and not is_break_B[b]:
+            earlier = _mean_pace(until[:before], rows[:before])
+            later = _mean_pace(until[before:number], rows[before:number])
+            is_changed = abs(until_B[b] / earlier - until_B[b] / later) > MAX_UNPLACED
         for first, stop in ((0, number), (0, before), (before, number)):
-            if stop > first and off > ROUNDED:
+            if stop > first and off > ROUNDED and not (is_changed and stop - first == number):
                 one = _mean_pace(until[first:stop], rows[first:stop])
                 away_rows = 0.0 if is_break_B[b] else abs(until_B[b] / one - rows_B[b])
                 if away_rows < off:
@@ -274,7 +279,7 @@ def _place(
             is_used_B[b] = False
         elif np.isfinite(off):
             off_B[b] = off
-            is_used_B[b] = late > 0 and is_complete
+            is_used_B[b] = late > 0 and is_complete and not is_changed
     scatter = 0.0 if np.median(until_B) >= FULL_SECONDS_US else 6 * np.median(off_B)
     most = max(MAX_UNPLACED, scatter)
     return found_B, pace_B, is_used_B | (off_B <= most)
@@ -433,8 +438,8 @@ def _fit(
 ) -> tuple[Int, Float, Float, Int, float]:
     """Return blocks (first sample, time, period, segment) and the squared distances of the stamps from them, summed.
 
-    Knots are closer where the line leaves the stamps by more than their scatter explains, unless rows come in bunches.
-    off_N becomes True for rows that even then leave it by over half a tick.
+    Knots are closer where the line leaves the stamps by more than their scatter explains, or bunches by over half a
+    tick. off_N becomes True for rows that even then leave it by as much.
     """
     room = row_G.size + time_N.size // MIN_KNOT_ROWS + 1
     first_K, segment_K = np.empty(room, np.int64), np.empty(room, np.int64)
@@ -448,13 +453,16 @@ def _fit(
         row_Q = np.array([q * rows // pieces for q in range(pieces)] + [rows - 1])
         sample = sample_N[begin:end]
         off = time_N[begin:end] - sample * period
-        tolerance = np.inf if bunch > 1 else 0.0
+        tolerance, least = 0.0, max(MIN_KNOT_ROWS, math.ceil(2 * bunch))
         while True:
             knot_Q = sample[row_Q].astype(np.float64)
             off_Q = hat_fit(knot_Q, sample, off) if rows >= MIN_ROWS_FOR_RATE else np.full(row_Q.size, off.mean())
             if tolerance == 0:
-                tolerance = max(MAX_DRIFT_US, 2 * _scatter(row_Q, knot_Q, off_Q, sample, off))
-            closer_Q = _closer(row_Q, knot_Q, off_Q, sample, off, tolerance)
+                scatter = _scatter(row_Q, knot_Q, off_Q, sample, off)
+                tolerance = max(MAX_DRIFT_US, 2 * scatter)
+                if bunch > 1:
+                    tolerance = max(HALF_TICK_US, 0.5 * period, 3 * scatter)
+            closer_Q = _closer(row_Q, knot_Q, off_Q, sample, off, tolerance, least)
             if closer_Q.size == row_Q.size:
                 break
             row_Q = closer_Q
@@ -491,8 +499,11 @@ def _scatter(row_Q: Int, knot_Q: Float, off_Q: Float, sample: Int, off: Float) -
 
 
 @njit(cache=True, nogil=True)
-def _closer(row_Q: Int, knot_Q: Float, off_Q: Float, sample: Int, off: Float, tolerance: float) -> Int:
-    """Return the rows of the knots, with one more in every piece in which the mean of 8 residuals is too large."""
+def _closer(row_Q: Int, knot_Q: Float, off_Q: Float, sample: Int, off: Float, tolerance: float, least: int) -> Int:
+    """Return the rows of the knots, with one more in every piece in which the mean of 8 residuals is too large.
+
+    Pieces have `least` rows or more.
+    """
     found = [0]
     for q in range(row_Q.size - 1):
         first, stop = row_Q[q], row_Q[q + 1]
@@ -502,7 +513,7 @@ def _closer(row_Q: Int, knot_Q: Float, off_Q: Float, sample: Int, off: Float, to
             for i in range(begin, begin + DRIFT_ROWS):
                 total += _residual(sample[i], off[i], q, knot_Q, off_Q)
             drift = max(drift, abs(total) / DRIFT_ROWS)
-        if drift > tolerance and stop - first >= 2 * MIN_KNOT_ROWS:
+        if drift > tolerance and stop - first >= 2 * least:
             found.append((first + stop) // 2)
         found.append(stop)
     return np.array(found)

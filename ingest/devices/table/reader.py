@@ -18,6 +18,7 @@ from ingest.devices.io.ends import Ends
 from ingest.devices.table.layout import is_table
 from ingest.devices.table.opened import DEVICE, PARQUET, Opened, explained, open_table, plausible
 from ingest.devices.table.pace import MAX_FILL, fill, pace_all
+from ingest.devices.table.plain_text import ends_in_utf8, head_in_utf8
 from ingest.devices.table.row_times import MAX_BACK_US, NO_STAMPS, NO_TIME_US, Blocks, TableClock
 from ingest.devices.table.rows import ParquetTable
 from ingest.devices.table.scaling import GRAVITY, MAX_COUNT, MISSING, STEPS_PER_G, find_rail, find_unit
@@ -36,11 +37,12 @@ ALLOWED_BLOCKS, ALLOWED_SHARE, MAX_CONTRADICTIONS = 100, 0.1, 0.01
 
 def recognises(head: bytes) -> bool:
     """Return whether a file with this head is Parquet, or text with rows of three numbers."""
-    return head.startswith(PARQUET) or is_table(head)
+    return head.startswith(PARQUET) or is_table(head_in_utf8(head))
 
 
 def probe(ends: Ends, settings: TableSettings) -> Probe:
     """Return what the first and last rows show; the rows of a text table without stamps are counted."""
+    ends = ends_in_utf8(ends)
     with explained():
         opened = open_table(ends.file, ends.head, settings)
         first = opened.first_rows(ends.head)
@@ -163,7 +165,7 @@ class Timed:
     idle_M2: NDArray[np.int64]
     pace: Pace | None = None
     left_out: int = 0
-    """Rows that a clock that was set back stamped again."""
+    """Rows with a stray stamp, and those that a clock that was set back stamped again."""
 
 
 def _time_blocks(counts_CN: NDArray[np.int16], blocks: Blocks, unmeasured: UnmeasuredRows, rate_hz: float) -> Timed:
@@ -185,15 +187,15 @@ def _time_rows(counts_CN: NDArray[np.int16], us_N: NDArray[np.int64], unmeasured
     for begin, end in zip(unmeasured.begin_M.tolist(), unmeasured.end_M.tolist(), strict=True):
         is_measured_N[begin:end] = False
     row_N = np.flatnonzero(is_measured_N)
-    row_N = row_N[~_is_stray(us_N[row_N])]
+    stray_N = _is_stray(us_N[row_N])
+    row_N = row_N[~stray_N]
+    left_out = int(stray_N.sum())
     begins_N = np.diff(us_N[row_N], prepend=us_N[row_N][:1]) < -MAX_BACK_US
     back_N = _again(us_N[row_N])
-    overlap = int(back_N.sum())
-    if overlap < _allowed(us_N[row_N]):
-        begins_N = np.append(False, back_N[:-1])[~back_N] if row_N.size else begins_N
+    if back_N.any() and _seconds(us_N[row_N[back_N]]) < _allowed(_seconds(us_N[row_N])):
+        begins_N = np.append(False, back_N[:-1])[~back_N]
         row_N = row_N[~back_N]
-    else:
-        overlap = 0
+        left_out += int(back_N.sum())
     if row_N.size < 2:
         return None
     paced = pace_all(us_N[row_N], begins_N)
@@ -207,7 +209,7 @@ def _time_rows(counts_CN: NDArray[np.int16], us_N: NDArray[np.int64], unmeasured
         sequence_K=paced.sequence_K,
         idle_M2=disjoint_spans(idle_M2[(idle_M2 != NO_TIME_US).all(axis=1)]),
         pace=Pace(paced.period_us_K, paced.rates, paced.lost_share, paced.jitter_ms),
-        left_out=overlap,
+        left_out=left_out,
     )
 
 
@@ -222,10 +224,14 @@ def _again(us_N: NDArray[np.int64]) -> NDArray[np.bool_]:
     return before_N & np.isin(run_N, run_N[back_N])
 
 
-def _allowed(us_N: NDArray[np.int64]) -> float:
-    """Return the rows that a clock that was set back may cost, as for the blocks of a device."""
-    step_us = float(np.median(np.diff(us_N))) if us_N.size > 1 else 1.0
-    return max(MAX_CONTRADICTIONS * us_N.size, min(ALLOWED_BLOCKS * 1e6 / max(step_us, 1.0), ALLOWED_SHARE * us_N.size))
+def _seconds(us_N: NDArray[np.int64]) -> int:
+    """Return in how many seconds rows were taken, whatever their rate."""
+    return int(np.count_nonzero(np.diff(us_N // 1_000_000))) + 1 if us_N.size else 0
+
+
+def _allowed(seconds: int) -> float:
+    """Return the seconds that a clock that was set back may cost, as for the blocks of a device."""
+    return max(MAX_CONTRADICTIONS * seconds, min(ALLOWED_BLOCKS, ALLOWED_SHARE * seconds))
 
 
 def _is_stray(us_N: NDArray[np.int64]) -> NDArray[np.bool_]:

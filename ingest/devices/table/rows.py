@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ingest.devices.table.actigraph_export import is_export
 from ingest.devices.table.columns import Columns
 from ingest.devices.table.layout import ANY_BYTES, HAS_THOUSANDS, THOUSANDS, Layout
+from ingest.devices.table.plain_text import single_spaces
 from ingest.devices.table.sensors import NamedRows
 from ingest.devices.table.stamp_forms import is_native
 from ingest.devices.table.text_times import NO_TIME, parse_times
@@ -154,9 +155,10 @@ class TextTable:
     def _reader(self, types: dict[str, pa.DataType], encoding: str, on_bad_row: Any) -> pa.csv.CSVStreamingReader:
         self.source.seek(0)
         layout = self.layout
+        source = single_spaces(self.source) if layout.delimiter == " " else self.source
         names = [f"{place}" for place in range(layout.width)]
         return pa.csv.open_csv(
-            self.source,
+            source,
             pa.csv.ReadOptions(block_size=BLOCK_BYTES, skip_rows=layout.skip, column_names=names, encoding=encoding),
             pa.csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=on_bad_row),
             pa.csv.ConvertOptions(

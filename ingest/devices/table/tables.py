@@ -16,6 +16,7 @@ from ingest.devices.io.ends import END_BYTES
 from ingest.devices.joined import REMEDY, Span, in_order, of_part, require_same
 from ingest.devices.table.local_time import Offsets, find_offsets, refuse_repeated_hour
 from ingest.devices.table.opened import CHUNK, EMPTY, Opened, explained, open_table, plausible
+from ingest.devices.table.plain_text import file_in_utf8, head_in_utf8
 from ingest.devices.table.row_times import NO_TIME_US, BlockBuilder, TableClock
 from ingest.devices.table.rows import Rows
 from ingest.devices.table.scaling import ScaledCounts, Unit, shown_unit
@@ -167,11 +168,12 @@ def open_tables(labels: Sequence[str], parts: Sequence[Any], settings: TableSett
 
 
 def _source(data: Any) -> tuple[Any, bytes]:
-    """Return a seekable file, from its bytes or a stream, and its head."""
+    """Return a seekable file, from its bytes or a stream, and its head, both in UTF-8 if they are in UTF-16."""
     is_stream = isinstance(data, io.RawIOBase)
     source: Any = io.BufferedReader(data, CHUNK) if is_stream else pa.BufferReader(pa.py_buffer(data))
     source.seek(0)
-    return source, source.read(END_BYTES)
+    head = source.read(END_BYTES)
+    return file_in_utf8(source, head), head_in_utf8(head)
 
 
 def _is_short(rows: Rows) -> bool:

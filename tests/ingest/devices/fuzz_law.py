@@ -30,6 +30,8 @@ ONE_MG = 0.001
 SLOW_HZ, GAIN_SLOW, GAIN = 33.0, 2.6, 1.9
 """Measured from the taps of the filters: the sum of their magnitudes, for rows slower than 33 Hz and for others. What
 is added to every sample, such as rounding, may add up to so many times as much."""
+FITS = 4
+"""Steps of Gauss and Newton that find a shift in time: of a whole period at 10 Hz, two are too few."""
 MEASURED_SHARE = 0.99
 NEAR_S = 2
 """Seconds beside one on the rail, which the filter mixes with it."""
@@ -199,7 +201,7 @@ def _distance(made: Honest, second_S: Float, x_CST: Float) -> tuple[Float, Float
     shift_ST = np.zeros_like(time_ST)
     basis_2T = np.stack([np.ones(SAMPLE_RATE_HZ), 2 * into_T])
     prior = (0.0003 / made.late_s) ** 2
-    for _ in range(2):
+    for _ in range(FITS):
         at = (time_ST + shift_ST).ravel()
         slope_CST = made.movement.slope(at).reshape(3, *time_ST.shape)
         rest_CST = x_CST - made.movement.at(at).reshape(3, *time_ST.shape)

@@ -39,6 +39,9 @@ BOUNDS = {
         0.3, 1.2, "of the scatter: uneven rows look like uneven stamps, and are moved to even times"
     ),
     "rates within 7%": Bound(0.1, 0.1, "of a period: a change too small to be seen is followed by knots of 16 rows"),
+    "rates within 0.75%": Bound(
+        0.125, 0, "of the change over 100 s: one oscillator may wander so much, and knots are 50 to 100 s apart"
+    ),
     "rates within 7% in bunches": Bound(0.5, 0.5, "of a period: there, knots are 2 s apart"),
     "whole seconds": Bound(1, 0, "of a period: the first row of a second may be taken at any time of its first period"),
     "bunches": Bound(1, 0, "of a period: where stamps are rounded, as for full seconds"),
@@ -51,8 +54,9 @@ BOUNDS = {
 class Taken:
     """Rows: when they were taken, what the stamps say, and how far apart they are, all in seconds.
 
-    late_s: the shift in time that a reader cannot know; scatter_s: that of single rows (BOUNDS). edges: moments where a
-    segment may end. lossy: whether much of the time may be lost. choice: --clock.
+    late_s: the shift in time that a reader cannot know; scatter_s: that of single rows (BOUNDS). is_astray_N: rows
+    after a gap, whose bunch began before it (none if empty). edges: moments where a segment may end. lossy: whether
+    much of the time may be lost. choice: --clock.
     """
 
     true_N: Float
@@ -60,6 +64,7 @@ class Taken:
     period_N: Float
     late_s: float = 0.0
     scatter_s: float = 0.0
+    is_astray_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     edges: list[float] = field(default_factory=list)
     lossy: bool = False
     close_rates: bool = False
@@ -84,13 +89,15 @@ class Taken:
         """Return how far the clock is ahead of the movement at each row."""
         return np.round(self.stamp_N - self.true_N, 3) if "clock" in self.kinds else np.zeros(self.true_N.size)
 
+    def lost_N(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return how many rows are lost after each but the last, and whether these are a gap."""
+        lost_N = np.rint(np.diff(self.true_N) / self.period_N[:-1]).astype(int) - 1
+        return lost_N, lost_N > np.minimum(MAX_FILL, np.floor(MAX_FILL_S / self.period_N[:-1] + 1e-9))
+
     def spans(self) -> list[Span]:
         """Spans in which a reader has no reason to see a gap."""
-        step_N = np.diff(self.true_N)
-        lost_N = np.rint(step_N / self.period_N[:-1]) - 1
-        most_N = np.minimum(MAX_FILL, np.floor(MAX_FILL_S / self.period_N[:-1] + 1e-9))
         ahead_N = self.ahead_N()
-        ends = np.flatnonzero((lost_N > most_N) | (np.diff(ahead_N) != 0))
+        ends = np.flatnonzero(self.lost_N()[1] | (np.diff(ahead_N) != 0))
         bounds = np.concatenate([[0], ends + 1, [self.true_N.size]])
         spans = [
             Span(float(self.true_N[a] + ahead_N[a]), float(self.true_N[b - 1] + ahead_N[a]), float(ahead_N[a]))
@@ -102,14 +109,16 @@ class Taken:
         return spans
 
     def rough(self, movement: Movement) -> tuple[Float, Float]:
-        """Return the lost samples that are interpolated (seconds), and the error of the polynomial there (g)."""
+        """Return when samples are wrong (seconds) and by how much (g): lost ones by the polynomial, and rows astray."""
+        astray = np.flatnonzero(self.is_astray_N)
+        place_R = self.stamp_N[astray]
+        place_R = place_R + (astray - np.searchsorted(self.stamp_N, place_R)) * self.period_N[astray]
+        wrong_CR = movement.at(self.true_N[astray]) - movement.at(place_R)
+        seconds, errors = [place_R], [np.abs(wrong_CR).max(axis=0)]
         step_N = np.diff(self.true_N)
-        lost_N = np.rint(step_N / self.period_N[:-1]).astype(int) - 1
-        most_N = np.minimum(MAX_FILL, np.floor(MAX_FILL_S / self.period_N[:-1] + 1e-9))
-        rows = np.flatnonzero((lost_N > 0) & (lost_N <= most_N))
-        if not rows.size:
-            return np.empty(0), np.empty(0)
-        segment_N = np.append(0, np.cumsum((lost_N > most_N) | (np.diff(self.period_N) != 0)))
+        lost_N, is_gap_N = self.lost_N()
+        rows = np.flatnonzero((lost_N > 0) & ~is_gap_N)
+        segment_N = np.append(0, np.cumsum(is_gap_N | (np.diff(self.period_N) != 0)))
         begin_R = np.searchsorted(segment_N, segment_N[rows])
         end_R = np.searchsorted(segment_N, segment_N[rows], side="right")
         first = np.clip(rows + 1 - TAPS // 2, begin_R, np.maximum(end_R - TAPS, begin_R))
@@ -117,7 +126,6 @@ class Taken:
         inside_RT = node_RT < end_R[:, None]
         node_RT = self.true_N[np.minimum(node_RT, self.true_N.size - 1)]
         value_CRT = movement.at(node_RT.ravel()).reshape(3, *node_RT.shape)
-        seconds, errors = [], []
         for part in range(1, MAX_FILL + 1):
             has = lost_N[rows] >= part
             time_R = self.true_N[rows[has]] + part * step_N[rows[has]] / (lost_N[rows[has]] + 1)
@@ -160,6 +168,8 @@ def even(rng: Rng, rates: int = 1) -> Taken:
     made.close_rates = bool(((change_N > 0) & (change_N < 0.07)).any())
     if made.close_rates:
         made.doubt("rates within 7%", float(period_N.max()))
+    if wander := float(change_N.max(where=change_N < 0.0076, initial=0)):
+        made.doubt("rates within 0.75%", wander * 100)
     return made
 
 
@@ -212,7 +222,7 @@ def whole_seconds(made: Taken, rng: Rng) -> Taken:
 
 
 def bunches(made: Taken, rng: Rng) -> Taken:
-    """Rows are sent in packets, which have the stamp of their first row."""
+    """Rows are sent in packets, which have the stamp of their first row, also if a gap follows that row."""
     rows = made.true_N.size
     most = int(rng.integers(2, 12))
     sizes = np.full(rows, most) if rng.random() < 0.5 else rng.integers(1, most + 1, rows)
@@ -220,7 +230,10 @@ def bunches(made: Taken, rng: Rng) -> Taken:
     first = first[first < rows]
     begins_N = np.zeros(rows, dtype=int)
     begins_N[first] = first
-    made.stamp_N = made.stamp_N[np.maximum.accumulate(begins_N)]
+    begins_N = np.maximum.accumulate(begins_N)
+    made.stamp_N = made.stamp_N[begins_N]
+    gap_N = np.append(0, np.cumsum(made.lost_N()[1]))
+    made.is_astray_N = gap_N != gap_N[begins_N]
     made.doubt("bunches", float(made.period_N.max()))
     made.kinds.append("bunches")
     return made
@@ -251,10 +264,9 @@ def clock_ahead(made: Taken, rng: Rng) -> Taken:
 
 
 def clock_back(made: Taken, rng: Rng) -> Taken:
-    """The clock was set back by so much that the hours contradict each other."""
-    third = made.true_N.size // 3
-    at = int(rng.integers(third, 2 * third))
-    by_s = float(np.round(rng.uniform(0.3, 1) * made.true_N[at]))
+    """The clock was set back by over a tenth of the time, so that the hours contradict each other."""
+    at = int(np.searchsorted(made.true_N, rng.uniform(0.35, 0.65) * made.true_N[-1]))
+    by_s = float(np.round(rng.uniform(0.35, 1) * made.true_N[at]))
     made.stamp_N[at:] -= by_s
     made.choice = (None, "keep-first", "keep-last", "split")[int(rng.integers(4))]
     made.refusal = "" if made.choice else r"clock runs backwards|state --clock if the clock was set"

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.devices.io import wrapped
+from ingest.devices.io.ends import DAY_US, is_near_median
 from ingest.devices.registry import decode, devices, is_recording, probe
 from pipeline.errors import UserError
 from tests.ingest.devices.cwa_file import block, header
@@ -136,3 +137,8 @@ def test_recordings_are_recognised_by_name() -> None:
         assert not is_recording(f"folder/._a{suffix}")
     assert is_recording("_folder/a.cwa")
     assert not any(is_recording(name) for name in ("cwa", "a.cwa.txt", "a.cwa.gz.gz", "a.gz"))
+
+
+def test_stamps_on_both_sides_of_a_pause_have_a_median() -> None:
+    us_X = np.array([0, 1, 3 * DAY_US, 3 * DAY_US + 1])
+    assert is_near_median(us_X).tolist() == [True, True, False, False]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ingest.devices.registry import decode
 from ingest.process import Processed, process
 from ingest.settings import SignalSettings, TableSettings
+from pipeline.errors import UserError
 from pipeline.store.states import eligible
 from tests.ingest.devices.tables import START, parquet, text
 
@@ -167,3 +168,33 @@ def test_an_even_table_is_timed_by_its_blocks() -> None:
         TableSettings(unit="g"),
     )
     assert made.pace is None
+
+
+def test_a_clock_set_back_in_a_slow_part_is_a_question() -> None:
+    """Its rows are few: 300 of 12,300, but 30 of 150 s."""
+    true_N = at_rates([(100, 120), (10, 30)])
+    stamp_N = true_N - np.where(true_N >= 120, 30, 0)
+    with pytest.raises(UserError, match=r"clock runs backwards.* set back by.*--clock keep-first"):
+        processed(table(stamp_N, swing(true_N, 1)))
+
+
+def test_a_clock_corrected_by_some_seconds_costs_their_rows() -> None:
+    true_N = at_rates([(100, 120), (50, 120)])
+    made = decode(table(true_N - np.where(true_N >= 200, 5, 0), swing(true_N, 1)), "a.parquet")
+    assert made.damaged_blocks in (249, 250)  # one has the stamp of the last row before
+
+
+def test_rows_with_stray_stamps_are_counted() -> None:
+    true_N = at_rates([(100, 60), (50, 60)])
+    stamp_N = true_N.copy()
+    stamp_N[[3000, 7000]] += 500
+    made = decode(table(stamp_N, swing(true_N, 1)), "a.parquet")
+    assert made.damaged_blocks == 2
+
+
+@pytest.mark.parametrize("rates", [(85.7, 80.0), (50.0, 51.2)])
+def test_a_small_change_of_rate_in_full_seconds_costs_few_seconds(rates: tuple[float, float]) -> None:
+    true_N = at_rates([(rates[0], 80), (rates[1], 60)])
+    made = processed(table(np.floor(true_N + 1e-9), swing(true_N, 0.5)))
+    at_S, _ = measured_seconds(made)
+    assert at_S.size >= 140 - 8

@@ -36,6 +36,8 @@ def quoted(cells: list[str]) -> list[str]:
     return [f'"{cell}"' for cell in cells]
 
 
+UNICODE = b"\xff\xfe" + BASE.replace(b",", b"\t").replace(b"\n", b"\r\n").decode().encode("utf-16-le")
+
 READ = {
     "every cell quoted": rewritten(lambda _, cells: quoted(cells)),
     "quoted decimal commas": rewritten(
@@ -48,6 +50,16 @@ READ = {
     "byte order mark": b"\xef\xbb\xbf" + BASE,
     "carriage returns": BASE.replace(b"\n", b"\r"),
     "tabs": BASE.replace(b",", b"\t"),
+    "Unicode text of a spreadsheet": UNICODE,
+    "Unicode text, high bytes first": b"\xfe\xff" + UNICODE[2:].decode("utf-16-le").encode("utf-16-be"),
+    "Unicode text below a preamble": b"\xff\xfe" + "Ger\u00e4t \u2603\n".encode("utf-16-le") + UNICODE[2:],
+    "spaces": BASE.replace(b",", b" "),
+    "spaces and quotes": rewritten(lambda i, cells: [f'"{cells[0]}"', *cells[1:]], delimiter=" "),
+    "spaces between aligned columns": b"".join(
+        b"  " + line.replace(b",", b"   ").replace(b"  -", b" -").replace(b"\n", b" \r\n") for line in ROWS
+    ),
+    "spaces below names in a comment": b"# time x y z\n"
+    + b"".join(ROWS[1:]).replace(b",", b" ").replace(b" 10:", b"T10:"),
     "spaces after commas": BASE.replace(b",", b", "),
     "empty columns": rewritten(lambda _, cells: [cells[0], "", *cells[1:], "", ""]),
     "comments with numbers": b"# range, 8, 16, 100\n% x\n" + BASE,
@@ -82,9 +94,7 @@ def test_rows_of_other_kinds_are_counted_once_each() -> None:
 
 
 REFUSED = {
-    "UTF-16": (BASE.decode().encode("utf-16"), "found UTF-16"),
-    "UTF-16 without a mark": (BASE.decode().encode("utf-16-le"), "found UTF-16"),
-    "spaces alone": (BASE.replace(b",", b" "), "separated by commas, semicolons, tabs or bars"),
+    "UTF-16 without a mark": (BASE.decode().encode("utf-16-le"), "found UTF-16 without a byte order mark"),
     "thousands": (
         rewritten(lambda i, cells: [cells[0], *(f'"{3000 * float(c):,.1f}"' if i else c for c in cells[1:])]),
         "marks of thousands",

@@ -15,6 +15,7 @@ from ingest.run.sources import list_sources
 from ingest.settings import TableSettings
 from pipeline.cli import run_command
 from pipeline.errors import UserError
+from pipeline.flags import flag_names
 from pipeline.settings import build
 from tests.ingest import cohort
 from tests.ingest.devices.tables import iso, movement, seconds, text
@@ -44,8 +45,9 @@ def test_table_settings_are_part_of_the_state_of_a_table(ray_here: str, folder: 
     assert (first.done, len(reasons)) == (1, 2)
     assert "How many rows are a second? State --rate HZ" in reasons[cohort.KEY.recording(COUNTED)]
     assert "damaged, cut off, or not a table" in reasons[cohort.KEY.recording(BROKEN)]
-    with pytest.raises(UserError, match=r"1 table in it .* would now be read with other --columns, --unit or --rate"):
+    with pytest.raises(UserError, match=r"1 table in it .* would now be read with other --columns, ") as refused:
         run_ingest(settings)
+    assert all(name in str(refused.value) for name in flag_names(TableSettings))
 
     (folder / STAMPED).rename(tmp_path / STAMPED)
     second = run_ingest(settings)
