@@ -34,8 +34,8 @@ from ingest.simulate.movement import (
     constant,
 )
 from pipeline.numerics.jit import njit
+from pipeline.units import STANDARD_GRAVITY
 
-STANDARD_GRAVITY = 9.80665
 QUIET = 1e-8
 """Radians or g below which a part of the movement counts as still."""
 STOP_S = 0.6

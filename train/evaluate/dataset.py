@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
+from pipeline.units import STANDARD_GRAVITY
 from train.labelled.files import MISSING
 
-STANDARD_GRAVITY = 9.80665
 CHUNK = 4_096
 USUAL_RATES_HZ = (10, 12.5, 20, 25, 30, 32, 40, 50, 60, 64, 70, 75, 80, 90, 100, 128, 200)
 """Rates of devices, assumed where none is given."""

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.grid import AXES, SAMPLE_RATE_HZ
+from pipeline.grid import AXES, COUNT_LIMIT, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from pipeline.numerics.resample import Bank
 
 COUNTS_PER_G = 8_192
 """Finer than the steps of devices; int16 holds 4 g."""
-LARGEST_COUNT = 32_767
 INTERVALS_OFF = 1.0
 """Rows are even if no stamp is further from a straight line, in intervals. One lost row is not, two are."""
 
@@ -68,7 +67,7 @@ def cut(
     windows = int((count - 1 - 2 * bank.reach) / step + 1) // ticks
     if windows < 1:
         return none
-    count_CN = np.clip(np.rint(x_CN * counts_per_g), -LARGEST_COUNT, LARGEST_COUNT).astype(np.int16)
+    count_CN = np.clip(np.rint(x_CN * counts_per_g), -COUNT_LIMIT, COUNT_LIMIT).astype(np.int16)
     course = Course(
         first_tick_R=np.array([0]),
         stop_tick_R=np.array([windows * ticks]),

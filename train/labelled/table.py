@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.grid import SAMPLE_RATE_HZ
-from train.labelled.cut import COUNTS_PER_G, LARGEST_COUNT, cut, even_pieces
+from pipeline.grid import COUNT_LIMIT, SAMPLE_RATE_HZ
+from pipeline.units import GRAVITY, Unit
+from train.labelled.cut import COUNTS_PER_G, cut, even_pieces
 from train.labelled.files import MISSING, LabelledWindows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PER_G = {"g": 1.0, "m/s2": 9.80665, "mg": 1000.0}
 AXIS_COLUMNS = ("x", "y", "z")
 NEEDED = ("participant", "activity", *AXIS_COLUMNS)
 FURTHER = ("device", "location")
@@ -44,13 +44,13 @@ class TableForm:
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    unit: str = "g"
+    unit: Unit = "g"
     rate_hz: float | None = None
     where: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
-        if self.unit not in PER_G:
-            raise UserError(f"--unit: expected {', '.join(PER_G)}; found {self.unit!r}.")
+        if self.unit not in GRAVITY:
+            raise UserError(f"--unit: expected {', '.join(GRAVITY)}; found {self.unit!r}.")
         if self.rate_hz is not None and not RATES_HZ[0] <= self.rate_hz <= RATES_HZ[1]:
             raise UserError(
                 f"--rate: expected {RATES_HZ[0]:g} to {RATES_HZ[1]:g} rows a second, found {self.rate_hz:g}."
@@ -68,7 +68,7 @@ class TableForm:
         name, _, value = (where or "").partition("=")
         if where is not None and not (name.strip() and value.strip()):
             raise UserError(f"--where-column: expected NAME=VALUE, found {where!r}.")
-        return TableForm(named, unit, rate_hz, (name.strip(), value.strip()) if where is not None else None)
+        return TableForm(named, cast(Unit, unit), rate_hz, (name.strip(), value.strip()) if where is not None else None)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def read_rows(path: Path, form: TableForm, where: str) -> Rows:
     rows = np.flatnonzero(kept_N)[order]
     return Rows(
         time_N=_times(table, rows, trial_N, form, where),
-        x_CN=np.stack([_numbers(table[axis], axis, where)[rows] for axis in AXIS_COLUMNS]) / PER_G[form.unit],
+        x_CN=np.stack([_numbers(table[axis], axis, where)[rows] for axis in AXIS_COLUMNS]) / GRAVITY[form.unit],
         trial_N=trial_N,
         activity_N=text["activity"][rows],
         of_trial=[
@@ -289,17 +289,18 @@ def label_tables(
 def counts_per_g(largest_g: float) -> int:
     """Return counts per g, a power of two, at which int16 holds values up to `largest_g`, or to 64 g."""
     counts = COUNTS_PER_G
-    while largest_g * counts > LARGEST_COUNT and counts > FEWEST_COUNTS_PER_G:
+    while largest_g * counts > COUNT_LIMIT and counts > FEWEST_COUNTS_PER_G:
         counts //= 2
     return counts
 
 
-def _check_unit(x_CN: NDArray[np.float64], unit: str, where: str) -> None:
+def _check_unit(x_CN: NDArray[np.float64], unit: Unit, where: str) -> None:
     """Raise UserError if gravity reads as in another unit."""
     length = float(np.nanmedian(np.linalg.norm(x_CN, axis=0))) if np.isfinite(x_CN).any() else 1.0
-    fits = [name for name, per_g in PER_G.items() if NEAR_G[0] <= length * PER_G[unit] / per_g <= NEAR_G[1]]
+    reads = length * GRAVITY[unit]
+    fits = [name for name, gravity in GRAVITY.items() if NEAR_G[0] <= reads / gravity <= NEAR_G[1]]
     if not NEAR_G[0] <= length <= NEAR_G[1] and fits:
         raise UserError(
-            f"{where}: expected acceleration in {unit}; the median length of the vector is {length * PER_G[unit]:.3g}, "
+            f"{where}: expected acceleration in {unit}; the median length of the vector is {reads:.3g}, "
             f"which is gravity in {fits[0]}. Give --unit {fits[0]}."
         )

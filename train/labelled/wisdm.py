@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import SAMPLE_RATE_HZ
+from pipeline.units import STANDARD_GRAVITY
 from train.labelled.cut import cut
 from train.labelled.files import LabelledWindows
 
 NAME = re.compile(r"data_(\w+)_accel_watch\.txt(\.gz)?")
-STANDARD_GRAVITY = 9.80665
 ABOUT: dict[str, Any] = {"unit_of_source": "m/s2", "rates_hz": [20, 25, 100], "rail_g": 2.04, "licence": "CC BY 4.0"}
 """What the set says about itself, and its rail as measured."""
 SAME_RATE = 1.15

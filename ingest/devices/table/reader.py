@@ -21,12 +21,13 @@ from ingest.devices.table.pace import MAX_FILL, fill, pace_all
 from ingest.devices.table.plain_text import ends_in_utf8, head_in_utf8
 from ingest.devices.table.row_times import MAX_BACK_US, NO_STAMPS, NO_TIME_US, Blocks, TableClock
 from ingest.devices.table.rows import ParquetTable
-from ingest.devices.table.scaling import GRAVITY, MAX_COUNT, MISSING, STEPS_PER_G, find_rail, find_unit
+from ingest.devices.table.scaling import MAX_COUNT, MISSING, STEPS_PER_G, find_rail, find_unit
 from ingest.devices.table.tables import open_tables
 from ingest.devices.table.unmeasured_rows import UnmeasuredRows, find_unmeasured, remove_rows
 from ingest.recording import Pace, Probe, Recording, disjoint_spans
 from ingest.settings import SignalSettings, TableSettings
 from pipeline.errors import UserError
+from pipeline.units import GRAVITY
 
 NO_ZONE = SignalSettings()
 MIN_ROW_BYTES = 6

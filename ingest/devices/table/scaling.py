@@ -9,21 +9,17 @@ nothing. While the unit is unknown the same steps are also tried in m/s2: an err
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-
-Unit = Literal["g", "m/s2", "mg"]
-GRAVITY: dict[Unit, float] = {"g": 1.0, "m/s2": 9.80665, "mg": 1000.0}
-"""Gravity in each unit."""
+from pipeline.units import GRAVITY, Unit
 
 UNASKED = ("g", "m/s2")
 """Units that gravity alone shows; in mg it reads as in cm/s2 (981) and in counts of some sensors."""
 OTHER_SCALES = {
-    "mm/s2": 9806.65,
+    "mm/s2": 1000 * GRAVITY["m/s2"],
     **{f"counts of {count} per g": float(count) for count in (64, 128, 256, 341, 512, 2048, 4096, 8192, 16384)},
 }
 NEAR_OTHER, NO_GRAVITY = 1.1, 0.3

@@ -19,10 +19,11 @@ from ingest.devices.table.opened import CHUNK, EMPTY, Opened, explained, open_ta
 from ingest.devices.table.plain_text import file_in_utf8, head_in_utf8
 from ingest.devices.table.row_times import NO_TIME_US, BlockBuilder, TableClock
 from ingest.devices.table.rows import Rows
-from ingest.devices.table.scaling import ScaledCounts, Unit, shown_unit
+from ingest.devices.table.scaling import ScaledCounts, shown_unit
 from ingest.devices.table.sensors import refuse_turns
 from ingest.settings import SignalSettings, TableSettings
 from pipeline.errors import UserError
+from pipeline.units import Unit
 
 FEW_STAMPS = 32
 """A part with fewer different stamps is read by the clock of another one."""
