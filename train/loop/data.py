@@ -157,6 +157,7 @@ def open_data(recipe: Recipe, store: Store, selection: Selection, step: int, pro
         spacing=data.min_spacing_s,
         substitutes=substitutes,
         chooser=selection.chooser,
+        weighting=data.weighting,
     )
     return RunData(days, substitutes, stream, validation)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from train.objectives.joint import Joint, JointSettings
 from train.objectives.multitask import Multitask, MultitaskSettings
 from train.objectives.objective import Objective
 from train.objectives.simclr import Simclr, SimclrSettings
@@ -19,6 +20,7 @@ class ObjectiveSettings:
     name: str = "multitask"
     multitask: MultitaskSettings = field(default_factory=MultitaskSettings)
     simclr: SimclrSettings = field(default_factory=SimclrSettings)
+    joint: JointSettings = field(default_factory=JointSettings)
 
     def __post_init__(self) -> None:
         if self.name not in OBJECTIVES:
@@ -28,6 +30,7 @@ class ObjectiveSettings:
 OBJECTIVES: dict[str, Callable[[ObjectiveSettings], Objective]] = {
     "multitask": lambda settings: Multitask(settings.multitask),
     "simclr": lambda settings: Simclr(settings.simclr),
+    "joint": lambda settings: Joint(settings.joint, settings.simclr, settings.multitask),
 }
 
 

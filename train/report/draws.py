@@ -80,7 +80,7 @@ def draws_of(run: History, store: Store) -> Draws:
     lane = next(lane.number for lane in plan.lanes if slot in lane.slots)
     day = store.read_day(slot)
     first, second = (int(word) for word in round_key(seed, lane, 0))
-    opened = OpenDays(store.days, data.seconds)
+    opened = OpenDays(store.days, data.seconds, data.weighting)
     anchor = AnchorDay(slot, (first, second), data.seconds, (slot,), frozenset(), opened.weights)
     weight_S = bound.chooser.weights(anchor)
     drawn = draw_by_weight(weight_S, int(quota[chosen]), (first, second), slot, spacing=data.min_spacing_s)

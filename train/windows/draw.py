@@ -9,6 +9,7 @@ has 86,400 starts and a core should draw more than a hundred days per second.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from train.random import MASK, Purpose, philox_many, philox_run
 MOTION_FLOOR_G = 1e-6
 MARGIN = 1.2
 """The race first stops when this multiple of the starts needed should have arrived, if all weights were small."""
+
+Weighting = Literal["motion", "root", "uniform"]
+"""A start's weight: its window's mean motion, the square root of that, or the same for all."""
 
 _DRAW = int(Purpose.DRAW)
 
@@ -61,6 +65,13 @@ def draw_by_weight(
     if available < wanted:
         raise ValueError(f"slot {slot}: expected at least {wanted} windows to draw, found {available}")
     return drawn
+
+
+def reweighted(weight_S: Float, weighting: Weighting) -> Float:
+    """Return weights by motion as another weighting has them; starts that are not eligible keep 0."""
+    if weighting == "motion":
+        return weight_S
+    return np.sqrt(weight_S) if weighting == "root" else (weight_S > 0).astype(np.float64)
 
 
 @njit(cache=True, nogil=True)

@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.grid import AXES, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_SECOND
 from train.random import Purpose, round_key
 from train.windows.companions.kind import NO_COMPANIONS, AnchorDay, Chooser
-from train.windows.draw import Float, Int, draw_by_weight, own_numbers, weights
+from train.windows.draw import Float, Int, Weighting, draw_by_weight, own_numbers, reweighted, weights
 
 WEIGHTS_KEPT = 8
 ANCHOR = 4
@@ -133,8 +133,8 @@ class Windows:
 class OpenDays:
     """The days that a pool reads, each opened once."""
 
-    def __init__(self, days: DaySource, seconds: int) -> None:
-        self._source, self._seconds = days, seconds
+    def __init__(self, days: DaySource, seconds: int, weighting: Weighting = "motion") -> None:
+        self._source, self._seconds, self._weighting = days, seconds, weighting
         self._days: dict[int, ReadableDay] = {}
         self._weights: dict[int, Float] = {}
         """Of the last few days: a pool may have a thousand."""
@@ -146,11 +146,11 @@ class OpenDays:
         return self._days[slot]
 
     def weights(self, slot: int) -> Float:
-        """Return the weight of every start second of a day (`draw.weights`)."""
+        """Return the weight of every start second of a day (`draw.weights`, `draw.reweighted`)."""
         if slot not in self._weights:
             if len(self._weights) == WEIGHTS_KEPT:
                 del self._weights[next(iter(self._weights))]
-            self._weights[slot] = weights(*self.day(slot).states(), self._seconds)
+            self._weights[slot] = reweighted(weights(*self.day(slot).states(), self._seconds), self._weighting)
         return self._weights[slot]
 
 
@@ -165,6 +165,7 @@ def draw_pool(
     memory_NDCT: NDArray[np.int16] | None = None,
     chooser: Chooser = NO_COMPANIONS,
     gone: frozenset[int] = frozenset(),
+    weighting: Weighting = "motion",
 ) -> Windows:
     """Draw windows from days, choose their companions, and shuffle; an anchor's own random number decides its place.
 
@@ -173,7 +174,7 @@ def draw_pool(
     UserError if a day has fewer windows than the table says.
     """
     key0, key1 = (int(word) for word in round_key(seed, lane, round_))
-    opened, pooled = OpenDays(days, seconds), tuple(each.slot for each in draws)
+    opened, pooled = OpenDays(days, seconds, weighting), tuple(each.slot for each in draws)
     anchors = [AnchorDay(slot, (key0, key1), seconds, pooled, gone, opened.weights) for slot in pooled]
     for anchor in anchors:
         for slot in (anchor.slot, *chooser.days_of(anchor)):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.grid import TICKS_PER_SECOND
+from train.windows.draw import Weighting
 
 COUNTS = (
     *("lanes", "days_per_pool", "windows_per_day", "max_participants", "min_spacing_s", "threads"),
@@ -39,6 +40,9 @@ class DataSettings:
     """Windows to validate on from each day of those participants, 131,072 in all."""
     min_spacing_s: int = 1
     """Fewest seconds between two starts in a draw from a day."""
+    weighting: Weighting = "motion"
+    """How a window's mean motion decides its weight in the draw: motion, its square root (root), or not at all
+    (uniform). Validation windows are always drawn by motion."""
     control: Literal["none", "noise", "phase"] = "none"
     """Train on a control: each window becomes noise, or keeps only its spectrum."""
     threads: int | None = None

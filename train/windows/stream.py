@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UnreadableDay
 from pipeline.grid import AXES, TICKS_PER_SECOND
 from train.windows.companions.kind import NO_COMPANIONS, Chooser
+from train.windows.draw import Weighting
 from train.windows.lanes import Lane, Pool
 from train.windows.pool import ANCHOR, DayDraw, DaySource, Windows, distinct_seconds, draw_pool
 
@@ -57,9 +58,11 @@ class Stream:
         ahead: int = 8,
         substitutes: Substitutes | None = None,
         chooser: Chooser = NO_COMPANIONS,
+        weighting: Weighting = "motion",
     ) -> None:
         self.days, self.seconds, self.per_step = days, seconds, windows_per_step
         self.spacing, self.ahead, self.substitutes, self.chooser = spacing, ahead, substitutes, chooser
+        self.weighting = weighting
         self.drawn, self.covered_s, self.alone, self.waited_s, self.pinned = 0, 0, 0, 0.0, False
         self.lanes = {lane.number: lane for lane in lanes}
         self.position = step * windows_per_step
@@ -178,6 +181,7 @@ class Stream:
                     memory_NDCT=memory_NDCT,
                     chooser=self.chooser,
                     gone=gone,
+                    weighting=self.weighting,
                 )
             except UnreadableDay as error:
                 if self.substitutes is None or not self.substitutes.is_gone(error.slot):

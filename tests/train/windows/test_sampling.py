@@ -15,7 +15,7 @@ from scipy import stats
 from pipeline.errors import UserError
 from tests.train.days import MadeDays
 from train.random import Purpose, round_key, words
-from train.windows.draw import arrivals, draw, own_numbers, weights
+from train.windows.draw import Weighting, arrivals, draw, draw_by_weight, own_numbers, reweighted, weights
 from train.windows.lanes import Lane, deal, lane_count, owned, per_step, quotas
 from train.windows.pool import DayDraw, Windows, distinct_seconds, draw_pool
 from train.windows.stream import Stream
@@ -340,3 +340,26 @@ def test_a_round_visits_one_day_of_each_participant_and_over_time_all_days(lanes
             assert pool.round == round_
             assert pool.first <= lane.begin(round_) + 1 < pool.first + pool.size
     assert len(seen) == 60, "a day is left out of 40 rounds with probability under 1e-5 each"
+
+
+@pytest.mark.parametrize("weighting", ["motion", "root", "uniform"])
+def test_windows_are_drawn_by_the_weighting(weighting: Weighting) -> None:
+    """The first arrival of many independent races is a start with probability by its weight."""
+    rng = np.random.default_rng(0)
+    weight_S = np.where(np.arange(40) % 4 == 0, 0.0, rng.uniform(0.01, 1, 40))
+    weighted_S = reweighted(weight_S, weighting)
+    expected_S = {"motion": weight_S, "root": weight_S**0.5, "uniform": weight_S > 0}[weighting]
+    expected_S = expected_S / expected_S.sum()
+    first = [draw_by_weight(weighted_S, 1, (key, 7), 3)[0] for key in range(4000)]
+    found_S = np.bincount(first, minlength=40) / len(first)
+    assert np.abs(found_S - expected_S).max() < 5 * np.sqrt(expected_S.max() / len(first))
+    assert not found_S[weight_S == 0].any()
+
+
+@pytest.mark.parametrize("weighting", ["root", "uniform"])
+def test_a_stream_draws_by_its_weighting(small: tuple[MadeDays, list[Lane]], weighting: Weighting) -> None:
+    days, dealt = small
+    by_motion = batches(days, dealt, 0, 1, 0, 3, 1)
+    with Stream(days, owned(dealt, 0, 1), 4, SECONDS, threads=1, weighting=weighting) as stream:
+        other = [next(stream) for _ in range(3)]
+    assert as_set(Windows.join(other)) != as_set(Windows.join(by_motion))

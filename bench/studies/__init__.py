@@ -1,0 +1,1 @@
+"""Studies: which pretraining makes the better features, one table each (docs/studies.md)."""
