@@ -18,7 +18,18 @@ from bench.tables import markdown_table
 from pipeline.demo.command import persondays
 from pipeline.demo.verdicts import CONTROLS, guessing_of, judge_backbone, judge_task
 
-HEAD = ("run", "frozen", "random weights", "difference", "beaten", "forest", "matched", "controls", "verdict", "minutes")
+HEAD = (
+    "run",
+    "frozen",
+    "random weights",
+    "difference",
+    "beaten",
+    "forest",
+    "matched",
+    "controls",
+    "verdict",
+    "minutes",
+)
 
 
 def run_demo(folder: Path, first: Path) -> None:

@@ -63,7 +63,9 @@ def main() -> None:
             scores.append(cell.score(material))
             print(f"{name}: {cell.title}: {scores[-1]['wisdm']['mean']:.3f}", file=sys.stderr, flush=True)
         text = table(cells, scores, cells[0].baselines(material))
-        write_json(given.out / "results" / f"{name}.json", dict(zip([cell.title for cell in cells], scores, strict=True)))
+        write_json(
+            given.out / "results" / f"{name}.json", dict(zip([cell.title for cell in cells], scores, strict=True))
+        )
         print(f"\n## {name}\n", *text, sep="\n", flush=True)
 
 

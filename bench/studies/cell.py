@@ -72,7 +72,9 @@ class Cell:
             out = material.out / "baselines" / f"{name}-{self.overrides['network.width']}"
             if not (out / "results.json").exists():
                 labelled = material.labelled(name)
-                run(*persondays("evaluate", "--model", model, "--labelled", labelled, "--out", out, "--rows", BASELINES))
+                run(
+                    *persondays("evaluate", "--model", model, "--labelled", labelled, "--out", out, "--rows", BASELINES)
+                )
             rows = read_json(out / "results.json")["rows"]
             found[name] = {row: rows[row]["macro_f1"] for row in BASELINES.split(",")}
         return found

@@ -17,10 +17,13 @@ STUDIES: dict[str, tuple[Cell, ...]] = {
                 "objective.multitask.axis_permutation=false",
             ),
         ),
-        Cell("both together, orientation of the tasks kept", settings=(
-            *("objective.name=joint", "objective.multitask.rotation=false"),
-            "objective.multitask.axis_permutation=false",
-        )),
+        Cell(
+            "both together, orientation of the tasks kept",
+            settings=(
+                *("objective.name=joint", "objective.multitask.rotation=false"),
+                "objective.multitask.axis_permutation=false",
+            ),
+        ),
         Cell("simclr, nearby windows as positives", settings=(f"{SIMCLR}.positive=nearby",)),
     ),
     "views": (

@@ -63,12 +63,16 @@ class Joint(Objective):
 
     def score(self, outputs: dict[str, Tensor], targets: Tensor) -> Figures:
         """Return the figures of both; a day of one window is left out, as SimCLR does."""
+        pairs, changed = split(outputs)
         slot_B = targets[:, 0]
+        contrast = self.simclr.score(pairs, slot_B.repeat_interleave(2))
         kept_B = (slot_B[:, None] == slot_B).sum(1) > 1
-        kept = {name: output.unflatten(0, (-1, VIEWS))[kept_B].flatten(0, 1) for name, output in outputs.items()}
-        pairs, changed = split(kept)
-        contrast = self.simclr.score(pairs, slot_B[kept_B].repeat_interleave(2))
-        return self._together(contrast, self.multitask.score(changed, targets[kept_B, 1:]))
+        if not kept_B.any():
+            return self._together(
+                contrast, {name: 0 * sums for name, sums in self.multitask.score(changed, targets[:, 1:]).items()}
+            )
+        kept = {name: output[kept_B] for name, output in changed.items()}
+        return self._together(contrast, self.multitask.score(kept, targets[kept_B, 1:]))
 
     def _together(self, contrast: Figures, pretext: Figures) -> Figures:
         loss_sum = contrast["loss_sum"] + self.settings.multitask * pretext["loss_sum"]
