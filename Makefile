@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 backbone clean-demo check test test-slow test-machines fuzz lint bench bench-sim bench-devices bench-driver bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 backbone clean-demo check test test-slow test-machines fuzz lint bench bench-sim bench-devices bench-driver bench-embed bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -61,6 +61,9 @@ bench-devices: setup
 
 bench-driver: setup
 	$(BIN)/python -m bench.driver
+
+bench-embed: setup
+	$(BIN)/python -m bench.embed
 
 bench-ingest: setup
 	$(BIN)/python -m bench.ingest

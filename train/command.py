@@ -36,6 +36,10 @@ def train(
         ..., help="Folder to save checkpoints in, and to resume from: a path or an s3:// URL."
     ),
     resume: Resume = typer.Option(Resume.auto, help="auto: resume from the newest intact checkpoint, if any."),
+    init: str | None = typer.Option(
+        None,
+        help="Start a new run from these weights: an export, a file of harnet weights, or a backbone in the box.",
+    ),
     logs: Path | None = typer.Option(  # torchrun would take --logs for its own --logs-specs
         None,
         "--log-folder",
@@ -53,7 +57,7 @@ def train(
 
     chosen = [f"engine.name={engine.value}"] if engine else []
     settings = load_recipe(recipe, [*set_, *chosen])
-    return run(settings, store, checkpoints, resume.value, logs, track.value if track else None)
+    return run(settings, store, checkpoints, resume.value, logs, track.value if track else None, init)
 
 
 def bench_stream(

@@ -47,6 +47,8 @@ class RunFacts:
     stream: StreamFacts | None = None
     participants: int | None = None
     """Number of participants that the run trains on."""
+    init: str = ""
+    """sha256 of the weights that the run started from (`train.networks.initial`); "" for random ones."""
     code: str = ""
     """Commit or version of the code."""
     versions: dict[str, str] = field(default_factory=dict)

@@ -97,6 +97,7 @@ def training(state: State) -> dict[str, Any]:
         "people trained on": state.facts.participants,
         "person-days trained on": state.facts.stream.members if state.facts.stream else None,
         "people held out": len(state.facts.validation_participants) or None,
+        "started from other weights": bool(state.facts.init) or None,
     }
     rest = {"validation": state.validation, "settings": state.settings, "versions": state.facts.versions}
     return dict(shareable({"data": data, **rest}))

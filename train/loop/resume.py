@@ -11,6 +11,7 @@ from pipeline.settings import build, plain
 from pipeline.storage.folder import Folder
 from train.checkpoint import format as ck
 from train.distributed.processes import Processes
+from train.networks.initial import Initial
 from train.recipe import Recipe
 
 FREE_TO_CHANGE = {
@@ -66,6 +67,15 @@ def find_resume_point(
             "found none, so the run cannot be resumed. Name another folder to start a new run."
         )
     return point
+
+
+def require_same_start(point: ResumePoint, initial: Initial | None, folder: Folder) -> None:
+    """Raise UserError if `initial` weights are given and the checkpoint's run started from others."""
+    if point.checkpoint and initial and point.checkpoint.state.facts.init != initial.digest:
+        raise UserError(
+            f"{folder.url} has the checkpoints of a run that did not start from the weights in {initial.where}. Leave "
+            "--init out to resume it, or name another folder to start a new run."
+        )
 
 
 def _read(folder: Folder) -> ResumePoint:

@@ -20,6 +20,7 @@ from train.loop.messages import setup_message, tables_message
 from train.loop.precision import set_numerics, weights_dtype
 from train.loop.run import Run
 from train.networks import make_network
+from train.networks.initial import Initial, start_from
 from train.networks.model import Model
 from train.objectives import Objective, make_objective
 from train.optim.averaging import Average, without_average
@@ -39,8 +40,16 @@ class Learner:
     optimizer: torch.optim.Optimizer
 
 
-def prepare(recipe: Recipe, store: Store, checkpoint: ck.Checkpoint | None, processes: Processes) -> Run:
-    """Prepare a new run, or one that resumes from a checkpoint. All processes have to call this.
+def prepare(
+    recipe: Recipe,
+    store: Store,
+    checkpoint: ck.Checkpoint | None,
+    processes: Processes,
+    initial: Initial | None = None,
+) -> Run:
+    """Prepare a new run, from `initial` weights or random ones, or one that resumes from a checkpoint.
+
+    All processes have to call this.
 
     Raises UserError if recipe, store, checkpoint and processes do not match.
     """
@@ -52,6 +61,10 @@ def prepare(recipe: Recipe, store: Store, checkpoint: ck.Checkpoint | None, proc
         selection = select_days(recipe, store, learner.objective.companions, before, processes)
         if checkpoint:
             ck.load_model(learner.model, checkpoint.model)
+        elif initial:
+            matched = start_from(learner.model, recipe.network, initial)
+            if processes.first:
+                print(matched, file=sys.stderr)
         data = open_data(recipe, store, selection, step, processes)
         probe_data = recipe.probe.data if processes.first else None
         labelled = read_labelled(probe_data, recipe.data.ticks) if probe_data else None
@@ -68,6 +81,7 @@ def prepare(recipe: Recipe, store: Store, checkpoint: ck.Checkpoint | None, proc
         store=store_facts(store),
         stream=selection.stream,
         participants=len(selection.plan.members.participants),
+        init=before.init if before else initial.digest if initial else "",
         **machines,
     )
     run = Run(

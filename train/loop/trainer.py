@@ -28,12 +28,13 @@ from train.distributed.processes import Processes, hang_warning
 from train.loop.messages import end_message, non_finite_line, non_finite_message, progress_text, training_line
 from train.loop.meter import MASK_64, Meter, digest_text
 from train.loop.probe import probe
-from train.loop.resume import ResumePoint, find_resume_point
+from train.loop.resume import ResumePoint, find_resume_point, require_same_start
 from train.loop.run import Run
 from train.loop.setup import prepare
 from train.loop.signals import StopSignal, Watchdog, exit_status, stop_with_parent
 from train.loop.step import take_step
 from train.loop.validate import CONTROLS, validate
+from train.networks.initial import read_initial
 from train.recipe import Recipe
 from train.tracking.boards import TrackerName, make_tracker
 from train.tracking.log import RunLog
@@ -51,9 +52,11 @@ def train(
     resume: Literal["auto", "never"],
     logs: Path | None,
     track: TrackerName | None = None,
+    init: str | None = None,
 ) -> int:
     """Train until the recipe's windows are seen; returns the exit status (0, or one of `train.loop.signals`).
 
+    `init` names the weights that a new run starts from (`train.networks.initial.read_initial`).
     Raises UserError for what a user can fix: store, recipe, checkpoints, numbers that do not divide.
     """
     from pipeline.store.store import Store
@@ -72,11 +75,13 @@ def train(
             processes.from_first(lambda: reach(lambda: check_writable(folder)))
         with processes.all_or_none():
             point = find_resume_point(folder, resume, recipe, processes)
+            initial = processes.from_first(lambda: read_initial(init)) if init else None
+            require_same_start(point, initial, folder)
             if point.seen >= recipe.run.windows:
                 if processes.first:
                     print(f"nothing to do: {point.seen:,} windows seen, run.windows is {recipe.run.windows:,}.")
                 return 0
-        run = prepare(recipe, store, point.checkpoint, processes)
+        run = prepare(recipe, store, point.checkpoint, processes, initial)
         who = f"process {processes.rank} of {processes.world_size}"
         if processes.by_torchrun:
             stop_with_parent()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -89,15 +91,34 @@ def load_backbone(settings: NetworkSettings, backbone: Mapping[str, Tensor], whe
     if differences:
         raise UserError(
             f"{where}: expected the {len(expected)} entries of {settings.preset} at width {settings.width:g}, found "
-            f"{len(backbone)} entries with {len(differences)} differences, first: {differences[0]}. Name the network "
-            "that was trained, or give other weights."
+            f"{_network_of(backbone)}{len(backbone)} entries with {len(differences)} differences, first: "
+            f"{differences[0]}. Name the network that was trained, or give other weights."
         )
     network.load_state_dict(dict(backbone))
     return network.eval()
 
 
+def _network_of(backbone: Mapping[str, Tensor]) -> str:
+    """Name the harnet that has these entries, for an error; nothing for entries of no harnet."""
+    try:
+        found = identify(backbone, "")
+    except UserError:
+        return ""
+    return f"those of {found.preset} at width {found.width:g}: "
+
+
 def _close(found: Tensor, expected: Tensor) -> bool:
     return found.shape == expected.shape and torch.allclose(found.float(), expected, atol=1e-6)
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of names and values, as 64 hex digits: the same for every file of these weights."""
+    found = sha256()
+    for name, tensor in sorted(state.items()):
+        values = tensor.detach().cpu().contiguous()
+        found.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        found.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def load_harnet_weights(path: Path) -> Encoder:
@@ -121,6 +142,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        if "Unsupported" not in str(error):
+            raise UserError(f"{path}: expected a file of weights, found something else.") from None
+        raise UserError(
+            f"{path}: expected tensors alone, found Python objects, which could run code when loaded; nothing of the "
+            "file was run. Save `model.state_dict()`, not the model, and give that file."
+        ) from None
     except Exception as error:  # unpickling an unknown file can raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: expected a file of weights, found something else ({reason}).") from None
@@ -154,12 +182,35 @@ def load_model(given: Path | str) -> Encoder:
     path = find_model(given)
     if not path.is_dir():
         return load_harnet_weights(path)
+    settings, weights = _read_export(path)
+    return load_backbone(settings, backbone_weights(weights), str(path))
+
+
+def read_weights(given: Path | str) -> dict[str, Tensor]:
+    """Return all entries of what `load_model` takes, heads included, without the prefix `module.`; raises UserError."""
+    path = find_model(given)
+    return _read_export(path)[1] if path.is_dir() else without_distributed_prefix(read_tensors(path))
+
+
+def _read_export(folder: Path) -> tuple[NetworkSettings, dict[str, Tensor]]:
+    from safetensors.torch import load
+
     try:
-        table = json.loads((path / "config.json").read_text(encoding="utf-8"))["network"]
-        settings = NetworkSettings(table["preset"], table["width"])
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        settings = NetworkSettings(config["network"]["preset"], config["network"]["width"])
+        expected = config["weights"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path}: expected a folder written by `persondays export`, found no usable config.json ({error}). "
+            f"{folder}: expected a folder written by `persondays export`, found no usable config.json ({error}). "
             "Give the folder that was --out of the export."
         ) from None
-    return load_backbone(settings, backbone_weights(read_tensors(path / "model.safetensors")), str(path))
+    try:
+        data = (folder / "model.safetensors").read_bytes()
+    except OSError as error:
+        raise UserError(f"{folder}: model.safetensors cannot be read ({error.strerror}). Export it again.") from None
+    if sha256(data).hexdigest() != expected:
+        raise UserError(
+            f"{folder}: model.safetensors is not the file that config.json describes (another sha256): the copy is "
+            "damaged, or one of the two was replaced. Copy the folder again, or export it again."
+        )
+    return settings, load(data)

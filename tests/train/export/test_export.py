@@ -135,7 +135,7 @@ def test_two_exports_in_one_process_do_not_mix(exported: Path, tmp_path: Path) -
         hub(tmp_path / "five", "harnet10", pretrained=True)
 
 
-def test_changed_weights_are_refused_by_the_hub(tmp_path: Path) -> None:
+def test_changed_weights_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "model"
     write_export(trained(), state(), out, "checkpoint")
     data = bytearray((out / "model.safetensors").read_bytes())
@@ -143,6 +143,11 @@ def test_changed_weights_are_refused_by_the_hub(tmp_path: Path) -> None:
     (out / "model.safetensors").write_bytes(data)
     with pytest.raises(ValueError, match="export it again"):
         hub(out, "harnet10", pretrained=True)
+    with pytest.raises(UserError, match=r"model\.safetensors is not the file that config\.json describes"):
+        load_model(out)
+    (out / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"model\.safetensors cannot be read"):
+        load_model(out)
 
 
 def test_files_and_config(exported: Path) -> None:

@@ -1,0 +1,1 @@
+"""How fast a store is embedded, beside the network's bare forward pass."""

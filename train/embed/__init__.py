@@ -1,0 +1,1 @@
+"""`persondays embed`: the features of a store's windows, as a table."""
