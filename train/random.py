@@ -46,6 +46,8 @@ class Purpose(IntEnum):
     RESCALING = 14
     COMPANION = 15
     COMPANION_DAY = 16
+    MASK = 17
+    NEGATIVES = 18
 
 
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:

@@ -8,13 +8,31 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.store.alignments import write_alignments
 from tests.train.days import write_store
+from tests.train.windows.companions.test_same_time import TwoDevices, rows_of
 from train.checkpoint import format as ck
 from train.loop.trainer import train
 from train.optim.schedule import peak_rate
 from train.recipe import RECIPES, load_recipe
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
+DOCUMENTED = [
+    *(
+        "collossl",
+        "demo",
+        "hard_negatives",
+        "harnet10",
+        "harnet30",
+        "harnet5",
+        "masked",
+        "modern",
+        "person",
+        "simclr",
+        "small",
+    ),
+    "transformer",
+]
 SMALL = (
     *("network.width=0.125", "data.lanes=2", "data.min_wear_hours=0", "data.threads=1", "data.windows_per_day=4000"),
     *("run.threads=1", "run.batch=8", "run.windows=16", "run.validate_every=16", "run.save_every=16"),
@@ -24,11 +42,15 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_store(str(tmp_path_factory.mktemp("made") / "store"), people=4, days=1).folder.url
+    """Two days of each participant, recorded at the same time."""
+    days = TwoDevices()
+    made = write_store(str(tmp_path_factory.mktemp("made") / "store"), people=4, days=2, made=days)
+    write_alignments(made, rows_of(days)[:8])
+    return made.folder.url
 
 
 def test_the_recipes_are_the_documented_ones() -> None:
-    assert NAMES == ["demo", "harnet10", "harnet30", "harnet5", "modern", "simclr", "small", "transformer"]
+    assert NAMES == DOCUMENTED
 
 
 @pytest.mark.parametrize("name", NAMES)

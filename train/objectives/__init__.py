@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from train.objectives.collossl import Collo, ColloSettings
 from train.objectives.joint import Joint, JointSettings
+from train.objectives.masked import Masked, MaskedSettings
 from train.objectives.multitask import Multitask, MultitaskSettings
 from train.objectives.objective import Objective
 from train.objectives.simclr import Simclr, SimclrSettings
@@ -21,6 +23,8 @@ class ObjectiveSettings:
     multitask: MultitaskSettings = field(default_factory=MultitaskSettings)
     simclr: SimclrSettings = field(default_factory=SimclrSettings)
     joint: JointSettings = field(default_factory=JointSettings)
+    masked: MaskedSettings = field(default_factory=MaskedSettings)
+    collossl: ColloSettings = field(default_factory=ColloSettings)
 
     def __post_init__(self) -> None:
         if self.name not in OBJECTIVES:
@@ -31,6 +35,8 @@ OBJECTIVES: dict[str, Callable[[ObjectiveSettings], Objective]] = {
     "multitask": lambda settings: Multitask(settings.multitask),
     "simclr": lambda settings: Simclr(settings.simclr),
     "joint": lambda settings: Joint(settings.joint, settings.simclr, settings.multitask),
+    "masked": lambda settings: Masked(settings.masked),
+    "collossl": lambda settings: Collo(settings.collossl),
 }
 
 

@@ -17,7 +17,8 @@ Figures = dict[str, Tensor]
 """Float64 scalars without gradient: sums that can be added over batches and processes.
 
 `loss_sum` and `count` (windows) are required. A task with an accuracy has `TASK/correct` and `TASK/count`, and
-optionally `TASK/loss_sum` and `TASK/guessing_sum` (the summed probability that a random guess is right).
+optionally `TASK/loss_sum`, `TASK/guessing_sum` (the summed probability that a random guess is right) and
+`TASK/baseline_sum` (the summed loss of a prediction that learns nothing).
 `train.tracking.log.summarise` reads them.
 """
 

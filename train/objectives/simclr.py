@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from pipeline.grid import SECONDS_PER_DAY
 from train.distributed import collectives
+from train.objectives.contrast import Contrast, figures, unit
 from train.objectives.objective import Figures, Objective
 from train.random import WindowRandom
 from train.transforms.axes import permute_axes
@@ -54,11 +55,16 @@ class SimclrSettings:
     participant (other_day), or of another device at the same time (same_time)."""
     nearby_s: float = 30.0
     """Largest distance between the starts of a window and a nearby one, in seconds."""
+    hardness: float = 0.0
+    """How much more similar negatives count (`train.objectives.contrast`); 0 counts all alike."""
+    prior: float = 0.0
+    """The expected share of negatives that are of the positive's kind; 0 takes all as true negatives."""
+    loss: Literal["infonce", "sigmoid"] = "infonce"
+    """Cross entropy over all views of the batch (NT-Xent), or a sigmoid for each pair of views (SigLIP)."""
 
     def __post_init__(self) -> None:
         segments = self.permutation == 0 or 2 <= self.permutation <= MAX_SEGMENTS
         for name, valid, expected in (
-            ("temperature", 0 < self.temperature < float("inf"), "a number above 0"),
             ("projection", self.projection >= 1, "at least 1"),
             ("scaling", 0 <= self.scaling < 1, "0 to below 1"),
             ("permutation", segments, f"0 or 2 to {MAX_SEGMENTS} segments"),
@@ -68,6 +74,13 @@ class SimclrSettings:
         ):
             if not valid:
                 raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)}")
+        for name, expected in self.contrast.wrong():
+            raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)}")
+
+    @property
+    def contrast(self) -> Contrast:
+        """The settings of the loss."""
+        return Contrast(self.temperature, self.hardness, self.prior, self.loss)
 
 
 class Projection(nn.Module):
@@ -101,8 +114,8 @@ class Simclr(Objective):
         self.companions = kinds.get(settings.positive)
 
     def heads(self, features: int) -> dict[str, nn.Module]:
-        """Return the projection, which is not used after pretraining."""
-        return {"projection": Projection(features, self.settings.projection)}
+        """Return the projection, and scale and bias of the pairwise sigmoid; neither is used after pretraining."""
+        return {"projection": Projection(features, self.settings.projection), **self.settings.contrast.heads()}
 
     def views(self, x: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
         """Return two views of each window, (2 batch, 3, ticks) in g, and the slots of their days."""
@@ -129,37 +142,18 @@ class Simclr(Objective):
 
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Figures]:
         """Return the mean NT-Xent of this process's views, each compared with the views of all processes."""
-        z_VD = normalised(outputs["projection"])
+        z_VD = unit(outputs["projection"])
         all_ND = collectives.gather(z_VD)
         own_V = collectives.rank() * len(z_VD) + torch.arange(len(z_VD), device=z_VD.device)
         rivals_VN = own_V[:, None] != torch.arange(len(all_ND), device=z_VD.device)
-        losses_V, correct_V = self._match(z_VD, all_ND, own_V ^ 1, rivals_VN)
-        return losses_V.mean(), figures(losses_V, correct_V, 1 / rivals_VN.sum(1))
+        losses_V, correct_V = self.settings.contrast.match(z_VD, all_ND, own_V ^ 1, rivals_VN, outputs)
+        return losses_V.mean(), figures(losses_V, correct_V, 1 / rivals_VN.sum(1), 2)
 
     def score(self, outputs: dict[str, Tensor], targets: Tensor) -> Figures:
         """Return the figures with each view compared with those of its day; a day of one window is left out."""
-        z_VD = normalised(outputs["projection"])
+        z_VD = unit(outputs["projection"])
         own_V = torch.arange(len(z_VD), device=z_VD.device)
         rivals_VV = (targets[:, None] == targets) & (own_V[:, None] != own_V)
-        losses_V, correct_V = self._match(z_VD, z_VD, own_V ^ 1, rivals_VV)
+        losses_V, correct_V = self.settings.contrast.match(z_VD, z_VD, own_V ^ 1, rivals_VV, outputs)
         kept_V = rivals_VV.sum(1) > 1
-        return figures(losses_V[kept_V], correct_V[kept_V], 1 / rivals_VV.sum(1)[kept_V])
-
-    def _match(self, z_VD: Tensor, among_ND: Tensor, other_V: Tensor, rivals_VN: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each view's cross entropy against its rivals, and whether its other view is the most similar."""
-        with torch.autocast(z_VD.device.type, enabled=False):
-            similarity_VN = (z_VD @ among_ND.T / self.settings.temperature).masked_fill(~rivals_VN, -torch.inf)
-            return F.cross_entropy(similarity_VN, other_V, reduction="none"), similarity_VN.argmax(1) == other_V
-
-
-def normalised(z_VD: Tensor) -> Tensor:
-    """Scale rows to length 1, in float32 or wider."""
-    return F.normalize(z_VD.to(torch.promote_types(z_VD.dtype, torch.float32)), dim=1)
-
-
-def figures(losses_V: Tensor, correct_V: Tensor, guessing_V: Tensor) -> Figures:
-    """Return sums over windows, where a window is the mean of its two views."""
-    sums = {"loss_sum": losses_V.detach(), "contrast/correct": correct_V, "contrast/guessing_sum": guessing_V}
-    result = {name: value_V.double().sum() / 2 for name, value_V in sums.items()}
-    count = torch.full((), len(losses_V) / 2, dtype=torch.float64, device=losses_V.device)
-    return result | {"count": count, "contrast/count": count}
+        return figures(losses_V[kept_V], correct_V[kept_V], 1 / rivals_VV.sum(1)[kept_V], 2)

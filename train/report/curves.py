@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from pipeline.pages.figures import CONTROL, INK, OURS, SECOND_CONTROL, THIRD_CONTROL, new_figure, style, thousands
@@ -87,8 +86,8 @@ def _draw_loss(axes: Axes, run: History) -> None:
     axes.plot([line["seen"] for line in run.train], [line["loss"] for line in run.train], color=CONTROL, linewidth=1)
     axes.plot(*run.losses("real"), color=OURS, marker="o", markersize=3)
     if run.tasks:
-        guessed = [-math.log(run.guessing(task)) for task in run.tasks]
-        axes.axhline(sum(guessed) / len(guessed), color=INK, linewidth=0.9, linestyle=":")
+        unlearned = [run.unlearned_loss(task) for task in run.tasks]
+        axes.axhline(sum(unlearned) / len(unlearned), color=INK, linewidth=0.9, linestyle=":")
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")

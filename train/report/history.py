@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -52,6 +53,11 @@ class History:
     def guessing(self, task: str) -> float:
         """Return the accuracy of random guessing: the objective's figure for its validation windows, else 0.5."""
         return float(self.validation[-1]["real"][task].get("guessing", COIN))
+
+    def unlearned_loss(self, task: str) -> float:
+        """Return the loss of a prediction that learns nothing: the objective's figure for it, else that of guessing."""
+        baseline = self.validation[-1]["real"][task].get("baseline")
+        return float(baseline) if baseline is not None else -math.log(self.guessing(task))
 
     def course(self, windows: str, task: str) -> tuple[list[int], list[float], list[float], list[float]]:
         """Return windows seen, accuracy and the ends of its 99% interval, for each validation."""

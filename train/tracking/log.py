@@ -35,7 +35,7 @@ def summarise(figures: dict[str, float]) -> dict[str, Any]:
         correct, count = figures[f"{task}/correct"], figures[f"{task}/count"]
         low, high = wilson(correct, count)
         result[task] = {"accuracy": correct / max(count, 1), "low": low, "high": high}
-        sums = {name: figures.get(f"{task}/{name}_sum") for name in ("loss", "guessing")}
+        sums = {name: figures.get(f"{task}/{name}_sum") for name in ("loss", "guessing", "baseline")}
         result[task] |= {name: value / max(count, 1) for name, value in sums.items() if value is not None}
     return result
 

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.train.distributed import loss_checks
 from train.distributed import collectives
 from train.distributed.processes import Processes
 from train.networks import NetworkSettings, make_network
@@ -41,32 +42,6 @@ def check_gather(world: int, rank: int) -> None:
     assert own.grad is not None
     expected = sum(range(1, world + 1)) * torch.arange(6.0 * world).view(-1, 3)[2 * rank : 2 * rank + 2]
     assert torch.equal(own.grad, expected)
-
-
-def check_nt_xent(dtype: torch.dtype, world: int) -> None:
-    """Loss, figures and the gradient that the mean over processes gives."""
-    objective = Simclr(SimclrSettings())
-    windows = torch.randn(8 * world, 16, dtype=dtype, generator=torch.Generator().manual_seed(1))
-    z = windows.repeat_interleave(2, 0) + torch.randn(
-        16 * world, 16, dtype=dtype, generator=torch.Generator().manual_seed(2)
-    )
-    weight = torch.randn(16, 12, dtype=dtype, generator=torch.Generator().manual_seed(3))
-    whole_weight, own_weight = weight.clone().requires_grad_(), weight.clone().requires_grad_()
-
-    loss, figures = objective.loss({"projection": mine(z) @ own_weight}, torch.zeros(16))
-    loss.backward()
-    assert own_weight.grad is not None
-    own_gradient = own_weight.grad / world
-    dist.all_reduce(own_gradient)
-    totals = torch.stack([loss.detach().double() / world, *figures.values()])
-    dist.all_reduce(totals)
-
-    alone, alone_figures = whole_loss(objective, z @ whole_weight)
-    alone.backward()
-    tolerance: dict[str, Any] = {"rtol": 0, "atol": 5 * CLOSE[dtype]}
-    torch.testing.assert_close(own_gradient, whole_weight.grad, **tolerance)
-    torch.testing.assert_close(totals[0], alone.detach().double(), **tolerance)
-    torch.testing.assert_close(totals[1:], torch.stack(list(alone_figures.values())), rtol=CLOSE[dtype] * 10, atol=0)
 
 
 def whole_loss(objective: Simclr, z: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -166,11 +141,13 @@ def check_running_statistics(world: int, rank: int) -> None:
 def check_all(world: int, rank: int, folder: str) -> None:
     """Run all checks in one process."""
     torch.set_num_threads(1)
+    alone = {(name, dtype): loss_checks.whole(name, world, dtype) for name in loss_checks.OBJECTIVES for dtype in CLOSE}
     dist.init_process_group("gloo", f"file://{folder}/{world}", timedelta(seconds=120), world, rank)
     check_gather(world, rank)
     check_running_statistics(world, rank)
+    for (name, dtype), step in alone.items():
+        loss_checks.check(name, step, CLOSE[dtype])
     for dtype in CLOSE:
-        check_nt_xent(dtype, world)
         check_batch_norm(dtype, world, rank)
     check_bfloat16(world)
     for preset in ("harnet5", "transformer5"):

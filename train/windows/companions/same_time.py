@@ -84,6 +84,10 @@ class SameTimeChooser(Chooser):
     def __init__(self, count: int, aligned: Mapping[int, tuple[Alignment, ...]]) -> None:
         self.count, self._aligned = count, aligned
 
+    def aligned_to(self, slot: int) -> list[int]:
+        """Return the slots of the days aligned to a day, in the order of its companions."""
+        return [row.other_slot for row in self._aligned[slot]]
+
     def days_of(self, anchor: AnchorDay) -> Sequence[int]:
         """See `Chooser`."""
         return [row.other_slot for row in self._there(anchor)]
