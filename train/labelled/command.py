@@ -63,6 +63,24 @@ def table(
 
 
 @labelled.command()
+def join(
+    sets: list[Path] = typer.Argument(help="Folders of labelled sets; the name of a folder is the name of its set."),
+    out: Path = typer.Option(..., help="The folder to write."),
+    activities: Path | None = typer.Option(
+        None, help="A csv with columns set, activity, shared: which activities are the same. Default: equal names."
+    ),
+    seconds: int = SECONDS,
+) -> None:
+    """Join labelled sets by the activities that all of them have, for `evaluate --domain dataset`."""
+    from train.labelled.files import write_labelled
+    from train.labelled.join import join_sets, read_names
+
+    windows, facts = join_sets(sets, seconds, None if activities is None else read_names(activities))
+    write_labelled(out, windows, ", ".join(facts["sets"]), facts)
+    print(f"{windows}: {out}")
+
+
+@labelled.command()
 def truth(
     store: str = typer.Option(..., help="The window store: a path or an s3:// URL."),
     truth: Path = typer.Option(..., help="Parquet table with participant, start, end (device's clock) and activity."),

@@ -22,7 +22,7 @@ KIND = "persondays-labelled"
 VERSION = 1
 MISSING = frozenset({"", "nan", "NaN", "None", "<NA>", "NaT"})
 """What a missing label is as text: empty, or a missing value of numpy or pandas."""
-COLUMNS = ("device", "location", "month")
+COLUMNS = ("device", "location", "month", "dataset")
 """Further columns that a set may have, one file for each; `persondays evaluate --domain` leaves their values out."""
 FILES = {"X.npy", "Y.npy", "pid.npy", "info.json", *(f"{name}.npy" for name in COLUMNS)}
 
