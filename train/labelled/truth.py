@@ -21,9 +21,11 @@ from pipeline.grid import SECONDS_PER_DAY, TICKS_PER_SECOND
 from pipeline.identity import SHORT_ID, Key
 from pipeline.store.states import eligible
 from pipeline.store.store import Store
-from train.labelled.files import COLUMNS, MISSING, LabelledWindows
+from train.labelled.files import MISSING, LabelledWindows
 
 TRUTH_COLUMNS = ("participant", "start", "end", "activity")
+DAY_COLUMNS = ("device", "location", "month")
+"""Further columns of the labelled set: what the store knows of each window's day."""
 NOT_ACTIVITIES = {"non-wear", "gap"}
 """Values in the simulator's truth table that are not activities."""
 
@@ -185,7 +187,7 @@ def label_store(
     }
     windows = LabelledWindows.of(pieces(), seconds)
     columns = {row["slot"]: columns_of(row) for row in rows}
-    return replace(windows, columns={name: [columns[slot][name] for slot in slot_N] for name in COLUMNS}), facts
+    return replace(windows, columns={name: [columns[slot][name] for slot in slot_N] for name in DAY_COLUMNS}), facts
 
 
 def columns_of(row: dict[str, Any]) -> dict[str, str]:
