@@ -69,13 +69,12 @@ def join(
     activities: Path | None = typer.Option(
         None, help="A csv with columns set, activity, shared: which activities are the same. Default: equal names."
     ),
-    seconds: int = SECONDS,
 ) -> None:
     """Join labelled sets by the activities that all of them have, for `evaluate --domain dataset`."""
     from train.labelled.files import write_labelled
     from train.labelled.join import join_sets, read_names
 
-    windows, facts = join_sets(sets, seconds, None if activities is None else read_names(activities))
+    windows, facts = join_sets(sets, None if activities is None else read_names(activities))
     write_labelled(out, windows, ", ".join(facts["sets"]), facts)
     print(f"{windows}: {out}")
 

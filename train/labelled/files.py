@@ -5,6 +5,7 @@ The three arrays are those that the reference code reads.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -81,3 +82,16 @@ def write_labelled(out: Path, windows: LabelledWindows, source: str, facts: dict
         for name, values in windows.columns.items():
             np.save(folder / f"{name}.npy", np.array(values))
         write_json(folder / "info.json", info)
+
+
+def read_windows(folder: Path) -> LabelledWindows:
+    """Return the windows, activities and participants of a set that `write_labelled` wrote; raises UserError if not."""
+    try:
+        info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+        arrays = [np.load(folder / f"{name}.npy") for name in ("X", "Y", "pid")]
+        is_ours = info["format"] == KIND and info["rate_hz"] == SAMPLE_RATE_HZ
+    except (OSError, ValueError, TypeError, KeyError):
+        is_ours, arrays = False, []
+    if not is_ours or len({len(array) for array in arrays}) != 1:
+        raise UserError(f"{folder}: expected a labelled set made by `persondays labelled`, complete and unchanged.")
+    return LabelledWindows(arrays[0], arrays[1].astype(str).tolist(), arrays[2].astype(str).tolist())

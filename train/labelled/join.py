@@ -11,8 +11,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.grid import SAMPLE_RATE_HZ
-from train.evaluate.dataset import LabelledSet, read_labelled
-from train.labelled.files import LabelledWindows
+from train.labelled.files import LabelledWindows, read_windows
 
 Names = Mapping[tuple[str, str], str]
 """The shared name of a set's activity, by (set, activity)."""
@@ -31,55 +30,59 @@ def read_names(path: Path) -> Names:
     return {(row["set"], row["activity"]): row["shared"] for row in rows if row["shared"]}
 
 
-def join_sets(sets: Sequence[Path], seconds: int, names: Names | None) -> tuple[LabelledWindows, dict[str, Any]]:
+def join_sets(sets: Sequence[Path], names: Names | None) -> tuple[LabelledWindows, dict[str, Any]]:
     """Return the windows of all sets whose activity is in every set, with the column `dataset`, and facts.
 
     A set is named by its folder, and its people `set:person`. Activities are the same if `names` says so; without
     `names`, if their texts are equal apart from case, spaces and underscores. Raises UserError for two sets of one
-    name, for names of a set or activity that do not exist, and when fewer than two activities are shared.
+    name or of windows of two lengths, for names of a set or activity that do not exist, and when fewer than two
+    activities are shared.
     """
-    found = {folder.resolve().name: read_labelled(folder, seconds * SAMPLE_RATE_HZ) for folder in sets}
+    found = {folder.resolve().name: read_windows(folder) for folder in sets}
     if len(found) < max(2, len(sets)):
         raise UserError(f"expected two or more folders of different names, found {', '.join(map(str, sets))}.")
+    lengths = {name: windows.x_NTC.shape[1] // SAMPLE_RATE_HZ for name, windows in found.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{seconds} s in {name}" for name, seconds in lengths.items())
+        raise UserError(f"expected windows of one length, found {told}. Make the sets with the same --seconds.")
     if names is not None:
         _require_known(names, found)
-    shared_K = {name: _shared_names(name, data, names) for name, data in found.items()}
-    common = set.intersection(*({text for text in own if text} for own in shared_K.values()))
+    shared = {name: {activity: _shared_name(name, activity, names) for activity in set(windows.y_N)}
+              for name, windows in found.items()}  # fmt: skip
+    common = set.intersection(*({text for text in own.values() if text} for own in shared.values()))
     if len(common) < 2:
-        activities = "; ".join(f"{name}: {', '.join(data.classes)}" for name, data in found.items())
+        activities = "; ".join(f"{name}: {', '.join(sorted(own))}" for name, own in shared.items())
         raise UserError(
             f"expected at least two activities that all sets have, found {len(common)}. Say which are the same with "
             f"--activities, a csv with columns set, activity, shared. Theirs are: {activities}."
         )
-    pieces: list[tuple[str, str, Any]] = []
-    datasets: list[str] = []
+    x, y_N, pid_N, datasets = [], [], [], []
     kept: dict[str, int] = {}
-    for name, data in found.items():
-        own = shared_K[name]
-        chosen_N = np.flatnonzero(np.isin(data.y_N, [k for k, text in enumerate(own) if text in common]))
-        x_NTC = data.x_NCT[chosen_N].transpose(0, 2, 1)
-        labels = zip(data.person_N[chosen_N].tolist(), data.y_N[chosen_N].tolist(), strict=True)
-        pieces += [(f"{name}:{data.people[p]}", own[k], x_NTC[n : n + 1]) for n, (p, k) in enumerate(labels)]
-        datasets += [name] * len(chosen_N)
-        kept[name] = len(chosen_N)
-    windows = LabelledWindows.of(pieces, seconds)
-    windows.columns["dataset"] = datasets
-    left_out = {name: len(data.y_N) - kept[name] for name, data in found.items()}
-    return windows, {"sets": kept, "windows_of_other_activities": left_out}
+    for name, windows in found.items():
+        own = [shared[name][activity] for activity in windows.y_N]
+        chosen = [n for n, text in enumerate(own) if text in common]
+        x.append(windows.x_NTC[chosen])
+        y_N += [own[n] for n in chosen]
+        pid_N += [f"{name}:{windows.pid_N[n]}" for n in chosen]
+        datasets += [name] * len(chosen)
+        kept[name] = len(chosen)
+    left_out = {name: len(windows.y_N) - kept[name] for name, windows in found.items()}
+    joined = LabelledWindows(np.concatenate(x), y_N, pid_N, {"dataset": datasets})
+    return joined, {"sets": kept, "windows_of_other_activities": left_out}
 
 
-def _shared_names(name: str, data: LabelledSet, names: Names | None) -> list[str]:
-    """Return the shared name of each class, or an empty text."""
+def _shared_name(name: str, activity: str, names: Names | None) -> str:
+    """Return the shared name of an activity, or an empty text."""
     if names is not None:
-        return [names.get((name, activity), "") for activity in data.classes]
-    return ["_".join(activity.replace("_", " ").casefold().split()) for activity in data.classes]
+        return names.get((name, activity), "")
+    return "_".join(activity.replace("_", " ").casefold().split())
 
 
-def _require_known(names: Names, sets: Mapping[str, LabelledSet]) -> None:
+def _require_known(names: Names, sets: Mapping[str, LabelledWindows]) -> None:
     for name, activity in names:
         if name not in sets:
             raise UserError(f"--activities: expected one of the sets {', '.join(sets)}, found {name!r}.")
-        if activity not in sets[name].classes:
+        if activity not in set(sets[name].y_N):
             raise UserError(
-                f"--activities: {name} has no activity {activity!r}; it has {', '.join(sets[name].classes)}."
+                f"--activities: {name} has no activity {activity!r}; it has {', '.join(sorted(set(sets[name].y_N)))}."
             )

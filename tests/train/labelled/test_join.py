@@ -34,7 +34,7 @@ def sets(tmp_path: Path) -> list[Path]:
 
 
 def test_shared_activities_are_kept_with_their_windows(sets: list[Path], tmp_path: Path) -> None:
-    windows, facts = join_sets(sets, SECONDS, None)
+    windows, facts = join_sets(sets, None)
     assert set(windows.y_N) == {"walking", "sitting_down"}
     assert facts == {"sets": {"one": 12, "two": 12}, "windows_of_other_activities": {"one": 6, "two": 6}}
     assert set(windows.pid_N) == {"one:0", "one:1", "two:0", "two:1"}
@@ -55,22 +55,24 @@ def test_a_table_says_which_activities_are_the_same(sets: list[Path], tmp_path: 
     table.write_text(
         "set,activity,shared\none,chess,other\ntwo,rowing,other\none,walking,walk\ntwo,WALKING,walk\none,sitting_down,\n"
     )
-    windows, _ = join_sets(sets, SECONDS, read_names(table))
+    windows, _ = join_sets(sets, read_names(table))
     assert set(windows.y_N) == {"other", "walk"}
 
 
 def test_faults_are_told(sets: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"at least two activities that all sets have, found 0.*one: chess.*three: fly"):
-        join_sets([sets[0], write_set(tmp_path / "three", ["swim", "fly"])], SECONDS, None)
+        join_sets([sets[0], write_set(tmp_path / "three", ["swim", "fly"])], None)
     with pytest.raises(UserError, match="two or more folders of different names"):
-        join_sets([sets[0], sets[0]], SECONDS, None)
+        join_sets([sets[0], sets[0]], None)
+    with pytest.raises(UserError, match="expected a labelled set made by `persondays labelled`"):
+        join_sets([sets[0], tmp_path], None)
     table = tmp_path / "same.csv"
     table.write_text("set,activity,shared\none,boxing,x\n")
     with pytest.raises(UserError, match="one has no activity 'boxing'; it has chess, sitting_down, walking"):
-        join_sets(sets, SECONDS, read_names(table))
+        join_sets(sets, read_names(table))
     table.write_text("set,activity,shared\nfour,walking,x\n")
     with pytest.raises(UserError, match="expected one of the sets one, two, found 'four'"):
-        join_sets(sets, SECONDS, read_names(table))
+        join_sets(sets, read_names(table))
     table.write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="expected columns set, activity, shared; found a, b"):
         read_names(table)
