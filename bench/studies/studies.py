@@ -34,6 +34,7 @@ STUDIES: dict[str, tuple[Cell, ...]] = {
         Cell("no scaling", settings=(f"{SIMCLR}.scaling=0",)),
         Cell("temperature 0.2", settings=(f"{SIMCLR}.temperature=0.2",)),
     ),
+    "rate": (BASE, Cell("twice the learning rate", settings=("optimizer.rate_per_512=2e-3",))),
     "draws": (
         BASE,
         Cell("by the square root of motion", settings=("data.weighting=root",)),
