@@ -16,7 +16,10 @@ from pipeline.demo.command import persondays, torchrun
 
 RECIPE = "small"
 BASE = {
-    **{"network.width": "0.125", "run.windows": "100000", "data.min_wear_hours": "0.05", "data.lanes": "32"},
+    "network.width": "0.125",
+    "run.windows": "100000",
+    "data.min_wear_hours": "0.05",
+    "data.lanes": "32",
     "optimizer.rate_per_512": "1e-3",
 }
 """Settings of every cell, unless it has others: an eighth of harnet10's channels, so that a cell takes minutes."""
