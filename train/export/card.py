@@ -62,6 +62,43 @@ def section(title: str, body: str) -> str:
     return f"\n## {title}\n\n{body}\n" if body else ""
 
 
+STREAMING = """```python
+stream = torch.hub.load("FOLDER", "streaming", source="local", rate_hz=100, hop_s=10)
+for start_s, features in stream.push(samples):  # g, (any number, 3), at rate_hz; a list, often empty
+    ...
+stream.reset()  # after a gap
+```
+
+Features are those of the whole recording, resampled to 30 Hz and cut into windows every `hop_s` seconds."""
+
+
+def files(description: Mapping[str, Any]) -> str:
+    """Return the table of the files with weights, and what int8 costs."""
+    rows = ["| file | bytes | ms a window |", "| --- | --- | --- |"]
+    for name, facts in description["files"].items():
+        time = "" if facts["ms"] is None else f"{facts['ms']:.3g}"
+        rows.append(f"| {name} | {facts['bytes']:,} | {time} |")
+    text = "\n".join(rows) + (
+        "\n\nMilliseconds were measured when this folder was written: one window at a time on one core of "
+        f"{description['measured_on']}, median; other programs may have run beside it. ONNX and int8 were run by "
+        "onnxruntime, the others by torch."
+    )
+    if "opset" in description:
+        text += f" ONNX models have opset {description['opset']} and take any number of windows."
+    if "int8" in description:
+        lost = description["int8"]
+        text += (
+            f"\n\nint8, tested with a linear head on {lost['windows']:,} labelled windows of {lost['people']} people, "
+            f"in folds by person: macro F1 {lost['macro F1 int8']:.3f} where float32 has "
+            f"{lost['macro F1 float32']:.3f}; lost {lost['macro F1 lost']:.4f} (95% interval over people "
+            f"{lost['macro F1 lost low']:.4f} to {lost['macro F1 lost high']:.4f}). Its ranges are of some of these "
+            "windows, without their labels."
+        )
+    elif "backbone.int8.onnx" in description["files"]:
+        text += " What int8 costs has not been measured: no labelled set was given."
+    return text
+
+
 def card(description: Mapping[str, Any]) -> str:
     """Return the README.md of an export, from the content of its config.json."""
     preset, width = description["network"]["preset"], description["network"]["width"]
@@ -89,7 +126,8 @@ features = model.feature_extractor(x)  # (8, {description["features"]}, 1)
 logits = model(x)  # (8, 5), from a classifier that you have to train
 ```
 
-`FOLDER` is this folder. It needs only torch and safetensors.
+`FOLDER` is this folder. It needs only torch and safetensors. With huggingface_hub,
+`torch.hub.load("FOLDER", "hugging_face", source="local")` is a class with `from_pretrained` and `push_to_hub`.
 """
         + section(
             "Input",
@@ -97,6 +135,8 @@ logits = model(x)  # (8, 5), from a classifier that you have to train
             f"{ticks} ticks. Calibrate the device and resample before cutting windows. Divide data in m/s² by "
             "9.80665.",
         )
+        + section("As samples come", STREAMING)
+        + section("Files", files(description))
         + section("Training data", table(("figure", "value"), data))
         + section("Validation on people not in the training data", table(("figure", "value"), validation))
         + section(

@@ -1,33 +1,60 @@
-"""Write the exported folder: weights (safetensors), the network's source file, hub entry points, model card."""
+"""Write the exported folder: weights, the network's source file, hub entry points, further files, model card."""
 
 from __future__ import annotations
 
 import inspect
+import platform
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
 from pipeline.storage.result_folder import result_folder, write_json
 from train.checkpoint.state import State
-from train.export import hubconf
+from train.evaluate.dataset import LabelledSet, read_labelled
+from train.export import hubconf, shapes, streaming
 from train.export.card import card, shareable
 from train.networks import NETWORKS, Encoder, NetworkSettings, downstream
 from train.networks.weights import backbone_weights, load_backbone, without_distributed_prefix
 
 KIND = "persondays-export"
 VERSION = 2
-FILES = {"model.safetensors", "config.json", "README.md"}
-SOURCES = (hubconf, downstream)
-"""Modules whose files every export contains; they import nothing from persondays."""
+WEIGHTS = "model.safetensors"
+FILES = {WEIGHTS, "config.json", "README.md", *shapes.FILES.values()}
+HUB_MIXIN = Path(__file__).with_name("hub_mixin.py")
+"""Not imported: it needs huggingface_hub."""
+SOURCES = (*(Path(inspect.getfile(module)) for module in (hubconf, downstream, streaming)), HUB_MIXIN)
+"""Files that every export contains; they import nothing from persondays."""
 
 
-def write_export(model: Mapping[str, Tensor], state: State, out: Path, where: str) -> Encoder:
+@dataclass(frozen=True)
+class Further:
+    """What to write besides the weights: names in `shapes.SHAPES`, a fine-tuned network to write as ONNX.
+
+    `labelled` is a labelled set, by which int8 is made and judged.
+    """
+
+    shapes: tuple[str, ...] = ()
+    classifier: Path | None = None
+    labelled: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.labelled and "int8" not in self.shapes:
+            raise UserError("--labelled is for int8. Add int8 to --shapes, or leave it out.")
+
+
+NOTHING_FURTHER = Further()
+
+
+def write_export(
+    model: Mapping[str, Tensor], state: State, out: Path, where: str, further: Further = NOTHING_FURTHER
+) -> Encoder:
     """Export a checkpoint's tensors (`feature_extractor.*` and the pretext heads) and state to the folder `out`.
 
     `state.settings["network"]` names the network; other facts of `state` go into the model card. `where` names the
@@ -40,15 +67,71 @@ def write_export(model: Mapping[str, Tensor], state: State, out: Path, where: st
     backbone = load_backbone(network_settings(state, where), backbone_weights(entries), where)
     weights = save(entries, {"format": "pt"})
     description = describe(backbone, entries, weights, state)
-    sources = [*map(source_of, SOURCES), source_of(NETWORKS[backbone.preset].kind)]
-    replaceable = {source_of(each).name for each in (*SOURCES, *(network.kind for network in NETWORKS.values()))}
+    sources = [*SOURCES, source_of(NETWORKS[backbone.preset].kind)]
+    replaceable = {each.name for each in (*SOURCES, *(source_of(network.kind) for network in NETWORKS.values()))}
+    data = read_labelled(further.labelled, backbone.ticks) if further.labelled else None
+    tuned = shapes.read_classifier(further.classifier, backbone) if further.classifier else None
     with result_folder(out, "config.json", KIND, FILES | replaceable) as folder:
-        (folder / "model.safetensors").write_bytes(weights)
+        (folder / WEIGHTS).write_bytes(weights)
         for source in sources:
             shutil.copyfile(source, folder / source.name)
+        description |= write_further(backbone, entries, further, data, tuned, folder)
         write_json(folder / "config.json", description)
         (folder / "README.md").write_text(card(description), encoding="utf-8")
     return backbone
+
+
+def write_further(
+    backbone: Encoder,
+    entries: Mapping[str, Tensor],
+    further: Further,
+    data: LabelledSet | None,
+    tuned: nn.Module | None,
+    folder: Path,
+) -> dict[str, Any]:
+    """Write the further files and check them; return bytes and milliseconds of each, and what int8 costs."""
+    written = [shapes.Written(WEIGHTS, backbone)]
+    facts: dict[str, Any] = {}
+    path = {name: folder / file for name, file in shapes.FILES.items()}
+    if "mdl" in further.shapes:
+        written.append(shapes.write_mdl(entries, path["mdl"]))
+    if "program" in further.shapes:
+        written.append(shapes.write_program(backbone, backbone.ticks, path["program"]))
+    if {"onnx", "int8"} & set(further.shapes):
+        written.append(shapes.write_onnx(backbone, backbone.ticks, "features", path["onnx"]))
+    for each in written:
+        shapes.require_same(each, backbone, backbone.ticks)
+    if tuned is not None:
+        written.append(shapes.write_onnx(tuned, backbone.ticks, "logits", path["classifier"]))
+        shapes.require_same(written[-1], tuned, backbone.ticks)
+    if "int8" in further.shapes:
+        from train.export.quantised import macro_f1_lost, write_int8
+
+        int8, run = write_int8(path["onnx"], data, path["int8"]), shapes.onnx_run(path["int8"])
+        written.append(int8)
+        if data is not None:
+            facts["int8"] = macro_f1_lost(backbone, run, data)
+    facts["files"] = {
+        each.file: {
+            "bytes": (folder / each.file).stat().st_size,
+            "ms": round(shapes.milliseconds(each.run, backbone.ticks), 3) if each.run else None,
+        }
+        for each in written
+    }
+    if {"onnx", "int8"} & set(further.shapes) or tuned is not None:
+        facts["opset"] = shapes.OPSET
+    facts["measured_on"] = processor()
+    return facts
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return model or platform.processor() or platform.machine()
 
 
 def source_of(module_or_class: Any) -> Path:

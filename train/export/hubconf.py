@@ -2,8 +2,8 @@
 
 Every exported folder contains a copy of this file, which needs nothing from persondays: the network's definition, the
 classifier on top (downstream.py), the weights (model.safetensors) and their description (config.json) are in the same
-folder. There is an entry point for each preset of the exported kind of network. Input is acceleration in g at 30 Hz,
-float32 (batch, 3, ticks).
+folder. There is an entry point for each preset of the exported kind of network, and `streaming` and `hugging_face`.
+Input is acceleration in g at 30 Hz, float32 (batch, 3, ticks).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
 dependencies = ["torch", "safetensors"]
@@ -40,6 +41,26 @@ def _config() -> dict[str, Any]:
 
 if (HERE / "config.json").exists():
     globals().update({preset: _entry(preset) for preset in _config()["definition"]["presets"]})
+
+
+def streaming(rate_hz: float, hop_s: float | None = None, my_device: str = "cpu") -> Any:
+    """Features of samples as they come, `rate_hz` a second, every `hop_s` seconds (default: a window): streaming.py."""
+    preset = _config()["network"]["preset"]
+    backbone = _build(preset, 2, my_device, True).get_submodule("feature_extractor")
+    return _module("streaming.py").Streaming(backbone, _config()["input"]["ticks"], rate_hz, hop_s)
+
+
+def hugging_face() -> type[Any]:
+    """The class `Backbone` for `Backbone.from_pretrained(FOLDER or "name/repository")`: hub_mixin.py."""
+    loaded: type[Any] = _module("hub_mixin.py").backbone_class(_load_folder)
+    return loaded
+
+
+def _load_folder(folder: Path) -> nn.Module:
+    """Load the network of an exported folder by its own hubconf.py."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    network: nn.Module = torch.hub.load(str(folder), config["network"]["preset"], source="local", pretrained=True)
+    return network
 
 
 def _build(preset: str, class_num: int, device: str, pretrained: bool) -> nn.Module:

@@ -156,6 +156,8 @@ def test_files_and_config(exported: Path) -> None:
         "config.json",
         "harnet.py",
         "downstream.py",
+        "hub_mixin.py",
+        "streaming.py",
         "hubconf.py",
         "README.md",
     }
