@@ -136,7 +136,7 @@ logits = model(x)  # (8, 5), from a classifier that you have to train
             "9.80665.",
         )
         + section("As samples come", STREAMING)
-        + section("Files", files(description))
+        + section("Files", files(description) if "files" in description else "")
         + section("Training data", table(("figure", "value"), data))
         + section("Validation on people not in the training data", table(("figure", "value"), validation))
         + section(

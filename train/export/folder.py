@@ -89,7 +89,12 @@ def write_further(
     tuned: nn.Module | None,
     folder: Path,
 ) -> dict[str, Any]:
-    """Write the further files and check them; return bytes and milliseconds of each, and what int8 costs."""
+    """Write the further files and check them; return bytes and milliseconds of each, and what int8 costs.
+
+    Nothing is timed if there are none: such an export is the same bytes every time.
+    """
+    if further == NOTHING_FURTHER:
+        return {}
     written = [shapes.Written(WEIGHTS, backbone)]
     facts: dict[str, Any] = {}
     path = {name: folder / file for name, file in shapes.FILES.items()}
