@@ -47,6 +47,7 @@ def measured(cell: Cell) -> dict[str, float]:
     steps, figures = begin(cell, device)
     for _ in range(WARM_UP):
         next(steps)
+    require_compiled(cell)
     wait_for(device)
     began = time.perf_counter()
     for _ in range(cell.steps):
@@ -57,6 +58,14 @@ def measured(cell: Cell) -> dict[str, float]:
     if device.type == "cuda":
         figures["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
     return figures
+
+
+def require_compiled(cell: Cell) -> None:
+    """Raise RuntimeError if a cell that says that it is compiled is not."""
+    from torch._dynamo.utils import counters
+
+    if cell.compiled and not counters["stats"]["unique_graphs"]:
+        raise RuntimeError(f"{cell.way}: nothing was compiled, so this row would time eager code")
 
 
 def begin(cell: Cell, device: Any) -> tuple[Iterator[int], dict[str, float]]:
@@ -83,20 +92,7 @@ def begin(cell: Cell, device: Any) -> tuple[Iterator[int], dict[str, float]]:
     if cell.way == "ours, channels first":
         harnet.LAYOUT = torch.contiguous_format
     ours = Ours(cell)
-    return ours.steps(), {"flop": flop(ours.model, device)}
-
-
-def flop(model: Any, device: Any) -> float:
-    """Floating-point operations of a window, forward and backward: products and convolutions, as torch counts."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    batch, ticks = 8, model.feature_extractor.ticks
-    with FlopCounterMode(display=False) as counted:
-        outputs = model(torch.randn(batch, 3, ticks, device=device))
-        torch.stack([out.sum() for out in outputs.values() if out.requires_grad]).sum().backward()
-    model.zero_grad(set_to_none=True)
-    return counted.get_total_flops() / batch
+    return ours.steps(), {"flop": ours.flop}
 
 
 def fed(cell: Cell, device: Any) -> dict[str, float]:

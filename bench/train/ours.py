@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from train.distributed.engines import make_engine
 from train.distributed.processes import Processes
@@ -30,6 +31,16 @@ def recipe_of(cell: Any) -> Recipe:
     return load_recipe("harnet10", [*sets, f"engine.name={cell.engine}"])
 
 
+def flop(model: Model, device: torch.device) -> float:
+    """Floating-point operations of a window, forward and backward: products and convolutions, as torch counts."""
+    batch, ticks = 8, model.feature_extractor.ticks
+    with FlopCounterMode(display=False) as counted:
+        outputs = model(torch.randn(batch, 3, ticks, device=device))
+        torch.stack([out.sum() for out in outputs.values() if out.requires_grad]).sum().backward()
+    model.zero_grad(set_to_none=True)
+    return counted.get_total_flops() / batch
+
+
 class Ours:
     """The parts of a run that a step needs, made without a store."""
 
@@ -39,6 +50,7 @@ class Ours:
         set_numerics(recipe.run, processes.device)
         objective, network = make_objective(recipe.objective), make_network(recipe.network)
         self.model = Model(network, objective.heads(network.features)).to(processes.device)
+        self.flop = flop(self.model, processes.device)  # before it is compiled: torch would then never compile it
         optimizer = make_optimizer(recipe.optimizer, self.model)
         self.run = SimpleNamespace(
             recipe=recipe,

@@ -20,6 +20,12 @@
 # Without it, processes that torchrun restarts may connect to the old rendezvous store and hang.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 
+# Gloo binds to the interface that the host's name resolves to, and NCCL to the first that it finds. If nodes cannot reach
+# each other there, name the right one (see `ip addr`): NETWORK=ib0 sbatch infra/torch/slurm.sh ...
+if [ -n "${NETWORK:-}" ]; then
+    export GLOO_SOCKET_IFNAME="$NETWORK" NCCL_SOCKET_IFNAME="$NETWORK"
+fi
+
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 20000))
 

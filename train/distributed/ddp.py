@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,12 @@ from train.distributed.engine import LossOf, norm_and_clip, set_rate
 from train.distributed.processes import Processes
 from train.distributed.settings import StepSettings
 from train.windows.pool import Windows
+
+_SWITCH = "forward_sync_buffers"
+_HAS_IT = _SWITCH in signature(DistributedDataParallel.__init__).parameters
+KEEP_BUFFERS: dict[str, Any] = {_SWITCH if _HAS_IT else "broadcast_buffers": False}
+"""Switches off that DDP copies the first process's BatchNorm statistics to all in every step. Before torch 2.13, the
+switch has another name."""
 
 
 class Ddp:
@@ -33,9 +41,7 @@ class Ddp:
         self.network = model
         if processes.world_size > 1:
             ids = [processes.device.index] if processes.device.type == "cuda" else None
-            self.network = DistributedDataParallel(
-                model, device_ids=ids, forward_sync_buffers=False, gradient_as_bucket_view=True
-            )
+            self.network = DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True, **KEEP_BUFFERS)
             settle_buckets(self.network, settings.ticks)
         if settings.compile:
             self.network.compile()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from typing import NoReturn
+
+from pipeline.errors import UserError
 
 
 def exit_without_destructors(run: Callable[[], int]) -> None:
@@ -24,3 +28,14 @@ def exit_without_destructors(run: Callable[[], int]) -> None:
 
     atexit.register(leave)  # the first to be registered is the last to be called
     status = run()
+
+
+def leave_at_once(error: BaseException) -> NoReturn:
+    """Report an error, as the command line would, and end the process with status 1, without any clean-up."""
+    if isinstance(error, UserError):
+        print(f"error: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)

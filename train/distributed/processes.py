@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 import torch
@@ -15,6 +16,7 @@ from torch._C._distributed_c10d import HashStore, PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import UserError
+from train.distributed.process_exit import leave_at_once
 
 T = TypeVar("T")
 
@@ -36,6 +38,7 @@ class Processes:
         local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         local_count = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local_count))
+        require_usable_gpu()
         cuda = torch.cuda.is_available()
         if cuda and local_rank >= torch.cuda.device_count():
             raise UserError(
@@ -47,6 +50,7 @@ class Processes:
         if cuda:
             torch.cuda.set_device(self.device)
         self._pending: tuple[Tensor, dist.Work | None] | None = None
+        self._end_together = False
         self._backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         if self.world_size > 1:
             _join(self._backend, timeout_s + SLACK_S)
@@ -135,6 +139,7 @@ class Processes:
 
     def fail(self, message: str) -> NoReturn:
         """End this process for a reason that all processes know; only the first one reports it."""
+        self._end_together = True
         if self.first:
             raise UserError(message)
         raise SystemExit(1)
@@ -154,10 +159,39 @@ class Processes:
         for buffer, part in zip(statistics, parts, strict=True):
             buffer.copy_(part.view_as(buffer))
 
+    @contextmanager
+    def until_end(self) -> Iterator[None]:
+        """Leave the process group at the end of a block.
+
+        On GPUs, an error that other processes do not share ends this process at once, with its message: leaving the
+        group would wait for collectives that the others have begun and this process never joins, up to the timeout.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if self.world_size > 1 and self.device.type == "cuda" and not self._end_together:
+                leave_at_once(error)
+            raise
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Leave the process group."""
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def require_usable_gpu(devices: Path = Path("/dev")) -> None:
+    """Raise UserError if the machine has an NVIDIA GPU that torch cannot use, unless CUDA was hidden on purpose."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
+    if hidden or torch.cuda.is_available() or not (devices / "nvidia0").exists():
+        return
+    built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+    raise UserError(
+        f"this machine has an NVIDIA GPU ({devices / 'nvidia0'}), but torch {torch.__version__}, built {built}, cannot "
+        "use it: the driver is too old or not running (see nvidia-smi), or this torch is for CPUs. Update the driver, "
+        'or install a torch that fits it. To train on the CPU on purpose, set CUDA_VISIBLE_DEVICES="".'
+    )
 
 
 def _join(backend: str, timeout_s: float) -> None:

@@ -67,7 +67,7 @@ def train(
         """A restarted process waits for storage, which worked before; a new run reports a wrong URL at once."""
         return with_retry(work) if processes.restarted else work()
 
-    try:
+    with processes.until_end():
         with processes.all_or_none():
             store = reach(lambda: Store.open(store_url))
         with processes.all_or_none():
@@ -89,8 +89,6 @@ def train(
             with processes.all_or_none():
                 trainer = Trainer(run, folder, point, logs or _default_logs(folder, recipe), track)
             return trainer.loop(stop, watchdog)
-    finally:
-        processes.close()
 
 
 def _default_logs(folder: Folder, recipe: Recipe) -> Path:
