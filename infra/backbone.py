@@ -36,10 +36,12 @@ class Source:
     flags: tuple[str, ...]
     title: str
     licence: str
+    kept_out: int = 0
+    """One in so many people, from the first on, in the order of their ids, is left out: to test the backbone on."""
 
 
 SOURCES = {
-    "wisdm": Source("labelled/wisdm_watch", ("--wisdm",), "WISDM 2019, smartwatch (Weiss et al. 2019)", "CC BY 4.0"),
+    "wisdm": Source("labelled/wisdm_watch", ("--wisdm",), "WISDM 2019, smartwatch (Weiss et al. 2019)", "CC BY 4.0", 3),
     "stress_predict": Source("unlabelled/stress_predict.npz", (), "Stress-Predict (Iqbal et al. 2022)", "MIT"),
     "harlab": Source("unlabelled/harlab_lmu.npz", ("--position", "wrist"), "HAR-Lab, wrist", "MIT"),
 }
@@ -80,9 +82,12 @@ def sets_of(data: Path, tables: Path) -> tuple[Path, dict[str, dict[str, object]
             unfinished = tables / f".{name}"
             shutil.rmtree(unfinished, ignore_errors=True)
             run(f"tables of {source.title}", sys.executable, script, path, unfinished, *source.flags)
+            for file in sorted(unfinished.glob("[!_]*"))[:: source.kept_out] if source.kept_out else ():
+                file.unlink()
             unfinished.rename(tables / name)
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        found[name] = {"title": source.title, "licence": source.licence, **digest(files)}
+        people = sum(1 for file in (tables / name).glob("[!_]*"))
+        found[name] = {"title": source.title, "licence": source.licence, "people": people, **digest(files)}
     return tables, found
 
 
@@ -133,10 +138,11 @@ def put(model: Path, box: Path, recipe: Path, sets: dict[str, dict[str, object]]
 def made_from(sets: dict[str, dict[str, object]]) -> str:
     """Return the section of the model card about the recordings."""
     lines = [
-        f"| {found.get('title', name)} | {found.get('licence', 'not stated')} | {found['files']} | {found['sha256']} |"
+        f"| {found.get('title', name)} | {found.get('licence', 'not stated')} | "
+        f"{found.get('people', found['files'])} | {found['files']} | {found['sha256']} |"
         for name, found in sets.items()
     ]
-    head = "| set | licence | files | sha256 of their sha256s |\n| --- | --- | --- | --- |"
+    head = "| set | licence | recordings | files | sha256 of their sha256s |\n| --- | --- | --- | --- | --- |"
     return (
         f"\n## Made from\n\n{head}\n" + "\n".join(lines) + "\n\nThe settings are in `recipe.toml`; `make backbone` of "
         "persondays repeats every step.\n"
