@@ -21,6 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from pipeline.demo.command import torchrun  # noqa: E402
+
+PROCESSES = 2
+"""Training processes, of a thread each. Their number decides how BatchNorm sees a batch, so it is always the same."""
 LARGEST_BYTES = 4_000_000
 PARTICIPANTS = r"^(.+)_[^_/]*[.](?:parquet|csv|csv[.]gz)$"
 """Set and person, in SET/PERSON_PLACE.parquet: people of two sets are never the same."""
@@ -50,7 +54,7 @@ SOURCES = {
 def run(title: str, *command: object) -> None:
     """Run a command; exit if it fails."""
     print(f"\n== {title}", flush=True)
-    environment = {"OMP_NUM_THREADS": str(os.cpu_count()), **os.environ}
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
     status = subprocess.run([*map(str, command)], env=environment, check=False).returncode
     if status:
         sys.exit(f"\nstopped: {title} ended with exit status {status}; see above. The same command resumes.")
@@ -109,7 +113,7 @@ def make(data: Path, name: str, recipe: str, work: Path, out: Path, best: bool) 
     store, checkpoints, model = work / "store", work / "checkpoints", work / "model"
     flags = ("--store", store, "--key-file", work / "key", "--id-regex", PARTICIPANTS)
     persondays("ingest", "ingest", "--recordings", recordings, *flags)
-    persondays("train", "train", recipe_file, "--store", store, "--checkpoints", checkpoints)
+    run("train", *torchrun(PROCESSES, recipe_file, "--store", store, "--checkpoints", checkpoints))
     persondays("export", "export", "--checkpoint", checkpoints, "--out", model, *(["--best"] if best else []))
     size = sum(file.stat().st_size for file in model.iterdir() if file.is_file())
     if size > LARGEST_BYTES:
