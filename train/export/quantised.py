@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from train.export.shapes import INPUT, Run, Written, onnx_run, quietly
 from train.networks import Encoder
 
 CALIBRATION_WINDOWS, CALIBRATION_BATCH = 256, 32
+PERCENTILE = 99.99
 FOLDS, SEED = 5, 0
 
 
@@ -28,13 +31,16 @@ def write_int8(onnx: Path, data: LabelledSet | None, file: Path) -> Written:
     """Write an ONNX model with int8 weights, of one in float32.
 
     With labelled windows, inputs of convolutions and products are int8 as well, in ranges that some of the windows have
-    set; their labels are not used. Weights then have seven bits: on processors without VNNI, sums of eight would
+    set; their labels are not used. One value in 10,000 lies beyond its range and is clipped, and the first convolution
+    stays float32: so a small backbone lost 0.002 of macro F1 on WISDM, but 0.014 without the clipping, 0.011 with all
+    convolutions in int8, and 0.026 with both. Weights have seven bits: on processors without VNNI, sums of eight would
     overflow. Without windows, ranges are found at run time, which is no faster than float32 on most processors.
     """
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
+    import onnx as models
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder, quietly():
+    with tempfile.TemporaryDirectory() as folder, quietly(), redirect_stdout(StringIO()):
         folded = Path(folder) / "folded.onnx"
         quant_pre_process(onnx, folded, skip_symbolic_shape=True)
         if data is None:
@@ -48,6 +54,9 @@ def write_int8(onnx: Path, data: LabelledSet | None, file: Path) -> Written:
                 per_channel=True,
                 reduce_range=True,
                 op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+                nodes_to_exclude=[next(node.name for node in models.load(folded).graph.node if node.op_type == "Conv")],
+                calibrate_method=CalibrationMethod.Percentile,
+                extra_options={"CalibPercentile": PERCENTILE},
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
             )
