@@ -22,6 +22,8 @@ HELD_OUT_SHARE = 4
 """One in so many participants is held out for validation."""
 CONTROL_SHARE = 3
 """The control network sees a third of the windows that the network sees."""
+BOX = Path(__file__).resolve().parents[2] / "backbones"
+"""The backbones that come with the project; the demo scores them beside its own."""
 NAME_PATTERN = "(P[0-9]+)[.]cwa"
 """Finds a simulated participant's name, as in the truth table, in the name of a recording."""
 INTERRUPTED = (130, -2)
@@ -40,6 +42,11 @@ class DemoStep:
 def persondays(*arguments: object) -> list[str]:
     """Return the command line of a `persondays` command in this environment."""
     return [sys.executable, "-m", "pipeline", *map(str, arguments)]
+
+
+def box() -> list[str]:
+    """Return the names of the backbones that come with the project."""
+    return sorted(config.parent.name for config in BOX.glob("*/config.json"))
 
 
 def torchrun(processes: int, *arguments: object) -> list[str]:
@@ -82,6 +89,13 @@ def steps(run: Path, participants: int, days: int, windows: int, processes: int)
         command(
             "compare the backbone with random weights",
             *("evaluate", "--model", model, "--labelled", labelled, "--out", evaluation),
+        ),
+        *(
+            command(
+                f"score the backbone in the box {name}",
+                *("evaluate", "--model", name, "--labelled", labelled, "--out", run / "box" / name, "--rows", "linear"),
+            )
+            for name in box()
         ),
         command(
             "draw a person-day",

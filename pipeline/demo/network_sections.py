@@ -153,7 +153,7 @@ def evaluation_section(results: Results) -> list[str]:
         ),
         image,
         html.table(*_score_table(found)),
-        *_rows(found),
+        *_rows(found, results.box),
         html.explained(
             "Macro F1 is the mean over activities of the F1 score (1 is perfect); Cohen's kappa is the agreement "
             "beyond chance. The difference is computed for each participant and given with its 95% interval over "
@@ -194,11 +194,16 @@ def _score_table(found: Json) -> tuple[list[list[str]], list[str]]:
     return rows, ["mean over participants", "pretrained", "random weights", "difference (95% interval)", "participants"]
 
 
-def _rows(found: Json) -> list[str]:
-    """Return the table of everything that was compared, in results that have it."""
-    rows = [
-        [row["title"], *(f"{_figure(row[metric]['mean'])} [SD {_figure(row[metric]['sd'])}]" for metric in METRICS)]
-        for row in found.get("rows", {}).values()
+def _rows(found: Json, box: dict[str, Json]) -> list[str]:
+    """Return the table of everything that was compared, in results that have it, and backbones that come along."""
+
+    def line(title: str, row: Json) -> list[str]:
+        return [title, *(f"{_figure(row[metric]['mean'])} [SD {_figure(row[metric]['sd'])}]" for metric in METRICS)]
+
+    rows = [line(row["title"], row) for row in found.get("rows", {}).values()]
+    rows += [
+        line(f"the backbone {name} that comes with persondays, pretrained on real people", other["rows"]["linear"])
+        for name, other in box.items()
     ]
     return [html.table(rows, ["mean over participants", *METRICS.values()])] if rows else []
 

@@ -26,6 +26,8 @@ class Results:
     inspect: Json | None
     training: Json | None
     evaluation: Json | None
+    box: dict[str, Json]
+    """Evaluations of backbones that come with the project, by their names."""
 
     @staticmethod
     def read(run: Path) -> Results:
@@ -37,6 +39,11 @@ class Results:
             _read(run / "report" / "inspect.json", "persondays-inspect"),
             _read(run / "report" / "training.json", "persondays-training"),
             _read(run / "evaluation" / "results.json", "persondays-evaluation"),
+            {
+                path.parent.name: found
+                for path in sorted(run.glob("box/*/results.json"))
+                if (found := _read(path, "persondays-evaluation")) is not None
+            },
         )
 
     def picture(self, path: str, description: str) -> str:

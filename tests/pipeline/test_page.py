@@ -247,6 +247,18 @@ def test_every_row_of_an_evaluation_is_shown(tmp_path: Path) -> None:
     assert "0.746 SD 0.104" in page.text["evaluation"]
 
 
+def test_a_backbone_that_comes_along_is_a_row_beside_them(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08))
+    scores = {"macro_f1": {"mean": 0.801, "sd": 0.05}, "kappa": {"mean": 0.777, "sd": 0.06}}
+    for name, found in (("wrist-tiny", {"format": "persondays-evaluation", "version": 1}), ("broken", {})):
+        (run / "box" / name).mkdir(parents=True)
+        found = found | {"rows": {"linear": scores}} if found else found
+        (run / "box" / name / "results.json").write_text(json.dumps(found))
+    text = read_page(run)[1].text["evaluation"]
+    assert "the backbone wrist-tiny that comes with persondays, pretrained on real people 0.801 SD 0.050" in text
+    assert "broken" not in text
+
+
 def test_missing_results_are_named_in_their_place(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
