@@ -47,8 +47,6 @@ class RunFacts:
     stream: StreamFacts | None = None
     participants: int | None = None
     """Number of participants that the run trains on."""
-    init: str = ""
-    """sha256 of the weights that the run started from (`train.networks.initial`); "" for random ones."""
     code: str = ""
     """Commit or version of the code."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -62,6 +60,8 @@ class RunFacts:
     """Keyed ids of the participants held out for validation, without those who have withdrawn."""
     validation_slots_withdrawn: list[int] = field(default_factory=list)
     """Slots of held-out participants who have withdrawn: the run must not train on them."""
+    init: str = ""
+    """sha256 of the weights that the run started from (`train.networks.initial`); "" for random ones."""
 
     def to_json(self) -> dict[str, Any]:
         """The keys and values of the file."""

@@ -227,14 +227,14 @@ OLD_STATE = """
 
 
 def test_an_old_state_can_be_read(tmp_path: Path) -> None:
-    """Written before `slots_end`, `members_digest` and `validation_slots_withdrawn` existed."""
+    """Written before `slots_end`, `members_digest`, `validation_slots_withdrawn` and `init` existed."""
     table = json.loads(OLD_STATE)
     state = state_from_json(table)
     assert (state.step, state.windows_seen, state.best) == (30, 480, (0.68, 320))
     assert state.facts.stream == StreamFacts(table_version=3, lanes=4, members=8)
     assert state.facts.validation_participants == ["aa", "bb"]
     assert state.facts.validation_slots_withdrawn == []
-    assert state.to_json() == table | {"validation_slots_withdrawn": []}
+    assert state.to_json() == table | {"validation_slots_withdrawn": [], "init": ""}
     assert list(state.to_json())[: len(table)] == list(table), "in the same order"
     ck.save(Folder(str(tmp_path)), ck.Checkpoint({"w": torch.ones(2)}, state))
     assert ck.open_checkpoint(str(tmp_path)).state == state
