@@ -151,7 +151,7 @@ def test_a_control_run_trains_on_noise(store: str, tmp_path: Path) -> None:
 def test_our_recipes_load_and_an_unknown_name_lists_them() -> None:
     for name in ("demo", "harnet5", "harnet10", "harnet30"):
         assert load_recipe(name).name == name
-    with pytest.raises(UserError, match="demo, harnet10"):
+    with pytest.raises(UserError, match="demo, hard_negatives, harnet10"):
         load_recipe("harnet11")
     assert load_recipe("demo", ["run.windows=5", "data.where=device = 'AX3'"]).data.where == "device = 'AX3'"
 
