@@ -68,8 +68,10 @@ class _Calibration:
 
     def __init__(self, data: LabelledSet) -> None:
         drawn = np.random.default_rng(SEED).permutation(len(data.x_NCT))[:CALIBRATION_WINDOWS]
+        size = min(CALIBRATION_BATCH, len(drawn))
+        drawn = drawn[: len(drawn) // size * size]  # onnxruntime takes batches of one size only
         self._batches: Iterator[NDArray[np.float32]] = iter(
-            [data.x_NCT[drawn[first : first + CALIBRATION_BATCH]] for first in range(0, len(drawn), CALIBRATION_BATCH)]
+            [data.x_NCT[drawn[first : first + size]] for first in range(0, len(drawn), size)]
         )
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:

@@ -203,7 +203,16 @@ def test_the_backbone_of_simclr_on_a_transformer_is_exported_loaded_by_the_hub_a
     backbone = write_export(last.model, last.state, tmp_path / "model", "checkpoint")
     assert isinstance(backbone, Transformer)
     names = {path.name for path in (tmp_path / "model").iterdir()}
-    assert names == {"README.md", "config.json", "downstream.py", "hubconf.py", "model.safetensors", "transformer.py"}
+    parts = {
+        "README.md",
+        "config.json",
+        "downstream.py",
+        "hub_mixin.py",
+        "hubconf.py",
+        "model.safetensors",
+        "streaming.py",
+    }
+    assert names == {*parts, "transformer.py"}
     code = (
         f"import json, sys, torch; n = torch.hub.load({str(tmp_path / 'model')!r}, 'transformer10', source='local', "
         "pretrained=True, class_num=7).eval(); torch.manual_seed(0); x = torch.randn(2, 3, 300); "
