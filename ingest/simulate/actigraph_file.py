@@ -32,9 +32,10 @@ VERSION = (1, 7, 2)
 class ActigraphFile:
     """Writes one .gt3x file; the device starts on a full second and takes exactly its nominal rate in each."""
 
-    def __init__(self, device: Device, name: str, wrist: str, start: np.datetime64, end: np.datetime64) -> None:
+    def __init__(self, device: Device, name: str, location: str, start: np.datetime64, end: np.datetime64) -> None:
         self.samples = round(device.nominal_hz)
-        self._device, self._name, self._wrist = device, name, wrist
+        self._device, self._name = device, name
+        self._side, self._limb = location.title().split()
         self._start_us, self._end_us = (int(time.astype("datetime64[us]").astype(np.int64)) for time in (start, end))
         self._packed = device.packing != "unpacked"
         self._waiting = np.empty((0, 3), dtype=np.int16)
@@ -118,16 +119,16 @@ class ActigraphFile:
             "Acceleration Scale": f"{COUNTS_PER_G:.1f}",
             "Acceleration Min": f"{-RANGE_G:.1f}",
             "Acceleration Max": f"{RANGE_G:.1f}",
-            "Limb": "Wrist",
-            "Side": self._wrist.capitalize(),
-            "Dominance": "Non-Dominant" if self._wrist == "left" else "Dominant",
+            "Limb": self._limb,
+            "Side": self._side,
+            "Dominance": "Non-Dominant" if self._side == "Left" else "Dominant",
             "Subject Name": self._name,
         }
         return "".join(f"{name}: {value}\r\n" for name, value in values.items())
 
     def _metadata(self) -> list[dict[str, str | bool]]:
         return [
-            {"MetadataType": "Bio", "SubjectName": self._name, "Limb": "Wrist", "Side": self._wrist.capitalize()},
+            {"MetadataType": "Bio", "SubjectName": self._name, "Limb": self._limb, "Side": self._side},
             {"MetadataType": "LocalTimeLog", "UtcOffset": UTC_OFFSET, "UsedUtc": False},
         ]
 

@@ -64,7 +64,7 @@ class SampleClock:
         return self._swing_s * np.sin(2 * np.pi * second / DAY_S + self.phase)
 
 
-def header(device: Device, session: int, start: np.datetime64, end: np.datetime64, wrist: str) -> bytes:
+def header(device: Device, session: int, start: np.datetime64, end: np.datetime64, location: str) -> bytes:
     """Return the 1,024 bytes at the start of a file."""
     head = np.full(HEADER.itemsize, 0xFF, dtype=np.uint8).view(HEADER)
     head["magic"], head["length"] = HEADER_MAGIC, HEADER_LENGTH
@@ -75,7 +75,7 @@ def header(device: Device, session: int, start: np.datetime64, end: np.datetime6
     head["rate_code"] = rate_code(NOMINAL_HZ, RANGE_G)
     head["last_change"] = pack_timestamp(np.array([start]).astype("datetime64[s]"))
     head["firmware"] = FIRMWARE
-    head["annotation"] = np.void(f"_p={wrist}+wrist".encode().ljust(HEADER["annotation"].itemsize))
+    head["annotation"] = np.void(f"_p={location.replace(' ', '+')}".encode().ljust(HEADER["annotation"].itemsize))
     return head.tobytes()
 
 
@@ -85,7 +85,7 @@ class CwaFile:
     def __init__(
         self,
         device: Device,
-        wrist: str,
+        location: str,
         start: np.datetime64,
         end: np.datetime64,
         session: int,
@@ -94,7 +94,7 @@ class CwaFile:
     ) -> None:
         self.samples = SAMPLES_A_BLOCK[device.packing]
         self._clock = clock
-        self._header = header(device, session, start, end, wrist)
+        self._header = header(device, session, start, end, location)
         self._writer = CwaBlockBuilder(device, session, start, clock, rng)
 
     @contextmanager

@@ -95,9 +95,9 @@ class GeneactivFile:
     samples = SAMPLES
 
     def __init__(
-        self, device: Device, name: str, wrist: str, start: np.datetime64, end: np.datetime64, clock: SampleClock
+        self, device: Device, name: str, location: str, start: np.datetime64, end: np.datetime64, clock: SampleClock
     ) -> None:
-        self._device, self._name, self._wrist, self._clock = device, name, wrist, clock
+        self._device, self._name, self._location, self._clock = device, name, location, clock
         self._start, self._end = start.astype("datetime64[us]"), end.astype("datetime64[us]")
         self._waiting = np.empty((0, 3), dtype=np.int16)
         self._waiting_celsius = np.empty(0, dtype=np.float32)
@@ -144,7 +144,7 @@ class GeneactivFile:
             "Start Time": _time(self._start),
             "Config Time": _time(self._start),
             "Extract Time": _time(self._end),
-            "Device Location Code": f"{self._wrist} wrist",
+            "Device Location Code": self._location,
             "Subject Code": self._name,
             **{f"{axis} gain": str(value) for axis, value in zip("xyz", gain, strict=True)},
             **{f"{axis} offset": str(value) for axis, value in zip("xyz", offset, strict=True)},

@@ -1,4 +1,4 @@
-"""Simulated people: body and habits of a person, and the device on the wrist, each drawn once from the seed."""
+"""Simulated people: body and habits of a person, and the devices that they wear, each drawn once from the seed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulate.streams import StreamPurpose, is_one_in, stream
+from ingest.simulate.streams import StreamPurpose, is_one_in, number_of_device, stream
 
 Packing = Literal["packed, 8 g step", "packed, finest step", "unpacked"]
 """How an Axivity writes samples: 10 bits with the exponent of its range (real +-8 g files), 10 bits with the
 smallest exponent that holds the three axes, or int16. An ActiGraph writes int16 (a Link) or 12 bits (a wGT3X-BT)."""
+
+Place = Literal["wrist", "hip", "other wrist"]
+"""Where on the body a device is worn."""
+
+PLACES: tuple[Place, ...] = ("wrist", "hip", "other wrist")
+"""The places of a person's first, second and third device."""
 
 Kind = Literal["axivity", "actigraph", "geneactiv"]
 """The maker of a device."""
@@ -91,6 +97,18 @@ class Person:
 
 
 @dataclass(frozen=True)
+class DeviceClock:
+    """A clock that is wrong: what it shows is `seconds(true seconds)`, both since the recording's true start."""
+
+    offset_s: float = 0.0
+    drift_ppm: float = 0.0
+
+    def seconds(self, true_s: float) -> float:
+        """Return what passes on this clock in so many true seconds."""
+        return true_s * (1 + self.drift_ppm / 1e6)
+
+
+@dataclass(frozen=True)
 class Device:
     """A device as it was built: it reports gain * true + offset + drift * (celsius - 25), in g."""
 
@@ -139,8 +157,27 @@ def person(seed: int, participant: int) -> Person:
     )
 
 
-def device(seed: int, participant: int, kind: Kind = "axivity", nominal_hz: float | None = None) -> Device:
-    """Draw the device that this participant wears, by default at one of the usual rates."""
+def location_of(person: Person, place: Place) -> str:
+    """Return what a file says of the place, such as "left wrist"."""
+    other = "left" if person.wrist == "right" else "right"
+    return {"wrist": f"{person.wrist} wrist", "hip": "right hip", "other wrist": f"{other} wrist"}[place]
+
+
+def device_clock(seed: int, participant: int, place: Place, kind: Kind) -> DeviceClock:
+    """Draw the clock of one of several devices: seconds from true time, and parts per million too fast or slow.
+
+    Makers other than Axivity begin on a full second, so theirs are whole seconds from true time at the start.
+    """
+    rng = stream(seed, number_of_device(participant, PLACES.index(place)), StreamPurpose.CLOCK)
+    offset_s, drift_ppm = rng.normal(0.0, 4.0), float(np.clip(rng.normal(0.0, 8.0), -30.0, 30.0))
+    return DeviceClock(round(offset_s, 6 if kind == "axivity" else 0), drift_ppm)
+
+
+def device(
+    seed: int, participant: int, kind: Kind = "axivity", nominal_hz: float | None = None, place: Place = "wrist"
+) -> Device:
+    """Draw the device that this participant wears at a place, by default at one of the usual rates."""
+    participant = number_of_device(participant, PLACES.index(place))
     rng = stream(seed, participant, StreamPurpose.DEVICE)
     has = {trait: is_one_in(every, seed, participant, trait) for trait, every in ONE_IN.items()}
     packing: Packing = "packed, 8 g step"

@@ -18,14 +18,27 @@ from ingest.simulate.axivity_file import CwaFile, SampleClock
 from ingest.simulate.diary import DAY_S, Activity, Bout, free_living, overlay, scripted
 from ingest.simulate.file_writer import FileWriter, Pieces
 from ingest.simulate.geneactiv_file import GeneactivFile
-from ingest.simulate.population import Device, Kind, Packing, Person, device, person
+from ingest.simulate.places import movement_at
+from ingest.simulate.population import (
+    PLACES,
+    Device,
+    DeviceClock,
+    Kind,
+    Packing,
+    Person,
+    Place,
+    device,
+    location_of,
+    person,
+)
 from ingest.simulate.sensor import Sensor, mounting
-from ingest.simulate.streams import StreamPurpose, stream
+from ingest.simulate.streams import StreamPurpose, number_of_device, stream
 
 MAX_INTERVAL_S = 3_600.0
 """Longest interval that is simulated at once; bounds the memory."""
 FIRST_DAY = np.datetime64("2024-03-04")
 LIGHT_AT_NIGHT, LIGHT_BY_DAY = 60.0, 380.0
+TRUE_TIME = DeviceClock()
 SUFFIX: dict[Kind, str] = {"axivity": ".cwa", "actigraph": ".gt3x", "geneactiv": ".bin"}
 
 
@@ -54,10 +67,18 @@ class SimulatedRecording:
     person: Person
     device: Device
     start: np.datetime64
-    """Microseconds, the device's clock."""
+    """Microseconds, true time."""
     bouts: list[Bout] = field(repr=False)
-    """What the person did, tiling the recording, also during gaps."""
+    """What the person did, tiling the recording, also during gaps. True seconds since the start."""
     faults: Faults
+    """By the seconds of the device's clock."""
+    place: Place = "wrist"
+    shown: DeviceClock = TRUE_TIME
+    """The device's clock."""
+
+    def device_time(self, true_s: float) -> np.datetime64:
+        """Return what the device's clock shows after so many seconds, in microseconds."""
+        return self.start + np.timedelta64(round((self.shown.offset_s + self.shown.seconds(true_s)) * 1e6), "us")
 
 
 def name_of(participant: int) -> str:
@@ -77,9 +98,11 @@ def plan(
     kind: Kind = "axivity",
     nominal_hz: float | None = None,
     idle_sleep: bool | None = None,
+    place: Place = "wrist",
+    shown: DeviceClock = TRUE_TIME,
 ) -> SimulatedRecording:
     """Draw everything about a recording but its samples; arguments as in `simulate_recording`."""
-    who, what = person(seed, participant), device(seed, participant, kind, nominal_hz)
+    who, what = person(seed, participant), device(seed, participant, kind, nominal_hz, place)
     what = replace(what, packing=packing or what.packing)
     if idle_sleep is not None:
         what = replace(what, idle_sleep=idle_sleep)
@@ -94,9 +117,15 @@ def plan(
     else:
         bouts = free_living(who, of_day_s, days * DAY_S, rng)
     faults = (
-        _faults(what, bouts[-1].end_s, stream(seed, participant, StreamPurpose.FAULT)) if faults is None else faults
+        _faults(what, bouts[-1].end_s, stream(seed, _number(participant, place), StreamPurpose.FAULT))
+        if faults is None
+        else faults
     )
-    return SimulatedRecording(name_of(participant), who, what, start, bouts, faults)
+    return SimulatedRecording(name_of(participant), who, what, start, bouts, faults, place, shown)
+
+
+def _number(participant: int, place: Place) -> int:
+    return number_of_device(participant, PLACES.index(place))
 
 
 def truth(recording: SimulatedRecording) -> list[Bout]:
@@ -135,6 +164,8 @@ def simulate_recording(
     kind: Kind = "axivity",
     nominal_hz: float | None = None,
     idle_sleep: bool | None = None,
+    place: Place = "wrist",
+    shown: DeviceClock = TRUE_TIME,
     on_progress: Callable[[float], None] = lambda seconds: None,
 ) -> SimulatedRecording:
     """Write one recording, by default an Axivity .cwa file, and return the truth about it.
@@ -142,8 +173,8 @@ def simulate_recording(
     The same arguments give the same bytes.
 
     path: the file, written atomically. participant: a number from 1; person, device and traits follow from it and
-    `seed`. days: length of a free-living recording in days of 24 hours; 1 / 24 is an hour. start: first instant by the
-    device's clock (default: 08:00 to 12:00 of a day from the seed). script: instead of free living, consecutive
+    `seed`. days: length of a free-living recording in days of 24 hours; 1 / 24 is an hour. start: first true
+    instant (default: 08:00 to 12:00 of a day from the seed). script: instead of free living, consecutive
     activities (names as in `Activity`) and their seconds: `[("walking", 60), ("non-wear", 7200)]`. faults: instead of
     the device's own (which recordings under half a day never have): `Faults()` for
         none, `Faults(gaps=((600, 900),), garbage=(3,), bad_checksums=(7,), cut_bytes=100)` for some.
@@ -151,6 +182,8 @@ def simulate_recording(
     kind, nominal_hz: the maker of the device, and its rate instead of a usual one. Recordings of makers other than
         Axivity begin on a full second.
     idle_sleep: whether an ActiGraph stores nothing while it does not move, instead of the device's own setting.
+    place, shown: where the device is worn, and its clock. Recordings of one participant with the same arguments but
+        these show the same movement.
     on_progress: called with the seconds of recording made since the last call.
     """
     recording = plan(
@@ -164,6 +197,8 @@ def simulate_recording(
         kind=kind,
         nominal_hz=nominal_hz,
         idle_sleep=idle_sleep,
+        place=place,
+        shown=shown,
     )
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -179,8 +214,9 @@ def simulate_recording(
 def _write(
     file: BinaryIO, recording: SimulatedRecording, seed: int, participant: int, on_progress: Callable[[float], None]
 ) -> None:
-    who, what, bouts = recording.person, recording.device, recording.bouts
-    noise, damage = (stream(seed, participant, purpose, 1) for purpose in (StreamPurpose.NOISE, StreamPurpose.FAULT))
+    who, what, bouts, place = recording.person, recording.device, recording.bouts, recording.place
+    number_here, shown = _number(participant, place), recording.shown
+    noise, damage = (stream(seed, number_here, purpose, 1) for purpose in (StreamPurpose.NOISE, StreamPurpose.FAULT))
     session = int(noise.integers(1, 2**31))
     phase = float(noise.uniform(0, 2 * np.pi))
     clock = SampleClock(what.rate_hz, phase) if what.kind == "axivity" else SampleClock(what.rate_hz, phase, 0.0)
@@ -189,13 +225,16 @@ def _write(
     arm = resting()
     with writer.opened(file) as write:
         for number, interval in enumerate(_intervals(bouts)):
-            first, last = clock.index(interval.start_s), clock.index(interval.end_s)
+            first, last = (clock.index(shown.seconds(second)) for second in (interval.start_s, interval.end_s))
             step_s = interval.duration_s / max(last - first, 1)
             rng = stream(seed, participant, StreamPurpose.MOVEMENT, number)
-            mount = mounting(
-                who, interval.wearing, stream(seed, participant, StreamPurpose.DEVICE, 1 + interval.wearing)
-            )
-            accel_NC = wrist_acceleration(draw(interval, who, rng), last - first, step_s, arm)
+            wearing = stream(seed, number_here, StreamPurpose.DEVICE, 1 + interval.wearing)
+            mount = mounting(who, interval.wearing, wearing, place)
+            movement = draw(interval, who, rng)
+            if place != "wrist":
+                rng = stream(seed, number_here, StreamPurpose.MOVEMENT, number)
+                movement = movement_at(place, movement, interval, who, rng)
+            accel_NC = wrist_acceleration(movement, last - first, step_s, arm)
             counts, celsius = sensor.counts(accel_NC, mount, CELSIUS[interval.activity] + rng.normal(0, 1.0), step_s)
             made = writer.add(counts, celsius, _light(recording.start, interval))
             write(_spoil(made, recording.faults, damage))
@@ -204,13 +243,13 @@ def _write(
 
 def _writer(recording: SimulatedRecording, session: int, clock: SampleClock, noise: np.random.Generator) -> FileWriter:
     """Return the writer for the file of this recording's device."""
-    device, wrist, start = recording.device, recording.person.wrist, recording.start
-    end = start + np.timedelta64(round(recording.bouts[-1].end_s * 1e6), "us")
+    device, location = recording.device, location_of(recording.person, recording.place)
+    start, end = recording.device_time(0.0), recording.device_time(recording.bouts[-1].end_s)
     if device.kind == "actigraph":
-        return ActigraphFile(device, recording.participant, wrist, start, end)
+        return ActigraphFile(device, recording.participant, location, start, end)
     if device.kind == "geneactiv":
-        return GeneactivFile(device, recording.participant, wrist, start, end, clock)
-    return CwaFile(device, wrist, start, end, session, clock, noise)
+        return GeneactivFile(device, recording.participant, location, start, end, clock)
+    return CwaFile(device, location, start, end, session, clock, noise)
 
 
 def _intervals(bouts: Sequence[Bout]) -> list[Bout]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.devices.axivity.cwa_format import COUNTS_PER_G
-from ingest.simulate.population import Device, Person
+from ingest.simulate.population import Device, Person, Place, location_of
 from pipeline.numerics.jit import njit
 
 RANGE_G = 8
@@ -19,13 +19,14 @@ WARMING_S = 600.0
 """Time constant with which the device follows the temperature around it."""
 
 
-def mounting(person: Person, wearing: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the matrix (3, 3) from arm axes to device axes: mirrored on the right wrist, turned by half for a flip.
+def mounting(person: Person, wearing: int, rng: np.random.Generator, place: Place = "wrist") -> NDArray[np.float64]:
+    """Return the matrix (3, 3) from arm axes to device axes: mirrored on the right, turned by half for a flip.
 
-    Every wearing is off by a few degrees.
+    Only the strap of the wrist flips. Every wearing is off by a few degrees.
     """
-    side = np.diag((1.0, -1.0 if person.wrist == "right" else 1.0, 1.0))
-    flip = np.diag((-1.0, -1.0, 1.0)) if person.flips_strap and wearing % 2 else np.eye(3)
+    side = np.diag((1.0, -1.0 if location_of(person, place).startswith("right") else 1.0, 1.0))
+    flips = place == "wrist" and person.flips_strap and wearing % 2
+    flip = np.diag((-1.0, -1.0, 1.0)) if flips else np.eye(3)
     return flip @ _small_turn(rng.normal(0, 0.08, 3)) @ side
 
 

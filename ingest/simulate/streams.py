@@ -18,11 +18,17 @@ class StreamPurpose(IntEnum):
     NOISE = 5
     FAULT = 6
     MODEL = 7
+    CLOCK = 8
 
 
 def stream(seed: int, participant: int, purpose: StreamPurpose, index: int = 0) -> np.random.Generator:
     """Return the generator of (seed, participant, purpose, index); streams are independent."""
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, participant, purpose, index))))
+
+
+def number_of_device(participant: int, device: int) -> int:
+    """Return the number that streams of a participant's device (from 0) use in place of the participant's."""
+    return participant + (device << 32)
 
 
 def is_one_in(every: int, seed: int, participant: int, trait: int) -> bool:

@@ -5,6 +5,9 @@ t + offset_ticks + drift_ppm / 1e6 x (t - first tick) of `other_slot`, where the
 The row is valid for `seconds` seconds of `slot`. `eligible_5s`, `eligible_10s` and `eligible_30s` are the numbers of
 start seconds in `slot` whose windows are eligible in both days (`shared_starts`), so that training knows its quotas
 without reading.
+
+A pair of recordings that was compared and refused is remembered by a row for its first days, valid for 0 seconds, whose
+method gives the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +22,12 @@ from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY, TICKS_PER_SECOND
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipeline.store.store import Store
+
+REFUSED = "refused: "
+"""Beginning of the method of a row that only says that a pair was refused."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,16 @@ class Alignment:
     eligible_5s: int
     eligible_10s: int
     eligible_30s: int
+
+    @property
+    def refused(self) -> bool:
+        """Whether the row only says that a pair was refused."""
+        return self.method.startswith(REFUSED)
+
+    @property
+    def reason(self) -> str:
+        """Why the pair was refused; "" if it was not."""
+        return self.method.removeprefix(REFUSED) if self.refused else ""
 
     def other_tick(self, start_N: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the tick of the other day at which windows from these start seconds begin, to the nearest tick.
@@ -73,6 +91,23 @@ def write_alignments(store: Store, rows: list[Alignment]) -> None:
     """Add rows in one commit; creates the table if there is none. Only for the holder of the lease."""
     store.alignments.create()
     store.alignments.append([asdict(row) for row in rows])
+
+
+def without_stale_rows(store: Store) -> pa.Table | None:
+    """The rows whose days are both in `person_days`; None if that is all of them, or there is no table.
+
+    The others are of participants who withdrew, or of recordings that were ingested again into new slots.
+    """
+    if not store.alignments.exists:
+        return None
+    import pyarrow.compute as pc
+
+    store.alignments.refresh()
+    store.person_days.refresh()
+    slots, rows = store.person_days.read(["slot"])["slot"], store.alignments.read()
+    there = [pc.is_in(rows[name], value_set=slots.combine_chunks()) for name in ("slot", "other_slot")]
+    kept = rows.filter(pc.and_(*there))
+    return kept if kept.num_rows < rows.num_rows else None
 
 
 def alignments_version(store: Store) -> int:

@@ -49,6 +49,11 @@ class Store:
         self.alignments = StoreTable(folder, "alignments")
         self.withdrawals = Withdrawals(folder)
 
+    @property
+    def derived(self) -> list[StoreTable]:
+        """The derived tables that the store has."""
+        return [table for table in (self.alignments,) if table.exists]
+
     @staticmethod
     def open(url: str) -> Store:
         """The store at a URL; raises UserError where there is none, or one of another version or rate."""

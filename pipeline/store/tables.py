@@ -70,6 +70,16 @@ class StoreTable:
                 )
         return self._delta
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a table: a store may lack a derived one."""
+        from deltalake import DeltaTable
+
+        if self._delta is not None:
+            return True
+        with self._errors("opened"):
+            return bool(DeltaTable.is_deltatable(self.folder.url, self.folder.delta_options()))
+
     def create(self) -> None:
         """Create the empty table; an existing one is kept."""
         from deltalake import DeltaTable
@@ -183,6 +193,10 @@ class StoreTable:
         """Add rows in one commit."""
         if rows:
             self._write(lambda: pa.Table.from_pylist(rows, self.schema), mode="append")
+
+    def overwrite(self, rows: pa.Table) -> None:
+        """Replace all rows in one commit; older versions still hold the earlier ones."""
+        self._write(lambda: rows.cast(self.schema), mode="overwrite")
 
     def replace(self, recordings: list[str], rows: list[dict[str, Any]]) -> None:
         """Replace all rows of these recordings by `rows` (of the same recordings) in one commit."""

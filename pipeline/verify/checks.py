@@ -16,6 +16,7 @@ from pipeline.store.layout import TABLES, TABLES_FOLDER, table_folder
 from pipeline.store.lease import Lease
 from pipeline.store.store import Store
 from pipeline.verify import tables
+from pipeline.verify.alignments import findings_of_alignments, read_alignments
 from pipeline.verify.choice import Choice
 from pipeline.verify.contents import Contents, Int, list_contents
 from pipeline.verify.ledger import Ledger
@@ -41,6 +42,7 @@ def check_store(store: Store, choose: Choice) -> Report:
     readable = np.setdiff1d(np.intersect1d(before.slots, after.slots), np.union1d(missing, tables.beyond_slots(after)))
     chosen = choose(readable)
     faulty = check_days(store, after.days.take(after.rows_in_slots(chosen)))
+    alignments = read_alignments(store)
     last = after.refreshed(store)
     report.being_written |= last is not before
     report.person_days, report.recordings, report.read = last.slots.size, last.recordings.num_rows, chosen.size
@@ -48,6 +50,7 @@ def check_store(store: Store, choose: Choice) -> Report:
     found = [
         *findings_of_days(np.intersect1d(missing, last.slots), remaining),
         *findings_of_tables(last),
+        *findings_of_alignments(alignments, last, store, chosen),
         *findings_of_contents(after, contents),
     ]
     report.findings = [_without_transient_fault(each) if report.being_written else each for each in found if len(each)]
@@ -65,8 +68,8 @@ def lost_table_files(store: Store) -> list[str]:
     """Files that the newest version of a table names and that do not exist."""
     existing = {name for name, _ in list_files(store.folder, TABLES_FOLDER)}
     lost = []
-    for name in TABLES:
-        table, prefix = getattr(store, name), f"{table_folder(name)}/"
+    for table in (*(getattr(store, name) for name in TABLES), *store.derived):
+        prefix = f"{table_folder(table.name)}/"
         table.refresh()
         files = (uri[uri.rindex(prefix) :] for uri in table.delta.file_uris())
         lost += [file for file in files if file not in existing]

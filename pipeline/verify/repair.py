@@ -1,4 +1,4 @@
-"""Repair a store: ingest damaged recordings again, into new slots, and delete files that belong to no row.
+"""Repair a store: ingest damaged recordings again, into new slots, and delete what belongs to no row, or is wrong.
 
 Ingest runs as a process of its own, the way users run it: it knows the key, the lease and the rules of slots. Files
 are deleted under the lease with the tables fenced, so that no late writer can commit rows for them.
@@ -20,6 +20,7 @@ from pipeline.storage.s3 import S3Client
 from pipeline.store.layout import LEASE_FOLDER, TABLES, epoch_file
 from pipeline.store.lease import Lease
 from pipeline.store.store import Store
+from pipeline.verify.alignments import delete_faulty_alignments
 from pipeline.verify.checks import check_store, loose_slots
 from pipeline.verify.contents import list_contents
 from pipeline.verify.ledger import Ledger
@@ -49,7 +50,7 @@ def repair(store: Store, report: Report, ingest_flags: Sequence[str]) -> Report:
         )
     if report.repairable:
         ingest_again(store, report.repairable, ingest_flags)
-    delete_loose_files(store)
+    delete_loose_files(store, report)
     opened = Store.open(store.folder.url)
     repaired = Ledger.read(opened).slots_of_recordings(report.repairable)
     return check_store(opened, lambda slots: np.intersect1d(slots, repaired))
@@ -71,12 +72,13 @@ def ingest_again(store: Store, recordings: Sequence[str], flags: Sequence[str]) 
         raise KeyboardInterrupt
 
 
-def delete_loose_files(store: Store) -> None:
-    """Delete objects without a row, unfinished writes and unfinished uploads, under the lease."""
+def delete_loose_files(store: Store, report: Report) -> None:
+    """Delete objects without a row, unfinished writes and uploads, and faulty alignments, under the lease."""
     with Lease(store.folder) as lease:
         for name in TABLES:
             getattr(store, name).fence(lease.epoch)
         ledger = Ledger.read(store)
+        delete_faulty_alignments(store, lease, report, ledger)
         contents = list_contents(store.folder, 3 * ledger.slots.size)
         orphans, _ = loose_slots(ledger, contents)
         for first in range(0, orphans.size, SLOTS_AT_ONCE):

@@ -2,7 +2,7 @@
 
     register       withdrawn/<id>: later ingests leave the participant out, and training draws none of the days
     lease          one run writes at a time; an ingest that began before may still add the participant
-    rows           of person_days, then of recordings: the days belong to nobody
+    rows           of person_days, then of recordings: the days belong to nobody; then alignments of these days
     objects        of every slot that only rows of these participants name, or none: also of killed ingests
     plan           their rows, by which those slots were known
     old versions   of every table: older files, the log, what killed writers left
@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UserError
 from pipeline.progress import Progress
+from pipeline.store.alignments import without_stale_rows
 from pipeline.store.layout import table_folder
 from pipeline.store.lease import Lease, LeaseHeld
 from pipeline.store.store import Store
@@ -74,7 +75,7 @@ def delete_registered(
     store: Store, lease: Lease, participants: Collection[str], today: date, versions_purged: bool
 ) -> WithdrawalResult:
     """Delete all registered participants, the given ones among them, under the lease."""
-    tables = (store.person_days, store.recordings, store.plan)
+    tables = [store.person_days, store.recordings, store.plan, *store.derived]
     for table in tables:
         table.fence(lease.epoch)
     files = open_files(store)
@@ -84,6 +85,7 @@ def delete_registered(
     for table in (store.person_days, store.recordings):
         lease.check()
         table.delete_participants(everyone)
+    delete_alignments(store, lease)
     lease.check()
     delete_unnamed_slots(store, files, everyone)
     lease.check()
@@ -116,6 +118,14 @@ def count_rows(store: Store, everyone: Collection[str], participants: int) -> Wi
         person_days=days.num_rows,
         duplicates=tuple((row["slot"], row["recording"]) for row in duplicates.sort_by("slot").to_pylist()),
     )
+
+
+def delete_alignments(store: Store, lease: Lease) -> None:
+    """Delete the alignments of all days that no table has any more."""
+    rows = without_stale_rows(store)
+    if rows is not None:
+        lease.check()
+        store.alignments.overwrite(rows)
 
 
 def delete_unnamed_slots(store: Store, files: StoreFiles, participants: Collection[str]) -> None:

@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain, islice, repeat
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
@@ -39,6 +41,9 @@ PARQUET = ".parquet"
 OWN_IDS = ("recording", "participant")
 """Columns in which every id has to belong to the store. Others may hold checksums, which look like ids: they are
 searched for withdrawn participants only."""
+SLOT_COLUMNS = ("slot", "other_slot")
+"""Columns of the table of alignments, which holds no id: in each of its files, also old ones, a row must name them."""
+ALIGNMENTS_FOLDER = f"{table_folder('alignments')}/"
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,24 @@ def _traces_in_parquet(files: StoreFiles, file: FileVersion, allowed: AllowedIds
             traces += _traces_in_text(text, where, file.name, allowed, strict=column in OWN_IDS)
     except (pa.ArrowInvalid, OSError):
         traces.append(Trace(file.name, "cannot be decoded: a writer was killed, or is writing"))
+    if file.name.startswith(ALIGNMENTS_FOLDER):
+        traces += _traces_in_alignments(data, file.name, allowed)
     return traces
+
+
+def _traces_in_alignments(data: bytes, name: str, allowed: AllowedIds) -> Iterator[Trace]:
+    """Alignments of slots that no row names. The log's checkpoints, which are Parquet too, have no slots."""
+    try:
+        file = pq.ParquetFile(BytesIO(data))
+        rows = file.read([column for column in SLOT_COLUMNS if column in file.schema_arrow.names])
+    except (pa.ArrowInvalid, OSError):
+        return  # reported by `_traces_in_parquet`
+    for column in rows.column_names:
+        slots = rows[column].to_numpy()
+        known = slots < allowed.named.size
+        if not (known.all() and allowed.named[slots].all()):
+            yield Trace(name, "alignments of a slot that no row names")
+            return
 
 
 def _traces_in_text(data: bytes, what: str, where: str, allowed: AllowedIds, strict: bool) -> Iterator[Trace]:

@@ -95,7 +95,7 @@ def test_clock_round_trips(rate_hz: Any, phase: Any, second: Any) -> None:
 
 
 def test_header_names_device_and_wrist() -> None:
-    head = np.frombuffer(header(device(0, 1), 77, START, START + np.timedelta64(2, "D"), "left"), dtype=HEADER)[0]
+    head = np.frombuffer(header(device(0, 1), 77, START, START + np.timedelta64(2, "D"), "left wrist"), dtype=HEADER)[0]
     assert (head["magic"], head["length"], head["session_id"]) == (b"MD", 1020, 77)
     assert head["device_id"] == device(0, 1).serial
     assert head["rate_code"] == 0x4A
