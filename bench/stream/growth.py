@@ -35,7 +35,10 @@ COMPANIONS = {
     "none": "No companions",
     "nearby": "A nearby window as the companion, windows without it",
     "other_day": "A window of another day as the companion, windows without it",
+    "same_time": "The same time on another device as the companion, windows without it",
 }
+BOUND = 1.1
+"""What a window may cost with companions that are read for it, by the cost of any window without."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,22 @@ def text(rows: list[dict[str, Any]]) -> str:
             f"{row['varied']:<16}{row['value']:>8,}{delay:>10}{row['windows/s']:>12,.0f}{row['peak MB']:>10,.0f}"
             f"{row['lanes']:>7}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *costs(rows)])
+
+
+def costs(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each kind of companions: the time per window, companions counted too, by that without companions.
+
+    For the same time on another device, all windows are read anew, and the bound is `BOUND`. Other companions are
+    mostly in hours that are read anyway, so they cost less.
+    """
+    of = {row["varied"]: row for row in rows if row["varied"] in COMPANIONS and "companions" in row}
+    if "none" not in of:
+        return []
+    alone = of["none"]["windows/s"]
+    cost = {name: alone / (row["windows/s"] * (1 + row["companions"])) for name, row in of.items() if name != "none"}
+    lines = [f"{name}: {times:.2f} times the time per window without companions" for name, times in cost.items()]
+    return [f"{line} (bound {BOUND})" if line.startswith("same_time") else line for line in lines]
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -98,7 +116,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         delay = f", {row['delay ms']} ms added" if row["delay ms"] is not None else ""
         what = f"{(TITLES | COMPANIONS)[row['varied']].lower()}{delay}"
         cells.append([what, f"{row['value']:,}", f"{row['windows/s']:,.0f}", f"{row['peak MB']:,.0f} MB"])
-    return "\n".join(markdown_table(["what varies", "value", "windows/s", "peak memory"], cells))
+    return "\n".join([*markdown_table(["what varies", "value", "windows/s", "peak memory"], cells), "", *costs(rows)])
 
 
 def picture(path: Path, rows: list[dict[str, Any]], readers: dict[str, float]) -> None:

@@ -20,7 +20,7 @@ MAX_LAG_S = 50 * 3_600
 """Lags that are searched: clocks that are wrong by up to two days are recognised."""
 MAX_CLOCK_S = 14 * 3_600
 """Lags that are accepted: clocks may be set to different time zones, but not to different dates."""
-MIN_OVERLAP_S = 1_800
+MIN_OVERLAP_S = 300
 """Seconds that both devices were worn."""
 MEAN_S = 600
 """Length of the mean that is subtracted."""
@@ -30,7 +30,7 @@ MIN_BLUR_S, DRIFT = 3, 40e-6
 """Motion is averaged over this many seconds, or over those by which clocks drift apart during the recordings."""
 RIVAL_S = 300
 """Peaks further away than this are rivals of the highest."""
-MIN_RATIO = 1.5
+MIN_RATIO = 1.2
 """Of the highest peak to its highest rival."""
 
 

@@ -1,8 +1,9 @@
 """Offsets in ticks, stretch by stretch, from the magnitude of acceleration at 30 Hz.
 
-The magnitude does not depend on how a device is turned. Its slow part is gravity and the device's calibration, so it is
-removed. Each stretch of some minutes is cross-correlated with the other device around the coarse lag. Steps repeat, so
-a stretch may be wrong by a step: the line through all stretches decides (line.py).
+The magnitude does not depend on how a device is turned. Only what is faster than about 3 Hz is kept, which is mostly
+impacts: slower swings of the two arms are opposite to each other. Each stretch of some minutes is cross-correlated with
+the other device around the coarse lag. Steps repeat, so a stretch may be wrong by a step: the line through all
+stretches decides (line.py).
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import uniform_filter1d
 
-from pipeline.grid import TICKS_PER_SECOND
-
 Float = NDArray[np.float32]
 
-STRETCH_S = 240
-STRETCH_TICKS = STRETCH_S * TICKS_PER_SECOND
-SLOW_TICKS = 31
+STRETCH_S, SHORT_STRETCH_S = 240, 60
+SHORT_S = 2 * 3_600
+"""Recordings with less than this in common are compared in short stretches, so that there are enough of them."""
+SLOW_TICKS = 7
 """Length of the mean that is removed."""
 MIN_MEASURED = 0.7
 """Share of a stretch that both devices have measured."""

@@ -22,6 +22,8 @@ MAX_TRIALS = 4_000
 MIN_ERROR_TICKS = 0.3
 """Standard deviation of a stretch's offset at least."""
 ROUNDS = 10
+APART_TICKS, RIVAL_TICKS = 7, 60
+"""A parallel line this far away, which is less than a step and a few of them, is a rival."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ def consensus(tick_N: Float, offset_N: Float, weight_N: Float) -> Line:
             best, best_score = index, score
     start = int(through[best])
     return Line(float(tick_N[start]), float(offset_N[start]), float(slope[best]), np.inf, np.inf)
+
+
+def clearness(line: Line, tick_N: Float, offset_N: Float, weight_N: Float) -> float:
+    """The weight of the offsets near a line by that near its heaviest rival, as when steps are mistaken for others."""
+    away_N = offset_N - line.at(tick_N)
+    rivals = away_N[(np.abs(away_N) > APART_TICKS) & (np.abs(away_N) <= RIVAL_TICKS)]
+    heaviest = max((weight_N[np.abs(away_N - rival) <= WITHIN_TICKS].sum() for rival in rivals.tolist()), default=0.0)
+    near = weight_N[np.abs(away_N) <= WITHIN_TICKS].sum()
+    return float(near / heaviest) if heaviest > 0 else np.inf
 
 
 def fit(tick_N: Float, offset_N: Float, weight_N: Float) -> Line:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.align.coarse import MAX_CLOCK_S, Float, find_peak
-from ingest.align.fine import STRETCH_TICKS, Stretch, correlate, magnitude
-from ingest.align.line import Line, consensus, fit
+from ingest.align.coarse import MAX_CLOCK_S, MIN_OVERLAP_S, Float, find_peak
+from ingest.align.fine import SHORT_S, SHORT_STRETCH_S, STRETCH_S, Stretch, correlate, magnitude
+from ingest.align.line import Line, clearness, consensus, fit
 from pipeline.grid import AXES, FILL, SECONDS_PER_DAY, TICKS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_SECOND, WINDOW_SECONDS
 from pipeline.store.alignments import REFUSED, Alignment, shared_starts
 from pipeline.store.day_reader import DayReader, StoredDay
@@ -23,6 +23,7 @@ from pipeline.store.states import eligible, eligible_starts
 METHOD = "motion 1 s, magnitude 30 Hz, line"
 NEVER_TOGETHER, NO_PEAK = "never worn at the same time", "no clear peak"
 CLOCKS, NO_LINE = f"clocks differ by over {MAX_CLOCK_S // 3600} hours", "offsets on no line"
+SEVERAL_LINES = "offsets on several lines"
 NO_WINDOW = "no window eligible in both"
 
 BLOCK_S = 3 * 3_600
@@ -31,8 +32,10 @@ MARGIN_S = 20
 """Lags on both sides of the coarse one, besides its blur."""
 MIN_CORRELATION = 0.1
 """Of a stretch that counts."""
-MIN_STRETCHES, MIN_SHARE = 6, 0.25
-"""Stretches, and their share of all, that have to be on the line."""
+MIN_STRETCHES, MIN_WEIGHT = 6, 0.25
+"""Stretches, and the share of all weight (squared correlation), that have to be on the line."""
+MIN_CLEARNESS = 2.0
+"""Of the line's weight to that of a parallel line a few steps away."""
 NEAR_TICKS = 6
 """How far from the line a stretch's peak is looked for, once the line is known."""
 LOCAL_DAYS = 1.5
@@ -80,14 +83,14 @@ def align(pair: Pair, reader: DayReader, counts_per_g: float) -> list[Alignment]
     peak = find_peak(recorded.motion_S, other.motion_S, other.first_s - recorded.first_s)
     if peak is None:
         return refused(pair, NEVER_TOGETHER)
+    together = shared_seconds(recorded, other, 0) >= MIN_OVERLAP_S
     if not peak.is_clear:
-        return refused(pair, NO_PEAK, 0, peak.correlation)
+        return refused(pair, NO_PEAK if together else NEVER_TOGETHER, 0, peak.correlation)
+    found = find_line(read_stretches(recorded, other, peak.lag_s, MARGIN_S + peak.blur_s))
+    if isinstance(found, str):
+        return refused(pair, found if together else NEVER_TOGETHER, peak.lag_s, peak.correlation)
     if abs(peak.lag_s) > MAX_CLOCK_S:
         return refused(pair, CLOCKS, peak.lag_s, peak.correlation)
-    stretches = read_stretches(recorded, other, peak.lag_s, MARGIN_S + peak.blur_s)
-    found = find_line(stretches)
-    if found is None:
-        return refused(pair, NO_LINE, peak.lag_s, peak.correlation)
     tick_N, offset_N, correlation_N = found
     rows = []
     for day in pair.days:
@@ -155,43 +158,55 @@ class Recorded:
         return self._open[slot]
 
 
+def shared_seconds(recorded: Recorded, other: Recorded, lag_s: int) -> int:
+    """Seconds that are eligible in both, if the other clock shows `lag_s` more."""
+    there_S = other.motion(recorded.first_s + lag_s, recorded.motion_S.size)
+    return int((np.isfinite(recorded.motion_S) & np.isfinite(there_S)).sum())
+
+
 def read_stretches(recorded: Recorded, other: Recorded, lag_s: int, margin_s: int) -> list[Stretch]:
     """Correlate the stretches of some hours: in every block, the hour in which both devices moved most."""
     stretches: list[Stretch] = []
+    length = TICKS_PER_SECOND * (SHORT_STRETCH_S if shared_seconds(recorded, other, lag_s) < SHORT_S else STRETCH_S)
     for first_s in range(recorded.first_s, recorded.first_s + recorded.motion_S.size, BLOCK_S):
         own_S, there_S = recorded.motion(first_s, BLOCK_S), other.motion(first_s + lag_s, BLOCK_S)
         both_S = np.nan_to_num(np.sqrt(np.minimum(own_S, 1.0) * np.minimum(there_S, 1.0)))
         hour_H = both_S.reshape(-1, 3_600).sum(1)
         if hour_H.max() > 0:
             hour_s = first_s + 3_600 * int(np.argmax(hour_H))
-            stretches += _stretches_of_hour(recorded, other, hour_s, lag_s, margin_s)
+            stretches += _stretches_of_hour(recorded, other, hour_s, lag_s, margin_s, length)
     return stretches
 
 
-def _stretches_of_hour(recorded: Recorded, other: Recorded, first_s: int, lag_s: int, margin_s: int) -> list[Stretch]:
+def _stretches_of_hour(
+    recorded: Recorded, other: Recorded, first_s: int, lag_s: int, margin_s: int, length: int
+) -> list[Stretch]:
     margin = margin_s * TICKS_PER_SECOND
     first, first_lag = first_s * TICKS_PER_SECOND, (lag_s - margin_s) * TICKS_PER_SECOND
     own_T = recorded.magnitude(first, TICKS_PER_HOUR)
     there_T = other.magnitude(first + first_lag, TICKS_PER_HOUR + 2 * margin)
     found = []
-    for start in range(0, TICKS_PER_HOUR, STRETCH_TICKS):
-        own, there = own_T[start : start + STRETCH_TICKS], there_T[start : start + STRETCH_TICKS + 2 * margin]
-        stretch = correlate(own, there, first + start + STRETCH_TICKS // 2, first_lag)
+    for start in range(0, TICKS_PER_HOUR, length):
+        own, there = own_T[start : start + length], there_T[start : start + length + 2 * margin]
+        stretch = correlate(own, there, first + start + length // 2, first_lag)
         found += [stretch] if stretch is not None else []
     return found
 
 
-def find_line(stretches: list[Stretch]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
-    """Return tick, offset and correlation of the stretches on the line; None if too few are on one."""
+def find_line(stretches: list[Stretch]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | str:
+    """Return tick, offset and correlation of the stretches on the line, or the reason why there is none."""
     peaks = np.array([(stretch.tick, *stretch.peak()) for stretch in stretches]).reshape(-1, 3)
     peaks = peaks[peaks[:, 2] >= MIN_CORRELATION]
     if len(peaks) < MIN_STRETCHES:
-        return None
+        return NO_LINE
     tick_N, offset_N, correlation_N = peaks.T
-    line = consensus(tick_N, offset_N, correlation_N)
+    weight_N = correlation_N**2
+    line = consensus(tick_N, offset_N, weight_N)
     on = np.abs(offset_N - line.at(tick_N)) <= NEAR_TICKS
-    if on.sum() < max(MIN_STRETCHES, MIN_SHARE * len(peaks)):
-        return None
+    if on.sum() < MIN_STRETCHES or weight_N[on].sum() < MIN_WEIGHT * weight_N.sum():
+        return NO_LINE
+    if clearness(line, tick_N, offset_N, weight_N) < MIN_CLEARNESS:
+        return SEVERAL_LINES
     line = fit(tick_N[on], offset_N[on], correlation_N[on])
     again = [(stretch.tick, *stretch.peak_near(float(line.at(stretch.tick)), NEAR_TICKS)) for stretch in stretches]
     near = np.array(again).reshape(-1, 3)

@@ -148,15 +148,16 @@ def summary(result: Result) -> str:
     candidates, rows = result.candidates, result.rows
     refused, aligned = rows.filter(_is_refused(rows)), rows.filter(pc.invert(_is_refused(rows)))
     once = aligned.filter(pc.less(aligned["slot"], aligned["other_slot"]))
-    hours = (pc.sum(once["seconds"]).as_py() or 0) / 3600
+    hours = (pc.sum(once["eligible_5s"]).as_py() or 0) / 3600  # nearly: a start stands for a second
     lines = [
-        f"aligned       {once.num_rows:,} pairs of person-days, {hours:,.1f} hours "
+        f"aligned       {once.num_rows:,} pair{'' if once.num_rows == 1 else 's'} of person-days, {hours:,.1f} hours "
         f"together ({len(candidates.pairs):,} pairs of recordings of {candidates.participants:,} participants; "
         f"{result.decided_before:,} decided before, {result.new:,} now)"
     ]
     if once.num_rows:
-        offset_D, drift_D = (np.abs(once[name].to_numpy()) for name in ("offset_ticks", "drift_ppm"))
-        offset_D = np.minimum(offset_D, np.abs(TICKS_PER_DAY - offset_D))  # of days that follow each other
+        half_a_day = TICKS_PER_DAY / 2  # the offset of a day to the next one is that of the clocks and a day
+        offset_D = np.abs((once["offset_ticks"].to_numpy() + half_a_day) % TICKS_PER_DAY - half_a_day)
+        drift_D = np.abs(once["drift_ppm"].to_numpy())
         lines.append(
             f"clocks        differ by {np.median(offset_D) / TICKS_PER_SECOND:.1f} s (median; at most "
             f"{offset_D.max() / TICKS_PER_SECOND:,.1f}) and drift by {np.median(drift_D):.1f} ppm (at most "

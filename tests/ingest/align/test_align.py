@@ -43,7 +43,7 @@ def test_pairs_are_aligned_or_refused_once_and_new_recordings_are_added(tmp_path
     store = worn.write(url, first, second, replace(first, person="Bob", noise=4), stranger, Worn("Dora", movement=3))
     made = run_align(url)
     assert (made.new, made.refused, made.decided_before) == (2, 1, 0)
-    assert "1 pairs of person-days" in summary(made)
+    assert "1 pair of person-days, 3.0 hours together" in summary(made)
     assert f"refused       1 pair of recordings: 1 {NO_PEAK}" in summary(made)
     require_alignments(made)
     before, version = rows(store), store.alignments.version

@@ -88,6 +88,8 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert reasons(tmp_path / "repeats", *(replace(each, repeats_s=400) for each in (first, second))) == {NO_PEAK}
     apart = replace(second, movement=2, first_s=START_S + 15 * 3600, hours=0.4)
     assert reasons(tmp_path / "apart", replace(first, hours=0.4), apart) == {NEVER_TOGETHER}
+    worn_in_turn = replace(second, first_s=START_S + 4 * 3600)
+    assert reasons(tmp_path / "turn", first, worn_in_turn) == {NEVER_TOGETHER}
     assert reasons(tmp_path / "day", first, replace(second, offset_ticks=float(grid.TICKS_PER_DAY))) == {CLOCKS}
 
 
@@ -126,6 +128,6 @@ def test_the_peak_is_that_of_plain_sums() -> None:
     assert peak is not None
     assert peak.lag_s == 37
     assert peak.is_clear
-    assert find_peak(motion_S[:1000], other_S, 500) is None
+    assert find_peak(motion_S[:290], other_S, 500) is None
     assert find_peak(motion_S, other_S, 500 + 3 * grid.SECONDS_PER_DAY) is None
     assert DAY_0 * grid.SECONDS_PER_DAY > 0

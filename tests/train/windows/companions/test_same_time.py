@@ -122,6 +122,53 @@ def test_resuming_at_a_step_equals_never_having_stopped(streamed: Streamed) -> N
     check_resuming(streamed, 17)
 
 
+class ThreeDevices(TwoDevices):
+    """The third device shows the movement of the first too, and lacks another minute."""
+
+    @cache  # noqa: B019 (made once a test module)
+    def read_day(self, slot: int) -> PersonDay:
+        """The day of a slot."""
+        if slot % 3 == 0:
+            return MadeDays.read_day(self, slot)
+        day = MadeDays.read_day(self, slot - slot % 3)
+        shift = OFFSET * (slot % 3)
+        signal_CT = np.roll(day.signal_CT, shift, 1)
+        worn_T = np.roll(np.repeat(day.state_S == MEASURED, 30), shift)
+        measured_S = (signal_CT[0] != grid.FILL).reshape(-1, 30).all(1)
+        state_S = np.where(measured_S, MEASURED, 0).astype(np.uint8)
+        state_S[measured_S & ~worn_T.reshape(-1, 30).all(1)] |= NONWEAR
+        first = int(np.flatnonzero(measured_S)[0]) + 400 + 100 * (slot % 3)
+        state_S[first : first + 20] |= NONWEAR
+        return PersonDay(signal_CT, motion(signal_CT, state_S), state_S)
+
+
+def test_two_others_show_the_same_movement_and_a_day_without_two_is_no_member(tmp_path: Path) -> None:
+    """Three devices of three people, of whom the last has two aligned days only; the laws hold with two companions."""
+    days, kind = ThreeDevices(), SameTime(others=2)
+    made = write_store(str(tmp_path / "store"), people=3, days=3, made=days)
+    pairs = [(a, b) for a in range(9) for b in range(9) if a != b and a // 3 == b // 3 and 8 not in (a, b)]
+    write_alignments(made, [aligned(days, a, b, OFFSET * (b % 3 - a % 3)) for a, b in pairs])
+    members = select(made, SECONDS, 0.0, None)
+    bound = kind.bind(members, made, DataSettings(), kind.facts(made))
+    assert bound.members.slots.tolist() == [0, 1, 2, 3, 4, 5]
+    lanes = deal(bound.members.slots, quotas(bound.members.starts, 100_000), 2, 11, 3)
+    streamed = Streamed(days, lanes, bound.chooser)
+    drawn = streamed.round()
+    assert drawn.signal_BDCT.shape[1] == 3
+    assert drawn.companion_BK2.shape[1:] == (2, 2)
+    slots_B3 = torch.cat((drawn.slot_B[:, None], drawn.companion_BK2[..., 0]), 1).sort(1).values
+    assert torch.equal(slots_B3, slots_B3[:, :1] // 3 * 3 + torch.arange(3))
+    assert (drawn.signal_BDCT[:, 1:] == drawn.signal_BDCT[:, :1]).all()
+    assert not (drawn.signal_BDCT == grid.FILL).any()
+    assert drawn.without_companion == 0
+    own = dict(zip(members.slots.tolist(), members.starts.tolist(), strict=True))
+    assert all(0 < starts_of(bound.members, slot) < own[slot] for slot in bound.members.slots.tolist())
+    check_any_world_size(streamed, 2)
+    check_resuming(streamed, 9)
+    with pytest.raises(UserError, match="aligned with 3 of another device"):
+        SameTime(others=3).bind(members, made, DataSettings(), kind.facts(made))
+
+
 @given(st.integers(0, 999), st.floats(-900, 900), st.floats(-2e4, 2e4), st.integers(0, 200), st.sampled_from([5, 10]))
 @settings(max_examples=60, deadline=None)
 def test_shared_starts_are_those_of_a_plain_loop(
