@@ -83,16 +83,27 @@ def sets_of(data: Path, tables: Path) -> tuple[Path, dict[str, dict[str, object]
     for name, source in SOURCES.items():
         path = data / source.path
         if not (tables / name).is_dir():
-            unfinished = tables / f".{name}"
-            shutil.rmtree(unfinished, ignore_errors=True)
-            run(f"tables of {source.title}", sys.executable, script, path, unfinished, *source.flags)
-            for file in sorted(unfinished.glob("[!_]*"))[:: source.kept_out] if source.kept_out else ():
-                file.unlink()
-            unfinished.rename(tables / name)
+            print(f"\n== tables of {source.title}", flush=True)
+            write_tables(script, path, tables / name, source.flags, source.kept_out)
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         people = sum(1 for file in (tables / name).glob("[!_]*"))
         found[name] = {"title": source.title, "licence": source.licence, "people": people, **digest(files)}
     return tables, found
+
+
+def write_tables(script: Path, path: Path, folder: Path, flags: Iterable[str] = (), kept_out: int = 0) -> None:
+    """Write the tables of a public set by `script`, a table a recording, and no others: `_truth.parquet` is left out.
+
+    Of every `kept_out` people, in the order of their ids, the first is left out. Exits if the script fails.
+    """
+    unfinished = folder.with_name(f".{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if subprocess.run([sys.executable, str(script), str(path), str(unfinished), *flags], check=False).returncode:
+        sys.exit(f"stopped: {script.name} failed for {path.name}; see above. The same command resumes.")
+    (unfinished / "_truth.parquet").unlink(missing_ok=True)
+    for file in sorted(unfinished.iterdir())[::kept_out] if kept_out else ():
+        file.unlink()
+    unfinished.rename(folder)
 
 
 def _folders(data: Path) -> list[Path]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bench.command import ROOT, module
-from infra.backbone import KEY
+from infra.backbone import KEY, SOURCES, write_tables
 from pipeline.demo.command import persondays
 
-WISDM = "labelled/wisdm_watch"
+WISDM = SOURCES["wisdm"].path
+KEPT_OUT = SOURCES["wisdm"].kept_out
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,10 @@ class Material:
         """Return the folder of a part's tables, without the people for claims."""
         made = self.out / "tables" / part.name
         if not made.is_dir():
-            unfinished = made.with_name(f".{made.name}")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            flags = ["--wisdm"] if part.path == WISDM else ["--position", part.place]
-            run(sys.executable, self.data / "tables.py", self.data / part.path, unfinished, *flags)
-            (unfinished / "_truth.parquet").unlink(missing_ok=True)
-            if part.path == WISDM:
-                for file in sorted(unfinished.iterdir())[::3]:
-                    file.unlink()
-            unfinished.rename(made)
+            made.parent.mkdir(parents=True, exist_ok=True)
+            watch = part.path == WISDM
+            flags = ("--wisdm",) if watch else ("--position", part.place)
+            write_tables(self.data / "tables.py", self.data / part.path, made, flags, KEPT_OUT if watch else 0)
         return made
 
     def labelled(self, name: str) -> Path:
@@ -110,7 +105,7 @@ class Material:
 def choosing_people(whole: Path, out: Path) -> None:
     """Copy a labelled set without every third person from the first on."""
     person_N = np.load(whole / "pid.npy")
-    kept_N = ~np.isin(person_N, np.unique(person_N)[::3])
+    kept_N = ~np.isin(person_N, np.unique(person_N)[::KEPT_OUT])
     unfinished = out.with_name(f".{out.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()

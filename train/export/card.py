@@ -135,7 +135,7 @@ logits = model(x)  # (8, 5), from a classifier that you have to train
             f"{ticks} ticks. Calibrate the device and resample before cutting windows. Divide data in m/s² by "
             "9.80665.",
         )
-        + section("As samples come", STREAMING)
+        + section("Streaming", STREAMING)
         + section("Files", files(description) if "files" in description else "")
         + section("Training data", table(("figure", "value"), data))
         + section("Validation on people not in the training data", table(("figure", "value"), validation))

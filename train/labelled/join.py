@@ -43,8 +43,8 @@ def join_sets(sets: Sequence[Path], names: Names | None) -> tuple[LabelledWindow
         raise UserError(f"expected two or more folders of different names, found {', '.join(map(str, sets))}.")
     lengths = {name: windows.x_NTC.shape[1] // SAMPLE_RATE_HZ for name, windows in found.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{seconds} s in {name}" for name, seconds in lengths.items())
-        raise UserError(f"expected windows of one length, found {told}. Make the sets with the same --seconds.")
+        these = ", ".join(f"{seconds} s in {name}" for name, seconds in lengths.items())
+        raise UserError(f"expected windows of one length, found {these}. Make the sets with the same --seconds.")
     if names is not None:
         _require_known(names, found)
     shared = {name: {activity: _shared_name(name, activity, names) for activity in set(windows.y_N)}

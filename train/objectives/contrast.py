@@ -25,7 +25,7 @@ PAIRWISE = "pairwise"
 
 @dataclass(frozen=True)
 class Contrast:
-    """How rows are told apart. An objective has these four settings among its own."""
+    """How rows are compared. An objective has these four settings among its own."""
 
     temperature: float
     hardness: float = 0.0

@@ -85,7 +85,17 @@ def measure(
     days, threads = DayReader(store.folder), data.threads or (2 if store.folder.is_local else 8)
     torch.set_num_threads(1)
     lanes = owned(plan.lanes, 0, 1)
-    stream = Stream(days, lanes, share, data.seconds, 0, threads, data.min_spacing_s, chooser=bound.chooser)
+    stream = Stream(
+        days=days,
+        lanes=lanes,
+        windows_per_step=share,
+        seconds=data.seconds,
+        step=0,
+        threads=threads,
+        spacing=data.min_spacing_s,
+        chooser=bound.chooser,
+        weighting=data.weighting,
+    )
     with stream, days:  # close the reader first, so that the stream does not wait for unavailable storage
         next(stream)
         first_batch_s = time.perf_counter() - opened
