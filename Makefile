@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 backbone clean-demo check test test-slow test-machines fuzz lint bench bench-sim bench-devices bench-driver bench-embed bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 backbone clean-demo check test test-slow test-machines fuzz lint docs bench bench-sim bench-devices bench-driver bench-embed bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -50,6 +50,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, with warnings as errors, in build/site.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: bench-sim
 

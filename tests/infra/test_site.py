@@ -1,0 +1,61 @@
+"""The hooks of the documentation's site: links, generated pages, and the search for what loads from a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from infra.site import hooks
+from pipeline.cli import application
+
+PAGES = {"index.md", "store.md", "infra.md", "contributing.md", "decisions/README.md", "decisions/0001-shards.md"}
+
+
+@pytest.mark.parametrize(
+    ("page", "markdown", "expected"),
+    [
+        ("index.md", "[store](docs/store.md#arrays)", "[store](store.md#arrays)"),
+        ("index.md", "[how](CONTRIBUTING.md), [x](#here)", "[how](contributing.md), [x](#here)"),
+        ("store.md", "[files](../infra/README.md)", "[files](infra.md)"),
+        ("store.md", "[2](decisions/0001-shards.md)", "[2](decisions/0001-shards.md)"),
+        ("decisions/README.md", "[1](0001-shards.md) [s](../store.md)", "[1](0001-shards.md) [s](../store.md)"),
+        ("infra.md", "[store](../docs/store.md)", "[store](store.md)"),
+        (
+            "store.md",
+            "[`io`](../ingest/devices/io), [paper](https://arxiv.org/x)",
+            "`io`, [paper](https://arxiv.org/x)",
+        ),
+        ("store.md", "[gone](nowhere.md)", "[gone](nowhere.md)"),
+        ("store.md", "`[a](../ingest)`\n```\n[a](../ingest)\n```\n", "`[a](../ingest)`\n```\n[a](../ingest)\n```\n"),
+    ],
+)
+def test_links_of_the_repository_become_links_of_the_site(page: str, markdown: str, expected: str) -> None:
+    assert hooks.relink(markdown, page, PAGES) == expected
+
+
+def test_the_reference_has_every_command_with_its_flags() -> None:
+    text = hooks.command_line()
+    commands = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
+    for named, command in commands.items():
+        assert f"## `persondays {named}`" in text
+        for parameter in command.params:
+            flags = [flag for flag in parameter.opts if flag.startswith("--") and not parameter.hidden]
+            assert [flag for flag in flags if flag not in text] == []
+
+
+def test_the_reference_has_packages_with_public_names() -> None:
+    packages = [*hooks.public_packages()]
+    assert {"train.networks", "train.objectives"} <= {*packages}
+    assert packages == sorted(packages, key=lambda name: (name.count("."), name))
+    assert all(f"\n\n::: {name}" in hooks.python() for name in packages)
+
+
+def test_what_a_page_loads_from_elsewhere_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<link rel="canonical" href="https://a/"><link rel="stylesheet" href="https://b/x.css">'
+        '<script src="//c/x.js"></script><img src="here.png"><a href="https://d/">d</a>'
+    )
+    assert hooks.loads(page) == ["https://b/x.css", "//c/x.js"]
