@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from pipeline.errors import UserError
 
 EXTRAS = {
+    "pandas": "pandas",
     "ray": "ingest",
     "safetensors": "train",
     "tensorboard": "train",
@@ -16,6 +20,7 @@ EXTRAS = {
     "sklearn": "evaluate",
     "botocore": "s3",
     "s3fs": "s3",
+    "xarray": "pandas",
 }
 """Module to extra. Optional accelerators (isal, obstore) are not here: the code works without them."""
 
@@ -33,3 +38,11 @@ def missing_extra(error: BaseException | None) -> UserError | None:
             )
         error = error.__cause__
     return None
+
+
+def optional(module: str) -> Any:
+    """Import an optional package; raises UserError, which names its extra, if it is not installed."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or error from None

@@ -1,1 +1,17 @@
-"""Person-days to backbone. Imports neither `ingest` nor ray; importable without ray, deepspeed and zarr."""
+"""Person-days to backbone. Imports neither `ingest` nor ray; importable without ray, deepspeed and zarr.
+
+For your own code: `load_backbone` (docs/api.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.lazy import lazy
+
+if TYPE_CHECKING:
+    from train.networks.weights import load_model as load_backbone
+
+__all__ = ["load_backbone"]
+
+__getattr__ = lazy(__name__, {"load_backbone": "train.networks.weights:load_model"})

@@ -71,15 +71,16 @@ def inspect(
 def _inspect_recording(url: str, flags: dict[str, Any], picture: Path | None, json_: Path | None) -> None:
     from rich.console import Console
 
-    from ingest.inspect.recording import inspect_folder, inspect_recording
+    from ingest.inspect.recording import inspect_processed, process_folder, process_recording
     from ingest.inspect.show import shown
     from ingest.settings import SignalSettings
     from pipeline.settings import build, merge
 
     signal = build(SignalSettings, merge({"any_location": True}, flags["signal"]), "inspect")
     max_days = DEFAULT_MAX_DAYS if flags["max_days"] is None else flags["max_days"]
-    read = inspect_folder if flags["join_folders"] else inspect_recording
-    found = read(url, build(TableSettings, merge({}, flags["table"]), "inspect"), signal, max_days)
+    table = build(TableSettings, merge({}, flags["table"]), "inspect")
+    read = process_folder if flags["join_folders"] else process_recording
+    found = inspect_processed(url, read(url, table, signal, max_days))
     name = url.rstrip("/").rsplit("/", 1)[-1]
     if picture is not None:
         from ingest.inspect.picture import draw_recording

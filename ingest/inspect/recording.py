@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,8 +13,7 @@ from numpy.typing import NDArray
 
 from ingest.devices.registry import Part, decode, decode_parts
 from ingest.join import by_folder
-from ingest.process import Row, process
-from ingest.recording import Recording
+from ingest.process import Processed, Row, process
 from ingest.run.sources import list_sources, read_source
 from ingest.settings import SignalSettings, TableSettings
 from ingest.signal.quality import judged
@@ -23,6 +23,7 @@ from pipeline.identity import Key
 from pipeline.storage.folder import Folder
 from pipeline.storage.s3_read import read_object
 from pipeline.store.figures import RecordingFigures
+from pipeline.store.person_day import PersonDay
 
 KIND = "persondays-recording"
 VERSION = 1
@@ -75,34 +76,46 @@ def exists(url: str) -> bool:
         return bool(folder.fs.exists(folder.path))
 
 
-def inspect_recording(
+def process_recording(
     url: str, table: TableSettings, settings: SignalSettings = ANYWHERE, max_days: int = MAX_DAYS
-) -> Inspected:
-    """Read and process one recording; a UserError names it as the user did."""
+) -> Processed:
+    """Read one recording and run the signal steps before its days; a UserError names it as the user did."""
     folder = Folder(url)
     with folder.translate_errors():
         data: Any = _mapped(folder.path) if folder.is_local else read_object(folder, "", folder.fs.size(folder.path))
-    return _inspected(url, lambda: decode(data, url, table, settings), settings, max_days)
+    with _named(url):
+        return process(decode(data, url, table, settings), settings, max_days=max_days)
 
 
-def inspect_folder(
+def process_folder(
     url: str, table: TableSettings, settings: SignalSettings = ANYWHERE, max_days: int = MAX_DAYS
-) -> Inspected:
-    """Read and process the one recording of which the files in a folder are the parts; a UserError names them."""
+) -> Processed:
+    """Do the same with the one recording of which the files in a folder are the parts; a UserError names them."""
     folder, recordings = list_sources(url, NO_KEY, table, join=by_folder)
     if len(recordings) != 1:
         raise UserError(f"{url}: expected the files of one recording, found {len(recordings):,} folders with files.")
     parts = [Part(file.name, file.name, partial(read_source, folder, file)) for file in recordings[0].parts]
-    return _inspected(url, lambda: decode_parts(parts, table, settings), settings, max_days)
+    with _named(url):
+        return process(decode_parts(parts, table, settings), settings, max_days=max_days)
 
 
-def _inspected(url: str, read: Callable[[], Recording], settings: SignalSettings, max_days: int) -> Inspected:
+def inspect_processed(url: str, processed: Processed, see: Callable[[PersonDay], None] | None = None) -> Inspected:
+    """The figures and days of a processed recording; `see` is called with every person-day, one after the other."""
+    days = []
+    with _named(url):
+        for date, day, figures in processed.days():
+            days.append(Day(date, figures, day.motion_S, day.state_S))
+            if see is not None:
+                see(day)
+    return Inspected(judged(processed.figures, [day.figures for day in days]), days)
+
+
+@contextmanager
+def _named(url: str) -> Iterator[None]:
     try:
-        processed = process(read(), settings, max_days=max_days)
-        days = [Day(date, figures, day.motion_S, day.state_S) for date, day, figures in processed.days()]
+        yield
     except UserError as error:
         raise UserError(f"{url}: {error}") from None
-    return Inspected(judged(processed.figures, [day.figures for day in days]), days)
 
 
 def _mapped(path: str) -> Any:

@@ -160,9 +160,7 @@ class StoreTable:
             self.read()  # raises where the storage fails, not the condition
             known = ", ".join([*self.schema.names, "wear_hours"])
             reason = one_line(error).partition(" Valid fields are ")[0].rstrip(".")
-            raise UserError(
-                f"the condition {where!r} (data.where) cannot be run ({reason}). Columns: {known}."
-            ) from None
+            raise UserError(f"the condition {where!r} cannot be run ({reason}). Columns: {known}.") from None
 
     def _select(self, statement: str) -> pa.Table:
         """Run SQL by the engine inside deltalake (pyarrow's own reader can abort a process that ends early)."""

@@ -13,7 +13,7 @@ import pytest
 from ingest.devices.registry import decode
 from ingest.inspect.command import inspect
 from ingest.inspect.picture import draw_recording
-from ingest.inspect.recording import inspect_recording
+from ingest.inspect.recording import inspect_processed, process_recording
 from ingest.process import process
 from ingest.run.driver import run_ingest
 from ingest.run.phases import Phases
@@ -72,7 +72,7 @@ def test_a_recording_is_shown_as_a_run_stores_it(
 
 
 def test_the_picture_has_a_row_a_day_and_bands_that_add_up(cohort_folder: Path) -> None:
-    found = inspect_recording(str(cohort_folder / BEN), TableSettings())
+    found = inspect_processed(BEN, process_recording(str(cohort_folder / BEN), TableSettings()))
     figure = draw_recording(found, "a title")
     assert len(figure.axes) == len(found.days) == 2
     for axes, day in zip(figure.axes, found.days, strict=True):
@@ -90,7 +90,7 @@ def test_a_short_recording_is_drawn_without_the_rest_of_its_day(tmp_path: Path, 
     second_N = seconds(50, 600)
     table = tmp_path / "a.csv"
     table.write_bytes(text(movement(second_N), iso(second_N, zone="Z"), "time,x,y,z"))
-    found = inspect_recording(str(table), TableSettings())
+    found = inspect_processed(str(table), process_recording(str(table), TableSettings()))
     (axes,) = draw_recording(found, "a title").axes
     assert axes.get_xlim() == pytest.approx((10, 10 + 1 / 6))
     assert [label.get_text() for label in axes.get_xticklabels()] == [f"10:{minute:02d}" for minute in range(0, 11, 2)]

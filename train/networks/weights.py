@@ -177,7 +177,8 @@ def find_model(given: Path | str, box: Path = BOX) -> Path:
 def load_model(given: Path | str) -> Encoder:
     """Load the feature extractor of an exported folder, a file of harnet weights, or a backbone in the box by its name.
 
-    Raises UserError.
+    Returns a module in evaluation mode, on the CPU: windows in g at 30 Hz, float32 (batch, 3, `ticks`), to
+    (batch, `features`, 1). Raises UserError.
     """
     path = find_model(given)
     if not path.is_dir():

@@ -20,7 +20,7 @@ import pytest
 
 from ingest.capacity.dry_run import DryRun, plan_ingest
 from ingest.devices.registry import is_recording
-from ingest.inspect.recording import inspect_recording
+from ingest.inspect.recording import inspect_processed, process_recording
 from ingest.run.commit import Committer
 from ingest.run.driver import run_ingest
 from ingest.run.settings import DEFAULT_MAX_DAYS
@@ -100,7 +100,9 @@ def inspected(folder: Path) -> dict[str, list[str] | None]:
     found: dict[str, list[str] | None] = {}
     for path in sorted(folder.iterdir()):
         try:
-            shown = inspect_recording(str(path), TableSettings(), ANYWHERE, DEFAULT_MAX_DAYS)
+            shown = inspect_processed(
+                str(path), process_recording(str(path), TableSettings(), ANYWHERE, DEFAULT_MAX_DAYS)
+            )
         except UserError:
             found[cohort.KEY.recording(path.name)] = None
         else:
