@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 import typer
 
-from pipeline.cli import application
-from train.recipe import Recipe
+from pipeline.cli import CLICK_EXCEPTION, application
+from train.recipe import RECIPES, Recipe
 
 ROOT = Path(__file__).parents[1]
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
 FILES = {name for name in TRACKED if name and not name.startswith("shared/")}
 FOLDERS = {str(parent) for name in FILES for parent in Path(name).parents}
 PAGES = sorted(name for name in FILES if name.endswith(".md"))
+COMMANDS: Any = typer.main.get_command(application())
 MODULES = ("pipeline", "ingest", "train", "bench", "infra", "tests", "docs")
 """A name in backquotes that begins with one of these folders is a path in this repository."""
 
@@ -98,36 +99,90 @@ def test_make_targets_in_pages_exist(page: str) -> None:
     assert named - known == set()
 
 
-def command_lines(markdown: str) -> Iterator[str]:
-    """Every command that a page shows, without `persondays` and without comments; `python -m` counts as well."""
-    code = re.findall(r"^```\w*\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
-    code += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL))
-    for line in "\n".join(code).splitlines():
-        for part in re.split(r"&&|;|\|", re.sub(r"(^|\s)#.*", "", line)):
-            found = re.match(r"\s*persondays (.+)", part) or re.search(r"-m ((?:ingest|train)\b(?!\.).*)", part)
-            if found:
-                yield found[1]
+def command_lines(markdown: str) -> Iterator[tuple[str, bool]]:
+    """Every command that a page shows, without `persondays` and without comments; `python -m` counts as well.
+
+    With it, whether it has to be complete: in a block of code, unless it has three dots.
+    """
+    blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
+    inline = "\n".join(re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", markdown, flags=re.M | re.S)))
+    for code, is_block in ((blocks, True), (inline, False)):
+        for line in code.splitlines():
+            for part in re.split(r"&&|;|\|", re.sub(r"(^|\s)#.*", "", line)):
+                found = re.match(r"\s*persondays (.+)", part) or re.search(r"-m ((?:ingest|train)\b(?!\.).*)", part)
+                if found:
+                    yield found[1], is_block and "..." not in part
 
 
-def unknown(line: str, commands: dict[str, typer.core.TyperCommand]) -> list[str]:
-    """The names of commands and flags in a command line that do not exist."""
-    words = shlex.split(line.split(" -- ")[0])
-    if words[0] == "COMMAND":
-        return []
-    if words[0] not in commands:
-        return [words[0]]
-    command = commands[words[0]]
-    nested = getattr(command, "commands", {})
-    command = nested.get(words[1], command) if len(words) > 1 else command
-    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    flags = [word.split("=")[0] for word in words[1:] if word.startswith("--")]
-    return [flag for flag in flags if flag not in {*known, "--help"}]
+def refused(line: str, complete: bool) -> str:
+    """What the real command line says against a line, or "". It parses the line and runs nothing.
+
+    Without `complete`, what is missing is no fault.
+    """
+    line, _, rest = line.partition(" -- ")  # flags of ingest, for commands that run it
+    name, words, command = "persondays", [word for word in shlex.split(line) if word not in ("...", "--help")], COMMANDS
+    complete = complete and "--help" not in line
+    while hasattr(command, "commands"):
+        if not words:
+            return "" if not complete else f"{line}: a command is missing"
+        name, *words = words
+        if name == "COMMAND":
+            return ""
+        if name not in command.commands:
+            return f"{line}: there is no command {name}"
+        command = command.commands[name]
+    try:
+        context = command.make_context(name, words)
+    except CLICK_EXCEPTION as error:
+        is_fault = complete or type(error).__name__ not in ("MissingParameter", "BadOptionUsage")
+        return f"{line}: {error.format_message()}" if is_fault else ""
+    recipe = context.params.get("recipe", "")
+    if recipe and not recipe.endswith(".toml") and not (RECIPES / f"{recipe}.toml").exists():
+        return f"{line}: there is no recipe {recipe}"
+    return refused(f"ingest {rest}", False) if rest else ""
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_in_pages_parse(page: str) -> None:
-    commands = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
-    assert {line: found for line in command_lines(text(page)) if (found := unknown(line, commands))} == {}
+    assert [fault for line, complete in command_lines(text(page)) if (fault := refused(line, complete))] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "complete", "fault"),
+    [
+        ("verify STORE --names-only", True, ""),
+        ("verify STORE --repair -- --recordings RAW --key-file KEY", True, ""),
+        ("COMMAND --help", True, ""),
+        ("labelled", False, ""),
+        ("train", False, ""),
+        ("train", True, "Missing"),
+        ("labelled", True, "a command is missing"),
+        ("labelled nothing", False, "no command nothing"),
+        ("pretrain harnet10", False, "no command pretrain"),
+        ("train harnet11 --store S --checkpoints C", True, "no recipe harnet11"),
+        ("verify STORE --names", False, "No such option"),
+        ("verify STORE -x", False, "No such option"),
+        ("verify STORE --sample many", False, "valid integer"),
+        ("train ... --engine horovod", False, "'horovod' is not one of"),
+        ("verify STORE --repair -- --recording RAW", True, "No such option"),
+    ],
+)
+def test_wrong_commands_are_found(line: str, complete: bool, fault: str) -> None:
+    found = refused(line, complete)
+    assert fault in found
+    assert bool(found) == bool(fault)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_flags_of_benchmarks_in_pages_exist(page: str) -> None:
+    """They have parsers of their own, so the flag is searched for in the code of the module and of what all share."""
+    missing = []
+    for module, arguments in re.findall(r"-m (bench(?:\.[a-z]\w*)+)\b([^`\n#]*)", text(page)):
+        path = module.replace(".", "/")
+        files = [file for file in FILES if file in (f"{path}.py", "bench/command.py") or file.startswith(f"{path}/")]
+        code = "".join(text(file) for file in files)
+        missing += [(module, flag) for flag in re.findall(r"--[a-z][\w-]*", arguments) if f'"{flag}"' not in code]
+    assert missing == []
 
 
 def has_setting(kind: Any, path: list[str]) -> bool:
