@@ -150,23 +150,36 @@ def _cell(context: Context, block: Block, number: int, inputs: list[Inputs], lea
     def report(share: float, note: str) -> None:
         work.report(block, number, share * trained, note)
 
-    report(0, "")
     data, split = context.data, block.splits[number]
+    fitted = fit(context, split, inputs, learn, block.draw, report)
+    predicted = [fitted.of_set(split.test_N)]
+    for done, variant in enumerate(block.variants):
+        work.report(block, number, trained + (1 - trained) * done / len(block.variants), variant.name)
+        predicted.append(fitted.of(variant.of(number, split.test_N, data.x_NCT[split.test_N])))
+    return Cell(np.stack(predicted), fitted.learned.facts, tuple(variant.name for variant in block.variants))
+
+
+def fit(
+    context: Context,
+    split: Split,
+    inputs: list[Inputs],
+    learn: Learner,
+    draw: int = 0,
+    report: Callable[[float, str], None] = lambda share, note: None,
+) -> Fitted:
+    """Train a row on the training windows of a split."""
+    report(0, "")
+    data = context.data
     lesson = Lesson(
         inputs_VN=[each.set_N[split.train_N] for each in inputs],
         y_N=data.y_N[split.train_N],
         held_out_N=split.held_out_N,
         classes=len(data.classes),
-        seed=context.seed + block.draw,
+        seed=context.seed + draw,
         report=report,
     )
     learned = learn(lesson)
-    fitted = Fitted(learned, inputs[learned.view])
-    predicted = [fitted.of_set(split.test_N)]
-    for done, variant in enumerate(block.variants):
-        work.report(block, number, trained + (1 - trained) * done / len(block.variants), variant.name)
-        predicted.append(fitted.of(variant.of(number, split.test_N, data.x_NCT[split.test_N])))
-    return Cell(np.stack(predicted), learned.facts, tuple(variant.name for variant in block.variants))
+    return Fitted(learned, inputs[learned.view])
 
 
 def _saved(block: Block, cells: Cells, prints: Fingerprints) -> list[Cell | None]:

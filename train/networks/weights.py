@@ -194,8 +194,6 @@ def read_weights(given: Path | str) -> dict[str, Tensor]:
 
 
 def _read_export(folder: Path) -> tuple[NetworkSettings, dict[str, Tensor]]:
-    from safetensors.torch import load
-
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         settings = NetworkSettings(config["network"]["preset"], config["network"]["width"])
@@ -205,13 +203,35 @@ def _read_export(folder: Path) -> tuple[NetworkSettings, dict[str, Tensor]]:
             f"{folder}: expected a folder written by `persondays export`, found no usable config.json ({error}). "
             "Give the folder that was --out of the export."
         ) from None
+    data = checked_bytes(folder, "model.safetensors", expected, "export it again")
+    return settings, tensors_of(data, f"{folder / 'model.safetensors'}")
+
+
+def checked_bytes(folder: Path, name: str, expected: str, again: str) -> bytes:
+    """Return a file of a folder whose config.json has its sha256; raises UserError, with how to make it `again`."""
     try:
-        data = (folder / "model.safetensors").read_bytes()
+        data = (folder / name).read_bytes()
     except OSError as error:
-        raise UserError(f"{folder}: model.safetensors cannot be read ({error.strerror}). Export it again.") from None
+        raise UserError(
+            f"{folder}: {name} cannot be read ({error.strerror}). Copy the folder again, or {again}."
+        ) from None
     if sha256(data).hexdigest() != expected:
         raise UserError(
-            f"{folder}: model.safetensors is not the file that config.json describes (another sha256): the copy is "
-            "damaged, or one of the two was replaced. Copy the folder again, or export it again."
+            f"{folder}: {name} is not the file that config.json describes (another sha256): the copy is damaged, or "
+            f"one of the two was replaced. Copy the folder again, or {again}."
         )
-    return settings, load(data)
+    return data
+
+
+def tensors_of(data: bytes, where: str) -> dict[str, Tensor]:
+    """Return the tensors of a .safetensors file; raises UserError for anything else, of which nothing is run."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(data)
+    except SafetensorError:
+        raise UserError(
+            f"{where}: expected a file of safetensors, with tensors alone; found something else, of which nothing was "
+            "run. Give the file that persondays wrote."
+        ) from None

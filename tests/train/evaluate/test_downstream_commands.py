@@ -152,7 +152,7 @@ def test_each_mistake_gives_one_message(place: Path, tmp_path: Path, persondays:
         (("export", "--checkpoint", place / "checkpoints", "--out", place), "Nothing was overwritten"),
         (("evaluate", "--model", tmp_path, "--labelled", place), "persondays export"),
         (("evaluate", "--model", tmp_path / "none.pt", "--labelled", place), "no such file"),
-        (("evaluate", *GIVEN, "--rows", "linear,trees"), "--rows: expected linear, mlp"),
+        (("evaluate", *GIVEN, "--rows", "linear,trees"), "--rows: expected linear, weighted, mlp"),
         (("evaluate", *GIVEN, "--protocol", "kfold"), "--protocol: expected folds, harnet, loso"),
         (("evaluate", *GIVEN, "--protocol", "loso", "--test-people", "a,b"), "found --protocol loso"),
         (("evaluate", *GIVEN, "--protocol", "fixed"), "--test-people: expected ids of participants"),

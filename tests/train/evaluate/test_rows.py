@@ -14,8 +14,9 @@ from tests.train.evaluate.labelled_sets import as_data, walkers
 from train.evaluate.folds import held_out
 from train.evaluate.rows import ROWS, Context, random_network
 from train.evaluate.rows import training as recipe
+from train.evaluate.rows.calibrate import class_weights
 from train.evaluate.rows.row import Fitted, Lesson
-from train.evaluate.rows.training import class_weights, shuffled_batches, train_network, turned, window_random
+from train.evaluate.rows.training import shuffled_batches, train_network, turned, window_random
 from train.evaluate.workers import workers
 from train.networks.harnet import Harnet
 

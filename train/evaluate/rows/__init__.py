@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from train.evaluate.rows.context import RANDOM_NETWORKS, Context, random_network
 from train.evaluate.rows.linear import learn_linear
@@ -38,6 +39,10 @@ def _linear(context: Context, draw: int) -> Learner:
     return learn_linear
 
 
+def _weighted(context: Context, draw: int) -> Learner:
+    return partial(learn_linear, weighted=True)
+
+
 def _forest(context: Context, draw: int) -> Learner:
     return learn_forest
 
@@ -48,6 +53,7 @@ def _boosting(context: Context, draw: int) -> Learner:
 
 ROWS = {
     "linear": Row("frozen backbone, linear head", lambda c, d: [c.backbone], _linear, 2),
+    "weighted": Row("frozen backbone, linear head, classes weighted", lambda c, d: [c.backbone], _weighted, 2),
     "mlp": Row(
         "frozen backbone, two-layer head", lambda c, d: [c.backbone], two_layer_head, 4, random=True, epochs=True
     ),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from train.evaluate.rows.calibrate import class_weights
 from train.evaluate.rows.features import device
 from train.evaluate.scores.metrics import confusion, macro_f1
 
@@ -48,10 +49,15 @@ class LinearHead:
         return self.logits(features_NF).argmax(1)
 
 
-def objective(x_NF: Tensor, y_N: Tensor, weight_FK: Tensor, bias_K: Tensor, c: float) -> Tensor:
-    """Return mean cross entropy + |W|^2 / (2 c windows); products in the dtype of `x_NF`, the rest in float64."""
+def objective(
+    x_NF: Tensor, y_N: Tensor, weight_FK: Tensor, bias_K: Tensor, c: float, class_K: Tensor | None = None
+) -> Tensor:
+    """Return mean cross entropy + |W|^2 / (2 c windows); products in the dtype of `x_NF`, the rest in float64.
+
+    `class_K` are weights of the classes, for a weighted mean.
+    """
     logits_NK = (x_NF @ weight_FK.to(x_NF.dtype)).double() + bias_K
-    return F.cross_entropy(logits_NK, y_N) + weight_FK.square().sum() / (2 * c * len(x_NF))
+    return F.cross_entropy(logits_NK, y_N, class_K) + weight_FK.square().sum() / (2 * c * len(x_NF))
 
 
 def fit_head(
@@ -61,16 +67,19 @@ def fit_head(
     c: float,
     start: LinearHead | None = None,
     tolerance: float = TOLERANCE,
+    weighted: bool = False,
 ) -> LinearHead:
     """Fit the head to features (windows, features) and class numbers below `classes`, by L-BFGS.
 
     Features are standardised by the mean and SD of these windows; a constant feature becomes 0. Starting from the
-    head `start` saves time and leads to the same optimum.
+    head `start` saves time and leads to the same optimum. With `weighted`, classes are weighted by inverse frequency
+    (scikit-learn's `class_weight="balanced"`).
     """
     mean_F, sd_F = features_NF.mean(0), features_NF.std(0)
     scale_F = np.where(sd_F > 1e-6 * np.abs(mean_F), sd_F, np.inf).astype(np.float32)
     x_NF = torch.from_numpy((features_NF - mean_F) / scale_F).to(device())
     target_N = torch.from_numpy(y_N).to(device())
+    class_K = class_weights(y_N, classes).double().to(device()) if weighted else None
     zeros = np.zeros((x_NF.shape[1], classes)), np.zeros(classes)
     initial = zeros if start is None else (start.weight_FK, start.bias_K)
     weight_FK, bias_K = (torch.tensor(part, dtype=torch.float64, device=device()).requires_grad_() for part in initial)
@@ -85,7 +94,7 @@ def fit_head(
 
     def closure() -> float:
         solver.zero_grad()
-        loss = objective(x_NF, target_N, weight_FK, bias_K, c)
+        loss = objective(x_NF, target_N, weight_FK, bias_K, c, class_K)
         loss.backward()
         return loss.item()
 
@@ -102,7 +111,11 @@ def fit_head(
 
 
 def choose(
-    features_VNF: list[NDArray[np.float32]], y_N: NDArray[np.int64], held_out_N: NDArray[np.bool_], classes: int
+    features_VNF: list[NDArray[np.float32]],
+    y_N: NDArray[np.int64],
+    held_out_N: NDArray[np.bool_],
+    classes: int,
+    weighted: bool = False,
 ) -> tuple[int, float, LinearHead | None]:
     """Choose one of several feature sets of the same windows, and C, by macro F1 on the windows held out.
 
@@ -117,7 +130,7 @@ def choose(
     for index, features_NF in enumerate(features_VNF):
         head, last = None, -1.0
         for c in PENALTIES:
-            head = fit_head(features_NF[train], y_N[train], classes, c, head, COARSE_TOLERANCE)
+            head = fit_head(features_NF[train], y_N[train], classes, c, head, COARSE_TOLERANCE, weighted)
             score = macro_f1(confusion(y_N[test], head.predict(features_NF[test]), classes))
             if score > best:
                 best, chosen = score, (index, c, head)

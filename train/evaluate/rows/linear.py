@@ -7,15 +7,27 @@ from numpy.typing import NDArray
 
 from train.evaluate.dataset import LabelledSet
 from train.evaluate.folds import held_out
+from train.evaluate.rows.calibrate import class_weights, fit_temperature
 from train.evaluate.rows.head import LinearHead, choose, fit_head
 from train.evaluate.rows.row import Learned, Lesson
 
 
-def learn_linear(lesson: Lesson) -> Learned:
-    """Fit the linear head to all training windows, after choosing the input and C on the people held out."""
-    view, c, start = choose(lesson.inputs_VN, lesson.y_N, lesson.held_out_N, lesson.classes)
-    head = fit_head(lesson.inputs_VN[view], lesson.y_N, lesson.classes, c, start)
-    return Learned(head, view, {"c": head.c, "converged": head.converged})
+def learn_linear(lesson: Lesson, weighted: bool = False) -> Learned:
+    """Fit the linear head to all training windows, after choosing the input and C on the people held out.
+
+    The temperature is that of the head which was fitted without these people. With `weighted`, classes are weighted by
+    inverse frequency.
+    """
+    view, c, start = choose(lesson.inputs_VN, lesson.y_N, lesson.held_out_N, lesson.classes, weighted)
+    inputs_N = lesson.inputs_VN[view]
+    head = fit_head(inputs_N, lesson.y_N, lesson.classes, c, start, weighted=weighted)
+    facts = {"c": head.c, "converged": head.converged}
+    if start is None:
+        return Learned(head, view, facts)
+    held_out = lesson.held_out_N
+    weight_K = class_weights(lesson.y_N[~held_out], lesson.classes) if weighted else None
+    temperature = fit_temperature(start.logits(inputs_N[held_out]), lesson.y_N[held_out], weight_K)
+    return Learned(head, view, facts, temperature)
 
 
 def predict_fold(

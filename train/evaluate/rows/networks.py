@@ -41,7 +41,7 @@ def two_layer_head(context: Context, draw: int) -> Learner:
         standard = replace(lesson, inputs_VN=[(features_NF - mean_F) / scale_F])
         learned = train_network(start, standard, None, HEAD_RATE, context.epochs)
         assert isinstance(learned.head, TrainedNetwork)
-        return Learned(Standardised(mean_F, scale_F, learned.head), facts=learned.facts)
+        return replace(learned, head=Standardised(mean_F, scale_F, learned.head))
 
     return learn
 

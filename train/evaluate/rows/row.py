@@ -38,11 +38,15 @@ class Head(Protocol):
 
 @dataclass(frozen=True)
 class Learned:
-    """A head, which of several inputs it needs, and facts for results.json."""
+    """A head, which of several inputs it needs, and facts for results.json.
+
+    Logits divided by `temperature` give probabilities (`rows/calibrate.py`).
+    """
 
     head: Head
     view: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)

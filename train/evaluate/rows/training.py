@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.evaluate.rows.calibrate import class_weights, fit_temperature
 from train.evaluate.rows.features import BATCH, device
 from train.evaluate.rows.row import Learned, Lesson
 from train.random import WindowRandom
@@ -51,10 +52,14 @@ class TrainedNetwork:
     network: nn.Module
 
     @torch.inference_mode()
+    def logits(self, inputs_N: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32 logits (windows, classes)."""
+        parts = torch.from_numpy(inputs_N).split(BATCH)
+        return np.concatenate([self.network(part.to(device())).float().cpu().numpy() for part in parts])
+
     def predict(self, inputs_N: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the most likely class of each window, int64 (windows,)."""
-        parts = torch.from_numpy(inputs_N).split(BATCH)
-        return np.concatenate([self.network(part.to(device())).argmax(1).cpu().numpy() for part in parts])
+        return self.logits(inputs_N).argmax(1)
 
 
 def train_network(
@@ -92,12 +97,11 @@ def train_network(
         elif epoch - best_epoch >= PATIENCE:
             break
     network.load_state_dict(best_state)
-    return Learned(TrainedNetwork(network.eval()), facts={"epochs": epoch, "best_epoch": best_epoch})
-
-
-def class_weights(y_N: NDArray[np.int64], classes: int) -> Tensor:
-    """Return float32 (classes,): windows divided by those of the class; a class without windows counts as one."""
-    return torch.from_numpy(len(y_N) / np.maximum(np.bincount(y_N, minlength=classes), 1)).float()
+    head, facts = TrainedNetwork(network.eval()), {"epochs": epoch, "best_epoch": best_epoch}
+    if alone:
+        return Learned(head, facts=facts)
+    logits_NK = head.logits(lesson.inputs_VN[0][held_out])
+    return Learned(head, facts=facts, temperature=fit_temperature(logits_NK, lesson.y_N[held_out], weight_K))
 
 
 def shuffled_batches(windows: NDArray[np.int64], seed: int, epoch: int) -> list[NDArray[np.int64]]:

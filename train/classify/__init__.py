@@ -1,0 +1,1 @@
+"""`persondays fit` and `classify`: a classifier from a labelled set, and the activities of a store's person-days."""
