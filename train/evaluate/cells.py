@@ -24,6 +24,8 @@ from pipeline.errors import UserError
 from pipeline.storage.folder import write_file
 
 FOLDER = "cells"
+LEFT = (".npz", ".partial", "")
+"""Suffixes of what an interrupted run leaves; a process killed while it saves a cell leaves a .partial."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Cells:
             return Cells()
         unfinished = out.with_name(f"{out.name}.unfinished")
         foreign = unfinished.exists() and (
-            not unfinished.is_dir() or any(path.suffix not in (".npz", "") for path in unfinished.iterdir())
+            not unfinished.is_dir() or any(path.suffix not in LEFT for path in unfinished.iterdir())
         )
         if foreign:
             raise UserError(

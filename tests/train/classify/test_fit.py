@@ -171,7 +171,7 @@ def test_the_temperature_makes_probabilities_of_logits(temperature: float) -> No
 def test_the_temperature_weighs_classes_as_the_head_does() -> None:
     rng = np.random.default_rng(0)
     y = rng.choice(2, 5_000, p=[0.95, 0.05])
-    logits = (rng.normal(size=(5_000, 2)) + 3 * np.eye(2)[y]).astype(np.float32)
+    logits = (rng.normal(size=(5_000, 2)) + np.diag([3.0, 0.5])[y]).astype(np.float32)
     weight = class_weights(y, 2)
     best = fit_temperature(logits, y, weight)
 
@@ -217,15 +217,13 @@ def test_an_interrupted_run_uses_its_folds_again(
 def test_the_command_fits_and_says_how_well(weights: Path, tmp_path: Path, persondays: Run) -> None:
     save(tmp_path / "set", *walkers(people=3))
     out = tmp_path / "out"
-    status, said, err = persondays(
-        "fit", "--model", weights, "--labelled", tmp_path / "set", "--out", out, "--rate", 30
-    )
+    flags = ("fit", "--model", weights, "--labelled", tmp_path / "set", "--out", out, "--rate", 30)
+    status, said, err = persondays(*flags)
     assert status == 0, err
     assert "3 people, 72 windows, 3 activities" in said
     assert "macro F1 0." in said or "macro F1 1." in said
     assert sorted(os.listdir(out)) == ["README.md", "config.json", "confusion.png", "model.safetensors"]
-    again = persondays("fit", "--model", weights, "--labelled", tmp_path / "set", "--out", out, "--rate", 30)
-    assert again[0] == 0, again[2]
+    assert persondays(*flags)[0] == 0, "an earlier classifier is replaced"
 
 
 def flip(file: Path, place: int) -> None:
@@ -248,7 +246,7 @@ class Code:
     """What runs code when unpickled."""
 
     def __reduce__(self) -> Any:
-        return os.system, ("touch /tmp/unpickled",)
+        return os.abort, ()
 
 
 def signed(folder: Path, changes: dict[str, Any]) -> None:

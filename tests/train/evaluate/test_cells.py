@@ -143,6 +143,7 @@ def test_a_killed_process_resumes(tmp_path: Path, network: Any) -> None:
     killed.kill()
     killed.wait()
     saved = {path.name: path.read_bytes() for path in unfinished.glob("*.npz")}
+    (unfinished / ".linear.all.draw0.split2.npz.7.partial").write_bytes(b"cut sh")  # as if killed while saving
     for out in ("out", "never-killed"):
         subprocess.run([*command, "--out", str(tmp_path / out)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     results = [(tmp_path / out / "results.json").read_text() for out in ("out", "never-killed")]
