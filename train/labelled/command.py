@@ -63,6 +63,24 @@ def table(
 
 
 @labelled.command()
+def utd_mhad(
+    source: Path = typer.Argument(help="The folder with UTD-MHAD's folders Inertial and Skeleton of .mat files."),
+    out: Path = OUT,
+    steps: int = typer.Option(50, min=2, help="Every trial is resampled to this many steps."),
+) -> None:
+    """Make a paired folder of UTD-MHAD: every trial as the accelerometer and gyroscope, and as the skeleton."""
+    from pipeline.progress import Progress
+    from train.labelled.paired import write_paired
+    from train.labelled.utd_mhad import find_pairs, pair_utd_mhad
+
+    pairs = find_pairs(source)
+    with Progress("utd-mhad", len(pairs), "trials") as progress:
+        trials, facts = pair_utd_mhad(pairs, steps, progress.update)
+    write_paired(out, trials, "UTD-MHAD", facts)
+    print(f"{trials}: {out}")
+
+
+@labelled.command()
 def join(
     sets: list[Path] = typer.Argument(help="Folders of labelled sets; the name of a folder is the name of its set."),
     out: Path = typer.Option(..., help="The folder to write."),
