@@ -12,7 +12,10 @@ from pipeline.store.alignments import write_alignments
 from tests.train.days import write_store
 from tests.train.windows.companions.test_same_time import TwoDevices, rows_of
 from train.checkpoint import format as ck
+from train.distributed.processes import Processes
+from train.embed.run import EmbedSettings, embed
 from train.loop.trainer import train
+from train.networks import NetworkSettings, make_network
 from train.optim.schedule import peak_rate
 from train.recipe import RECIPES, load_recipe
 
@@ -21,6 +24,7 @@ DOCUMENTED = [
     *(
         "collossl",
         "demo",
+        "distil",
         "hard_negatives",
         "harnet10",
         "harnet30",
@@ -55,8 +59,14 @@ def test_the_recipes_are_the_documented_ones() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_recipe_trains_two_steps(store: str, tmp_path: Path, name: str) -> None:
-    assert train(load_recipe(name, SMALL), store, str(tmp_path), "auto", None) == 0
-    found = ck.open_checkpoint(str(tmp_path))
+    further: list[str] = []
+    if name == "distil":
+        table = str(tmp_path / "table")
+        teacher = make_network(NetworkSettings("transformer10", 0.25))
+        embed(teacher, store, table, EmbedSettings(stride_s=5), Processes(1))
+        further = [f"objective.distil.table={table}", "objective.distil.queue=8"]
+    assert train(load_recipe(name, [*SMALL, *further]), store, str(tmp_path / "run"), "auto", None) == 0
+    found = ck.open_checkpoint(str(tmp_path / "run"))
     assert found.step == 2
     assert found.state.validation_loss is not None
     assert math.isfinite(found.state.validation_loss)

@@ -26,6 +26,8 @@ VERSION = 1
 KEY = b"persondays"
 """The key in a file's metadata under which its facts are, as JSON."""
 COMPRESSION = "zstd"
+ROWS_IN_GROUP = SECONDS_PER_DAY // 10
+"""Rows that are read together: the windows of a day at a stride of 10 s."""
 
 Pool = Literal["none", "minute", "hour", "day"]
 POOL_SECONDS: dict[Pool, int] = {"minute": 60, "hour": 3_600, "day": SECONDS_PER_DAY}
@@ -82,6 +84,7 @@ def to_parquet(rows: pa.Table) -> bytes:
         file,
         compression=COMPRESSION,
         compression_level=1,
+        row_group_size=ROWS_IN_GROUP,
         use_dictionary=["participant"],
         write_statistics=["slot", "start_second", "time"],
     )
@@ -91,9 +94,13 @@ def to_parquet(rows: pa.Table) -> bytes:
 def read_facts(folder: Folder, name: str) -> dict[str, Any] | None:
     """Return the facts in a file's metadata; None if it has none, and is not a file of `persondays embed`."""
     with folder.translate_errors(), folder.fs.open(folder.at(name), "rb") as opened:
-        metadata = _open(opened, f"{folder.url}/{name}").schema_arrow.metadata or {}
+        return facts_in(open_file(opened, f"{folder.url}/{name}").metadata)
+
+
+def facts_in(footer: pq.FileMetaData) -> dict[str, Any] | None:
+    """Return the facts in a file's footer; None if it has none."""
     try:
-        found: dict[str, Any] = json.loads(metadata[KEY])
+        found: dict[str, Any] = json.loads(footer.metadata[KEY])
         return found if found["format"] == FORMAT else None
     except (ValueError, KeyError, TypeError):
         return None
@@ -113,7 +120,7 @@ def read_vectors(url: str, slots: Collection[int] | None = None) -> Iterator[Vec
     `url` is a folder of Parquet files or one such file, on disk or S3. Groups of rows that have none of the slots are
     not read. Raises UserError where there is no Parquet file, or one without the columns.
     """
-    for folder, name in _files(url):
+    for folder, name in list_files(url):
         with folder.translate_errors(), folder.fs.open(folder.at(name), "rb") as opened:
             yield from _read(opened, slots, f"{folder.url}/{name}")
 
@@ -121,16 +128,17 @@ def read_vectors(url: str, slots: Collection[int] | None = None) -> Iterator[Vec
 def read_index(url: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return slot and start second of every row, without reading the vectors; raises UserError as `read_vectors`."""
     slots, starts = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
-    for folder, name in _files(url):
+    for folder, name in list_files(url):
         with folder.translate_errors(), folder.fs.open(folder.at(name), "rb") as opened:
-            file = _open(opened, f"{folder.url}/{name}")
+            file = open_file(opened, f"{folder.url}/{name}")
             rows = file.read(["slot", "start_second"], use_threads=False)
-            slots.append(_integers(rows["slot"], np.int64))
-            starts.append(_integers(rows["start_second"], np.int32))
+            slots.append(integers(rows["slot"], np.int64))
+            starts.append(integers(rows["start_second"], np.int32))
     return np.concatenate(slots), np.concatenate(starts)
 
 
-def _files(url: str) -> list[tuple[Folder, str]]:
+def list_files(url: str) -> list[tuple[Folder, str]]:
+    """Return folder and name of the files of a table; raises UserError where there is none."""
     folder = Folder(url)
     if url.endswith(".parquet"):
         parent, _, name = folder.url.rpartition("/")
@@ -144,7 +152,8 @@ def _files(url: str) -> list[tuple[Folder, str]]:
     return [(folder, name) for name in names]
 
 
-def _open(opened: Any, where: str) -> pq.ParquetFile:
+def open_file(opened: Any, where: str) -> pq.ParquetFile:
+    """Open a file of a table; raises UserError if it is none."""
     try:
         file = pq.ParquetFile(opened)
     except pa.ArrowInvalid:
@@ -158,19 +167,24 @@ def _open(opened: Any, where: str) -> pq.ParquetFile:
 
 
 def _read(opened: Any, slots: Collection[int] | None, where: str) -> Iterator[Vectors]:
-    file = _open(opened, where)
+    file = open_file(opened, where)
     wanted = None if slots is None else np.unique(np.fromiter(slots, np.int64))
     for group in range(file.num_row_groups):
         if wanted is not None and not _may_have(file.metadata.row_group(group), wanted):
             continue
-        rows = file.read_row_group(group, ["slot", "start_second", "vector"], use_threads=False)
-        slot_N = _integers(rows["slot"], np.int64)
-        found = Vectors(slot_N, _integers(rows["start_second"], np.int32), _matrix(rows["vector"], where))
+        found = read_group(file, group, where)
         if wanted is not None:
-            kept = np.isin(slot_N, wanted)
+            kept = np.isin(found.slot_N, wanted)
             found = Vectors(found.slot_N[kept], found.start_N[kept], found.vector_NF[kept])
         if len(found.slot_N):
             yield found
+
+
+def read_group(file: pq.ParquetFile, group: int, where: str) -> Vectors:
+    """Read a group of rows; raises UserError if their vectors differ in length."""
+    rows = file.read_row_group(group, ["slot", "start_second", "vector"], use_threads=False)
+    starts = integers(rows["start_second"], np.int32)
+    return Vectors(integers(rows["slot"], np.int64), starts, _matrix(rows["vector"], where))
 
 
 def _may_have(group: Any, wanted: NDArray[np.int64]) -> bool:
@@ -182,8 +196,8 @@ def _may_have(group: Any, wanted: NDArray[np.int64]) -> bool:
     return bool(first < len(wanted) and wanted[first] <= statistics.max)
 
 
-def _integers(column: pa.ChunkedArray, kind: type[Any]) -> NDArray[Any]:
-    """A column as an array; unlike pyarrow's own conversion, this does not import pandas (0.4 s)."""
+def integers(column: pa.ChunkedArray, kind: type[Any]) -> NDArray[Any]:
+    """Return a column as an array; unlike pyarrow's own conversion, this does not import pandas (0.4 s)."""
     return np.from_dlpack(column.combine_chunks().cast(pa.int64())).astype(kind)
 
 

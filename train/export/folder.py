@@ -21,6 +21,7 @@ from train.evaluate.dataset import LabelledSet, read_labelled
 from train.export import hubconf, shapes, streaming
 from train.export.card import card, shareable
 from train.networks import NETWORKS, Encoder, NetworkSettings, downstream
+from train.networks.model import is_data
 from train.networks.weights import backbone_weights, load_backbone, without_distributed_prefix
 
 KIND = "persondays-export"
@@ -63,7 +64,8 @@ def write_export(
     """
     from safetensors.torch import save
 
-    entries = {name: tensor.detach().cpu().contiguous() for name, tensor in without_distributed_prefix(model).items()}
+    named = without_distributed_prefix(model)
+    entries = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items() if not is_data(name)}
     backbone = load_backbone(network_settings(state, where), backbone_weights(entries), where)
     weights = save(entries, {"format": "pt"})
     description = describe(backbone, entries, weights, state)

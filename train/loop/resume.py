@@ -16,6 +16,7 @@ from train.recipe import Recipe
 
 FREE_TO_CHANGE = {
     *("name", "engine.name", "engine.zero_stage", "engine.deepspeed", "probe.data", "probe.every"),
+    "objective.distil.table",  # the table may move: the stream's facts say which one it is
     *(f"data.{name}" for name in ("threads", "cache", "cache_gb", "skip_damaged")),
     *(f"run.{name}" for name in ("windows", "validate_every", "save_every", "keep", "patience")),
     *(f"run.{name}" for name in ("accumulate", "compile", "deterministic", "threads", "timeout_s")),

@@ -46,6 +46,7 @@ def take_step(run: Run) -> StepResult:
         if recipe.data.control != "none":
             x = changed(CONTROLS[recipe.data.control], x, random)
         views, targets = run.objective.views(x, random)
+        targets = run.objective.with_vectors(targets, piece.vector_BF)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.run.precision == "bfloat16"):
             loss, sums = run.objective.loss(network(views), targets)
         for name, value in sums.items():

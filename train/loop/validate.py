@@ -88,8 +88,10 @@ def _sums(
 ) -> dict[str, float]:
     total: dict[str, Tensor] = {}
     for batch in whole_days(windows.slot_B, BATCH):
-        x, random = windows_in_g(windows.take(batch), seed, counts_per_g, processes.device)
+        piece = windows.take(batch)
+        x, random = windows_in_g(piece, seed, counts_per_g, processes.device)
         views, targets = objective.views(changed(change, x, random), random)
+        targets = objective.with_vectors(targets, piece.vector_BF.to(processes.device))
         for name, value in objective.score(model(views), targets).items():
             total[name] = total[name] + value if name in total else value
     return processes.sum(total)

@@ -13,6 +13,14 @@ from torch import Tensor, nn
 from train.networks import Encoder
 
 
+def is_data(name: str) -> bool:
+    """Whether an entry of a model's state dict holds data of windows, such as a queue of their vectors, not weights.
+
+    Checkpoints have it; means of weights and exports do not.
+    """
+    return name.rpartition(".")[2] in ("queue", "queued")
+
+
 class Model(nn.Module):
     """Maps windows (batch, 3, ticks) in g to the output of every head, by its name, in the precision of the weights."""
 

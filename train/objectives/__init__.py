@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from train.objectives.collossl import Collo, ColloSettings
+from train.objectives.distil import Distil, DistilSettings
 from train.objectives.joint import Joint, JointSettings
 from train.objectives.masked import Masked, MaskedSettings
 from train.objectives.multitask import Multitask, MultitaskSettings
@@ -25,6 +26,7 @@ class ObjectiveSettings:
     joint: JointSettings = field(default_factory=JointSettings)
     masked: MaskedSettings = field(default_factory=MaskedSettings)
     collossl: ColloSettings = field(default_factory=ColloSettings)
+    distil: DistilSettings = field(default_factory=DistilSettings)
 
     def __post_init__(self) -> None:
         if self.name not in OBJECTIVES:
@@ -37,6 +39,7 @@ OBJECTIVES: dict[str, Callable[[ObjectiveSettings], Objective]] = {
     "joint": lambda settings: Joint(settings.joint, settings.simclr, settings.multitask),
     "masked": lambda settings: Masked(settings.masked),
     "collossl": lambda settings: Collo(settings.collossl),
+    "distil": lambda settings: Distil(settings.distil),
 }
 
 

@@ -45,6 +45,10 @@ class Objective(Protocol):
         """
         ...
 
+    def with_vectors(self, targets: Tensor, vector_BF: Tensor) -> Tensor:
+        """Return the targets with the vectors that drawn windows bring, if any (`Windows.vector_BF`)."""
+        return targets
+
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Figures]:
         """Return the loss of the heads' outputs in a training step, and its figures.
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from train.checkpoint.format import Checkpoint, OptimizerState, to_host
+from train.networks.model import is_data
 
 FIELD = "average"
 
@@ -31,7 +32,8 @@ class Average:
         self.mean = {name: value.clone() for name, value in self._weights().items()}
 
     def _weights(self) -> dict[str, Tensor]:
-        return {name: value for name, value in self.model.state_dict().items() if value.is_floating_point()}
+        state = self.model.state_dict()
+        return {name: value for name, value in state.items() if value.is_floating_point() and not is_data(name)}
 
     @torch.no_grad()
     def update(self, seen: int, batch: int) -> None:

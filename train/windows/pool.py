@@ -64,12 +64,14 @@ class Windows:
 
     signal_BDCT is int16 in the store's counts: the drawn window (the anchor) and then its companions, if there are any.
     place_BP is int64: lane, round, slot and start second of the anchor, the key of its random numbers
-    (`train.random.WindowRandom.of`); then the slot and the first tick of each companion. These are two tensors and not
-    five, because a batch is concatenated from as many pieces as there are lanes.
+    (`train.random.WindowRandom.of`); then the slot and the first tick of each companion. It is one tensor and not four,
+    because a batch is concatenated from as many pieces as there are lanes. vector_BF is float32: what the kind of
+    companions knows of each anchor (`companions.kind.Chooser.vectors`), usually nothing (F = 0).
     """
 
     signal_BDCT: Tensor
     place_BP: Tensor
+    vector_BF: Tensor
 
     def __len__(self) -> int:
         return self.place_BP.shape[0]
@@ -112,22 +114,24 @@ class Windows:
 
     def take(self, index: Tensor | slice) -> Windows:
         """Select some of the windows."""
-        return Windows(self.signal_BDCT[index], self.place_BP[index])
+        return Windows(self.signal_BDCT[index], self.place_BP[index], self.vector_BF[index])
 
     @staticmethod
-    def empty(seconds: int, companions: int = 0) -> Windows:
+    def empty(seconds: int, companions: int = 0, features: int = 0) -> Windows:
         """Return no windows."""
         signal = torch.zeros((0, 1 + companions, AXES, seconds * TICKS_PER_SECOND), dtype=torch.int16)
-        return Windows(signal, torch.zeros((0, ANCHOR + 2 * companions), dtype=torch.int64))
+        place = torch.zeros((0, ANCHOR + 2 * companions), dtype=torch.int64)
+        return Windows(signal, place, torch.zeros(0, features))
 
     @staticmethod
     def join(parts: Sequence[Windows]) -> Windows:
         """Concatenate windows."""
-        return Windows(torch.cat([part.signal_BDCT for part in parts]), torch.cat([part.place_BP for part in parts]))
+        return Windows(*(torch.cat([getattr(part, name) for part in parts]) for name in Windows.__dataclass_fields__))
 
     def to(self, device: torch.device) -> Windows:
         """Copy to a device; from pinned memory this returns while the copy is still running."""
-        return Windows(self.signal_BDCT.to(device, non_blocking=True), self.place_BP.to(device, non_blocking=True))
+        tensors = (self.signal_BDCT, self.place_BP, self.vector_BF)
+        return Windows(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 
 
 class OpenDays:
@@ -179,7 +183,7 @@ def draw_pool(
     for anchor in anchors:
         for slot in (anchor.slot, *chooser.days_of(anchor)):
             opened.day(slot)
-    starts, companions = [], []
+    starts, companions, vectors = [], [], []
     for each, anchor in zip(draws, anchors, strict=True):
         weight_S = chooser.weights(anchor)
         try:
@@ -189,6 +193,7 @@ def draw_pool(
                 f"the table of person-days does not agree with the stored states ({error}). Run `persondays verify`."
             ) from None
         companions.append(chooser.choose(anchor, starts[-1]))
+        vectors.append(chooser.vectors(anchor, starts[-1]))
     slot_N = np.repeat(pooled, [each.count for each in draws]).astype(np.int64)
     start_N = np.concatenate([np.zeros(0, np.int64), *starts])
     companion_NK2 = np.concatenate([np.zeros((0, chooser.count, 2), np.int64), *companions])
@@ -203,7 +208,8 @@ def draw_pool(
     place_BP = np.empty((order.size, ANCHOR + 2 * chooser.count), np.int64)
     place_BP[:, 0], place_BP[:, 1], place_BP[:, 2], place_BP[:, 3] = lane, round_, slot_N[order], start_N[order]
     place_BP[:, ANCHOR:] = companion_NK2[order].reshape(order.size, -1)
-    return Windows(torch.from_numpy(signal_BDCT), torch.from_numpy(place_BP))
+    vector_BF = np.concatenate([np.zeros((0, chooser.features), np.float32), *vectors])[order]
+    return Windows(torch.from_numpy(signal_BDCT), torch.from_numpy(place_BP), torch.from_numpy(vector_BF))
 
 
 def read(opened: OpenDays, source_ND2: Int, place_N: Int, out_BDCT: NDArray[np.int16]) -> None:

@@ -33,11 +33,12 @@ MIN_PIECE = 64
 
 
 class Held(NamedTuple):
-    """A pool's windows, their distinct seconds, those without a companion, and the memory that they are in."""
+    """A pool's windows, their distinct seconds, those without a companion, and the memory that their signal is in."""
 
     pool: Pool
     signal_BDCT: NDArray[np.int16]
     place_BP: NDArray[np.int64]
+    vector_BF: NDArray[np.float32]
     covered_s: int
     alone: int
     memory_NDCT: NDArray[np.int16]
@@ -94,28 +95,29 @@ class Stream:
         shape, numbers = (steps, len(self.lanes), self.per_step), ANCHOR + 2 * self.chooser.count
         signal_SLNDCT = torch.empty((*shape, *self._shape_DCT), dtype=torch.int16, pin_memory=self.pinned)
         place_SLNP = torch.empty((*shape, numbers), dtype=torch.int64, pin_memory=self.pinned)
+        vector_SLNF = torch.empty((*shape, self.chooser.features), pin_memory=self.pinned)
         for index, number in enumerate(self.lanes):
-            signal_NDCT, place_NP = self._from_lane(number, steps * self.per_step)
+            signal_NDCT, place_NP, vector_NF = self._from_lane(number, steps * self.per_step)
             signal_SLNDCT.numpy()[:, index] = signal_NDCT.reshape(steps, self.per_step, *self._shape_DCT)
             place_SLNP.numpy()[:, index] = place_NP.reshape(steps, self.per_step, numbers)
+            vector_SLNF.numpy()[:, index] = vector_NF.reshape(steps, self.per_step, self.chooser.features)
             self._free.extend(self._used)  # these pools are used up
             self._used.clear()
         self.position += steps * self.per_step
-        return map(Windows, signal_SLNDCT.flatten(1, 2), place_SLNP.flatten(1, 2))
+        return map(Windows, signal_SLNDCT.flatten(1, 2), place_SLNP.flatten(1, 2), vector_SLNF.flatten(1, 2))
 
-    def _from_lane(self, number: int, count: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    def _from_lane(self, number: int, count: int) -> tuple[NDArray[np.int16], NDArray[np.int64], NDArray[np.float32]]:
         """Return the next `count` windows of a lane, from one pool or several."""
         position, end, pieces = self.position, self.position + count, []
         while position < end:
             held = self._held(number, position)
             until = min(end, held.pool.first + held.pool.size)
             span = slice(position - held.pool.first, until - held.pool.first)
-            pieces.append((held.signal_BDCT[span], held.place_BP[span]))
+            pieces.append((held.signal_BDCT[span], held.place_BP[span], held.vector_BF[span]))
             position = until
         if len(pieces) > 1:
-            pieces = [
-                (np.concatenate([signal for signal, _ in pieces]), np.concatenate([place for _, place in pieces]))
-            ]
+            signals, places, vectors = zip(*pieces, strict=True)
+            return np.concatenate(signals), np.concatenate(places), np.concatenate(vectors)
         return pieces[0]
 
     def _held(self, number: int, position: int) -> Held:
@@ -152,7 +154,7 @@ class Stream:
         windows = self._draw(lane, pool, memory_NDCT)
         signal_BDCT, place_BP = windows.signal_BDCT.numpy(), windows.place_BP.numpy()
         counts = distinct_seconds(windows, self.seconds), windows.without_companion
-        return Held(pool, signal_BDCT, place_BP, *counts, memory_NDCT)
+        return Held(pool, signal_BDCT, place_BP, windows.vector_BF.numpy(), *counts, memory_NDCT)
 
     def _memory(self) -> NDArray[np.int16]:
         """Return memory for the largest pool, reused if possible: new pages cost as much time as filling them."""

@@ -46,7 +46,7 @@ def draw_validation(
                 if not is_gone(error.slot):
                     raise
                 gone |= {error.slot}
-        return Windows.empty(seconds, chooser.count)
+        return Windows.empty(seconds, chooser.count, chooser.features)
 
     per_day = max(1, min(per_day, MAX_WINDOWS // members.slots.size))
     slots = members.slots[:MAX_WINDOWS]
@@ -54,4 +54,4 @@ def draw_validation(
     own_days = list(zip(slots[rank::world_size].tolist(), counts[rank::world_size].tolist(), strict=True))
     with ThreadPoolExecutor(threads) as pool:
         parts = pool.map(lambda day: draw_one(*day), own_days)
-        return Windows.join(list(parts)) if own_days else Windows.empty(seconds, chooser.count)
+        return Windows.join(list(parts)) if own_days else Windows.empty(seconds, chooser.count, chooser.features)

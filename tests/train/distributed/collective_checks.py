@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.train.distributed import loss_checks
+from tests.train.distributed import loss_checks, queue_checks
 from train.distributed import collectives
 from train.distributed.processes import Processes
 from train.networks import NetworkSettings, make_network
@@ -142,11 +142,14 @@ def check_all(world: int, rank: int, folder: str) -> None:
     """Run all checks in one process."""
     torch.set_num_threads(1)
     alone = {(name, dtype): loss_checks.whole(name, world, dtype) for name in loss_checks.OBJECTIVES for dtype in CLOSE}
+    queues = {dtype: queue_checks.whole(world, dtype) for dtype in CLOSE}
     dist.init_process_group("gloo", f"file://{folder}/{world}", timedelta(seconds=120), world, rank)
     check_gather(world, rank)
     check_running_statistics(world, rank)
     for (name, dtype), step in alone.items():
         loss_checks.check(name, step, CLOSE[dtype])
+    for dtype, steps in queues.items():
+        queue_checks.check(steps, dtype, CLOSE[dtype])
     for dtype in CLOSE:
         check_batch_norm(dtype, world, rank)
     check_bfloat16(world)

@@ -43,6 +43,7 @@ def windows(count: int, seed: int = 0) -> Windows:
     return Windows(
         torch.randint(-2000, 2000, (count, 1, 3, 60), generator=random, dtype=torch.int16),
         torch.zeros((count, 4)).long(),
+        torch.zeros(count, 0),
     )
 
 

@@ -165,7 +165,9 @@ def test_figures_of_simclr_do_not_depend_on_the_distribution_of_days(store: str,
         ),
         1,
     )
-    windows = Windows((1000 * torch.randn(97, 1, 3, 300, generator=generator)).to(torch.int16), place)
+    windows = Windows(
+        (1000 * torch.randn(97, 1, 3, 300, generator=generator)).to(torch.int16), place, torch.zeros(97, 0)
+    )
     objective = Simclr(SimclrSettings())
     network = make_network(NetworkSettings("transformer10", 0.25))
     model = Model(network, objective.heads(network.features))

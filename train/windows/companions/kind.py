@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.grid import TICKS_PER_SECOND
 from train.random import Purpose
@@ -62,6 +63,8 @@ class Chooser(Protocol):
 
     count: int
     """Companions of an anchor."""
+    features: int = 0
+    """Numbers in the vector that an anchor brings besides its companions (`vectors`)."""
 
     def days_of(self, anchor: AnchorDay) -> Sequence[int]:
         """Return the slots that companions of this day's anchors may come from, apart from the day itself."""
@@ -77,6 +80,11 @@ class Chooser(Protocol):
         The windows must be inside their days and eligible.
         """
         ...
+
+    def vectors(self, anchor: AnchorDay, start_N: Int) -> NDArray[np.float32]:
+        """Return a vector of each of these anchors, float32 (N, features), for the objective; by default without any
+        numbers."""
+        return np.zeros((start_N.size, self.features), np.float32)
 
 
 class NoCompanions(Chooser):
