@@ -25,21 +25,21 @@ def test_a_wide_network_teaches_a_narrow_one(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
     torch.manual_seed(0)
-    wide = make_network(NetworkSettings("harnet10", 0.25))
+    wide = make_network(NetworkSettings("harnet10", 0.125))
     names = {f"feature_extractor.{name}": tensor for name, tensor in wide.state_dict().items()}
     save_file(names, tmp_path / "wide.safetensors")
     persondays("simulate", "recordings", "--participants", "5", "--days", "0.2")
     persondays("new-key", "key")
     ids = ("--key-file", "key", "--id-regex", "(P[0-9]+)")
     persondays("ingest", "--recordings", "recordings", "--store", "store", *ids)
-    persondays("embed", "--model", "wide.safetensors", "--store", "store", "--out", "teacher")
+    persondays("embed", "--model", "wide.safetensors", "--store", "store", "--out", "teacher", "--stride", "20")
     settings = {
         "objective.distil.table": "teacher",
         "objective.distil.queue": 256,
         "network.width": 0.0625,
         "data.lanes": 2,
         "data.threads": 1,
-        "data.windows_per_day": 30_000,
+        "data.windows_per_day": 60_000,
         "run.batch": 64,
         "run.windows": 3_200,
         "run.validate_every": 3_200,
