@@ -11,14 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from train.distributed.engines import make_engine
 from train.distributed.processes import Processes
-from train.loop.precision import set_numerics
+from train.loop.precision import set_numerics, weights_dtype
 from train.loop.step import take_step
 from train.networks import NETWORKS, make_network
 from train.networks.model import Model
-from train.objectives import make_objective
+from train.objectives import Objective, make_objective
 from train.optim.optimizer import make_optimizer
 from train.recipe import Recipe, load_recipe
 from train.windows.feed import Feed
+from train.windows.pool import Windows
 
 from .data import COUNTS_PER_G, made_stream
 
@@ -31,39 +32,52 @@ def recipe_of(cell: Any) -> Recipe:
     return load_recipe("harnet10", [*sets, f"engine.name={cell.engine}"])
 
 
-def flop(model: Model, device: torch.device) -> float:
+def flop(recipe: Recipe) -> float:
     """Floating-point operations of a window, forward and backward: products and convolutions, as torch counts."""
-    batch, ticks = 8, model.feature_extractor.ticks
+    batch, model = 8, bare_model(recipe, torch.device("meta"))[1]  # on meta nothing is computed
     with FlopCounterMode(display=False) as counted:
-        outputs = model(torch.randn(batch, 3, ticks, device=device))
+        outputs = model(torch.empty(batch, 3, recipe.data.ticks, device="meta"))
         torch.stack([out.sum() for out in outputs.values() if out.requires_grad]).sum().backward()
-    model.zero_grad(set_to_none=True)
     return counted.get_total_flops() / batch
 
 
+def bare_model(recipe: Recipe, device: torch.device) -> tuple[Objective, Model]:
+    """The objective of a recipe, and the network with its heads, with the weights that a run starts with."""
+    torch.manual_seed(recipe.seed)
+    objective, network = make_objective(recipe.objective), make_network(recipe.network, device)
+    model = Model(network, objective.heads(network.features)).to(device, weights_dtype(recipe.run))
+    return objective, model
+
+
+def bare_run(recipe: Recipe, processes: Processes, feed: Iterator[Windows]) -> SimpleNamespace:
+    """The parts of a run (`train.loop.run.Run`) that a step needs, made without a store, on the processes' device."""
+    set_numerics(recipe.run, processes.device)
+    objective, model = bare_model(recipe, processes.device)
+    optimizer = make_optimizer(recipe.optimizer, model)
+    step = recipe.step_settings(recipe.run.batch // processes.world_size)
+    return SimpleNamespace(
+        recipe=recipe,
+        processes=processes,
+        objective=objective,
+        model=model,
+        optimizer=optimizer,
+        average=None,
+        step=0,
+        seen=0,
+        counts_per_g=COUNTS_PER_G,
+        feed=feed,
+        engine=make_engine(recipe.engine, step, model, optimizer, processes),
+    )
+
+
 class Ours:
-    """The parts of a run that a step needs, made without a store."""
+    """Steps over days in memory."""
 
     def __init__(self, cell: Any) -> None:
         recipe, processes = recipe_of(cell), Processes(cell.threads)
-        torch.manual_seed(0)
-        set_numerics(recipe.run, processes.device)
-        objective, network = make_objective(recipe.objective), make_network(recipe.network)
-        self.model = Model(network, objective.heads(network.features)).to(processes.device)
-        self.flop = flop(self.model, processes.device)  # before it is compiled: torch would then never compile it
-        optimizer = make_optimizer(recipe.optimizer, self.model)
-        self.run = SimpleNamespace(
-            recipe=recipe,
-            processes=processes,
-            objective=objective,
-            model=self.model,
-            average=None,
-            step=0,
-            seen=0,
-            counts_per_g=COUNTS_PER_G,
-            feed=Feed(made_stream(recipe.data, cell.batch, cell.workers), processes.device),
-            engine=make_engine(recipe.engine, recipe.step_settings(cell.batch), self.model, optimizer, processes),
-        )
+        self.feed = Feed(made_stream(recipe.data, cell.batch, cell.workers), processes.device)
+        self.run = bare_run(recipe, processes, self.feed)
+        self.flop = flop(recipe)
 
     def steps(self) -> Iterator[int]:
         """Train endlessly, one step for each item; yields the number of windows of the step."""

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
+from train.autocast import autocast
 from train.distributed.engine import Network
 from train.loop.validate import CONTROLS, changed, windows_in_g
 from train.optim.schedule import rate_at
@@ -47,7 +47,7 @@ def take_step(run: Run) -> StepResult:
             x = changed(CONTROLS[recipe.data.control], x, random)
         views, targets = run.objective.views(x, random)
         targets = run.objective.with_vectors(targets, piece.vector_BF)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.run.precision == "bfloat16"):
+        with autocast(device, bfloat16=recipe.run.precision == "bfloat16"):
             loss, sums = run.objective.loss(network(views), targets)
         for name, value in sums.items():
             figures[name] = figures[name] + value if name in figures else value

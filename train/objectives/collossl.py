@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from train.autocast import autocast
 from train.distributed import collectives
 from train.objectives.contrast import Contrast, figures, info_nce, unit
 from train.objectives.objective import Figures, Objective
@@ -82,6 +83,8 @@ class Devices(Companions):
 
     def __init__(self, others: int) -> None:
         self.same_time = SameTime(others)
+        self.count = 1 + others
+        """Number of locations, which are numbered from 0."""
         self._slot_M = torch.zeros(0, dtype=torch.int64)
         self._location_MD = torch.zeros(0, 1 + others, dtype=torch.int64)
 
@@ -96,6 +99,7 @@ class Devices(Companions):
         table = store.person_days.read(["slot", "location"])
         names = [name or "" for name in table["location"].to_pylist()]
         numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+        self.count = len(numbers)
         location = {slot: numbers[name] for slot, name in zip(table["slot"].to_pylist(), names, strict=True)}
         groups = [(slot, *bound.chooser.aligned_to(slot)) for slot in bound.members.slots.tolist()]
         self._slot_M = torch.tensor([group[0] for group in groups])
@@ -193,8 +197,9 @@ class Collo(Objective):
     ) -> tuple[Tensor, Figures]:
         """Return the losses of the groups `own_G` among all of `groups`, and their figures."""
         if self.settings.loss == "multiview":
-            with torch.autocast(own_G.device.type, enabled=False):
-                losses_V, correct_V = multiview(groups, own_G, self.settings.temperature)
+            with autocast(own_G.device, bfloat16=False):
+                distance_LL = mmd_of_locations(groups, self.companions.count)
+                losses_V, correct_V = multiview(groups, own_G, distance_LL, self.settings.temperature)
             rows = 1
         else:
             first_NF, contrast = groups.z_GDF[:, 0], self.settings.contrast
@@ -209,13 +214,13 @@ class Collo(Objective):
         return losses_V, figures(losses_V, correct_V, guessing_V, rows)
 
 
-def multiview(groups: Groups, own_G: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def multiview(groups: Groups, own_G: Tensor, distance_LL: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Return the multi-view contrastive loss of the groups `own_G`, and whether each finds its positive.
 
     The loss is -log p / (p + sum_n w_n u_n), with p and u_n = exp(cosine / temperature) of the positive and the
     negatives, and w_n = 1 / MMD. A positive is found if it is the most similar of the positives of all groups.
     """
-    mmd_GD, z_GDF = mmd_to_first(groups), groups.z_GDF
+    mmd_GD, z_GDF = distance_LL[groups.location_GD[:, :1], groups.location_GD[:, 1:]], groups.z_GDF
     nearest_G = 1 + mmd_GD.argmin(1)
     positive_GF = z_GDF[torch.arange(len(z_GDF), device=z_GDF.device), nearest_G]
     first_OF = z_GDF[own_G, 0]
@@ -228,35 +233,31 @@ def multiview(groups: Groups, own_G: Tensor, temperature: float) -> tuple[Tensor
     return info_nce(positive_O, negative_OD, temperature), cosine_OG.argmax(1) == own_G
 
 
-def mmd_to_first(groups: Groups) -> Tensor:
-    """Return the MMD between the location of the first device and that of each other, float64 (group, device - 1).
+def mmd_of_locations(groups: Groups, count: int) -> Tensor:
+    """Return the MMD between every two of `count` locations, float64 (location, location), NaN if one has no window.
 
-    Each location is known by the windows of it with the lowest random numbers, at most SAMPLE.
+    It is the maximum mean discrepancy (Gretton et al. 2012), at least LEAST_MMD: as in the authors' code, the biased
+    estimate of its square, with the sum of twelve Gaussian kernels. A location is known by its windows with the lowest
+    random numbers, at most SAMPLE. Shapes do not depend on which locations the windows have, so that a GPU need not
+    be waited for.
     """
     location_V, movement_VT = groups.location_GD.flatten(), groups.movement_GDT.flatten(0, 1)
-    order_V = groups.number_GD.flatten().argsort(stable=True)
-    numbers = location_V.unique().tolist()
-    index_GD = torch.searchsorted(torch.tensor(numbers, device=location_V.device), groups.location_GD)
-    samples = [movement_VT[order_V[location_V[order_V] == number][:SAMPLE]] for number in numbers]
-    mmd_LL = torch.full((len(numbers), len(numbers)), LEAST_MMD, dtype=torch.float64, device=location_V.device)
-    for a in range(len(numbers)):
-        for b in range(a):
-            mmd_LL[a, b] = mmd_LL[b, a] = mmd(samples[a], samples[b])
-    return mmd_LL[index_GD[:, :1], index_GD[:, 1:]]
+    number_LV = groups.number_GD.flatten().expand(count, -1)
+    there_LV = location_V == torch.arange(count, device=location_V.device)[:, None]
+    chosen_LS = number_LV.masked_fill(~there_LV, torch.inf).argsort(dim=1, stable=True)[:, :SAMPLE]
+    weight_LS = there_LV.gather(1, chosen_LS).double()
+    return mmd(movement_VT[chosen_LS], weight_LS / weight_LS.sum(1, keepdim=True))
 
 
-def mmd(x_NT: Tensor, y_MT: Tensor) -> Tensor:
-    """Return the maximum mean discrepancy of two samples (Gretton et al. 2012), at least LEAST_MMD.
-
-    As in the authors' code it is the biased estimate of its square, with the sum of twelve Gaussian kernels.
-    """
-    return (kernel(x_NT, x_NT) + kernel(y_MT, y_MT) - 2 * kernel(x_NT, y_MT)).clamp(min=LEAST_MMD)
-
-
-def kernel(x_NT: Tensor, y_MT: Tensor) -> Tensor:
-    """Return the mean over pairs of the sum of the kernels."""
-    square_NM = torch.cdist(x_NT, y_MT, compute_mode="donot_use_mm_for_euclid_dist").square()
-    return torch.stack([(-square_NM / (2 * variance)).exp().mean() for variance in VARIANCES]).sum()
+def mmd(x_LST: Tensor, weight_LS: Tensor) -> Tensor:
+    """Return the MMD between every two of some samples, whose weights sum to 1 each."""
+    square_LLSS = torch.cdist(x_LST[:, None], x_LST[None], compute_mode="donot_use_mm_for_euclid_dist").square()
+    kernel_LLSS = torch.zeros_like(square_LLSS)
+    for variance in VARIANCES:
+        kernel_LLSS += (-square_LLSS / (2 * variance)).exp()
+    mean_LL = (weight_LS[:, None, :, None] * weight_LS[None, :, None, :] * kernel_LLSS).sum((2, 3))
+    own_L = mean_LL.diagonal()
+    return (own_L[:, None] + own_L - 2 * mean_LL).clamp(min=LEAST_MMD)
 
 
 def other_times(groups: Groups) -> Tensor:

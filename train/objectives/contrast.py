@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.autocast import autocast
 from train.objectives.objective import Figures
 
 PAIRWISE = "pairwise"
@@ -65,7 +66,7 @@ class Contrast:
         `among_ND`; `compared_VN` is true for it and for the row's negatives. `outputs` are those of the heads.
         Everything is in float32 or wider, also under autocast.
         """
-        with torch.autocast(z_VD.device.type, enabled=False):
+        with autocast(z_VD.device, bfloat16=False):
             cosine_VN = z_VD @ among_ND.T
             partner_VN = partner_V[:, None] == torch.arange(len(among_ND), device=z_VD.device)
             correct_V = cosine_VN.masked_fill(~compared_VN, -torch.inf).argmax(1) == partner_V

@@ -19,7 +19,7 @@ from tests.train.runs import alone, same_checkpoint
 from tests.train.windows.companions.test_same_time import TwoDevices, rows_of
 from train.checkpoint import format as ck
 from train.objectives import ObjectiveSettings, make_objective
-from train.objectives.collossl import LEAST_MMD, SAMPLE, VARIANCES, Collo, ColloSettings, mmd, mmd_to_first
+from train.objectives.collossl import LEAST_MMD, SAMPLE, VARIANCES, Collo, ColloSettings, mmd, mmd_of_locations
 from train.random import Purpose
 
 GROUPS, DEVICES = 9, 3
@@ -33,6 +33,7 @@ def made(loss: str = "multiview", devices: int = DEVICES, **settings: Any) -> tu
     locations = LOCATIONS[:, :devices]
     slots, order = random.slot.sort()
     objective.companions._slot_M, objective.companions._location_MD = slots, locations[order]
+    objective.companions.count = 3
     x = movement(GROUPS * devices, 300).unflatten(0, (GROUPS, devices)) * (1 + locations[:, :, None, None] / 5)
     views, targets = objective.views(x, random)
     assert torch.equal(views, x.flatten(0, 1))
@@ -106,8 +107,11 @@ def test_mmd_equals_numpy_in_float64() -> None:
     generator = np.random.default_rng(1)
     for scale, shift in ((1.0, 0.0), (1.0, 0.4), (0.2, 0.0), (3.0, 0.0)):
         x, y = generator.normal(0, 0.2, (12, 7)), scale * generator.normal(0, 0.2, (9, 7)) + shift
-        assert mmd(torch.tensor(x), torch.tensor(y)).item() == pytest.approx(plain_mmd(x, y), rel=1e-12)
-    assert mmd(torch.tensor(x), torch.tensor(x)).item() == LEAST_MMD
+        padded = np.concatenate((y, generator.normal(size=(3, 7))))
+        weights = np.stack((np.full(12, 1 / 12), np.repeat([1 / 9, 0], [9, 3])))
+        found_LL = mmd(torch.tensor(np.stack((x, padded))), torch.tensor(weights))
+        assert found_LL[0, 1].item() == pytest.approx(plain_mmd(x, y), rel=1e-11)
+        assert found_LL[0, 0] == found_LL[1, 1] == LEAST_MMD
 
 
 def test_the_loss_prefers_simultaneous_windows_and_is_not_reversed() -> None:
@@ -128,7 +132,8 @@ def test_the_loss_prefers_simultaneous_windows_and_is_not_reversed() -> None:
 
 def test_distances_are_those_of_the_locations_windows() -> None:
     objective, z, (x, _, targets) = made()
-    distance = mmd_to_first(objective._groups(z, targets))
+    distance_LL = mmd_of_locations(objective._groups(z, targets), 4)
+    assert distance_LL[3].isnan().all(), "no window is of the fourth location"
     movement_of = [
         np.array([np.linalg.norm(x[g, d], axis=0) / 3 for g, d in np.argwhere(LOCATIONS.numpy() == place)])
         for place in range(3)
@@ -136,7 +141,7 @@ def test_distances_are_those_of_the_locations_windows() -> None:
     for group in range(GROUPS):
         first, *others = LOCATIONS[group].tolist()
         expected = [plain_mmd(movement_of[first], movement_of[other]) for other in others]
-        np.testing.assert_allclose(distance[group], expected, rtol=1e-9)
+        np.testing.assert_allclose(distance_LL[first, others], expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("loss", ["infonce", "sigmoid"])
@@ -188,6 +193,7 @@ def test_a_location_that_only_one_group_has_gives_no_negative() -> None:
     objective, z, (_, _, targets) = made()
     facts = targets[:, 1:].view(GROUPS, DEVICES, -1)
     facts[0, 2, 0] = 7
+    objective.companions.count = 8
     loss, _ = objective.loss({"projection": z}, targets)
     assert math.isfinite(loss.item())
 

@@ -1,0 +1,1 @@
+"""How well `persondays align` finds the clocks of simulated devices."""

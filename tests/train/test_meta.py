@@ -1,0 +1,77 @@
+"""Every recipe, objective and encoder takes a training step on the device `meta`: shapes and types without numbers.
+
+An operation that looks at a number fails there. On a GPU, it would wait for all work queued before it.
+"""
+
+from __future__ import annotations
+
+from itertools import product, repeat
+
+import pytest
+import torch
+
+from bench.train.ours import bare_model, bare_run
+from train.distributed.processes import Processes
+from train.loop.step import take_step
+from train.networks import NETWORKS
+from train.objectives import OBJECTIVES
+from train.objectives.multitask import Multitask
+from train.recipe import RECIPES, load_recipe
+from train.windows.pool import ANCHOR, Windows
+
+META = torch.device("meta")
+WINDOWS = 16
+SETS = [
+    [],
+    ["multitask.scaling=1", "multitask.jitter_g=0.008"],
+    ["name=simclr", "simclr.positive=same_time", "simclr.loss=sigmoid"],
+    ["name=simclr", "simclr.positive=nearby", "simclr.rotation=0.15", "simclr.hardness=0.5", "simclr.prior=0.1"],
+    ["name=joint", "simclr.positive=other_day"],
+    ["name=masked", "masked.source=same_time"],
+    ["name=collossl", "collossl.devices=3", "collossl.projection=32"],
+    ["name=collossl", "collossl.loss=infonce"],
+]
+"""Settings of objectives whose steps differ in their operations."""
+
+
+def step_on_meta(name: str, *sets: str) -> None:
+    """Take a step of a recipe, and check that every weight that is trained has a state in the optimizer."""
+    recipe = load_recipe(name, ["run.compile=false", f"run.batch={WINDOWS}", *sets])
+    objective = bare_model(recipe, META)[0]
+    together = getattr(recipe.objective.collossl, "devices", 2) if objective.companions else 1
+    signal_BDCT = torch.empty(WINDOWS, together, 3, recipe.data.ticks, dtype=torch.int16, device=META)
+    place_BP = torch.empty(WINDOWS, ANCHOR + 2 * (together - 1), dtype=torch.int64, device=META)
+    processes = Processes(threads=1)
+    processes.device = META
+    run = bare_run(recipe, processes, repeat(Windows(signal_BDCT, place_BP)))
+    result = take_step(run)  # type: ignore[arg-type]
+    assert (result.norm.shape, result.norm.device) == ((), META)
+    assert {"loss_sum", "count"} <= result.figures.keys()
+    assert all(figure.dtype == torch.float64 for figure in result.figures.values())
+    updated = [name for name, weight in run.model.named_parameters() if weight in run.optimizer.state]
+    assert updated == [name for name, weight in run.model.named_parameters() if weight.requires_grad]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.toml")))
+def test_every_recipe_takes_a_step(name: str) -> None:
+    step_on_meta(name)
+
+
+@pytest.mark.parametrize(("objective", "network"), list(product(OBJECTIVES, NETWORKS)))
+def test_every_objective_trains_every_encoder(objective: str, network: str) -> None:
+    seconds = NETWORKS[network].ticks // 30
+    step_on_meta("harnet10", f"objective.name={objective}", f"network.preset={network}", f"data.seconds={seconds}")
+
+
+@pytest.mark.parametrize("sets", SETS)
+def test_every_setting_takes_a_step(sets: list[str]) -> None:
+    step_on_meta("harnet10", *(f"objective.{each}" for each in sets), "data.control=noise", "run.accumulate=1")
+
+
+def test_a_look_at_a_number_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looking(self: Multitask, outputs: dict[str, torch.Tensor], targets: torch.Tensor) -> None:
+        targets.sum().item()
+
+    monkeypatch.setattr(Multitask, "loss", looking)
+    with pytest.raises(RuntimeError, match="meta"):
+        step_on_meta("harnet10")
