@@ -5,8 +5,12 @@ An operation that looks at a number fails there. On a GPU, it would wait for all
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product, repeat
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -16,11 +20,12 @@ from train.loop.step import take_step
 from train.networks import NETWORKS
 from train.objectives import OBJECTIVES
 from train.objectives.multitask import Multitask
+from train.objectives.teacher import InTable
 from train.recipe import RECIPES, load_recipe
 from train.windows.pool import ANCHOR, Windows
 
 META = torch.device("meta")
-WINDOWS = 16
+WINDOWS, FEATURES = 16, 24
 SETS = [
     [],
     ["multitask.scaling=1", "multitask.jitter_g=0.008"],
@@ -34,16 +39,30 @@ SETS = [
 """Settings of objectives whose steps differ in their operations."""
 
 
-def step_on_meta(name: str, *sets: str) -> None:
+Step = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def step_on_meta(tmp_path_factory: pytest.TempPathFactory) -> Step:
+    """A function that takes a step of a recipe with other settings."""
+    table = tmp_path_factory.mktemp("features") / "table.parquet"
+    vectors = pa.FixedSizeListArray.from_arrays(np.ones(FEATURES, np.float32), FEATURES)
+    pq.write_table(pa.table({"slot": [0], "start_second": [0], "vector": vectors}), table)
+    return lambda name, *sets: take(name, f"objective.distil.table={table.parent}", *sets)
+
+
+def take(name: str, *sets: str) -> None:
     """Take a step of a recipe, and check that every weight that is trained has a state in the optimizer."""
     recipe = load_recipe(name, ["run.compile=false", f"run.batch={WINDOWS}", *sets])
     objective = bare_model(recipe, META)[0]
-    together = getattr(recipe.objective.collossl, "devices", 2) if objective.companions else 1
+    alone = objective.companions is None or isinstance(objective.companions, InTable)
+    together = 1 if alone else recipe.objective.collossl.devices
     signal_BDCT = torch.empty(WINDOWS, together, 3, recipe.data.ticks, dtype=torch.int16, device=META)
     place_BP = torch.empty(WINDOWS, ANCHOR + 2 * (together - 1), dtype=torch.int64, device=META)
+    vector_BF = torch.empty(WINDOWS, FEATURES if isinstance(objective.companions, InTable) else 0, device=META)
     processes = Processes(threads=1)
     processes.device = META
-    run = bare_run(recipe, processes, repeat(Windows(signal_BDCT, place_BP)))
+    run = bare_run(recipe, processes, repeat(Windows(signal_BDCT, place_BP, vector_BF)))
     result = take_step(run)  # type: ignore[arg-type]
     assert (result.norm.shape, result.norm.device) == ((), META)
     assert {"loss_sum", "count"} <= result.figures.keys()
@@ -53,22 +72,22 @@ def step_on_meta(name: str, *sets: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.toml")))
-def test_every_recipe_takes_a_step(name: str) -> None:
+def test_every_recipe_takes_a_step(step_on_meta: Step, name: str) -> None:
     step_on_meta(name)
 
 
 @pytest.mark.parametrize(("objective", "network"), list(product(OBJECTIVES, NETWORKS)))
-def test_every_objective_trains_every_encoder(objective: str, network: str) -> None:
+def test_every_objective_trains_every_encoder(step_on_meta: Step, objective: str, network: str) -> None:
     seconds = NETWORKS[network].ticks // 30
     step_on_meta("harnet10", f"objective.name={objective}", f"network.preset={network}", f"data.seconds={seconds}")
 
 
 @pytest.mark.parametrize("sets", SETS)
-def test_every_setting_takes_a_step(sets: list[str]) -> None:
+def test_every_setting_takes_a_step(step_on_meta: Step, sets: list[str]) -> None:
     step_on_meta("harnet10", *(f"objective.{each}" for each in sets), "data.control=noise", "run.accumulate=1")
 
 
-def test_a_look_at_a_number_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_at_a_number_is_found(step_on_meta: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     def looking(self: Multitask, outputs: dict[str, torch.Tensor], targets: torch.Tensor) -> None:
         targets.sum().item()
 

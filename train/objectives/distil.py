@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
+from train.autocast import autocast
 from train.distributed import collectives
 from train.objectives.contrast import figures, unit
 from train.objectives.objective import Figures, Objective
@@ -142,7 +143,7 @@ class Distil(Objective):
         return figures(losses_B[kept_B], correct_B[kept_B], 1 / count_B[kept_B], 1)
 
     def _compare(self, z_BF: Tensor, among_QF: Tensor, own_B: Tensor, compared_BQ: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(z_BF.device.type, enabled=False):
+        with autocast(z_BF.device, bfloat16=False):
             return distillation(
                 z_BF, among_QF, own_B, compared_BQ, self.settings.temperature, self.settings.teacher_temperature
             )

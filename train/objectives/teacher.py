@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
-from pipeline.store.day_reader import DayReader
-from train.embed.lookup import IndexedDay, Lookup
 from train.windows.companions.kind import AnchorDay, Bound, Companions, NoCompanions
 from train.windows.draw import Float, Int, weights
 from train.windows.lanes import quotas
@@ -28,6 +26,7 @@ from train.windows.settings import DataSettings
 
 if TYPE_CHECKING:
     from pipeline.store.store import Store
+    from train.embed.lookup import IndexedDay, Lookup
 
 READERS, DAYS_AT_ONCE = 8, 64
 
@@ -41,6 +40,8 @@ class InTable(Companions):
     @cached_property
     def table(self) -> Lookup:
         """The table; raises UserError if there is none."""
+        from train.embed.lookup import Lookup  # reads storage, which a step without a store does not need
+
         return Lookup(self.url)
 
     def facts(self, store: Store) -> dict[str, Any]:
@@ -55,6 +56,8 @@ class InTable(Companions):
         length or of means over time, or has too few rows. After a withdrawal, `embed` has written the table anew: then
         it has to be one of the same network.
         """
+        from pipeline.store.day_reader import DayReader
+
         self._check_same(store, facts)
         all_eligible = self._check_made_for(store, data)
         place = {slot: index for index, slot in enumerate(members.slots.tolist())}
