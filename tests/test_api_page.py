@@ -28,3 +28,7 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert found["data"]["eligible"].mean() > 0.9
     assert found["features"].shape == (8, found["backbone"].features)
     assert torch.isfinite(found["features"]).all()
+    assert found["loss"] < found["batch"].x.square().mean()
+    assert found["resumed"].step == found["stream"].step + 1 == 2 * found["stream"].epoch_steps + 1
+    assert torch.equal(found["batch"].place, next(found["stream"]).place)
+    found["stream"].close()

@@ -109,17 +109,7 @@ class Processes:
 
     def from_first(self, make: Callable[[], T]) -> T:
         """Return on all processes what `make` returns on the first; its UserError is raised on all, too."""
-        box: list[Any] = [None, ""]
-        if self.first:
-            try:
-                box[0] = make()
-            except UserError as raised:
-                box[1] = str(raised)
-        if self.world_size > 1:
-            dist.broadcast_object_list(box, src=0)
-        if box[1]:
-            raise UserError(box[1])
-        return cast(T, box[0])
+        return from_first(make, self.rank, self.world_size)
 
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
@@ -179,6 +169,21 @@ class Processes:
         """Leave the process group."""
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def from_first(make: Callable[[], T], rank: int, world_size: int) -> T:
+    """Return on all processes of the process group what `make` returns on the first, or raise its UserError."""
+    box: list[Any] = [None, ""]
+    if rank == 0:
+        try:
+            box[0] = make()
+        except UserError as raised:
+            box[1] = str(raised)
+    if world_size > 1:
+        dist.broadcast_object_list(box, src=0)
+    if box[1]:
+        raise UserError(box[1])
+    return cast(T, box[0])
 
 
 def require_usable_gpu(devices: Path = Path("/dev")) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pipeline.errors import UserError
 from pipeline.storage.disk_cache import DiskCache
@@ -24,6 +25,26 @@ from train.windows.withdrawn import Substitutes
 if TYPE_CHECKING:
     from pipeline.store.store import Store
 
+T = TypeVar("T")
+
+
+class Place(Protocol):
+    """The place of this process among those of a run, such as `train.distributed.processes.Processes`."""
+
+    @property
+    def rank(self) -> int:
+        """Its number, from 0."""
+        ...
+
+    @property
+    def world_size(self) -> int:
+        """How many there are."""
+        ...
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """Return on all processes what `make` returns on the first."""
+        ...
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -37,6 +58,15 @@ class Selection:
     stream: StreamFacts
     previous_stream: StreamFacts | None
     """The stream of the checkpoint, if withdrawals have deleted its version of the tables since."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a run reads its days, and what replaces those that are gone."""
+
+    days: DayReader
+    substitutes: Substitutes
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -55,15 +85,15 @@ def store_facts(store: Store) -> StoreFacts:
 
 
 def select_days(
-    recipe: Recipe, store: Store, companions: Companions | None, before: RunFacts | None, processes: Processes
+    data: DataSettings, seed: int, store: Store, companions: Companions | None, before: RunFacts | None, place: Place
 ) -> Selection:
     """Select the days of a run; if it resumes, the ones that `before` names. All processes have to call this.
 
     Opens the store's table of person-days at the run's version. Raises UserError if the store is not that of the
     checkpoint, has too few participants, or no companions.
     """
-    data, old = recipe.data, before.stream if before else None
-    version, withdrawn = processes.from_first(lambda: (choose_version(store, old), store.withdrawals.participants()))
+    old = before.stream if before else None
+    version, withdrawn = place.from_first(lambda: (choose_version(store, old), store.withdrawals.participants()))
     if before and before.store != store_facts(store):
         raise UserError(f"{store.folder.url}: the checkpoints were trained on another store. Name that one.")
     store.person_days = store.person_days.at(version)
@@ -72,7 +102,7 @@ def select_days(
     if old:  # a newer version of the tables may have days that the run has never had
         everyone = everyone.before_slot(old.slots_end or everyone.end_slot).without_slots(excluded)
     end_slot = everyone.end_slot
-    facts = old.companions or {} if old else processes.from_first(lambda: companions.facts(store) if companions else {})
+    facts = old.companions or {} if old else place.from_first(lambda: companions.facts(store) if companions else {})
     bound = bind(companions, everyone, store, data, facts)
     everyone = bound.members
     if before:
@@ -83,7 +113,7 @@ def select_days(
     if not validation.slots.size:
         raise UserError("all participants held out for validation have withdrawn: start a new run.")
     lanes = old.lanes if old else None
-    plan = make_plan(everyone, held_out, data, recipe.seed, lanes, bound.people_share_pools)
+    plan = make_plan(everyone, held_out, data, seed, lanes, bound.people_share_pools)
     stream = StreamFacts(
         table_version=version,
         lanes=len(plan.lanes),
@@ -127,39 +157,59 @@ def open_data(recipe: Recipe, store: Store, selection: Selection, step: int, pro
 
     Raises UserError if batch, lanes and processes do not divide, and UnreadableDay if a validation day is damaged.
     """
-    data, lanes = recipe.data, selection.plan.lanes
-    share = per_step(recipe.run.batch, len(lanes), processes.world_size)
-    check_pieces(recipe.run.batch // processes.world_size, recipe.run.accumulate)
+    batch = recipe.run.batch
+    per_step(batch, len(selection.plan.lanes), processes.world_size)
+    check_pieces(batch // processes.world_size, recipe.run.accumulate)
+    source = open_source(recipe.data, store, selection)
+    validation = draw_held_out(recipe.data, recipe.seed, selection, source, processes)
+    stream = open_stream(recipe.data, batch, selection, source, step, processes)
+    return RunData(source.days, source.substitutes, stream, validation)
+
+
+def open_source(data: DataSettings, store: Store, selection: Selection) -> Source:
+    """Open the reader of a run's days."""
     threads = data.threads or (2 if store.folder.is_local else 8)
     cache = open_cache(data, store)
-    days = DayReader(store.folder, cache)
     spaced = selection.everyone.spaced(data.min_spacing_s)
-    substitutes = Substitutes(spaced, lanes, store.withdrawals.participants, data.skip_damaged, cache)
-    validation = draw_validation(
-        days=days,
-        members=selection.validation,
-        seconds=data.seconds,
-        seed=recipe.seed,
-        rank=processes.rank,
-        world_size=processes.world_size,
-        threads=threads,
-        is_gone=substitutes.is_gone,
-        chooser=selection.chooser,
-        per_day=data.validation_per_day,
+    lanes, withdrawn = selection.plan.lanes, store.withdrawals.participants
+    return Source(
+        DayReader(store.folder, cache), Substitutes(spaced, lanes, withdrawn, data.skip_damaged, cache), threads
     )
-    stream = Stream(
-        days=days,
-        lanes=owned(lanes, processes.rank, processes.world_size),
-        windows_per_step=share,
+
+
+def open_stream(
+    data: DataSettings, batch: int, selection: Selection, source: Source, step: int, place: Place
+) -> Stream:
+    """Open the stream of this process at a step. Raises UserError if batch, lanes and processes do not divide."""
+    lanes = selection.plan.lanes
+    return Stream(
+        days=source.days,
+        lanes=owned(lanes, place.rank, place.world_size),
+        windows_per_step=per_step(batch, len(lanes), place.world_size),
         seconds=data.seconds,
         step=step,
-        threads=threads,
+        threads=source.threads,
         spacing=data.min_spacing_s,
-        substitutes=substitutes,
+        substitutes=source.substitutes,
         chooser=selection.chooser,
         weighting=data.weighting,
     )
-    return RunData(days, substitutes, stream, validation)
+
+
+def draw_held_out(data: DataSettings, seed: int, selection: Selection, source: Source, place: Place) -> Windows:
+    """Draw this process's share of the validation windows; raises UnreadableDay if a day is damaged."""
+    return draw_validation(
+        days=source.days,
+        members=selection.validation,
+        seconds=data.seconds,
+        seed=seed,
+        rank=place.rank,
+        world_size=place.world_size,
+        threads=source.threads,
+        is_gone=source.substitutes.is_gone,
+        chooser=selection.chooser,
+        per_day=data.validation_per_day,
+    )
 
 
 def check_pieces(share: int, pieces: int) -> None:

@@ -58,7 +58,7 @@ def prepare(
     with processes.all_or_none():
         machines = environment(recipe, processes)
         learner = build_learner(recipe, processes.device)
-        selection = select_days(recipe, store, learner.objective.companions, before, processes)
+        selection = select_days(recipe.data, recipe.seed, store, learner.objective.companions, before, processes)
         if checkpoint:
             ck.load_model(learner.model, checkpoint.model)
         elif initial:
