@@ -25,6 +25,7 @@ from train.checkpoint import format as ck
 from train.checkpoint.saver import Saver, check_writable
 from train.checkpoint.state import State
 from train.distributed.processes import Processes, hang_warning
+from train.loop.memory import memory_explained
 from train.loop.messages import end_message, non_finite_line, non_finite_message, progress_text, training_line
 from train.loop.meter import MASK_64, Meter, digest_text
 from train.loop.probe import probe
@@ -88,7 +89,8 @@ def train(
         with run.stream, run.days, StopSignal(processes.first) as stop, Watchdog(recipe.run.timeout_s, who) as watchdog:
             with processes.all_or_none():
                 trainer = Trainer(run, folder, point, logs or _default_logs(folder, recipe), track)
-            return trainer.loop(stop, watchdog)
+            with memory_explained(recipe, processes):
+                return trainer.loop(stop, watchdog)
 
 
 def _default_logs(folder: Folder, recipe: Recipe) -> Path:
