@@ -82,7 +82,7 @@ def test_the_published_recipes_follow_the_paper(name: str, per_day: int) -> None
     assert peak_rate(recipe.optimizer, recipe.run.batch) == pytest.approx(12e-4)
     assert recipe.optimizer.warmup_windows == recipe.run.patience == 5 * epoch
     assert recipe.run.windows == 30 * epoch
-    assert recipe.run.precision == "float32"
+    assert recipe.run.precision == "tf32"
 
 
 def test_the_modern_recipe_caps_its_rate() -> None:

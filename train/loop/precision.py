@@ -12,11 +12,12 @@ from train.loop.settings import RunSettings
 def set_numerics(settings: RunSettings, device: torch.device) -> None:
     """Set torch's global switches as the settings say.
 
-    `float32` means float32 throughout: by default, torch lets a GPU's convolutions round to TF32.
+    `float32` means float32 throughout: by default, torch lets a GPU's convolutions round to TF32. With `bfloat16`, the
+    convolutions outside autocast (validation) are TF32 too, but products that the loss keeps out of autocast stay
+    float32.
     """
-    tf32 = settings.precision != "float32"
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = settings.precision in ("tf32", "bfloat16")
     torch.backends.cudnn.benchmark = device.type == "cuda" and not settings.deterministic
     if settings.deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports for seconds
         torch.use_deterministic_algorithms(settings.deterministic)

@@ -20,7 +20,8 @@ class RunSettings:
     patience: int | None = None
     """Stop when the validation loss has not improved for this many windows."""
     precision: Precision = "float32"
-    """tf32: for convolutions and matrix products on a GPU; bfloat16: by autocast, weights stay float32."""
+    """tf32: convolutions and matrix products on a GPU round their inputs to 10 bits; bfloat16: by autocast, weights and
+    the products of contrastive losses stay float32."""
     accumulate: int = 1
     """Number of pieces that a process cuts its share of a batch into, to save memory."""
     compile: bool = False

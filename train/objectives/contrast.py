@@ -64,7 +64,8 @@ class Contrast:
 
         Rows of `z_VD` and `among_ND` have length 1 (`unit`). `partner_V` is the index of each row's partner in
         `among_ND`; `compared_VN` is true for it and for the row's negatives. `outputs` are those of the heads.
-        Everything is in float32 or wider, also under autocast.
+        Everything is in float32 or wider, also under autocast; with `run.precision = "tf32"`, a GPU rounds the inputs
+        of the products.
         """
         with autocast(z_VD.device, bfloat16=False):
             cosine_VN = z_VD @ among_ND.T
