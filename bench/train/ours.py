@@ -14,12 +14,12 @@ from train.distributed.processes import Processes
 from train.loop.precision import set_numerics, weights_dtype
 from train.loop.step import take_step
 from train.networks import NETWORKS, make_network
+from train.networks.batch_norm import running_statistics
 from train.networks.model import Model
 from train.objectives import Objective, make_objective
 from train.optim.optimizer import make_optimizer
 from train.recipe import Recipe, load_recipe
-from train.windows.feed import Feed
-from train.windows.pool import Windows
+from train.windows.feed import Batch, Feed
 
 from .data import COUNTS_PER_G, made_stream
 
@@ -49,7 +49,7 @@ def bare_model(recipe: Recipe, device: torch.device) -> tuple[Objective, Model]:
     return objective, model
 
 
-def bare_run(recipe: Recipe, processes: Processes, feed: Iterator[Windows]) -> SimpleNamespace:
+def bare_run(recipe: Recipe, processes: Processes, feed: Iterator[Batch]) -> SimpleNamespace:
     """The parts of a run (`train.loop.run.Run`) that a step needs, made without a store, on the processes' device."""
     set_numerics(recipe.run, processes.device)
     objective, model = bare_model(recipe, processes.device)
@@ -62,6 +62,7 @@ def bare_run(recipe: Recipe, processes: Processes, feed: Iterator[Windows]) -> S
         model=model,
         optimizer=optimizer,
         average=None,
+        statistics=running_statistics(model),
         step=0,
         seen=0,
         counts_per_g=COUNTS_PER_G,

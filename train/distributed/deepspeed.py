@@ -35,16 +35,21 @@ DECIDED_BY_THE_RECIPE = (
 """Keys that a user's DeepSpeed file may not set."""
 
 
-def configuration(settings: EngineSettings, step: StepSettings) -> dict[str, Any]:
+def configuration(settings: EngineSettings, step: StepSettings, elements: int) -> dict[str, Any]:
     """Build DeepSpeed's configuration, with the user's file merged over it.
 
+    `elements` is the number of all gradients: buckets get this size, where DeepSpeed would allocate 5e8 elements each.
     Raises UserError for a file that cannot be read, or that sets what the recipe decides.
     """
     ours = {
         "train_micro_batch_size_per_gpu": step.windows // step.accumulate,
         "gradient_accumulation_steps": step.accumulate,
         "gradient_clipping": (step.clip_norm or 0.0) if settings.zero_stage else 0.0,
-        "zero_optimization": {"stage": settings.zero_stage},
+        "zero_optimization": {
+            "stage": settings.zero_stage,
+            "reduce_bucket_size": elements,
+            "allgather_bucket_size": elements,
+        },
         "zero_allow_untested_optimizer": True,
         "torch_autocast": {
             "enabled": step.precision == "bfloat16",
@@ -94,7 +99,8 @@ class DeepSpeed:
         with processes.all_or_none():
             if step.precision == "float64":
                 raise UserError("run.precision: DeepSpeed cannot train in float64. Use --engine ddp.")
-            config = configuration(settings, step)
+            elements = sum(value.numel() for value in model.parameters() if value.requires_grad)
+            config = configuration(settings, step, elements)
             deepspeed = _import(processes)
         processes.join_alone()
         self.model, self.optimizer, self.processes = model, optimizer, processes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch._C._distributed_c10d import HashStore, PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -134,20 +134,14 @@ class Processes:
             raise UserError(message)
         raise SystemExit(1)
 
-    def average_batch_norm(self, model: nn.Module) -> None:
-        """Replace BatchNorm's running statistics by their mean over all processes, in one exchange.
-
-        Called after every step, so that validating or saving at any step does not change a run.
-        """
-        statistics = [b for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
-        if self.world_size == 1 or not statistics:
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor, one-dimensional and of one type, by its mean over all processes, in one exchange."""
+        if self.world_size == 1 or not tensors:
             return
-        flat = torch.cat([buffer.flatten() for buffer in statistics])
+        flat = torch.cat(list(tensors))
         dist.all_reduce(flat)
         flat /= self.world_size
-        parts = flat.split([buffer.numel() for buffer in statistics])
-        for buffer, part in zip(statistics, parts, strict=True):
-            buffer.copy_(part.view_as(buffer))
+        torch._foreach_copy_(list(tensors), list(flat.split([len(each) for each in tensors])))
 
     @contextmanager
     def until_end(self) -> Iterator[None]:

@@ -46,10 +46,11 @@ def tables_message(before: StreamFacts, now: StreamFacts) -> str:
 def training_line(reading: Reading, run: Run) -> dict[str, Any]:
     """The values of a log line `train`."""
     settings, batch = run.recipe.optimizer, run.recipe.run.batch
+    seen = reading.last * batch
     return {
-        "seen": run.seen,
-        "epoch": run.seen / run.epoch_windows,
-        "rate": rate_at(settings, batch, run.seen - batch, run.recipe.run.windows),
+        "seen": seen,
+        "epoch": seen / run.epoch_windows,
+        "rate": rate_at(settings, batch, seen - batch, run.recipe.run.windows),
         "windows_per_s": reading.steps * batch / reading.seconds,
         "data_wait": reading.waited_s / reading.seconds,
         "distinct_seconds": run.stream.coverage,

@@ -1,4 +1,8 @@
-"""Sums over the steps since the last reading. A reading waits for the device; steps do not."""
+"""Sums over stretches of steps. Neither a step nor, on a GPU, a reading waits for work that was just queued.
+
+At the end of a stretch, its figures start on their way to the host. On a GPU, they are read one stretch later, so that
+the queue never drains for them; a CPU has no queue, and reads at once.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,10 @@ MASK_64 = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Reading:
-    """Some consecutive steps of all processes."""
+    """A stretch: some consecutive steps of all processes."""
 
+    last: int
+    """Number of the last step."""
     steps: int
     seconds: float
     figures: dict[str, float]
@@ -47,51 +53,104 @@ class NonFinite:
     """Slots of the windows of these processes, or of all processes if no loss was to blame."""
 
 
+class Moment:
+    """A moment on the clock of the device, when all that has been queued is done; on a CPU, now."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._now, self._event = time.perf_counter(), None
+        if device.type == "cuda":
+            self._event = torch.cuda.Event(enable_timing=True)
+            self._event.record(torch.cuda.current_stream(device))
+
+    def wait(self) -> None:
+        """Wait until it has come."""
+        if self._event is not None:
+            self._event.synchronize()
+
+    def since(self, earlier: Moment) -> float:
+        """Return the seconds from an earlier moment; both must have come."""
+        if self._event is not None and earlier._event is not None:
+            return earlier._event.elapsed_time(self._event) / 1000
+        return self._now - earlier._now
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps whose figures are on their way to the host."""
+
+    steps: list[StepResult]
+    figures_SF: Tensor
+    """Figures of each step, by name in order."""
+    norm_S: Tensor
+    started: Moment
+    ended: Moment
+    """When the figures are on the host."""
+
+
 class Meter:
     """Collects steps until the next reading."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.late = device, device.type == "cuda"
         self._norm_before: float | None = None
+        self._unread: list[Stretch] = []
         self.restart()
 
     def restart(self) -> None:
-        """Drop the steps so far, and restart the clock."""
+        """Drop the steps that have not been read, and restart the clock."""
         self._steps: list[StepResult] = []
-        self._started = time.perf_counter()
+        self._unread.clear()
+        self._started = Moment(self.device)
 
     def add(self, step: StepResult) -> None:
         """Add a step."""
         self._steps.append(step)
 
-    def read(self, processes: Processes) -> Reading:
-        """Sum the steps of all processes since the last reading, and restart. All processes have to call this."""
-        steps = self._steps
-        names = sorted(steps[0].figures)
-        own = torch.stack([torch.stack([step.figures[name] for name in names]) for step in steps]).cpu()
+    def read(self, processes: Processes, now: bool = True) -> list[Reading]:
+        """End the stretch, and return what can be read; the stretch itself if `now`, or if `late` is off.
+
+        All processes have to call this.
+        """
+        self._unread.append(self._end_stretch())
+        ready = len(self._unread) - (self.late and not now)
+        return [self._read(self._unread.pop(0), processes) for _ in range(ready)]
+
+    def _end_stretch(self) -> Stretch:
+        steps, names = self._steps, sorted(self._steps[0].figures)
+        figures_SF = torch.stack([step.figures[name] for step in steps for name in names]).view(len(steps), len(names))
+        norm_S = torch.stack([step.norm for step in steps])
+        figures_SF, norm_S = (each.to("cpu", non_blocking=True) for each in (figures_SF, norm_S))
+        stretch = Stretch(steps, figures_SF, norm_S, self._started, Moment(self.device))
+        self._steps, self._started = [], stretch.ended
+        return stretch
+
+    def _read(self, stretch: Stretch, processes: Processes) -> Reading:
+        stretch.ended.wait()
+        steps, names, own = stretch.steps, sorted(stretch.steps[0].figures), stretch.figures_SF
         losses = (own[:, names.index("loss_sum")] / own[:, names.index("count")]).tolist()
-        norms = [float(step.norm) for step in steps]
+        norms = stretch.norm_S.tolist()
         own_digest = sum(int(digest(step.place_BP)) * (2 * step.number + 1) for step in steps) & MASK_64
         own_values = (own.sum(0).tolist(), sum(step.waited_s for step in steps), own_digest, losses)
         sums, waits, digests, losses_of_all = zip(*processes.all(own_values), strict=True)
         totals = [math.fsum(each) for each in zip(*sums, strict=True)]
         reading = Reading(
+            last=steps[-1].number,
             steps=len(steps),
-            seconds=time.perf_counter() - self._started,
+            seconds=stretch.ended.since(stretch.started),
             figures=dict(zip(names, totals, strict=True)),
             norm=norms[-1],
             waited_s=max(waits),
             digest=sum(digests) & MASK_64,
-            non_finite=self._find_non_finite(losses_of_all, norms, processes),
+            non_finite=self._find_non_finite(steps, losses_of_all, norms, processes),
         )
         self._norm_before = norms[-1]
-        self.restart()
         return reading
 
     def _find_non_finite(
-        self, losses: tuple[list[float], ...], norms: list[float], processes: Processes
+        self, steps: list[StepResult], losses: tuple[list[float], ...], norms: list[float], processes: Processes
     ) -> NonFinite | None:
         """Find the first bad step; `losses` holds a list for each process."""
-        for index, step in enumerate(self._steps):
+        for index, step in enumerate(steps):
             bad_ranks = [rank for rank, each in enumerate(losses) if not math.isfinite(each[index])]
             if bad_ranks or not math.isfinite(norms[index]):
                 to_blame = bad_ranks or range(processes.world_size)
@@ -119,7 +178,7 @@ def digest(place_BP: Tensor) -> Tensor:
     """
     powers = torch.arange(place_BP.shape[1]) // len(ODD)
     odd = torch.tensor(ODD).repeat(int(powers[-1]) + 1)[: len(powers)] ** (2 * powers + 1)
-    mixed = (place_BP * odd.to(place_BP.device)).sum(1)
+    mixed = (place_BP * odd).sum(1)
     for shift, factor in ((30, ODD[0]), (27, ODD[1])):
         mixed = (mixed ^ (mixed >> shift)) * factor
     return (mixed ^ (mixed >> 31)).sum()

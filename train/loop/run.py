@@ -12,6 +12,7 @@ from train.checkpoint.state import RunFacts, StreamFacts
 from train.distributed.engines import Engine
 from train.distributed.processes import Processes
 from train.evaluate.dataset import LabelledSet
+from train.networks.batch_norm import running_statistics
 from train.networks.model import Model
 from train.objectives import Objective
 from train.optim.averaging import Average
@@ -57,6 +58,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.feed = Feed(self.stream, self.processes.device)
+        self.statistics = running_statistics(self.model)
 
     @property
     def seen(self) -> int:

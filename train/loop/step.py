@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step leaves behind, on the device, so that nothing has to wait for it."""
+    """What a step leaves behind. Figures and norm are on the device, so that nothing has to wait for them."""
 
     number: int
     figures: dict[str, Tensor]
@@ -28,7 +28,7 @@ class StepResult:
     norm: Tensor
     """Norm of the gradient over all processes, before clipping."""
     place_BP: Tensor
-    """Where this process's windows come from (`Windows.place_BP`)."""
+    """Where this process's windows come from (`Windows.place_BP`), on the host."""
     waited_s: float
     """Time that this process waited for data."""
 
@@ -37,7 +37,7 @@ def take_step(run: Run) -> StepResult:
     """Train on the next batch."""
     recipe, device = run.recipe, run.processes.device
     started = time.perf_counter()
-    windows = next(run.feed)
+    windows, place_BP = next(run.feed)
     waited_s = time.perf_counter() - started
     figures: dict[str, Tensor] = {}
 
@@ -55,11 +55,11 @@ def take_step(run: Run) -> StepResult:
 
     rate = rate_at(recipe.optimizer, recipe.run.batch, run.seen, recipe.run.windows)
     norm = run.engine.step(in_pieces(windows, recipe.run.accumulate), loss_of, rate)
-    run.processes.average_batch_norm(run.model)
+    run.processes.average(run.statistics)
     run.step += 1
     if run.average:
         run.average.update(run.seen, recipe.run.batch)
-    return StepResult(run.step, figures, norm, windows.place_BP, waited_s)
+    return StepResult(run.step, figures, norm, place_BP, waited_s)
 
 
 def in_pieces(windows: Windows, pieces: int) -> list[Windows]:

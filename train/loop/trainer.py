@@ -127,7 +127,7 @@ class Trainer:
 
     def __init__(self, run: Run, folder: Folder, point: ResumePoint, logs: Path, track: TrackerName | None) -> None:
         first = run.processes.first
-        self.run, self.folder, self.logs, self.meter = run, folder, logs, Meter()
+        self.run, self.folder, self.logs, self.meter = run, folder, logs, Meter(run.processes.device)
         self.saver = Saver(folder, run.recipe.run.keep, point.damaged) if first else None
         tracker = make_tracker(track, run.recipe.name, plain(run.recipe), folder.url) if first and track else None
         self.log = RunLog(logs, run.step, folder.url, tracker) if first else None
@@ -145,13 +145,14 @@ class Trainer:
                 if not run.step:
                     self._validate()
                     self._probe()
+                self.meter.restart()
                 while run.seen < windows and not signal_number:
                     self.meter.add(take_step(run))
                     watchdog.beat()
                     signal_number = processes.previous_max(stop.number)
                     due = due_after_step(run.recipe, run.step, stopping=signal_number != 0)
                     if due.read_meter:
-                        self._read_meter()
+                        self._read_meter(now=due.save or due.probe)
                     if due.validate:
                         self._validate()
                     if due.probe:
@@ -181,23 +182,24 @@ class Trainer:
         if self.log:
             self.log.write(kind, self.run.step, values)
 
-    def _read_meter(self) -> None:
-        """Log the steps since the last reading. A loss or gradient that is not finite ends the run."""
+    def _read_meter(self, now: bool) -> None:
+        """Log what has been read, up to this step if `now`. A loss or gradient that is not finite ends the run."""
         run = self.run
-        reading = self.meter.read(run.processes)
-        run.digest = (run.digest + reading.digest) & MASK_64
-        if reading.non_finite:
-            self._write("broken", non_finite_line(reading.non_finite, run))
-            run.processes.fail(non_finite_message(reading.non_finite, run))
-        values = training_line(reading, run)
-        self._write("train", values)
+        for reading in self.meter.read(run.processes, now):
+            run.digest = (run.digest + reading.digest) & MASK_64
+            if reading.non_finite:
+                self._write("broken", non_finite_line(reading.non_finite, run))
+                run.processes.fail(non_finite_message(reading.non_finite, run))
+            values = training_line(reading, run)
+            if self.log:
+                self.log.write("train", reading.last, values)
+            if self.progress:
+                self.progress.update(run.seen, progress_text(values))
         self._log_finished_saves()
         for reason, slots in run.take_new_gone().items():
             self._write(reason, {"seen": run.seen, "slots": slots})
             if run.processes.first:
                 print(days_message(slots, reason == "damaged"), file=sys.stderr)
-        if self.progress:
-            self.progress.update(run.seen, progress_text(values))
 
     def _validate(self) -> None:
         run = self.run

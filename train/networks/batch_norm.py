@@ -26,6 +26,15 @@ def synchronise(network: nn.Module, device: torch.device) -> None:
             layer.__class__ = synchronised  # type: ignore[assignment]
 
 
+def running_statistics(model: nn.Module) -> list[Tensor]:
+    """Return the running means and variances of a model's BatchNorm layers.
+
+    A run replaces them by their mean over all processes after every step, so that validating or saving at any step does
+    not change it.
+    """
+    return [buffer for name, buffer in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
+
+
 class CudaSyncBatchNorm(nn.SyncBatchNorm):
     """torch's SyncBatchNorm for (batch, channels, ticks), run as images of height 1 so that channels-last stays."""
 

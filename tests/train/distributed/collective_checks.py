@@ -17,10 +17,11 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.train.distributed import loss_checks, queue_checks
+from tests.train.launches import Launches
 from train.distributed import collectives
 from train.distributed.processes import Processes
 from train.networks import NetworkSettings, make_network
-from train.networks.batch_norm import CpuSyncBatchNorm, synchronise
+from train.networks.batch_norm import CpuSyncBatchNorm, running_statistics, synchronise
 from train.networks.model import Model
 from train.objectives.simclr import Simclr, SimclrSettings
 
@@ -132,10 +133,18 @@ def check_running_statistics(world: int, rank: int) -> None:
     assert layer.running_var is not None
     layer.running_mean.copy_(torch.arange(3.0) + rank)
     layer.running_var.copy_(torch.arange(3.0) * (rank + 1))
-    processes.average_batch_norm(layer)
+    with Launches() as launches:
+        processes.average(running_statistics(layer))
+    assert launches.total == 4, launches.counted
     torch.testing.assert_close(layer.running_mean, torch.arange(3.0) + (world - 1) / 2)
     torch.testing.assert_close(layer.running_var, torch.arange(3.0) * (world + 1) / 2)
-    processes.average_batch_norm(nn.LayerNorm(3))
+    many = [torch.full((2,), float(rank + number)) for number in range(40)]
+    with Launches() as launches:
+        processes.average(many)
+    assert launches.total == 4, "the same number of operations, however many tensors there are"
+    for number, tensor in enumerate(many):
+        torch.testing.assert_close(tensor, torch.full((2,), (world - 1) / 2 + number))
+    processes.average(running_statistics(nn.LayerNorm(3)))
 
 
 def check_all(world: int, rank: int, folder: str) -> None:

@@ -36,9 +36,9 @@ def one_step(store: str, checkpoints: str, out: str, steps: list[int], settings:
         start = ck.read(Folder(checkpoints), step) if step else None
         run = prepare(recipe, Store.open(store), start, processes)
         with run.stream:
-            meter = Meter()
+            meter = Meter(processes.device)
             meter.add(take_step(run))
-            reading = meter.read(processes)
+            (reading,) = meter.read(processes)
         if processes.first:
             loss = reading.figures["loss_sum"] / reading.figures["count"]
             found = {

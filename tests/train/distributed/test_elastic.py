@@ -50,10 +50,11 @@ def test_other_numbers_of_processes_resume_with_the_same_windows(
 
 def seen(*places: torch.Tensor) -> int:
     """Digest of steps with windows of these places."""
-    meter, one = Meter(), torch.ones((), dtype=torch.float64)
+    meter, one = Meter(torch.device("cpu")), torch.ones((), dtype=torch.float64)
     for number, place_B4 in enumerate(places, 1):
         meter.add(StepResult(number, {"loss_sum": one, "count": one}, one, place_B4, 0.0))
-    return meter.read(Processes(1)).digest
+    (reading,) = meter.read(Processes(1))
+    return reading.digest
 
 
 def test_a_digest_depends_on_the_step_of_each_window() -> None:

@@ -26,6 +26,9 @@ from train.recipe import Recipe, load_recipe
 from train.tracking.log import read_lines
 from train.windows.pool import Windows
 
+ELEMENTS = 1000
+BUCKETS = {"reduce_bucket_size": ELEMENTS, "allgather_bucket_size": ELEMENTS}
+
 
 class Small(nn.Module):
     """A network without BatchNorm, so that cutting a batch makes no difference."""
@@ -132,7 +135,7 @@ def test_deterministic_mode_trains(store: str, tmp_path: Path) -> None:
 
 def configured(**settings: Any) -> dict[str, Any]:
     recipe = load_recipe("demo", overrides(settings))
-    return configuration(recipe.engine, recipe.step_settings(16))
+    return configuration(recipe.engine, recipe.step_settings(16), ELEMENTS)
 
 
 def test_deepspeeds_configuration_follows_the_recipe() -> None:
@@ -141,7 +144,7 @@ def test_deepspeeds_configuration_follows_the_recipe() -> None:
     assert made["train_micro_batch_size_per_gpu"] == 8
     assert made["gradient_accumulation_steps"] == 2
     assert made["gradient_clipping"] == 0.5
-    assert made["zero_optimization"] == {"stage": 2}
+    assert made["zero_optimization"] == {"stage": 2} | BUCKETS
     assert made["torch_autocast"]["enabled"] is True
     assert "bf16" not in made
     assert configured(engine__zero_stage=0, **settings)["gradient_clipping"] == 0.0  # stage 0 clips by our own code
@@ -151,7 +154,7 @@ def test_a_deepspeed_file_is_merged_over_it(tmp_path: Path) -> None:
     path = tmp_path / "own.json"
     path.write_text(json.dumps({"zero_optimization": {"reduce_bucket_size": 5000}, "wall_clock_breakdown": True}))
     made = configured(engine__deepspeed=str(path))
-    assert made["zero_optimization"] == {"stage": 1, "reduce_bucket_size": 5000}
+    assert made["zero_optimization"] == {"stage": 1} | BUCKETS | {"reduce_bucket_size": 5000}
     assert made["wall_clock_breakdown"] is True
 
 
@@ -171,6 +174,16 @@ def test_settings_that_such_a_file_may_not_have(tmp_path: Path, text: str, outpu
     path.write_text(text)
     with pytest.raises(UserError, match=output):
         configured(engine__deepspeed=str(path))
+
+
+def test_deepspeed_s_buckets_have_the_size_of_the_network() -> None:
+    """By default they have 5e8 elements each, 2 GB in float32."""
+    model = Small()
+    model.head.bias.requires_grad_(False)
+    optimizer = torch.optim.Adam([value for value in model.parameters() if value.requires_grad])
+    engine: Any = engine_of(load_recipe("demo", ["engine.name=deepspeed"]), model, optimizer, 24)
+    expected = 4 * 3 * 5 + 4 + 2 * 4
+    assert engine.engine.zero_reduce_bucket_size() == engine.engine.zero_allgather_bucket_size() == expected
 
 
 def test_deepspeed_does_not_train_in_float64(store: str, tmp_path: Path) -> None:

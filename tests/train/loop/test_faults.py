@@ -168,7 +168,7 @@ def test_a_non_finite_loss_names_step_and_slots(store: str, tmp_path: Path) -> N
     before = prepare(load_recipe(RECIPE, overrides({})), open_store(store), None, Processes(1))
     with before.stream:
         for _ in range(line["broken_step"]):
-            windows = next(before.feed)
+            windows = next(before.feed).windows
     assert line["slots"] == sorted(set(windows.slot_B.tolist()))
     assert line["broken_step"] <= 10, "found within the steps between two readings"
 
@@ -182,19 +182,20 @@ def open_store(url: str) -> Any:
 def test_the_first_non_finite_step_and_its_process_are_found(store: str) -> None:
     run_ = prepare(load_recipe(RECIPE, overrides({})), open_store(store), None, Processes(1))
     with run_.stream:
-        meter = Meter()
+        meter = Meter(run_.processes.device)
         steps = [take_step(run_) for _ in range(4)]
         steps[2].figures["loss_sum"].fill_(float("nan"))
         steps[3].figures["loss_sum"].fill_(float("inf"))
         for step in steps:
             meter.add(step)
-        broken = meter.read(run_.processes).non_finite
+        (reading,) = meter.read(run_.processes)
+        broken = reading.non_finite
         assert (broken.step, broken.processes) == (3, [0])
         assert broken.slots == sorted(set(steps[2].place_BP[:, 2].tolist()))
         assert broken.norm_before == pytest.approx(float(steps[1].norm))
         for step in steps[:2]:
             meter.add(step)
-        assert meter.read(run_.processes).non_finite is None
+        assert [reading.non_finite for reading in meter.read(run_.processes)] == [None]
         output = non_finite_message(NonFinite(3, float("nan"), 1.0, 2.0, [1], list(range(30))), run_)
         assert "slots 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19 ...." in output
 
