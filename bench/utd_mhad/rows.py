@@ -131,9 +131,11 @@ class Study:
         found = read_json(path)
         settings = self._settings(name)
         if found.get("settings") != settings:
-            row, began = ROWS[name], time.process_time()
+            row = ROWS[name]
+            encoders = [self._pretrained(seed, part) for part in row.pretrained]
+            began = time.process_time()
             seed_all(seed, name)
-            found = self._supervised(seed, name) if row.supervised else self._frozen(seed, name)
+            found = self._supervised(seed, name) if row.supervised else self._frozen(seed, name, encoders)
             found |= {"settings": settings, "cpu_minutes": (time.process_time() - began) / 60}
             found["pretraining_cpu_minutes"] = sum(
                 read_json(self._weights(seed, part).with_suffix(".json"))["cpu_minutes"] for part in row.pretrained
@@ -176,11 +178,9 @@ class Study:
         unfinished.replace(path)
         return encoders
 
-    def _frozen(self, seed: int, name: str) -> dict[str, Any]:
+    def _frozen(self, seed: int, name: str, pretrained: list[Encoders]) -> dict[str, Any]:
         row, split = ROWS[name], self.split
-        encoders = [self._pretrained(seed, part) for part in row.pretrained]
-        if not encoders:
-            encoders = [Encoders(row.modalities).eval()]
+        encoders = pretrained or [Encoders(row.modalities).eval()]
         if row.plain_statistics:
             for each in encoders:
                 measure_batch_norm(each, split.training)

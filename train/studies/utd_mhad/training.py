@@ -26,6 +26,8 @@ PATIENCE = 20
 """SimCLR halves its rate when the training loss has not fallen for so many epochs."""
 FITTED = 0.01
 """Supervised training ends early when the mean loss of an epoch is below this: nothing is left to learn from."""
+LEAST_STEPS = 60
+"""But not before so many steps, which BatchNorm's running statistics take to forget their start (0.9^60 = 0.002)."""
 SUPERVISED_BATCH = 64
 
 Report = Callable[[int, float], None]
@@ -166,7 +168,7 @@ def fit(
     for epoch in range(1, epochs + 1):
         loss = one_epoch(loss_of, optimizer, trials, SUPERVISED_BATCH)
         report(epoch, loss)
-        if loss < FITTED:
+        if loss < FITTED and epoch * -(-trials // SUPERVISED_BATCH) >= LEAST_STEPS:
             return
 
 
