@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import shlex
 import subprocess
@@ -60,16 +59,6 @@ def test_every_page_is_on_the_site() -> None:
     entries = {line.split()[-1] for line in text("mkdocs.yml").splitlines() if line.endswith(".md")}
     pages = {page.removeprefix("docs/") for page in PAGES if re.match(r"docs/(?!decisions/0)", page)}
     assert pages - entries == set(), "add these pages to nav in mkdocs.yml"
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_lists_and_tables_follow_an_empty_line(page: str) -> None:
-    """The site joins them to the paragraph before otherwise; a code host does not."""
-    code = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-    lines = code.sub("", text(page)).split("\n")
-    begins, paragraph = re.compile(r"[-*] |\d+\. |\|"), re.compile(r"(?![-*] |\d+\. |\||#|\s).")
-    joined = [line for before, line in itertools.pairwise(lines) if paragraph.match(before) and begins.match(line)]
-    assert joined == []
 
 
 def test_files_named_in_pages_docstrings_and_comments_exist() -> None:

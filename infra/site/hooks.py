@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
@@ -29,6 +30,9 @@ PAGES = {
 }
 """Pages outside docs/: their place in the repository, and on the site."""
 SOURCES = {page: source for source, page in PAGES.items()}
+BEGINS = re.compile(r"[-*] |\d+\. |\|")
+INSIDE = re.compile(r"[-*] |\d+\. |\||#|\s")
+"""A line that begins a list or a table, and one that a list or table may follow."""
 CODE_OR_LINK = re.compile(r"^```.*?^```|`[^`\n]+`|\[((?:`[^`\n]*`|[^\[\]])*)\]\(([^)\s#]*)(#[^)\s]*)?\)", re.M | re.S)
 
 
@@ -49,8 +53,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn the links of a repository into those of the site."""
-    return relink(markdown, page.file.src_uri, {file.src_uri for file in files})
+    """Turn the Markdown of a code host into that of the site."""
+    return spaced(relink(markdown, page.file.src_uri, {file.src_uri for file in files}))
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -86,6 +90,19 @@ def relink(markdown: str, page: str, pages: set[str]) -> str:
     return CODE_OR_LINK.sub(replace, markdown)
 
 
+def spaced(markdown: str) -> str:
+    """Return the page with an empty line before every list and table: code hosts need none, Python-Markdown does."""
+    lines: list[str] = []
+    in_code = False
+    for line in markdown.split("\n"):
+        before = lines[-1] if lines else ""
+        if not in_code and BEGINS.match(line) and before.strip() and not INSIDE.match(before):
+            lines.append("")
+        in_code ^= line.startswith("```")
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def command_line() -> str:
     """Every command's help as Markdown."""
     from typer.cli import get_docs_for_click
@@ -95,7 +112,17 @@ def command_line() -> str:
     command = typer.main.get_command(application())
     context = typer.Context(command, info_name="persondays")
     text: str = get_docs_for_click(obj=command, ctx=context, name="persondays", title="Command line")
-    return text.replace("```console\n$ ", "```\n")
+    return linked(text.replace("```console\n$ ", "```\n"), command, "persondays")
+
+
+def linked(text: str, group: Any, path: str) -> str:
+    """Return the help with links in the lists of commands, and what they do in full: typer cuts it to 45 characters."""
+    for name, command in group.commands.items():
+        link = f"[`{name}`](#{path}-{name}): {command.get_short_help_str(limit=200)}"
+        text = text.replace(f"* `{name}`: {command.get_short_help_str()}\n", f"* {link}\n")
+        if hasattr(command, "commands"):
+            text = linked(text, command, f"{path}-{name}")
+    return text
 
 
 def python() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,25 @@ PAGES = {"index.md", "store.md", "infra.md", "contributing.md", "decisions/READM
 )
 def test_links_of_the_repository_become_links_of_the_site(page: str, markdown: str, expected: str) -> None:
     assert hooks.relink(markdown, page, PAGES) == expected
+
+
+@pytest.mark.parametrize(
+    ("markdown", "expected"),
+    [
+        ("Two:\n- a\n- b\n", "Two:\n\n- a\n- b\n"),
+        ("```\n- a\n```\n| a |\n| - |\n", "```\n- a\n```\n\n| a |\n| - |\n"),
+        ("# A\n1. a\n   more\n2. b\n", "# A\n1. a\n   more\n2. b\n"),
+    ],
+)
+def test_lists_and_tables_get_an_empty_line(markdown: str, expected: str) -> None:
+    assert hooks.spaced(markdown) == expected
+
+
+def test_the_lists_of_commands_are_links_with_complete_sentences() -> None:
+    lines = re.findall(r"^\* \[`([\w-]+)`\]\(#persondays-([\w-]+)\): (.*)$", hooks.command_line(), re.MULTILINE)
+    assert {"ingest", "labelled-wisdm"} <= {anchor for _, anchor, _ in lines}
+    assert [text for _, _, text in lines if not text.endswith((".", "!"))] == []
+    assert [text for _, _, text in lines if text.endswith("...")] == []
 
 
 def test_the_reference_has_every_command_with_its_flags() -> None:
