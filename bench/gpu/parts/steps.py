@@ -1,0 +1,82 @@
+"""The training step in windows a second: plain PyTorch, ours, compiled, and with CUDA graphs, at two batches."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+
+import torch
+
+from bench.train.cell import Cell, begin, require_compiled
+from bench.train.ours import Ours
+
+from ..figure import NEEDS_CUDA, Figure, Sizes, seconds_of
+
+WAYS = ("plain", "ours", "compiled", "graphed")
+STEPS = {768: 30, 6_144: 8}
+
+
+def steps(sizes: Sizes, precision: str) -> Iterator[Figure]:
+    """Every way at both batches; a way that fails says why, and the others go on."""
+    for batch in sizes.batches:
+        plain = None
+        for way in WAYS:
+            name = f"{batch:,} windows, {precision}, {way}"
+            if way == "graphed" and not sizes.cuda:
+                yield Figure(name, NEEDS_CUDA, status=NEEDS_CUDA)
+                continue
+            if way == "compiled" and shutil.which("g++") is None:
+                yield Figure(name, "torch.compile needs a compiler", status="fails")
+                continue
+            try:
+                speed = rate(way, batch, precision, sizes)
+            except Exception as error:
+                yield Figure(name, (str(error) or repr(error)).splitlines()[0], status="fails")
+            else:
+                plain = speed if way == "plain" else plain
+                times = f" ({speed / plain:.2f} times plain)" if plain else ""
+                memory = f", {torch.cuda.max_memory_allocated() / 1e9:.1f} GB" if sizes.cuda else ""
+                yield Figure(name, f"{speed:,.0f}{times}{memory}", "windows/s", "" if sizes.cuda else NEEDS_CUDA)
+            torch._dynamo.reset()
+            gc.collect()
+            if sizes.cuda:
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+
+
+def rate(way: str, batch: int, precision: str, sizes: Sizes) -> float:
+    """Windows a second."""
+    network, width = ("harnet5", 0.0625) if sizes.small else ("harnet10", 1.0)
+    threads = 1 if sizes.small else 8
+    rounded = precision != "float32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rounded
+    torch.backends.cudnn.benchmark = True
+    cell = Cell(
+        "plain" if way == "plain" else "ours",
+        network=network,
+        width=width,
+        batch=batch,
+        precision=precision,
+        compiled=way == "compiled",
+        threads=threads,
+        workers=1 if sizes.small else 12,
+        steps=0,
+    )
+    times = 1 if sizes.small else STEPS[batch]
+    if way == "plain":
+        with closing(begin(cell, sizes.device)[0]) as run:  # type: ignore[type-var]
+            return batch / seconds_of(partial(next, run), times, sizes.device)
+    ours = Ours(cell)
+    with ours.feed.stream:
+        if way == "graphed":
+            ours.run.model.compile(mode="reduce-overhead", dynamic=False)
+        seconds = seconds_of(partial(next, ours.steps()), times, sizes.device)
+    if way == "compiled":
+        require_compiled(cell)
+    return batch / seconds
+
+
+bfloat16, tf32 = partial(steps, precision="bfloat16"), partial(steps, precision="tf32")

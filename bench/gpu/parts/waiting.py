@@ -1,0 +1,61 @@
+"""Steps with synchronisations forbidden: nothing in a step may wait for the GPU."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from bench.command import ROOT
+from bench.train.data import made_stream
+from bench.train.ours import bare_run
+from train.loop.step import take_step
+from train.windows.feed import Feed
+
+from ..figure import NEEDS_CUDA, Figure, Sizes
+
+STEPS = 3
+
+
+def waiting(sizes: Sizes) -> Iterator[Figure]:
+    """Take steps of several objectives; name the line that waits."""
+    multitask, simclr, masked = (f"objective.name={name}" for name in ("multitask", "simclr", "masked"))
+    for batch, objective in (
+        (sizes.few, multitask),
+        (sizes.batches[-1], multitask),
+        (sizes.few, simclr),
+        (sizes.few, masked),
+    ):
+        recipe = sizes.recipe(batch, objective)
+        with made_stream(recipe.data, batch, 2) as stream:
+            run = bare_run(recipe, sizes.processes(), Feed(stream, sizes.device))
+            for _ in range(STEPS):  # constants are copied, algorithms chosen
+                take_step(run)  # type: ignore[arg-type]
+            status, found = "ok" if sizes.cuda else NEEDS_CUDA, "none"
+            try:
+                with forbidden(sizes.cuda):
+                    for _ in range(STEPS):
+                        take_step(run)  # type: ignore[arg-type]
+            except RuntimeError as error:
+                status, found = "fails", f"{place_of(error)}: {str(error).splitlines()[0]}"
+        yield Figure(f"{objective.partition('=')[2]}, {batch:,} windows: waits for the GPU", found, status=status)
+
+
+@contextmanager
+def forbidden(cuda: bool) -> Iterator[None]:
+    """Make torch raise RuntimeError where the host would wait for the GPU."""
+    if cuda:
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        if cuda:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def place_of(error: BaseException) -> str:
+    """The last line of the project that an error went through."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(ROOT))]
+    return f"{frames[-1].filename.removeprefix(f'{ROOT}/')}:{frames[-1].lineno}" if frames else "torch"
