@@ -1,4 +1,4 @@
-"""The first ten minutes on a GPU, tried on a CPU: every part runs, and one that fails or hangs does not stop the rest."""
+"""The first ten minutes on a GPU, tried on a CPU: every part runs, and one that fails or hangs stops no other."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ def test_every_part_runs(name: str) -> None:
 
 @pytest.mark.slow
 def test_the_command_writes_one_json_and_prints_one_table(tmp_path: Path) -> None:
-    command = module("bench.gpu.first", "--small", "--minutes", 20, "--out", tmp_path / "first.json")
-    done = subprocess.run(
-        [*command, "--only", "words", "bfloat16"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    flags = ("--small", "--minutes", 20, "--out", tmp_path / "first.json", "--only", "words", "bfloat16")
+    command = module("bench.gpu.first", *flags)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     found = json.loads((tmp_path / "first.json").read_text())
     assert list(found["parts"]) == ["words", "bfloat16"]
     steps = {each["name"]: each for each in found["parts"]["bfloat16"]["figures"]}
