@@ -7,27 +7,20 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bench.train.data import COUNTS_PER_G, made_stream
+from bench.train.data import COUNTS_PER_G
 from bench.train.ours import bare_model, bare_run
 from train.loop.precision import set_numerics
 from train.loop.step import take_step
 from train.loop.validate import windows_in_g
 from train.objectives import make_objective
 from train.random import philox, philox_in_torch
-from train.recipe import Recipe
-from train.windows.pool import Windows
 
+from ..batch import batch_on, drawn
 from ..figure import Figure, Sizes
 
 CPU = torch.device("cpu")
 ALL_TRANSFORMS = ("objective.multitask.scaling=1", "objective.multitask.jitter_g=0.008")
 WORDS = 4_096
-
-
-def drawn(recipe: Recipe) -> Windows:
-    """A batch of the simulated days."""
-    with made_stream(recipe.data, recipe.run.batch, 2) as stream:
-        return next(stream)
 
 
 def words(sizes: Sizes) -> Iterator[Figure]:
@@ -82,9 +75,9 @@ def gradients(sizes: Sizes) -> Iterator[Figure]:
 def deterministic(sizes: Sizes) -> Iterator[Figure]:
     """Two steps in deterministic mode, and again: all weights have to be the same to the bit."""
     recipe = sizes.recipe(sizes.few, "run.deterministic=true")
-    windows, ends = drawn(recipe), []
+    batch, ends = batch_on(sizes.device, recipe), []
     for _ in range(2):
-        run = bare_run(recipe, sizes.processes(), iter([windows.to(sizes.device)] * 2))
+        run = bare_run(recipe, sizes.processes(), iter([batch] * 2))
         for _ in range(2):
             take_step(run)  # type: ignore[arg-type]
         ends.append(run.model.state_dict())

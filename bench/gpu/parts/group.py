@@ -21,10 +21,10 @@ from train.checkpoint.state import State
 from train.distributed.ddp import KEEP_BUFFERS, settle_buckets
 from train.loop.step import take_step
 from train.recipe import Recipe
-from train.windows.pool import Windows
+from train.windows.feed import Batch
 
+from ..batch import batch_on
 from ..figure import Figure, Sizes
-from .exactness import drawn
 
 
 def group(sizes: Sizes) -> Iterator[Figure]:
@@ -39,19 +39,19 @@ def group(sizes: Sizes) -> Iterator[Figure]:
     right = gathered == ["here"] and bool((total == 1).all())
     yield sizes.checked("a sum on the device and objects on the host", "right" if right else "wrong", right)
     recipe = sizes.recipe(sizes.few, "run.deterministic=true", "network.sync_batch_norm=true")
-    windows = drawn(recipe).to(sizes.device)
-    straight = wrapped_run(recipe, processes, windows)
+    batch = batch_on(sizes.device, recipe)
+    straight = wrapped_run(recipe, processes, batch)
     for _ in range(4):
         take_step(straight)
     with tempfile.TemporaryDirectory() as place:
-        folder, run = Folder(place), wrapped_run(recipe, processes, windows)
+        folder, run = Folder(place), wrapped_run(recipe, processes, batch)
         for _ in range(2):
             take_step(run)
         began = time.perf_counter()
         state = State(step=run.step, settings=plain(recipe))
         size = ck.save(folder, ck.Checkpoint(ck.to_host(run.model.state_dict()), state, run.engine.optimizer_state()))
         yield Figure("save", f"{size / 1e6:.1f} MB in {time.perf_counter() - began:.2f} s")
-        resumed, found = wrapped_run(recipe, processes, windows), ck.read(folder, 2)
+        resumed, found = wrapped_run(recipe, processes, batch), ck.read(folder, 2)
         ck.load_model(resumed.model, found.model)
         resumed.engine.load_optimizer(found.optimizer)
         resumed.step = 2
@@ -65,9 +65,9 @@ def group(sizes: Sizes) -> Iterator[Figure]:
     yield Figure("end of the group", round(time.perf_counter() - began, 2), "s")
 
 
-def wrapped_run(recipe: Recipe, processes: Any, windows: Windows) -> Any:
+def wrapped_run(recipe: Recipe, processes: Any, batch: Batch) -> Any:
     """A run whose network exchanges gradients as with several processes."""
-    run: SimpleNamespace = bare_run(recipe, processes, repeat(windows))
+    run: SimpleNamespace = bare_run(recipe, processes, repeat(batch))
     ids = [processes.device.index] if processes.device.type == "cuda" else None
     network = DistributedDataParallel(run.model, device_ids=ids, gradient_as_bucket_view=True, **KEEP_BUFFERS)
     settle_buckets(network, recipe.data.ticks)

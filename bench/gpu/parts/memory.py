@@ -12,8 +12,8 @@ from pipeline.errors import UserError
 from train.loop.memory import memory_explained
 from train.loop.step import take_step
 
+from ..batch import batch_on
 from ..figure import NEEDS_CUDA, Figure, Sizes
-from .exactness import drawn
 
 SHARE = 0.02
 """Of the GPU's memory, which is too little for a whole batch."""
@@ -24,7 +24,7 @@ def memory(sizes: Sizes) -> Iterator[Figure]:
     if sizes.cuda:
         torch.cuda.set_per_process_memory_fraction(SHARE)
     recipe, processes = sizes.recipe(sizes.batches[-1]), sizes.processes()
-    run = bare_run(recipe, processes, repeat(drawn(recipe).to(sizes.device)))
+    run = bare_run(recipe, processes, repeat(batch_on(sizes.device, recipe)))
     try:
         with memory_explained(recipe, processes):
             if not sizes.cuda:
@@ -38,5 +38,5 @@ def memory(sizes: Sizes) -> Iterator[Figure]:
     if sizes.cuda:
         torch.cuda.empty_cache()
     smaller = sizes.recipe(16)
-    take_step(bare_run(smaller, processes, repeat(drawn(smaller).to(sizes.device))))  # type: ignore[arg-type]
+    take_step(bare_run(smaller, processes, repeat(batch_on(sizes.device, smaller))))  # type: ignore[arg-type]
     yield Figure("a small step afterwards", "works", status="ok")

@@ -12,8 +12,8 @@ from torch.profiler import ProfilerActivity, profile
 from bench.train.ours import bare_run
 from train.loop.step import take_step
 
+from ..batch import batch_on
 from ..figure import NEEDS_CUDA, Figure, Sizes, wait
-from .exactness import drawn
 
 STEPS, TOP = 3, 8
 LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch")
@@ -24,7 +24,7 @@ def profiling(sizes: Sizes) -> Iterator[Figure]:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if sizes.cuda else [])]
     for batch in sizes.batches:
         recipe = sizes.recipe(batch)
-        run = bare_run(recipe, sizes.processes(), repeat(drawn(recipe).to(sizes.device)))
+        run = bare_run(recipe, sizes.processes(), repeat(batch_on(sizes.device, recipe)))
         for _ in range(STEPS):
             take_step(run)  # type: ignore[arg-type]
         wait(sizes.device)
