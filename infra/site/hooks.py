@@ -97,7 +97,7 @@ def relink(markdown: str, page: str, pages: set[str]) -> str:
 
 
 def docstrings(html: str, pages: set[str]) -> str:
-    """Return the page of docstrings, which name other pages as `docs/PAGE.md` and fields as `name: text`."""
+    """Return the page of docstrings, which name other pages by their path in docs/, and fields as `name: text`."""
 
     def link(match: re.Match[str]) -> str:
         page, anchor = match[1], match[2] or ""

@@ -73,8 +73,8 @@ def test_the_reference_has_packages_with_public_names() -> None:
 
 
 def test_docstrings_link_pages_and_keep_the_lines_of_fields() -> None:
-    html = "<p>A day.\nlength: seconds (docs/store.md#state),\nor docs/NONE.md.</p>"
-    linked = '<p>A day.<br>\nlength: seconds (<a href="../store.html#state">store</a>),\nor docs/NONE.md.</p>'
+    html = "<p>A day.\nlength: seconds (docs/store.md#state),\nor docs/demo.md.</p>"
+    linked = '<p>A day.<br>\nlength: seconds (<a href="../store.html#state">store</a>),\nor docs/demo.md.</p>'
     assert hooks.docstrings(html, PAGES) == linked
 
 
