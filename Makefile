@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 backbone clean-demo check test test-slow test-machines fuzz lint docs bench bench-sim bench-devices bench-driver bench-embed bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 backbone clean-demo check test test-slow test-machines fuzz lint docs bench bench-sim bench-classify bench-devices bench-driver bench-embed bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -53,12 +53,15 @@ lint: setup
 
 # The site, with warnings as errors, in build/site.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: bench-sim
 
 bench-sim: setup
 	$(BIN)/python -m bench.simulator
+
+bench-classify: setup
+	$(BIN)/python -m bench.classify
 
 bench-devices: setup
 	$(BIN)/python -m bench.devices

@@ -24,7 +24,8 @@ from pipeline.identity import Key
 from pipeline.store.layout import slot_objects
 from pipeline.store.store import Store
 from train.distributed.processes import Processes
-from train.embed.run import BATCH, EmbedSettings, embed
+from train.embed.inference import BATCH
+from train.embed.run import EmbedSettings, embed
 from train.embed.table import read_index
 from train.networks import Encoder, NetworkSettings, make_network
 

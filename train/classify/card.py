@@ -45,6 +45,7 @@ changed.
             f"Acceleration in g, including gravity, at 30 Hz: windows of {seconds} s, float32 (batch, 3, "
             f"{description['input']['ticks']}). `persondays ingest` calibrates and resamples recordings.",
         )
+        + section("Smoothing over time", _smoothing(description))
         + section(
             "Limits",
             "Every window gets one of these activities, also when the person did something else: a class such as "
@@ -59,6 +60,18 @@ changed.
             "The weights are derived from the backbone and from the labelled set; the terms of both decide who may use "
             f"and share them. The network is {network['preset']} at {network['width']:g} times its full width.",
         )
+    )
+
+
+def _smoothing(description: Mapping[str, Any]) -> str:
+    found = description["smoothing"]
+    if found is None:
+        return ""
+    seconds = zip(description["classes"], found["bout_seconds"], strict=True)
+    return (
+        "`persondays classify` decodes a day by a hidden Markov model. Its transitions are from "
+        f"{found['from']}; mean seconds of a bout: {', '.join(f'{name} {mean:.0f}' for name, mean in seconds)}. The "
+        "scores above are without smoothing."
     )
 
 

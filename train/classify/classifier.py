@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from train.classify.network import HEADS, empty_network
+from train.classify.smoothing import Smoothing
 from train.evaluate.rows.training import TrainedNetwork
 from train.networks import NetworkSettings
 from train.networks.weights import backbone_weights, checked_bytes, load_backbone, tensors_of
@@ -44,6 +45,7 @@ class Classifier:
     classes: tuple[str, ...]
     temperature: float
     prior_K: NDArray[np.float64]
+    smoothing: Smoothing | None
     config: dict[str, Any]
 
     @property
@@ -56,6 +58,12 @@ class Classifier:
         scaled_NK = logits_NK.astype(np.float64) / self.temperature
         scaled_NK -= scaled_NK.max(1, keepdims=True)
         return scaled_NK - np.log(np.exp(scaled_NK).sum(1, keepdims=True))
+
+    def classes_of(self, log_NK: NDArray[np.float64], number_N: NDArray[np.int64], step_s: float) -> NDArray[np.int64]:
+        """Return the class of each window, smoothed over time if the classifier does that; `number_N` number steps."""
+        if self.smoothing is None:
+            return log_NK.argmax(1)
+        return self.smoothing.decode(log_NK, self.prior_K, number_N, step_s)
 
     def logits(self, x_NCT: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 logits (windows, classes) of windows in g (windows, 3, ticks)."""
@@ -86,6 +94,7 @@ def read_classifier(folder: Path) -> Classifier:
         settings = NetworkSettings(config["network"]["preset"], config["network"]["width"])
         classes, head, files = tuple(config["classes"]), config["head"], config["files"]
         temperature, prior_K = float(config["temperature"]), np.array(config["prior"], np.float64)
+        smoothing = Smoothing.of_json(config["smoothing"])
         complete = head in HEADS and set(files) == FILES - {CONFIG} and len(prior_K) == len(classes)
     except (ValueError, KeyError, TypeError):
         complete = False
@@ -97,7 +106,7 @@ def read_classifier(folder: Path) -> Classifier:
     data = {name: checked_bytes(folder, name, expected, AGAIN) for name, expected in files.items()}
     entries = tensors_of(data[MODEL], f"{folder / MODEL}")
     network = _load(settings, head, len(classes), entries, folder)
-    return Classifier(network, config["input"]["ticks"], classes, temperature, prior_K, config)
+    return Classifier(network, config["input"]["ticks"], classes, temperature, prior_K, smoothing, config)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -15,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
 from pipeline.pages.figures import png
 from pipeline.storage.result_folder import require_replaceable, result_folder
 from train.classify.card import card
 from train.classify.classifier import CONFIG, FILES, KIND, write_classifier
+from train.classify.days import OTHER
 from train.classify.network import network_of
+from train.classify.smoothing import Smoothing
 from train.evaluate.cells import Cells, versions
 from train.evaluate.dataset import LabelledSet
 from train.evaluate.evaluation import MAIN
@@ -43,12 +46,16 @@ SCORES = ("people", "mean", "sd", "low", "high")
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Which row of `persondays evaluate` to fit, and how to test it."""
+    """Which row of `persondays evaluate` to fit, how to test it, and how `classify` will smooth over time, if it does.
+
+    The test in folds is without smoothing, because labelled windows are seldom all that there is of a day.
+    """
 
     row: str = "linear"
     folds: int = 5
     seed: int = 0
     epochs: int = EPOCHS
+    smoothing: Smoothing | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,10 @@ def fit_classifier(
 
     Folds saved in `cells` by an interrupted run are used again.
     """
+    for name in {*data.classes} & {*OTHER}:
+        raise UserError(
+            f"Y.npy: {name!r} means something else in tables of activities. Give that activity another name."
+        )
     folds = min(settings.folds, len(data.people))
     splits = splits_of("folds", data, folds, settings.seed)
     block = Block(settings.row, MAIN, 0, splits)
@@ -95,6 +106,7 @@ def fit_classifier(
         "classes": list(data.classes),
         "temperature": fitted.learned.temperature,
         "prior": prior(data.y_N, len(data.classes), settings.row).tolist(),
+        "smoothing": settings.smoothing.to_json() if settings.smoothing else None,
         "fitted": _fitted(data, settings, fitted.learned),
         "validation": _validation(results, settings.row, folds),
         "versions": versions(("persondays", "torch", "numpy")),

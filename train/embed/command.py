@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from enum import StrEnum
 from pathlib import Path
 
 import typer
-
-from pipeline.errors import UserError
 
 
 class PoolName(StrEnum):
@@ -58,35 +54,19 @@ def embed(
     from train.distributed.processes import Processes
     from train.embed.run import EmbedSettings
     from train.embed.run import embed as run
+    from train.embed.source import Source
     from train.networks.weights import load_model
 
-    if store is None and recordings is None:
-        raise UserError("--store or --recordings: expected one of them, found neither.")
-    if ingest_flags and recordings is None:
-        raise UserError(f"{ingest_flags[0]}: flags for ingest need --recordings. Add it, or remove them.")
+    source = Source.of(store, recordings, key_file, ingest_flags, out)
     settings = EmbedSettings(stride, pool.value, min_eligible, days_per_file)
     processes = Processes(threads)
     try:
         with processes.all_or_none():
             network = load_model(model)
-            if recordings is not None and processes.world_size > 1:
-                raise UserError("--recordings: expected one process, found several. Run `persondays ingest` first.")
-        place = store or f"{out.rstrip('/')}-store"
-        if recordings is not None:
-            ingest(recordings, place, key_file, ingest_flags or [])
-        done = run(network, place, out, settings, processes)
+            source.require_one_process(processes.world_size)
+        source.ingest()
+        done = run(network, source.store, out, settings, processes)
         if processes.first:
             typer.echo(done)
     finally:
         processes.close()
-
-
-def ingest(recordings: str, store: str, key_file: Path | None, flags: list[str]) -> None:
-    """Run `persondays ingest` as a process; raises UserError if it fails."""
-    key = ["--key-file", str(key_file)] if key_file else []
-    command = [sys.executable, "-m", "pipeline", "ingest", "--recordings", recordings, "--store", store, *key, *flags]
-    status = subprocess.run(command, check=False).returncode
-    if status == 130:
-        raise KeyboardInterrupt
-    if status:
-        raise UserError(f"`persondays ingest` ended with exit status {status}; see above. Nothing was embedded.")

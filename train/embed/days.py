@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,14 +20,18 @@ from pipeline.store.states import MEASURED, eligible
 class Day:
     """A person-day in memory, and its windows: first second and eligible share of each.
 
-    signal_CT is int16 in the store's counts; eligible_S tells for every second whether it is eligible.
+    signal_CT is int16 in the store's counts; state_S are the bits of every second.
     """
 
     slot: int
     signal_CT: NDArray[np.int16]
-    eligible_S: NDArray[np.bool_]
+    state_S: NDArray[np.uint8]
     start_W: NDArray[np.int64]
     share_W: NDArray[np.float32]
+
+    def without_signal(self) -> Day:
+        """Return the same day without its largest part."""
+        return replace(self, signal_CT=self.signal_CT[:, :0].copy())
 
     def windows(self, which: slice, seconds: int) -> Tensor:
         """Return some windows as int16 (windows, 3, ticks)."""
@@ -48,7 +52,7 @@ def read_day(stored: StoredDay, seconds: int, stride_s: int, min_eligible: float
     if needed:
         what = f"hour {min(needed)} of slot {stored.slot} is measured and has no signal"
         raise DamagedDay(stored.slot, f"{what}. `persondays verify --repair` ingests its recording again.")
-    return Day(stored.slot, signal_CT, eligible(state_S), start_W, share_W)
+    return Day(stored.slot, signal_CT, state_S, start_W, share_W)
 
 
 def choose_windows(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.grid import SECONDS_PER_DAY
+from pipeline.store.states import eligible
 from train.embed.days import Day
 from train.embed.table import POOL_SECONDS, Pool
 
@@ -29,22 +31,28 @@ def rows_of(
         length = POOL_SECONDS[pool]
         interval_R, first_R, windows_R = np.unique(day.start_W // length, return_index=True, return_counts=True)
         start_R = interval_R * length
-        share_R = day.eligible_S.reshape(-1, length).mean(1)[interval_R]
+        share_R = eligible(day.state_S).reshape(-1, length).mean(1)[interval_R]
         vector_WF = _means(vector_WF, first_R, windows_R)
-    midnight = None if date_ is None else datetime.combine(date_, datetime.min.time())
-    times = [None if midnight is None else midnight + timedelta(seconds=start) for start in start_R.tolist()]
     rows = len(start_R)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(vector_WF.reshape(-1)), columns.field("vector").type.list_size)
     arrays = [
         pa.array(np.full(rows, day.slot)),
         pa.array(start_R.astype(np.int32)),
-        pa.array(times, pa.timestamp("ms")),
+        times_of(start_R, date_),
         pa.array(share_R.astype(np.float32)),
         pa.array(windows_R.astype(np.int32)),
         pa.array([participant] * rows, pa.string()),
         vectors,
     ]
     return pa.Table.from_arrays(arrays, schema=columns)
+
+
+def times_of(start_R: NDArray[np.int64], date_: date | None) -> pa.Array:
+    """Return seconds of a day as times of the device's clock; null if the calendar day is not known."""
+    if date_ is None:
+        return pa.nulls(len(start_R), pa.timestamp("ms"))
+    midnight_s = (date_ - date(1970, 1, 1)).days * SECONDS_PER_DAY
+    return pa.array((midnight_s + start_R) * 1_000, pa.timestamp("ms"))
 
 
 def _means(

@@ -76,8 +76,11 @@ def schema(facts: Facts) -> pa.Schema:
     return pa.schema(columns, {KEY: json.dumps(facts.to_json(), sort_keys=True).encode()})
 
 
-def to_parquet(rows: pa.Table) -> bytes:
-    """Return a file: the same rows give the same bytes, for the same version of pyarrow."""
+def to_parquet(rows: pa.Table, dictionary: list[str], statistics: list[str]) -> bytes:
+    """Return a file: the same rows give the same bytes, for the same version of pyarrow.
+
+    Columns in `dictionary` have few values; readers find rows by the columns in `statistics`.
+    """
     file = BytesIO()
     pq.write_table(
         rows,
@@ -85,23 +88,23 @@ def to_parquet(rows: pa.Table) -> bytes:
         compression=COMPRESSION,
         compression_level=1,
         row_group_size=ROWS_IN_GROUP,
-        use_dictionary=["participant"],
-        write_statistics=["slot", "start_second", "time"],
+        use_dictionary=dictionary,
+        write_statistics=statistics,
     )
     return file.getvalue()
 
 
-def read_facts(folder: Folder, name: str) -> dict[str, Any] | None:
-    """Return the facts in a file's metadata; None if it has none, and is not a file of `persondays embed`."""
+def read_facts(folder: Folder, name: str, kind: str = FORMAT) -> dict[str, Any] | None:
+    """Return the facts in a file's metadata; None if it has none, or those of another kind of table."""
     with folder.translate_errors(), folder.fs.open(folder.at(name), "rb") as opened:
-        return facts_in(open_file(opened, f"{folder.url}/{name}").metadata)
+        return facts_in(open_parquet(opened, f"{folder.url}/{name}").metadata, kind)
 
 
-def facts_in(footer: pq.FileMetaData) -> dict[str, Any] | None:
-    """Return the facts in a file's footer; None if it has none."""
+def facts_in(footer: pq.FileMetaData, kind: str = FORMAT) -> dict[str, Any] | None:
+    """Return the facts in a file's footer; None if it has none, or those of another kind of table."""
     try:
         found: dict[str, Any] = json.loads(footer.metadata[KEY])
-        return found if found["format"] == FORMAT else None
+        return found if found["format"] == kind else None
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -152,12 +155,17 @@ def list_files(url: str) -> list[tuple[Folder, str]]:
     return [(folder, name) for name in names]
 
 
-def open_file(opened: Any, where: str) -> pq.ParquetFile:
-    """Open a file of a table; raises UserError if it is none."""
+def open_parquet(opened: Any, where: str) -> pq.ParquetFile:
+    """Open a Parquet file; raises UserError if it is none."""
     try:
-        file = pq.ParquetFile(opened)
+        return pq.ParquetFile(opened)
     except pa.ArrowInvalid:
         raise UserError(f"{where}: expected a Parquet file, found something else.") from None
+
+
+def open_file(opened: Any, where: str) -> pq.ParquetFile:
+    """Open a file of a table of features; raises UserError if it is none."""
+    file = open_parquet(opened, where)
     missing = {"slot", "start_second", "vector"} - set(file.schema_arrow.names)
     if missing:
         raise UserError(

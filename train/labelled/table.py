@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.grid import COUNT_LIMIT, SAMPLE_RATE_HZ
 from pipeline.units import GRAVITY, Unit
+from train.labelled.bouts import Bout, BoutCounts
 from train.labelled.cut import COUNTS_PER_G, cut, even_pieces
 from train.labelled.files import MISSING, LabelledWindows
 
@@ -232,6 +233,17 @@ def runs(rows: Rows) -> Iterator[tuple[int, int]]:
             yield int(number[first]), int(number[stop - 1]) + 1
 
 
+def bouts_of(rows: Rows) -> Iterator[list[Bout]]:
+    """Yield the bouts of each trial, which ends where times do not ascend."""
+    known = np.flatnonzero(np.isfinite(rows.time_N))
+    time_N, activity_N = rows.time_N[known], rows.activity_N[known]
+    new_trial = (np.diff(time_N) <= 0) | (np.diff(rows.trial_N[known]) != 0)
+    for start, end in pairwise([0, *(np.flatnonzero(new_trial) + 1).tolist(), len(known)]):
+        changes = np.flatnonzero(activity_N[start + 1 : end] != activity_N[start : end - 1]) + start + 1
+        parts = pairwise([start, *changes.tolist(), end]) if end > start else ()
+        yield [Bout(float(time_N[one]), float(time_N[past - 1]), str(activity_N[one])) for one, past in parts]
+
+
 def label_tables(
     files: Sequence[Path], form: TableForm, seconds: int, progress: Callable[[int], None] = lambda done: None
 ) -> tuple[LabelledWindows, dict[str, Any]]:
@@ -240,6 +252,7 @@ def label_tables(
     facts: dict[str, Any] = {"files": len(files), "unit_of_source": form.unit, "rows": 0, "rows_without_label": 0}
     columns: dict[str, list[str]] = {}
     rates: list[float] = []
+    counts = BoutCounts()
     largest_g, longest_s, uneven = 0.0, 0.0, 0
 
     def pieces() -> Iterator[tuple[str, str, NDArray[np.float32]]]:
@@ -253,6 +266,8 @@ def label_tables(
             largest = float(np.nanmax(np.abs(rows.x_CN), initial=0))
             largest_g = max(largest_g, largest)
             per_g = counts_per_g(largest)
+            for bouts in bouts_of(rows):
+                counts.add(bouts)
             for first, stop in runs(rows):
                 time_N = rows.time_N[first:stop]
                 longest_s = max(longest_s, float(time_N[-1] - time_N[0]))
@@ -278,6 +293,7 @@ def label_tables(
             "`persondays labelled truth`."
         )
     facts |= {
+        **counts.facts(),
         "runs_not_even": uneven,
         "rates_hz": [round(float(value), 3) for value in np.percentile(rates, [0, 50, 100])],
         "largest_g": round(largest_g, 3),

@@ -21,6 +21,7 @@ from pipeline.grid import SECONDS_PER_DAY, TICKS_PER_SECOND
 from pipeline.identity import SHORT_ID, Key
 from pipeline.store.states import eligible
 from pipeline.store.store import Store
+from train.labelled.bouts import Bout, BoutCounts
 from train.labelled.files import MISSING, LabelledWindows
 
 TRUTH_COLUMNS = ("participant", "start", "end", "activity")
@@ -180,7 +181,11 @@ def label_store(
                 yield participant[:SHORT_ID], activity, windows_NTC
             progress(done)
 
+    counts = BoutCounts()
+    for participant in known:
+        counts.add(Bout(_seconds(bout.start), _seconds(bout.end), bout.activity) for bout in bouts[participant])
     facts = {
+        **counts.facts(),
         "per_activity": per_activity,
         "store_fingerprint": store.attributes.fingerprint,
         "people_not_in_store": len(bouts) - len(known),
@@ -188,6 +193,10 @@ def label_store(
     windows = LabelledWindows.of(pieces(), seconds)
     columns = {row["slot"]: columns_of(row) for row in rows}
     return replace(windows, columns={name: [columns[slot][name] for slot in slot_N] for name in DAY_COLUMNS}), facts
+
+
+def _seconds(time_: datetime) -> float:
+    return (time_ - datetime(1970, 1, 1)) / timedelta(seconds=1)
 
 
 def columns_of(row: dict[str, Any]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from pipeline.cli import main
 from pipeline.errors import UserError
 from tests.train.evaluate.labelled_sets import as_data, save, walkers
 from train.classify.classifier import MODEL, read_classifier
@@ -31,47 +29,11 @@ from train.evaluate.rows import training as recipe
 from train.evaluate.rows.calibrate import class_weights, fit_temperature
 from train.evaluate.workers import workers
 from train.export.shapes import read_classifier as read_for_export
-from train.networks import Encoder, NetworkSettings, make_network
+from train.networks import Encoder
 from train.networks.weights import digest
 
 Run = Callable[..., tuple[int, str, str]]
 ROWS = ("linear", "weighted", "finetuned")
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Encoder:
-    torch.manual_seed(0)
-    return make_network(NetworkSettings("harnet5", 0.0625)).eval()
-
-
-@pytest.fixture(scope="module")
-def weights(backbone: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The backbone as a file of harnet weights."""
-    file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    save_file({f"feature_extractor.{name}": tensor for name, tensor in backbone.state_dict().items()}, file)
-    return file
-
-
-@pytest.fixture(scope="module")
-def classifier(backbone: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fitted classifier of three activities; tests must not change it."""
-    out = tmp_path_factory.mktemp("fitted") / "classifier"
-    write_fit(fit_classifier(backbone, as_data(*walkers()), FitSettings()), out, Cells())
-    return out
-
-
-@pytest.fixture
-def persondays(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line: its exit status, standard output and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["persondays", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        output = capsys.readouterr()
-        return int(left.value.code or 0), output.out, output.err
-
-    return run
 
 
 def part(data: LabelledSet, windows: NDArray[np.int64]) -> LabelledSet:

@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli import run_command
-from train.embed import run
+from train.embed import inference
 from train.embed.command import embed
 
 
 def hold(count: int, gate: Path) -> None:
     """Let no process write more than `count` files before the gate exists."""
-    write = run.Embedder._write
+    write = inference.Inference._write
     written = 0
 
-    def held(self: run.Embedder, *arguments: Any) -> None:
+    def held(self: inference.Inference, *arguments: Any) -> None:
         nonlocal written
         while written >= count and not gate.exists():
             time.sleep(0.01)
         write(self, *arguments)
         written += 1
 
-    vars(run)["Embedder"] = type("Held", (run.Embedder,), {"_write": held})
+    vars(inference)["Inference"] = type("Held", (inference.Inference,), {"_write": held})
 
 
 if __name__ == "__main__":

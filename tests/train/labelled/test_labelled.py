@@ -114,6 +114,13 @@ def test_only_eligible_seconds_are_cut_and_spread_over_time(store: Store) -> Non
     assert set(chosen) <= set(starts)
 
 
+def test_bouts_of_the_truth_are_counted(store: Store) -> None:
+    truth = {"Ann": [bout(0, 100, "walking"), bout(100, 400, "sitting"), bout(400, 420, "walking")]}
+    _, facts = label_store(store, truth, KEY, 10, 5)
+    assert facts["bouts"]["mean_seconds"] == {"sitting": 300, "walking": 60}
+    assert facts["bouts"]["next"] == [["sitting", "walking", 1], ["walking", "sitting", 1]]
+
+
 def test_participants_not_in_the_store_and_wrong_keys_are_reported(store: Store, tmp_path: Path) -> None:
     walk = [bout(0, 100, "walking")]
     found, facts = label_store(store, {"Ann": walk, "Zoe": walk}, KEY, 10, 5)

@@ -86,6 +86,22 @@ def test_windows_are_of_one_activity_trial_and_place(tmp_path: Path, name: str) 
     assert read_labelled(tmp_path / "set", 300, column="location").people == ("01", "02")
 
 
+def test_bouts_are_those_of_trials_with_several_activities(tmp_path: Path) -> None:
+    rows = [
+        *bout("Ann", "sit", 30, trial="a"),
+        *bout("Ann", "walk", 12, start=30, trial="a"),
+        *bout("Ann", "sit", 24, start=42, trial="a"),
+        *bout("Ann", "walk", 12, trial="b"),
+        *bout("Ann", "run", 12, trial="b"),  # the clock begins anew: nobody knows what followed what
+    ]
+    _, facts = label(write(tmp_path / "rows.parquet", rows))
+    mean = facts["bouts"]["mean_seconds"]
+    assert {name: round(seconds) for name, seconds in mean.items()} == {"run": 12, "sit": 27, "walk": 12}
+    assert facts["bouts"]["next"] == [["sit", "walk", 1], ["walk", "sit", 1]]
+    _, facts = label(write(tmp_path / "one.parquet", bout("Ann", "sit", 30)))
+    assert "bouts" not in facts
+
+
 def test_windows_stay_clear_of_pauses_changes_of_rate_and_missing_values(tmp_path: Path) -> None:
     rows = [
         *bout("Ann", "walk", 12),
