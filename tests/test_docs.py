@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -187,3 +188,21 @@ def test_settings_in_pages_exist(page: str) -> None:
     endings = ("py", "json", "toml")
     wrong = {name for name in named if not has_setting(Recipe, name.split(".")) and name.split(".")[-1] not in endings}
     assert wrong == set()
+
+
+def test_messages_that_operations_explains_are_in_the_code() -> None:
+    """What the code fills in is three dots, N, nan or a number on the page."""
+    literals = []
+    for file in FILES:
+        if re.match(r"(pipeline|ingest|train)/.*\.py$", file):
+            for node in ast.walk(ast.parse(text(file))):
+                parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+                literals.append("\0".join(str(part.value) for part in parts if isinstance(part, ast.Constant)))
+    code = "\n".join(literals)
+    sections = re.findall(r"^## Messages of .*?(?=^## )", text("docs/operations.md"), re.MULTILINE | re.DOTALL)
+    cells = [row.split("|")[1] for section in sections for row in section.splitlines() if row.startswith("| ")]
+    messages = [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+    filled_in = re.compile(r"\.\.\.|\bN\b|\bnan\b|\b[\d:]+\b")
+    parts = {part.strip(" :;,") for message in messages for part in filled_in.split(message)}
+    assert len(messages) > 15
+    assert {part for part in parts if part not in code} == set()
