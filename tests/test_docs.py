@@ -196,8 +196,8 @@ def test_messages_that_operations_explains_are_in_the_code() -> None:
     for file in FILES:
         if re.match(r"(pipeline|ingest|train)/.*\.py$", file):
             for node in ast.walk(ast.parse(text(file))):
-                parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-                literals.append("\0".join(str(part.value) for part in parts if isinstance(part, ast.Constant)))
+                pieces: list[ast.AST] = [*node.values] if isinstance(node, ast.JoinedStr) else [node]
+                literals.append("\0".join(str(piece.value) for piece in pieces if isinstance(piece, ast.Constant)))
     code = "\n".join(literals)
     sections = re.findall(r"^## Messages of .*?(?=^## )", text("docs/operations.md"), re.MULTILINE | re.DOTALL)
     cells = [row.split("|")[1] for section in sections for row in section.splitlines() if row.startswith("| ")]
