@@ -48,13 +48,13 @@ PARTS = {
     "views": Part("exactness:views", 60, "views are those of the CPU to 1e-5"),
     "gradients": Part("exactness:gradients", 60, "loss and gradients against the CPU"),
     "waiting": Part("waiting:waiting", 80, "steps with synchronisations forbidden"),
-    "bfloat16": Part("steps:bfloat16", 150, "the step in bfloat16: plain, ours, compiled, graphed"),
+    "bfloat16": Part("steps:bfloat16", 200, "the step in bfloat16: plain, ours, compiled, graphed"),
     "profile": Part("profiling:profiling", 60, "launches, busy share, top kernels of three steps"),
     "deterministic": Part("exactness:deterministic", 60, "a deterministic step twice"),
     "group": Part("group:group", 60, "one process over NCCL: save, resume, end"),
     "memory": Part("memory:memory", 40, "out of memory on purpose"),
     "kernels": Part("kernels:kernels", 60, "blur, pad, BatchNorm and layouts in several forms"),
-    "tf32": Part("steps:tf32", 120, "the step in tf32: plain, ours, compiled, graphed"),
+    "tf32": Part("steps:tf32", 150, "the step in tf32: plain, ours, compiled, graphed"),
 }
 
 

@@ -1,4 +1,4 @@
-"""One process over NCCL: DistributedDataParallel, synchronised BatchNorm, a save, a resume to the bit, and an end."""
+"""One process over NCCL: DistributedDataParallel, a save, a resume to the bit, and an end."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ def group(sizes: Sizes) -> Iterator[Figure]:
     """Four steps, and again with a save after two; both have to end with the same bits."""
     processes = sizes.processes()
     processes.join_alone()
-    backend = dist.get_backend(dist.group.WORLD) if not sizes.cuda else "nccl"
-    yield Figure("backend", backend)
+    yield Figure("backends", dist.get_backend_config())
     total = torch.ones(1024, device=sizes.device)
     dist.all_reduce(total)
     gathered = processes.all("here")
     right = gathered == ["here"] and bool((total == 1).all())
     yield sizes.checked("a sum on the device and objects on the host", "right" if right else "wrong", right)
-    recipe = sizes.recipe(sizes.few, "run.deterministic=true", "network.sync_batch_norm=true")
+    recipe = sizes.recipe(sizes.few, "run.deterministic=true")
     batch = batch_on(sizes.device, recipe)
     straight = wrapped_run(recipe, processes, batch)
     for _ in range(4):

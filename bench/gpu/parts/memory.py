@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from itertools import repeat
 
@@ -34,7 +35,8 @@ def memory(sizes: Sizes) -> Iterator[Figure]:
         yield Figure("message", str(error), status="ok" if sizes.cuda else NEEDS_CUDA)
     else:
         yield Figure("message", f"none: the step fits into {SHARE:.0%} of the memory", status="fails")
-    run.engine.optimizer.zero_grad(set_to_none=True)
+    del run
+    gc.collect()  # the error's frames hold tensors
     if sizes.cuda:
         torch.cuda.empty_cache()
     smaller = sizes.recipe(16)

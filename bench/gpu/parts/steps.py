@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from itertools import product
 
 import torch
 
@@ -20,31 +20,28 @@ STEPS = {768: 30, 6_144: 8}
 
 
 def steps(sizes: Sizes, precision: str) -> Iterator[Figure]:
-    """Every way at both batches; a way that fails says why, and the others go on."""
-    for batch in sizes.batches:
-        plain = None
-        for way in WAYS:
-            name = f"{batch:,} windows, {precision}, {way}"
-            if way == "graphed" and not sizes.cuda:
-                yield Figure(name, NEEDS_CUDA, status=NEEDS_CUDA)
-                continue
-            if way == "compiled" and shutil.which("g++") is None:
-                yield Figure(name, "torch.compile needs a compiler", status="fails")
-                continue
-            try:
-                speed = rate(way, batch, precision, sizes)
-            except Exception as error:
-                yield Figure(name, (str(error) or repr(error)).splitlines()[0], status="fails")
-            else:
-                plain = speed if way == "plain" else plain
-                times = f" ({speed / plain:.2f} times plain)" if plain else ""
-                memory = f", {torch.cuda.max_memory_allocated() / 1e9:.1f} GB" if sizes.cuda else ""
-                yield Figure(name, f"{speed:,.0f}{times}{memory}", "windows/s", "" if sizes.cuda else NEEDS_CUDA)
-            torch._dynamo.reset()
-            gc.collect()
-            if sizes.cuda:
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats()
+    """Every way at both batches, those that take long to compile last; one that fails says why, and others go on."""
+    plain: dict[int, float] = {}
+    for way, batch in product(WAYS, sizes.batches):
+        name = f"{batch:,} windows, {precision}, {way}"
+        if way == "graphed" and not sizes.cuda:
+            yield Figure(name, NEEDS_CUDA, status=NEEDS_CUDA)
+            continue
+        try:
+            speed = rate(way, batch, precision, sizes)
+        except Exception as error:
+            yield Figure(name, (str(error) or repr(error)).splitlines()[0], status="fails")
+        else:
+            if way == "plain":
+                plain[batch] = speed
+            times = f" ({speed / plain[batch]:.2f} times plain)" if batch in plain else ""
+            memory = f", {torch.cuda.max_memory_allocated() / 1e9:.1f} GB" if sizes.cuda else ""
+            yield Figure(name, f"{speed:,.0f}{times}{memory}", "windows/s", "" if sizes.cuda else NEEDS_CUDA)
+        torch._dynamo.reset()
+        gc.collect()
+        if sizes.cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
 
 
 def rate(way: str, batch: int, precision: str, sizes: Sizes) -> float:
