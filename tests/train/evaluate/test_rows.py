@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tests.train.evaluate.labelled_sets import as_data, walkers
 from train.evaluate.folds import held_out
-from train.evaluate.rows import ROWS, Context, random_network
+from train.evaluate.rows import ROWS, Context, lpft, random_network
 from train.evaluate.rows import training as recipe
 from train.evaluate.rows.calibrate import class_weights
 from train.evaluate.rows.row import Fitted, Lesson
@@ -134,3 +134,31 @@ def test_the_same_seed_trains_the_same_network_whatever_else_runs() -> None:
         assert torch.equal(value, states[1][name])
         assert torch.equal(value, states[2][name])
     assert not torch.equal(states[0]["classifier.linear2.weight"], states[3]["classifier.linear2.weight"])
+
+
+def test_fine_tuning_from_the_linear_head_starts_where_that_row_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a rate of 0, the network predicts what the linear head does; with another, its BatchNorm is unchanged."""
+    data, network = as_data(*walkers()), random_network(Harnet("harnet5", 0.125), 1)  # type: ignore[arg-type]
+    held_out_N = held_out(data.y_N, data.person_N, 0)
+    with workers() as pool:
+        context = Context(data, network, pool, seed=0, epochs=2)
+        logits = {}
+        for rate in (0.0, 1e-2):
+            monkeypatch.setattr(lpft, "RATE", rate)
+            inputs = ROWS["lpft"].inputs(context, 0)
+            learned = ROWS["lpft"].learner(context, 0)(
+                Lesson([each.set_N for each in inputs], data.y_N, held_out_N, 3, seed=0)
+            )
+            tuned: Any = learned.head
+            with torch.inference_mode():
+                logits[rate] = tuned.network(torch.from_numpy(data.x_NCT)).numpy()
+            statistics = {name: value for name, value in network.state_dict().items() if "running" in name}
+            found = tuned.network.backbone.state_dict()
+            assert statistics
+            assert all(torch.equal(value, found[name]) for name, value in statistics.items())
+        linear: Any = ROWS["linear"].learner(context, 0)(
+            Lesson([context.backbone.set_N], data.y_N, held_out_N, 3, seed=0)
+        )
+        expected = linear.head.logits(context.backbone.set_N)
+    np.testing.assert_allclose(logits[0.0], expected, atol=1e-3 * np.abs(expected).max())
+    assert not np.allclose(logits[1e-2], expected, atol=1e-2)
