@@ -24,7 +24,7 @@ from train.transforms.rotation import rotate
 
 RATE = 1e-4
 TURN = 0.05
-"""Share of the angle of a uniform rotation by which training windows are turned: 7 degrees in the mean."""
+"""Share of the angle of a uniform rotation by which training windows are turned: 6 degrees in the mean."""
 
 
 class WithLinear(nn.Module):
