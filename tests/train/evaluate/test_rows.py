@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tests.train.evaluate.labelled_sets import as_data, walkers
 from train.evaluate.folds import held_out
-from train.evaluate.rows import ROWS, Context, lpft, random_network
+from train.evaluate.rows import ROWS, Context, kept, random_network
 from train.evaluate.rows import training as recipe
 from train.evaluate.rows.calibrate import class_weights
 from train.evaluate.rows.row import Fitted, Lesson
@@ -136,29 +136,30 @@ def test_the_same_seed_trains_the_same_network_whatever_else_runs() -> None:
     assert not torch.equal(states[0]["classifier.linear2.weight"], states[3]["classifier.linear2.weight"])
 
 
-def test_fine_tuning_from_the_linear_head_starts_where_that_row_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a rate of 0, the network predicts what the linear head does; with another, its BatchNorm is unchanged."""
-    data, network = as_data(*walkers()), random_network(Harnet("harnet5", 0.125), 1)  # type: ignore[arg-type]
-    held_out_N = held_out(data.y_N, data.person_N, 0)
-    with workers() as pool:
-        context = Context(data, network, pool, seed=0, epochs=2)
-        logits = {}
-        for rate in (0.0, 1e-2):
-            monkeypatch.setattr(lpft, "RATE", rate)
-            inputs = ROWS["lpft"].inputs(context, 0)
-            learned = ROWS["lpft"].learner(context, 0)(
-                Lesson([each.set_N for each in inputs], data.y_N, held_out_N, 3, seed=0)
-            )
-            tuned: Any = learned.head
-            with torch.inference_mode():
-                logits[rate] = tuned.network(torch.from_numpy(data.x_NCT)).numpy()
-            statistics = {name: value for name, value in network.state_dict().items() if "running" in name}
-            found = tuned.network.backbone.state_dict()
-            assert statistics
-            assert all(torch.equal(value, found[name]) for name, value in statistics.items())
-        linear: Any = ROWS["linear"].learner(context, 0)(
-            Lesson([context.backbone.set_N], data.y_N, held_out_N, 3, seed=0)
-        )
-        expected = linear.head.logits(context.backbone.set_N)
-    np.testing.assert_allclose(logits[0.0], expected, atol=1e-3 * np.abs(expected).max())
-    assert not np.allclose(logits[1e-2], expected, atol=1e-2)
+def test_tuning_is_its_recipe_step_by_step() -> None:
+    """Two epochs against a loop written out: all windows, turned a little, the rate along a cosine to 0."""
+    given, start = lesson(), Plain()
+    tuned: Any = kept.train_for(start, given, 2).head
+    expected = Plain()
+    expected.load_state_dict(start.state_dict())
+    optimizer = torch.optim.Adam(expected.parameters())
+    y, everybody, step = torch.from_numpy(given.y_N), np.arange(len(given.y_N)), 0
+    for epoch in (1, 2):
+        batches = shuffled_batches(everybody, 5, epoch)
+        for batch in batches:
+            x = torch.from_numpy(given.inputs_VN[0][batch])
+            turned_x = kept.slightly_turned(x, window_random(batch, 5, epoch))
+            torch.testing.assert_close(turned_x.norm(dim=1), x.norm(dim=1), atol=1e-5, rtol=1e-5)
+            optimizer.param_groups[0]["lr"] = 3e-4 * (1 + np.cos(np.pi * step / (2 * len(batches)))) / 2
+            optimizer.zero_grad()
+            F.cross_entropy(expected(turned_x), y[batch]).backward()
+            optimizer.step()
+            step += 1
+    torch.testing.assert_close(tuned.network.state_dict(), expected.state_dict(), atol=1e-6, rtol=1e-5)
+
+
+def test_tuning_takes_more_epochs_of_few_windows() -> None:
+    few, many = lesson(), Lesson([], np.zeros(2_500, np.int64), np.zeros(2_500, bool), 2, 0)
+    assert kept.epochs_of(few, 200) == 150  # two batches each
+    assert kept.epochs_of(few, 9) == 9
+    assert kept.epochs_of(many, 200) == 16

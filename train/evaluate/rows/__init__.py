@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from train.evaluate.rows.context import RANDOM_NETWORKS, Context, random_network
+from train.evaluate.rows.kept import tuning, tuning_from_scratch
 from train.evaluate.rows.linear import learn_linear
-from train.evaluate.rows.lpft import linear_then_all
 from train.evaluate.rows.networks import fine_tuning, from_scratch, two_layer_head
 from train.evaluate.rows.row import Inputs, Learner
 from train.evaluate.rows.trees import learn_boosting, learn_forest
@@ -61,16 +61,14 @@ ROWS = {
     "finetuned": Row(
         "backbone fine-tuned, all layers", lambda c, d: [c.windows], fine_tuning, 400, random=True, epochs=True
     ),
-    "lpft": Row(
-        "linear head, then all layers",
-        lambda c, d: [c.backbone, c.windows],
-        linear_then_all,
-        600,
-        random=True,
-        epochs=True,
-    ),
     "scratch": Row(
         "same network trained from scratch", lambda c, d: [c.windows], from_scratch, 400, random=True, epochs=True
+    ),
+    "tuned": Row(
+        "backbone fine-tuned, orientation kept", lambda c, d: [c.windows], tuning, 200, random=True, epochs=True
+    ),
+    "tuned-scratch": Row(
+        "the same from scratch", lambda c, d: [c.windows], tuning_from_scratch, 200, random=True, epochs=True
     ),
     "random": Row(
         "frozen random weights, linear head", lambda c, d: c.random(d), _linear, 6, random=True, draws=RANDOM_NETWORKS

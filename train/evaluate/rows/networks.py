@@ -57,8 +57,13 @@ def from_scratch(context: Context, draw: int) -> Learner:
 
 
 def _all_layers(context: Context, draw: int, fresh: bool) -> Learner:
+    start = start_of(context, draw, fresh)
+    return lambda lesson: train_network(start, lesson, turned, training.RATE, context.epochs)
+
+
+def start_of(context: Context, draw: int, fresh: bool) -> DownstreamNetwork:
+    """Return the backbone, or the same network with random weights, and a two-layer head, for a random draw."""
     encoder = random_network(context.network, context.seed + draw) if fresh else context.network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.seed + draw)
-        start = DownstreamNetwork(encoder, len(context.data.classes))
-    return lambda lesson: train_network(start, lesson, turned, training.RATE, context.epochs)
+        return DownstreamNetwork(encoder, len(context.data.classes))

@@ -63,17 +63,12 @@ class TrainedNetwork:
 
 
 def train_network(
-    start: nn.Module,
-    lesson: Lesson,
-    augment: Augment | None = None,
-    rate: float = RATE,
-    epochs: int = EPOCHS,
-    epochs_alone: int = EPOCHS_ALONE,
+    start: nn.Module, lesson: Lesson, augment: Augment | None = None, rate: float = RATE, epochs: int = EPOCHS
 ) -> Learned:
     """Train a copy of `start` on the first input of a lesson; `augment` changes the windows of every batch.
 
     With people held out, training ends when their weighted cross entropy has not fallen for PATIENCE epochs, and the
-    best weights are kept; without, it ends after `epochs_alone` epochs.
+    best weights are kept; without, it ends after EPOCHS_ALONE epochs.
     """
     network = copy.deepcopy(start).to(device())
     x_N, y_N = torch.from_numpy(lesson.inputs_VN[0]), torch.from_numpy(lesson.y_N)
@@ -81,10 +76,10 @@ def train_network(
     weight_K = class_weights(lesson.y_N[train], lesson.classes).to(device())
     optimizer = torch.optim.Adam(network.parameters(), lr=rate, amsgrad=True)
     alone = not len(held_out)
-    expected = epochs_alone if alone else USUAL_EPOCHS
+    expected = EPOCHS_ALONE if alone else USUAL_EPOCHS
     best, best_epoch, best_state = float("inf"), 0, network.state_dict()
     epoch = 0
-    for epoch in range(1, min(epochs, epochs_alone if alone else epochs) + 1):
+    for epoch in range(1, min(epochs, EPOCHS_ALONE if alone else epochs) + 1):
         network.train()
         for batch in shuffled_batches(train, lesson.seed, epoch):
             lesson.report(min(epoch / min(expected, epochs), 1), f"epoch {epoch}")
