@@ -53,7 +53,7 @@ lint: setup
 
 # The site, with warnings as errors, in build/site.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 bench: bench-sim
 

@@ -13,9 +13,10 @@ from train.distributed.engines import make_engine
 from train.distributed.processes import Processes
 from train.loop.precision import set_numerics, weights_dtype
 from train.loop.step import take_step
-from train.networks import NETWORKS, make_network
+from train.networks import NETWORKS
 from train.networks.batch_norm import running_statistics
 from train.networks.model import Model
+from train.networks.several import make_encoders
 from train.objectives import Objective, make_objective
 from train.optim.optimizer import make_optimizer
 from train.recipe import Recipe, load_recipe
@@ -44,7 +45,8 @@ def flop(recipe: Recipe) -> float:
 def bare_model(recipe: Recipe, device: torch.device) -> tuple[Objective, Model]:
     """The objective of a recipe, and the network with its heads, with the weights that a run starts with."""
     torch.manual_seed(recipe.seed)
-    objective, network = make_objective(recipe.objective), make_network(recipe.network, device)
+    objective = make_objective(recipe.objective)
+    network = make_encoders(recipe.network, objective.encoders, device)
     model = Model(network, objective.heads(network.features)).to(device, weights_dtype(recipe.run))
     return objective, model
 

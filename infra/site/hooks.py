@@ -30,6 +30,7 @@ PAGES = {
 }
 """Pages outside docs/: their place in the repository, and on the site."""
 SOURCES = {page: source for source, page in PAGES.items()}
+PYTHON = "reference/python.md"
 BEGINS = re.compile(r"[-*] |\d+\. |\|")
 INSIDE = re.compile(r"[-*] |\d+\. |\||#|\s")
 """A line that begins a list or a table, and one that a list or table may follow."""
@@ -48,13 +49,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in PAGES.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text()))
     files.append(File.generated(config, "reference/command-line.md", content=command_line()))
-    files.append(File.generated(config, "reference/python.md", content=python()))
+    files.append(File.generated(config, PYTHON, content=python()))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn the Markdown of a code host into that of the site."""
     return spaced(relink(markdown, page.file.src_uri, {file.src_uri for file in files}))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Make docstrings readable as HTML: links to pages, and a line for each `name: text`."""
+    return docstrings(html, {file.src_uri for file in files}) if page.file.src_uri == PYTHON else html
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -88,6 +94,16 @@ def relink(markdown: str, page: str, pages: set[str]) -> str:
         return label if (ROOT / target).exists() else match[0]
 
     return CODE_OR_LINK.sub(replace, markdown)
+
+
+def docstrings(html: str, pages: set[str]) -> str:
+    """Return the page of docstrings, which name other pages by their path in docs/, and fields as `name: text`."""
+
+    def link(match: re.Match[str]) -> str:
+        page, anchor = match[1], match[2] or ""
+        return f'<a href="../{page}.html{anchor}">{page}</a>' if f"{page}.md" in pages else match[0]
+
+    return re.sub(r"\bdocs/([\w/-]+)\.md(#[\w-]+)?", link, re.sub(r"\n(?=\w+: )", "<br>\n", html))
 
 
 def spaced(markdown: str) -> str:

@@ -72,6 +72,12 @@ def test_the_reference_has_packages_with_public_names() -> None:
     assert all(f"\n\n::: {name}" in hooks.python() for name in packages)
 
 
+def test_docstrings_link_pages_and_keep_the_lines_of_fields() -> None:
+    html = "<p>A day.\nlength: seconds (docs/store.md#state),\nor docs/demo.md.</p>"
+    linked = '<p>A day.<br>\nlength: seconds (<a href="../store.html#state">store</a>),\nor docs/demo.md.</p>'
+    assert hooks.docstrings(html, PAGES) == linked
+
+
 def test_what_a_page_loads_from_elsewhere_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(

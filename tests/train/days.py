@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -79,8 +80,15 @@ class NoiseDays(MadeDays):
         return PersonDay(signal, motion(signal, day.state_S), day.state_S)
 
 
-def write_store(url: str, people: int, days: int, seconds: int = 900, made: MadeDays | None = None) -> Store:
-    """Write a store of made days: slot p * days + d is day d of participant p."""
+def write_store(
+    url: str,
+    people: int,
+    days: int,
+    seconds: int = 900,
+    made: MadeDays | None = None,
+    locations: Sequence[str] | None = None,
+) -> Store:
+    """Write a store of made days: slot p * days + d is day d of participant p; `locations` take turns over slots."""
     store = Store.create(url, Key(bytes(32)), {"made": "for tests"})
     store.grow(people * days)
     made = made or MadeDays(seconds)
@@ -91,6 +99,7 @@ def write_store(url: str, people: int, days: int, seconds: int = 900, made: Made
         wear = int(((day.state_S & MEASURED != 0) & (day.state_S & NONWEAR == 0)).sum())
         counts = {f"eligible_{length}s": made.starts(slot, length) for length in (5, 10, 30)}
         person = f"{slot // days:064x}"
-        rows.append({"slot": slot, "participant": person, "recording": person, "wear_seconds": wear, **counts})
+        row = {"slot": slot, "participant": person, "recording": person, "wear_seconds": wear, **counts}
+        rows.append(row | ({"location": locations[slot % len(locations)]} if locations else {}))
     store.person_days.append(rows)
     return store

@@ -36,6 +36,7 @@ SETS = [
     ["name=masked", "masked.source=same_time"],
     ["name=collossl", "collossl.devices=3", "collossl.projection=32"],
     ["name=collossl", "collossl.loss=infonce"],
+    ["name=cmc", "cmc.loss=sigmoid"],
 ]
 """Settings of objectives whose steps differ in their operations."""
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from train.objectives import ObjectiveSettings, make_objective
 from train.random import MASK, Purpose, WindowRandom, philox, philox_in_torch, round_key, to_uniform, words
 
 WORD = st.integers(0, MASK)
@@ -51,6 +52,39 @@ def test_philox_gives_the_published_answers(counter: str, key: str, answer: str)
 def test_philox_equals_plain_integers(counter: list[int], key: list[int]) -> None:
     for made in (philox, philox_in_torch):
         assert [int(word) for word in made(tensors(counter), tensors(key))] == plain_philox(counter, key)
+
+
+def test_numbers_drawn_together_are_those_drawn_one_by_one() -> None:
+    """Fewer numbers than were drawn, other purposes and other views are as before; a part is that of the whole."""
+    random = windows(50)
+    drawn = random.together(
+        {Purpose.WARP: 18, Purpose.JITTER: 901, Purpose.AXES: 1}, [Purpose.REVERSAL, Purpose.WARP], views=(0, 2)
+    )
+    for view in (0, 1, 2):
+        one, together = random.of_view(view), drawn.of_view(view)
+        for purpose, count in ((Purpose.WARP, 18), (Purpose.WARP, 5), (Purpose.WARP, 40), (Purpose.MASK, 5)):
+            assert torch.equal(together.uniform(purpose, count), one.uniform(purpose, count))
+            assert torch.equal(together.normal(purpose, count), one.normal(purpose, count))
+        assert torch.equal(together.uniform(Purpose.JITTER, 901), one.uniform(Purpose.JITTER, 901))
+        for purposes in ([Purpose.WARP, Purpose.REVERSAL], [Purpose.REVERSAL], [Purpose.SCALING, Purpose.WARP]):
+            assert torch.equal(together.coins(purposes), one.coins(purposes))
+    for part in drawn.split(25):
+        assert not part.drawn
+
+
+@pytest.mark.parametrize("settings", [ObjectiveSettings(), ObjectiveSettings("simclr")], ids=["multitask", "simclr"])
+def test_the_views_of_an_objective_draw_all_their_numbers_in_one_call(
+    settings: ObjectiveSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, calls = windows(4), []
+
+    def counting(*given: Any) -> tuple[torch.Tensor, ...]:
+        calls.append(given)
+        return philox(*given)
+
+    monkeypatch.setattr("train.random.philox", counting)
+    make_objective(settings).views(torch.randn(4, 3, 300), random)
+    assert len(calls) == 1
 
 
 def test_philox_broadcasts() -> None:

@@ -19,9 +19,11 @@ from train.networks import NetworkSettings, make_network
 from train.optim.schedule import peak_rate
 from train.recipe import RECIPES, load_recipe
 
+PLACES = "left wrist", "right hip"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 DOCUMENTED = [
     *(
+        "cmc",
         "collossl",
         "demo",
         "distil",
@@ -48,7 +50,7 @@ SMALL = (
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Two days of each participant, recorded at the same time."""
     days = TwoDevices()
-    made = write_store(str(tmp_path_factory.mktemp("made") / "store"), people=4, days=2, made=days)
+    made = write_store(str(tmp_path_factory.mktemp("made") / "store"), people=4, days=2, made=days, locations=PLACES)
     write_alignments(made, rows_of(days)[:8])
     return made.folder.url
 

@@ -26,16 +26,20 @@ def export(
 ) -> None:
     """Export a checkpoint as a folder for `torch.hub.load(FOLDER, ..., source="local")`.
 
-    The folder has the weights, the network, hub entry points and a model card.
+    The folder has the weights, the network, hub entry points and a model card. If a run trains several encoders, each
+    gets a folder of its own below it, under its name.
     """
     from train.checkpoint.format import open_checkpoint
     from train.export.folder import Further, write_export
     from train.export.shapes import parse_shapes
+    from train.networks.several import separated
     from train.optim.averaging import averaged_model
 
     further = Further(parse_shapes(shapes), classifier, labelled)
     opened = open_checkpoint(checkpoint, "best" if best else "newest")
     model = averaged_model(opened, checkpoint) if averaged else opened.model
-    network = write_export(model, opened.state, out, checkpoint, further)
-    print(f"exported {network.preset} (width {network.width:g}, {network.features} features) to {out}")
-    print(f'use it: torch.hub.load("{out}", "{network.preset}", source="local", pretrained=True, class_num=5)')
+    for name, entries in separated(model).items():
+        folder = out / name
+        network = write_export(entries, opened.state, folder, checkpoint, further, name)
+        print(f"exported {network.preset} (width {network.width:g}, {network.features} features) to {folder}")
+    print(f'use it: torch.hub.load("{folder}", "{network.preset}", source="local", pretrained=True, class_num=5)')

@@ -54,13 +54,19 @@ NOTHING_FURTHER = Further()
 
 
 def write_export(
-    model: Mapping[str, Tensor], state: State, out: Path, where: str, further: Further = NOTHING_FURTHER
+    model: Mapping[str, Tensor],
+    state: State,
+    out: Path,
+    where: str,
+    further: Further = NOTHING_FURTHER,
+    encoder: str = "",
 ) -> Encoder:
     """Export a checkpoint's tensors (`feature_extractor.*` and the pretext heads) and state to the folder `out`.
 
     `state.settings["network"]` names the network; other facts of `state` go into the model card. `where` names the
-    checkpoint in errors. Returns the exported feature extractor. Raises UserError unless the tensors are exactly those
-    of the network, and when `out` holds something other than an earlier export.
+    checkpoint in errors, `encoder` the encoder of a run that trains several (`train.networks.several`). Returns the
+    exported feature extractor. Raises UserError unless the tensors are exactly those of the network, and when `out`
+    holds something other than an earlier export.
     """
     from safetensors.torch import save
 
@@ -68,7 +74,7 @@ def write_export(
     entries = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items() if not is_data(name)}
     backbone = load_backbone(network_settings(state, where), backbone_weights(entries), where)
     weights = save(entries, {"format": "pt"})
-    description = describe(backbone, entries, weights, state)
+    description = describe(backbone, entries, weights, state, encoder)
     sources = [*SOURCES, source_of(NETWORKS[backbone.preset].kind)]
     replaceable = {each.name for each in (*SOURCES, *(source_of(network.kind) for network in NETWORKS.values()))}
     data = read_labelled(further.labelled, backbone.ticks) if further.labelled else None
@@ -164,7 +170,9 @@ def network_settings(state: State, where: str) -> NetworkSettings:
         ) from None
 
 
-def describe(backbone: Encoder, entries: Mapping[str, Tensor], weights: bytes, state: State) -> dict[str, Any]:
+def describe(
+    backbone: Encoder, entries: Mapping[str, Tensor], weights: bytes, state: State, encoder: str
+) -> dict[str, Any]:
     """Return the content of config.json: network, input, number and checksum of weights, training without ids."""
     return {
         "format": KIND,
@@ -175,11 +183,11 @@ def describe(backbone: Encoder, entries: Mapping[str, Tensor], weights: bytes, s
         "features": backbone.features,
         "parameters": sum(parameter.numel() for parameter in backbone.parameters()),
         "weights": {"entries": len(entries), "sha256": sha256(weights).hexdigest()},
-        "training": training(state),
+        "training": training(state, encoder),
     }
 
 
-def training(state: State) -> dict[str, Any]:
+def training(state: State, encoder: str) -> dict[str, Any]:
     """Return a checkpoint's facts of the training without identifiers: data in numbers, scores, settings, versions."""
     data = {
         "windows seen": state.windows_seen,
@@ -188,6 +196,7 @@ def training(state: State) -> dict[str, Any]:
         "person-days trained on": state.facts.stream.members if state.facts.stream else None,
         "people held out": len(state.facts.validation_participants) or None,
         "started from other weights": bool(state.facts.init) or None,
+        "encoder of several": encoder.replace("_", " ") or None,
     }
     rest = {"validation": state.validation, "settings": state.settings, "versions": state.facts.versions}
     return dict(shareable({"data": data, **rest}))

@@ -19,9 +19,9 @@ from train.loop.environment import environment
 from train.loop.messages import setup_message, tables_message
 from train.loop.precision import set_numerics, weights_dtype
 from train.loop.run import Run
-from train.networks import make_network
 from train.networks.initial import Initial, start_from
 from train.networks.model import Model
+from train.networks.several import make_encoders
 from train.objectives import Objective, make_objective
 from train.optim.averaging import Average, without_average
 from train.optim.optimizer import make_optimizer
@@ -122,7 +122,7 @@ def build_learner(recipe: Recipe, device: torch.device) -> Learner:
             f"run.accumulate: {recipe.objective.name} compares the windows of a batch with each other, so a batch in "
             f"{recipe.run.accumulate} pieces would be another task. Set it to 1; use a smaller batch or more processes."
         )
-    network = make_network(recipe.network, device)
+    network = make_encoders(recipe.network, objective.encoders, device)
     model = Model(network, objective.heads(network.features)).to(device, weights_dtype(recipe.run))
     return Learner(objective, model, make_optimizer(recipe.optimizer, model))
 

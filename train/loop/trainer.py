@@ -36,6 +36,7 @@ from train.loop.signals import StopSignal, Watchdog, exit_status, stop_with_pare
 from train.loop.step import take_step
 from train.loop.validate import CONTROLS, validate
 from train.networks.initial import read_initial
+from train.networks.several import first_of
 from train.recipe import Recipe
 from train.tracking.boards import TrackerName, make_tracker
 from train.tracking.log import RunLog
@@ -229,7 +230,7 @@ class Trainer:
     def _probe(self) -> None:
         """Probe the features on the first process; the others wait for it in the next step."""
         if self.run.labelled is not None:
-            scores = probe(self.run.model.feature_extractor, self.run.labelled)
+            scores = probe(first_of(self.run.model.feature_extractor), self.run.labelled)
             self._write("probe", {"seen": self.run.seen, **scores})
 
     def _patience_is_over(self) -> bool:

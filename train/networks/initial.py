@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.errors import UserError
 from train.networks import NetworkSettings
 from train.networks.model import Model
+from train.networks.several import alone
 from train.networks.weights import BACKBONE, backbone_weights, digest, load_backbone, read_weights
 
 SHOWN = 4
@@ -37,12 +38,17 @@ def read_initial(given: Path | str) -> Initial:
 def start_from(model: Model, settings: NetworkSettings, initial: Initial) -> str:
     """Load weights into a model, and return what matched, what is missing and what is left over, in words.
 
+    Each of several encoders starts from the same weights.
+
     Raises UserError unless every entry of the feature extractor matches, and where a value is not finite.
     """
     load_backbone(settings, backbone_weights(initial.weights), initial.where)
     wanted, found = model.state_dict(), initial.weights
+    source = {name: alone(name) for name in wanted}
     matched = {
-        name: found[name] for name, tensor in wanted.items() if name in found and found[name].shape == tensor.shape
+        name: found[source[name]]
+        for name, tensor in wanted.items()
+        if source[name] in found and found[source[name]].shape == tensor.shape
     }
     if not all(bool(tensor.isfinite().all()) for tensor in matched.values()):
         raise UserError(
@@ -51,7 +57,8 @@ def start_from(model: Model, settings: NetworkSettings, initial: Initial) -> str
     model.load_state_dict(matched, strict=False)
     backbone = sum(name.startswith(BACKBONE) for name in matched)
     missing = [name for name in wanted if name not in matched]
-    left_over = [name for name in found if name not in matched]
+    taken = {source[name] for name in matched}
+    left_over = [name for name in found if name not in taken]
     return (
         f"init: {initial.where}: {len(matched)} of {len(wanted)} entries matched ({backbone} of the feature extractor, "
         f"{len(matched) - backbone} of heads)"

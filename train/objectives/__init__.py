@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from train.objectives.cmc import Cmc, CmcSettings
 from train.objectives.collossl import Collo, ColloSettings
 from train.objectives.distil import Distil, DistilSettings
 from train.objectives.joint import Joint, JointSettings
@@ -26,6 +27,7 @@ class ObjectiveSettings:
     joint: JointSettings = field(default_factory=JointSettings)
     masked: MaskedSettings = field(default_factory=MaskedSettings)
     collossl: ColloSettings = field(default_factory=ColloSettings)
+    cmc: CmcSettings = field(default_factory=CmcSettings)
     distil: DistilSettings = field(default_factory=DistilSettings)
 
     def __post_init__(self) -> None:
@@ -39,6 +41,7 @@ OBJECTIVES: dict[str, Callable[[ObjectiveSettings], Objective]] = {
     "joint": lambda settings: Joint(settings.joint, settings.simclr, settings.multitask),
     "masked": lambda settings: Masked(settings.masked),
     "collossl": lambda settings: Collo(settings.collossl),
+    "cmc": lambda settings: Cmc(settings.cmc),
     "distil": lambda settings: Distil(settings.distil),
 }
 

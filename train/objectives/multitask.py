@@ -13,33 +13,35 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pipeline.grid import AXES
 from train.objectives.objective import Figures, Objective
 from train.random import Purpose, WindowRandom
 from train.transforms import Transform
 from train.transforms.axes import permute_axes
 from train.transforms.jitter import jitter
 from train.transforms.parts import in_parts
-from train.transforms.permutation import permute
+from train.transforms.permutation import SEGMENTS, permute
 from train.transforms.reversal import reverse
 from train.transforms.rotation import rotate
 from train.transforms.scaling import scale
-from train.transforms.warp import warp
+from train.transforms.warp import KNOTS, warp
 
 
 class PretextTask(NamedTuple):
-    """A transform to recognise: its name in settings and figures, its head, the purpose of its random numbers."""
+    """A transform to recognise: its name in settings and figures, its head, the purpose and number of its draws."""
 
     name: str
     head: str
     purpose: Purpose
     transform: Transform
+    draws: int
 
 
 TASKS = (
-    PretextTask("reversal", "aot_h", Purpose.REVERSAL, reverse),
-    PretextTask("scaling", "scale_h", Purpose.SCALING, scale),
-    PretextTask("permutation", "permute_h", Purpose.PERMUTATION, permute),
-    PretextTask("warp", "time_w_h", Purpose.WARP, warp),
+    PretextTask("reversal", "aot_h", Purpose.REVERSAL, reverse, 0),
+    PretextTask("scaling", "scale_h", Purpose.SCALING, scale, AXES),
+    PretextTask("permutation", "permute_h", Purpose.PERMUTATION, permute, SEGMENTS),
+    PretextTask("warp", "time_w_h", Purpose.WARP, warp, AXES * KNOTS),
 )
 
 
@@ -102,7 +104,13 @@ class Multitask(Objective):
         return in_parts(self._views, x, random)
 
     def _views(self, x_BCT: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
-        labels = random.coins([task.purpose for task in self.tasks])
+        purposes = [task.purpose for task in self.tasks]
+        counts = {task.purpose: task.draws for task in self.tasks if task.draws}
+        counts |= {Purpose.AXES: 1} if self.settings.axis_permutation else {}
+        counts |= {Purpose.ROTATION: 3} if self.settings.rotation else {}
+        counts |= {Purpose.JITTER: x_BCT[0].numel()} if self.settings.jitter_g > 0 else {}
+        random = random.together(counts, purposes)
+        labels = random.coins(purposes)
         for task, applied in zip(self.tasks, labels.unbind(1), strict=True):
             x_BCT = task.transform(x_BCT, random, applied)
         if self.settings.axis_permutation:

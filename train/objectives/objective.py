@@ -28,6 +28,9 @@ class Objective(Protocol):
 
     whole_batch: bool = False
     """Whether the loss compares windows of a batch with each other, so that the batch cannot be split into pieces."""
+    encoders: tuple[str, ...] = ()
+    """Names of encoders with weights of their own, if there are several: view i is encoded by number i % n of n. The
+    heads have to take rows in the same way (`train.networks.several`)."""
     companions: Companions | None = None
     """The windows that every drawn window has to bring, if any (`train.windows.companions`)."""
 

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.grid import SECONDS_PER_DAY
+from pipeline.grid import AXES, SECONDS_PER_DAY
 from train.distributed import collectives
 from train.objectives.contrast import Contrast, figures, unit
 from train.objectives.objective import Figures, Objective
-from train.random import WindowRandom
+from train.random import Purpose, WindowRandom
 from train.transforms.axes import permute_axes
 from train.transforms.jitter import jitter
 from train.transforms.parts import in_parts
@@ -122,6 +122,16 @@ class Simclr(Objective):
         return in_parts(self._pairs, x, random)
 
     def _pairs(self, x: Tensor, random: WindowRandom) -> tuple[Tensor, Tensor]:
+        settings = self.settings
+        counts = {
+            Purpose.RESCALING: AXES if settings.scaling > 0 else 0,
+            Purpose.PERMUTATION: settings.permutation,
+            Purpose.AXES: 1 if settings.axis_permutation else 0,
+            Purpose.ROTATION: 3 if settings.rotation > 0 else 0,
+            Purpose.JITTER: AXES * x.shape[-1] if settings.jitter_g > 0 else 0,
+        }
+        if any(counts.values()):
+            random = random.together({purpose: count for purpose, count in counts.items() if count}, views=(1, 2))
         two_BCT = x.unbind(1) if self.companions else (x, x)
         pairs = torch.stack([self._view(x_BCT, random.of_view(view)) for view, x_BCT in enumerate(two_BCT, 1)], 1)
         return pairs.flatten(0, 1), random.slot.repeat_interleave(2)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tests.train.plain import movement, randoms
 from train.objectives import Objective
+from train.objectives.cmc import Cmc, CmcSettings
 from train.objectives.collossl import Collo, ColloSettings
 from train.objectives.masked import Masked, MaskedSettings
 from train.objectives.simclr import Simclr, SimclrSettings
@@ -30,6 +31,9 @@ OBJECTIVES: dict[str, Objective] = {
     "person contrast": Simclr(SimclrSettings(positive="other_day")),
     "masked": Masked(MaskedSettings()),
     "masked, another sensor": Masked(MaskedSettings(source="same_time")),
+    "cmc": Cmc(CmcSettings()),
+    "cmc, hard negatives": Cmc(CmcSettings(hardness=0.5, prior=0.1)),
+    "cmc, sigmoid": Cmc(CmcSettings(loss="sigmoid")),
     "collossl": Collo(ColloSettings()),
     "collossl, infonce": Collo(ColloSettings(loss="infonce", projection=12)),
 }

@@ -24,11 +24,20 @@ if TYPE_CHECKING:
     from pipeline.store.store import Store
 
 
+def is_at(location: str | None, name: str) -> bool:
+    """Whether a location is one that `name` is the last words of: a left wrist is at "wrist" and "left wrist"."""
+    return location is not None and f" {location}".endswith(f" {name}")
+
+
 @dataclass(frozen=True)
 class SameTime(Companions):
-    """The same time on `others` other devices."""
+    """The same time on `others` other devices.
+
+    With two `locations` (see `is_at`), anchors are of devices at the first, and companions of devices at the second.
+    """
 
     others: int = 1
+    locations: tuple[str, ...] = ()
 
     def facts(self, store: Store) -> dict[str, Any]:
         """Return the version of the table; raises UserError if the store has none."""
@@ -37,9 +46,11 @@ class SameTime(Companions):
     def bind(self, members: Members, store: Store, data: DataSettings, facts: Mapping[str, Any]) -> Bound:
         """Bind to the days with enough others; raises UserError if there is none, or for pairs of two participants."""
         place = {slot: index for index, slot in enumerate(members.slots.tolist())}
+        at = [self._slots_at(store, name) for name in self.locations]
         aligned: dict[int, list[Alignment]] = {}
         for row in read_alignments(store, self._version(store, facts)):
-            if row.slot in place and row.other_slot in place:
+            located = not at or (row.slot in at[0] and row.other_slot in at[1])
+            if located and row.slot in place and row.other_slot in place:
                 if members.participant_M[place[row.slot]] != members.participant_M[place[row.other_slot]]:
                     raise UserError(
                         f"{store.folder.url}: the table of alignments pairs slots {row.slot} and {row.other_slot}, "
@@ -55,13 +66,29 @@ class SameTime(Companions):
             if len(best) == self.others and shared > 0:
                 starts[place[slot]], chosen[slot] = shared, tuple(best)
         if not chosen:
+            devices = " and ".join(self.locations)
             raise UserError(
                 f"{store.folder.url}: expected person-days aligned with {self.others} of another device of the same "
-                f"participant, found none among {members.slots.size:,} with a shared window of {data.seconds} s. Widen "
-                "data.where to all devices, ingest them, or run `persondays align` again."
+                f"participant{f' ({devices})' if devices else ''}, found none among {members.slots.size:,} with a "
+                f"shared window of {data.seconds} s. Widen data.where to all devices, ingest them, or run `persondays "
+                "align` again."
             )
         shared_members = Members(members.slots, starts, members.participant_M, members.names).where(starts > 0)
         return Bound(shared_members, SameTimeChooser(self.others, chosen))
+
+    def _slots_at(self, store: Store, name: str) -> set[int]:
+        """The slots of days of devices at a location; raises UserError if there is none."""
+        table = store.person_days.read(["slot", "location"])
+        locations = table["location"].to_pylist()
+        each = zip(table["slot"].to_pylist(), locations, strict=True)
+        slots = {slot for slot, location in each if is_at(location, name)}
+        if not slots:
+            known = ", ".join(sorted({location or "unknown" for location in locations}))
+            raise UserError(
+                f"{store.folder.url}: expected person-days of devices at the location {name!r}, found none; locations "
+                f"are {known}. Name two of these, by their last words (wrist for left wrist and right wrist)."
+            )
+        return slots
 
     def _version(self, store: Store, facts: Mapping[str, Any]) -> int:
         """The version that the run began with; the newest, if a withdrawal has deleted it."""
