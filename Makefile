@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-s3 backbone clean-demo check test test-slow test-machines fuzz lint docs bench bench-sim bench-classify bench-devices bench-driver bench-embed bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
+.PHONY: setup demo demo-s3 backbone study-utd clean-demo check test test-slow test-machines fuzz lint docs bench bench-sim bench-classify bench-devices bench-driver bench-embed bench-ingest bench-ingest-references bench-scale bench-stream bench-stream-scale bench-train bench-transforms bench-shortcuts
 
 setup: .venv/ready
 
@@ -23,6 +23,12 @@ RECIPE ?= small
 
 backbone: setup
 	$(BIN)/python infra/backbone.py '$(DATA)' '$(NAME)' --recipe '$(RECIPE)'
+
+# Needs UTD-MHAD: of ../shared/data, or PAIRED=FOLDER as `persondays labelled utd-mhad` makes it. It resumes.
+SEEDS ?= 1
+
+study-utd: setup
+	$(BIN)/python -m bench.utd_mhad --seeds '$(SEEDS)' $(if $(PAIRED),--paired '$(PAIRED)')
 
 clean-demo:
 	rm -rf runs/demo runs/demo-s3

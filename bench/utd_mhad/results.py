@@ -90,20 +90,21 @@ def curve_of(found: Sequence[dict[str, Any]]) -> dict[float, list[float]]:
 def picture(cells: Cells) -> Figure:
     """Draw table 1 (ours with the binomial interval beside theirs) and figure 2."""
     with style():
-        figure = new_figure(4.8)
+        figure = new_figure(5.6)
         left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": (1, 1.2)})
         for place, (name, found) in enumerate(cells.items()):
             mean, theirs = float(np.mean([each["accuracy"] for each in found])), ROWS[name].theirs
-            low, high = binomial(mean, found[0]["trials"])
+            trials = found[0]["trials"]
+            low, high = binomial(mean, trials)
             left.plot([100 * low, 100 * high], [place, place], color=OURS, linewidth=2)
-            left.plot(100 * mean, place, "o", color=OURS, label="ours, 95% of 430 trials" if not place else None)
+            left.plot(100 * mean, place, "o", color=OURS, label=f"ours, 95% of {trials} trials" if not place else None)
             if theirs is not None:
                 left.plot(theirs, place, "D", color=CONTROL, label="theirs" if not place else None)
         left.set_yticks(range(len(cells)), [ROWS[name].title for name in cells])
         left.invert_yaxis()
         left.set_xlabel("accuracy, %")
         left.set_title("All labels")
-        left.legend(loc="lower left")
+        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
         drawn = [(name, found) for name, found in cells.items() if "curve" in found[0]]
         for number, (name, found) in enumerate(drawn):
             parts = np.array([interval(values) for values in curve_of(found).values()])
@@ -117,5 +118,5 @@ def picture(cells: Cells) -> Figure:
         right.minorticks_off()
         right.set_xlabel("labels of the training trials")
         right.set_title("Few labels, 95% interval")
-        right.legend(loc="lower right", labelcolor=INK)
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, labelcolor=INK, fontsize=8)
     return figure

@@ -57,9 +57,9 @@ ROWS = {
     "both-supervised": Row("both, supervised", 90.93, MODALITIES, supervised=True),
     "fusion": Row("both, fusion of the two SimCLR", 94.88, MODALITIES, ("simclr-inertial", "simclr-skeleton")),
     "cmc": Row("both, CMC", 93.82, MODALITIES, ("cmc",)),
-    "random": Row("both, random weights, frozen", None, MODALITIES, plain_statistics=True),
-    "inertial-random": Row("inertial, random weights, frozen", None, ("inertial",), plain_statistics=True),
-    "skeleton-random": Row("skeleton, random weights, frozen", None, ("skeleton",), plain_statistics=True),
+    "random": Row("both, random weights", None, MODALITIES, plain_statistics=True),
+    "inertial-random": Row("inertial, random weights", None, ("inertial",), plain_statistics=True),
+    "skeleton-random": Row("skeleton, random weights", None, ("skeleton",), plain_statistics=True),
     "inertial-simclr-plain": Row(
         "inertial, SimCLR, BatchNorm of plain trials",
         75.84,

@@ -217,7 +217,7 @@ def test_the_command(paired: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         module("bench.utd_mhad", "--paired", paired, *flags), cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "| skeleton, random weights, frozen |" in done.stdout
+    assert "| skeleton, random weights |" in done.stdout
     assert (tmp_path / "utd_mhad.png").exists()
     assert (tmp_path / "table.md").read_text() in done.stdout
     wrong = module("bench.utd_mhad", "--paired", tmp_path, "--out", tmp_path)
