@@ -94,7 +94,7 @@ def read_classifier(folder: Path) -> Classifier:
         settings = NetworkSettings(config["network"]["preset"], config["network"]["width"])
         classes, head, files = tuple(config["classes"]), config["head"], config["files"]
         temperature, prior_K = float(config["temperature"]), np.array(config["prior"], np.float64)
-        smoothing = Smoothing.of_json(config["smoothing"])
+        smoothing = Smoothing.of_json(config.get("smoothing"))
         complete = head in HEADS and set(files) == FILES - {CONFIG} and len(prior_K) == len(classes)
     except (ValueError, KeyError, TypeError):
         complete = False

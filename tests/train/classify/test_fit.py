@@ -21,16 +21,19 @@ from tests.train.evaluate.labelled_sets import as_data, save, walkers
 from train.classify.classifier import MODEL, read_classifier
 from train.classify.fit import FitSettings, fit_classifier, write_fit
 from train.evaluate.cells import Cells
-from train.evaluate.dataset import LabelledSet
+from train.evaluate.dataset import LabelledSet, read_labelled
 from train.evaluate.jobs import Block, run_blocks
 from train.evaluate.protocols import splits_of
 from train.evaluate.rows import Context
 from train.evaluate.rows import training as recipe
 from train.evaluate.rows.calibrate import class_weights, fit_temperature
+from train.evaluate.scores.metrics import confusion, macro_f1
 from train.evaluate.workers import workers
 from train.export.shapes import read_classifier as read_for_export
+from train.labelled.files import write_labelled
+from train.labelled.wisdm import find_files, label_wisdm
 from train.networks import Encoder
-from train.networks.weights import digest
+from train.networks.weights import digest, load_model
 
 Run = Callable[..., tuple[int, str, str]]
 ROWS = ("linear", "weighted", "finetuned")
@@ -65,6 +68,27 @@ def test_fitted_to_the_training_people_of_a_fold_it_predicts_what_evaluate_predi
         logits_NK = read_classifier(tmp_path / "out").logits(data.x_NCT[split.test_N])
         # features differ in their last bits, because they are computed in other batches
         assert (logits_NK.argmax(1) == cell.predicted_VN[0]).mean() > 0.97
+
+
+@pytest.mark.slow
+def test_on_real_people_it_predicts_what_evaluate_predicts(real_data: Path, tmp_path: Path) -> None:
+    """Six people of the WISDM watch, one fold; the backbone in the box."""
+    windows, facts = label_wisdm(find_files(real_data / "labelled" / "wisdm_watch")[:6], seconds=10)
+    write_labelled(tmp_path / "set", windows, "WISDM", facts)
+    backbone = load_model("wrist-small")
+    data = read_labelled(tmp_path / "set", backbone.ticks)
+    split = splits_of("folds", data, 3, 0)[0]
+    with workers() as pool:
+        context = Context(data, backbone, pool, seed=0, epochs=1)
+        (cell,) = run_blocks(context, [Block("linear", "all", 0, [split])], Cells())["linear", "all", 0]
+    write_fit(fit_classifier(backbone, part(data, split.train_N), FitSettings(folds=2)), tmp_path / "out", Cells())
+    found_N = read_classifier(tmp_path / "out").logits(data.x_NCT[split.test_N]).argmax(1)
+    assert (found_N == cell.predicted_VN[0]).mean() > 0.995
+    score, expected = (
+        macro_f1(confusion(data.y_N[split.test_N], each, 18)) for each in (found_N, cell.predicted_VN[0])
+    )
+    assert score == pytest.approx(expected, abs=0.003)
+    assert score > 0.3, "18 classes, guessed right for 1 in 18"
 
 
 def test_the_folder_says_what_it_is(backbone: Encoder, classifier: Path) -> None:
