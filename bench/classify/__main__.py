@@ -1,6 +1,6 @@
 """How well activities of people whom a classifier has not seen are found, against the simulator's truth.
 
-    python -m bench.classify [--people 24] [--unseen 8] [--days 2] [--model wrist-small] [--quick]
+    python -m bench.classify [--people 12] [--unseen 4] [--days 2] [--model wrist-small] [--quick]
 
 By commands, as a user would run them: simulate, ingest, `labelled truth` and `fit` for all people but the last
 `--unseen`, once without and once with `--smooth`; then `ingest` and `classify` for those. Every classified window that
@@ -157,8 +157,8 @@ def main() -> None:
     from train.classify.classifier import read_classifier
 
     arguments = parser(__doc__, "classify", quick="6 people for half a day")
-    arguments.add_argument("--people", type=int, default=24, help="simulated people")
-    arguments.add_argument("--unseen", type=int, default=8, help="those of them whom the classifier does not see")
+    arguments.add_argument("--people", type=int, default=12, help="simulated people")
+    arguments.add_argument("--unseen", type=int, default=4, help="those of them whom the classifier does not see")
     arguments.add_argument("--days", type=float, default=2.0, help="days of each")
     arguments.add_argument("--model", default="wrist-small", help="the backbone")
     given = arguments.parse_args()

@@ -70,7 +70,7 @@ class DaysTable:
 
     def add(self, day: DayStates) -> None:
         """Add a day: its minutes in each state."""
-        minutes = [f"{value:.4g}" if value % 1 else f"{value:.0f}" for value in day.minutes(len(self.states))]
+        minutes = [f"{value:.2f}".rstrip("0").rstrip(".") for value in day.minutes(len(self.states))]
         self.writer.writerow([day.slot, day.participant, day.date or "", *minutes])
 
     def encode(self) -> bytes:
