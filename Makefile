@@ -57,7 +57,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The site, with warnings as errors, in build/site.
+# The site, in build/site, with warnings as errors: so not --quiet, which hides warnings from strict as well.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
