@@ -1,7 +1,7 @@
 """Looking up the rows of single person-days in a table of features that may be larger than memory.
 
-Opening a table reads the footers of its files: how long its vectors are, what `persondays embed` made it from, and a
-digest by which a table is known again. Groups of rows are read when a day needs them, and the last ones are kept.
+Opening a table reads the footers of its files: how long its vectors are, what `persondays embed` made it from, and by
+what it is known again. Groups of rows are read when a day needs them, and the last ones are kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
+from pipeline.settings import fingerprint
 from pipeline.storage.folder import Folder
 from train.embed.table import Vectors, facts_in, integers, list_files, open_file, read_group
 
@@ -60,7 +61,9 @@ class Lookup:
     """The rows of a table by slot. Threads may share it, once `index` has been read to its end.
 
     `features` is the length of the vectors, `facts` what the metadata of an `embed` say, None for other programs'
-    tables. Raises UserError if vectors differ in length, or files were made in different ways.
+    tables. `digest` is that of the facts, so that `embed` may add days to a table, or delete those of people who have
+    withdrawn; for other tables it is that of all footers. Raises UserError if vectors differ in length, or files were
+    made in different ways.
     """
 
     def __init__(self, url: str) -> None:
@@ -74,9 +77,9 @@ class Lookup:
                 size = int.from_bytes(opened.read(4), "little")
                 opened.seek(-FOOTER_END - size, 2)
                 digest.update(f"{name}\n{size}\n".encode() + opened.read(size))
-        self.digest = digest.hexdigest()
         self.features = self._length()
         self.facts: dict[str, Any] | None = self._facts()
+        self.digest = fingerprint(self.facts) if self.facts else digest.hexdigest()[:16]
         self._days: dict[int, DayRows] = {}
         self._kept: dict[tuple[int, int], Vectors] = {}
         self._lock = threading.Lock()

@@ -124,7 +124,10 @@ def select_days(
     )
     same_version = old is not None and old.table_version == version
     if old and same_version and old.members_digest not in (None, stream.members_digest):
-        raise UserError(f"{store.folder.url}: the checkpoints were trained on other person-days. Name their store.")
+        raise UserError(
+            f"{store.folder.url}: the checkpoints were trained on other person-days, or on other windows of them. Name "
+            "their store, and their table of features if there was one."
+        )
     return Selection(
         everyone=everyone,
         chooser=bound.chooser,

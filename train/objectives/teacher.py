@@ -45,16 +45,14 @@ class InTable(Companions):
         return Lookup(self.url)
 
     def facts(self, store: Store) -> dict[str, Any]:
-        """Return what identifies the table: its digest, the length of its vectors, the network if `embed` wrote it."""
-        network = self.table.facts["model_sha256"] if self.table.facts else None
-        return {"table": self.table.digest, "features": self.table.features, "network": network}
+        """Return what identifies the table: its digest, and the length of its vectors."""
+        return {"table": self.table.digest, "features": self.table.features}
 
     def bind(self, members: Members, store: Store, data: DataSettings, facts: Mapping[str, Any]) -> Bound:
         """Bind to the days with vectors of eligible windows.
 
         Raises UserError if the table is not the one that the run began with, of another store, of windows of another
-        length or of means over time, or has too few rows. After a withdrawal, `embed` has written the table anew: then
-        it has to be one of the same network.
+        length or of means over time, or has too few rows.
         """
         from pipeline.store.day_reader import DayReader
 
@@ -87,12 +85,11 @@ class InTable(Companions):
 
     def _check_same(self, store: Store, facts: Mapping[str, Any]) -> None:
         now = self.facts(store)
-        same = ("features", "network") if facts["network"] and store.withdrawals.participants() else tuple(now)
-        if any(now[name] != facts[name] for name in same):
+        if now != facts:
             raise UserError(
                 f"{self.url}: expected the table of features that the run began with, found another: vectors of "
-                f"{facts['features']} numbers then, {now['features']} now; digest {facts['table'][:12]} then, "
-                f"{now['table'][:12]} now. Give the same table, or start a new run in another folder."
+                f"{facts['features']} numbers then, {now['features']} now; digest {facts['table']} then, "
+                f"{now['table']} now. Give the same table, or start a new run in another folder."
             )
 
     def _check_made_for(self, store: Store, data: DataSettings) -> bool:

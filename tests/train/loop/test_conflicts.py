@@ -69,7 +69,7 @@ def test_a_log_folder_that_cannot_be_made_is_reported(store: str, tmp_path: Path
 def test_a_store_of_other_days_or_other_settings_is_refused(store: str, tmp_path: Path) -> None:
     assert alone(store, tmp_path / "out", **SHORT) == 0
     other = write_store(str(tmp_path / "store"), people=5, days=2, seconds=1200).folder.url
-    with pytest.raises(UserError, match=r"trained on other person-days\. Name their store"):
+    with pytest.raises(UserError, match="trained on other person-days"):
         alone(other, tmp_path / "out", **SHORT | {"run__windows": 240})
     root = Path(other) / "zarr.json"
     root.write_text(root.read_text().replace(Store.open(other).attributes.fingerprint, "0" * 16))

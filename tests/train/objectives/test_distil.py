@@ -22,6 +22,7 @@ from tests.train.days import NoiseDays, write_store
 from tests.train.plain import Array, randoms
 from tests.train.runs import alone, background_run, run, same_checkpoint, wait_for
 from tests.train.windows.companions.streams import SECONDS, Streamed, check_any_world_size, check_resuming
+from tests.train.windows.withdrawn.six_people import person, trained, withdraw
 from train.checkpoint import format as ck
 from train.distributed.processes import Processes
 from train.embed.lookup import Lookup
@@ -243,6 +244,35 @@ def test_a_table_that_moved_resumes_and_another_one_does_not(
     assert sorted(file.name for file in whole.rglob("*")) == before
     moved = write_table(tmp_path / "moved")
     assert alone(store, whole, **settings(moved)) == 0
+
+
+def test_embed_may_bring_the_table_up_to_date_while_a_run_stands_still(tmp_path: Path) -> None:
+    """A participant is ingested, and embedded: the run goes on to the bit. Another withdraws: it goes on without."""
+    store, table = str(tmp_path / "store"), str(tmp_path / "table")
+    opened = write_store(store, people=6, days=2, made=NoiseDays())
+    torch.manual_seed(1)
+    teacher = make_network(NetworkSettings("transformer10", 0.25))
+
+    def embedded() -> int:
+        embed(teacher, store, table, EmbedSettings(stride_s=5, days_per_file=4), Processes(1))
+        return len(list(Path(table).iterdir()))
+
+    assert embedded() == 3
+    assert alone(store, tmp_path / "whole", run__windows=320, **settings(table)) == 0
+    assert alone(store, tmp_path / "stopped", run__windows=160, **settings(table)) == 0
+    rows = opened.person_days.read().to_pylist()
+    opened.grow(13)
+    opened.write_day(12, NoiseDays().read_day(rows[0]["slot"]))
+    opened.person_days.append([rows[0] | {"slot": 12, "participant": person(9), "recording": person(9)}])
+    assert embedded() == 4
+    assert alone(store, tmp_path / "stopped", run__windows=320, **settings(table)) == 0
+    same_checkpoint(tmp_path / "whole", tmp_path / "stopped", 20)
+    withdraw(store, trained(tmp_path / "stopped")[:1])
+    assert embedded() == 4
+    assert alone(store, tmp_path / "stopped", run__windows=480, **settings(table)) == 0
+    next(Path(table).iterdir()).unlink()
+    with pytest.raises(UserError, match="or on other windows of them"):
+        alone(store, tmp_path / "stopped", run__windows=640, **settings(table))
 
 
 def test_wrong_tables_and_settings_are_refused_before_anything_is_written(
