@@ -54,13 +54,26 @@ def main() -> None:
             command = module("bench.stream.dataset", "--out", given.out, "--days", given.days, "--only", name, *flags)
             done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
             found.append(json.loads(done.stdout.splitlines()[-1]))
-    speeds = {name: statistics.median(row["windows/s"] for row in found) for name, found in rounds.items()}
     write_json(given.out / "dataset.json", {"device": machine(), "rounds": rounds})
-    print(f"{'contender':<32}{'windows/s':>10}{'lowest':>10}{'highest':>10}{'of internal':>13}")
+    print(table(rounds))
+
+
+def table(rounds: dict[str, list[dict[str, float]]]) -> str:
+    """Medians, by the clock and by the processor's time, which other work on the machine changes less."""
+    head = ("windows/s", "lowest", "highest", "of internal", "windows/CPU s", "of internal")
+    lines = [f"{'contender':<32}" + "".join(f"{title:>15}" for title in head)]
+    median = {
+        name: [statistics.median(row["windows"] / row[unit] for row in found) for unit in ("seconds", "cpu s")]
+        for name, found in rounds.items()
+    }
     for name, found in rounds.items():
-        each = [row["windows/s"] for row in found]
-        share = speeds[name] / speeds[INTERNAL]
-        print(f"{name:<32}{speeds[name]:>10,.0f}{min(each):>10,.0f}{max(each):>10,.0f}{share:>13.3f}")
+        (speed, of_cpu), each = median[name], [row["windows/s"] for row in found]
+        share, cpu_share = (own / theirs for own, theirs in zip(median[name], median[INTERNAL], strict=True))
+        figures = (
+            f"{speed:>15,.0f}{min(each):>15,.0f}{max(each):>15,.0f}{share:>15.3f}{of_cpu:>15,.0f}{cpu_share:>15.3f}"
+        )
+        lines.append(f"{name:<32}{figures}")
+    return "\n".join(lines)
 
 
 def prepare(folder: Path, days: int) -> Path:

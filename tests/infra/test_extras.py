@@ -135,6 +135,51 @@ def test_training_needs_no_ray_and_names_the_extra_of_deepspeed(
     )
 
 
+API = """
+import sys
+
+import torch
+from torch import Tensor
+
+from ingest import read_recording
+from pipeline import UserError, open_store
+from train import Batch, WindowStream, load_backbone
+
+recording, url = sys.argv[1:]
+frame, figures = read_recording(recording)
+assert len(frame) > 0 and figures["wear_hours"] > 0
+with open_store(url) as store:
+    slots: list[int] = store.person_days(columns=["slot"])["slot"].to_pylist()
+    assert store.read_day(slots[0]).to_xarray().sizes["axis"] == 3
+with WindowStream(url, batch=8, lanes=2, min_wear_hours=0) as stream:
+    batch: Batch = next(stream)
+features: Tensor = load_backbone("wrist-small")(batch.x)
+assert features.shape[0] == 8 and torch.isfinite(features).all()
+try:
+    open_store(".")
+except UserError as error:
+    print(error)
+"""
+
+
+def test_the_python_api_works_and_is_typed_outside_the_checkout(
+    wheel: Path, ingested: Environment, folder: Path
+) -> None:
+    other = install(wheel, "[train,pandas]", folder / "api")
+    script, python = other.folder / "script.py", other.bin / "python"
+    script.write_text(API)
+    data = (ingested.folder / "recordings" / "P0001.cwa", ingested.folder / "store")
+    done = subprocess.run([python, script, *data], cwd=other.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "expected a window store, found none" in done.stdout
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--python-executable", python]
+    typed = subprocess.run([*mypy, script], cwd=other.folder, capture_output=True, text=True, check=False)
+    assert typed.returncode == 0, typed.stdout
+    script.write_text(API.replace("batch: Batch = next(stream)", "batch: int = next(stream)"))
+    typed = subprocess.run([*mypy, script], cwd=other.folder, capture_output=True, text=True, check=False)
+    assert "incompatible type" in typed.stdout.lower() or "incompatible types" in typed.stdout.lower()
+
+
 def test_builds_without_tags_and_without_git_have_a_version(wheel: Path, tmp_path: Path) -> None:
     assert wheel.name.startswith("persondays-0.1.0-")
     subprocess.run(["git", "clone", "--quiet", "--no-tags", ROOT, tmp_path / "clone"], check=True)
