@@ -72,7 +72,7 @@ def test_train_head_learns_and_resumes(folder: Path) -> None:
     assert "step 15: explains" in run(folder, "train_head.py", "store", "head.pt", "--steps", 15)
     out = run(folder, "train_head.py", "store", "head.pt", "--steps", 15)
     assert out.startswith("step 30: explains")
-    assert float(out.split("explains ")[1].split("%")[0]) > 30
+    assert float(out.split("explains ")[1].split("%")[0]) > 20
 
 
 @pytest.mark.slow

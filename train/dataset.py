@@ -173,7 +173,7 @@ class WindowStream(IterableDataset[Batch]):
 
     def _as_batch(self, windows: Windows) -> Batch:
         x = windows.signal_BDCT if self.companions else windows.signal_BCT
-        return Batch(x if self.counts else x / self.counts_per_g, windows.place_BP)
+        return Batch(x if self.counts else x.float().mul_(1 / self.counts_per_g), windows.place_BP)
 
     def _report_gone(self) -> None:
         gone = self._opened().substitutes.take_new()
