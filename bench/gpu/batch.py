@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 
 from bench.train.data import made_stream
+from pipeline.grid import TICKS_PER_SECOND
+from train.objectives import make_objective
 from train.recipe import Recipe
 from train.windows.feed import Batch
 from train.windows.pool import Windows
@@ -16,7 +18,16 @@ def drawn(recipe: Recipe) -> Windows:
         return next(stream)
 
 
+def grouped(windows: Windows) -> Windows:
+    """The windows with another one each, as if it were of another device at the same time."""
+    signal_BDCT = torch.cat((windows.signal_BDCT, windows.signal_BDCT.roll(1, 0)), 1)
+    tick_B2 = windows.place_BP[:, 2:4].roll(1, 0) * torch.tensor([1, TICKS_PER_SECOND])
+    return Windows(signal_BDCT, torch.cat((windows.place_BP, tick_B2), 1), windows.vector_BF)
+
+
 def batch_on(device: torch.device, recipe: Recipe) -> Batch:
-    """The same as a step takes it."""
+    """The same as a step takes it, with companions if the objective needs them."""
     windows = drawn(recipe)
+    if make_objective(recipe.objective).companions:
+        windows = grouped(windows)
     return Batch(windows.to(device), windows.place_BP)

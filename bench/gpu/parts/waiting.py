@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import repeat
 
 import torch
 
@@ -12,8 +13,10 @@ from bench.command import ROOT
 from bench.train.data import made_stream
 from bench.train.ours import bare_run
 from train.loop.step import take_step
+from train.objectives import make_objective
 from train.windows.feed import Feed
 
+from ..batch import batch_on
 from ..figure import NEEDS_CUDA, Figure, Sizes
 
 STEPS = 3
@@ -21,16 +24,13 @@ STEPS = 3
 
 def waiting(sizes: Sizes) -> Iterator[Figure]:
     """Take steps of several objectives; name the line that waits."""
-    multitask, simclr, masked = (f"objective.name={name}" for name in ("multitask", "simclr", "masked"))
-    for batch, objective in (
-        (sizes.few, multitask),
-        (sizes.batches[-1], multitask),
-        (sizes.few, simclr),
-        (sizes.few, masked),
-    ):
-        recipe = sizes.recipe(batch, objective)
+    batches = [(name, sizes.few) for name in ("multitask", "simclr", "masked", "collossl")]
+    for name, batch in [*batches, ("multitask", sizes.batches[-1])]:
+        recipe = sizes.recipe(batch, f"objective.name={name}")
         with made_stream(recipe.data, batch, 2) as stream:
-            run = bare_run(recipe, sizes.processes(), Feed(stream, sizes.device))
+            companions = make_objective(recipe.objective).companions
+            feed = repeat(batch_on(sizes.device, recipe)) if companions else Feed(stream, sizes.device)
+            run = bare_run(recipe, sizes.processes(), feed)
             for _ in range(STEPS):  # constants are copied, algorithms chosen
                 take_step(run)  # type: ignore[arg-type]
             status, found = "ok" if sizes.cuda else NEEDS_CUDA, "none"
@@ -40,7 +40,7 @@ def waiting(sizes: Sizes) -> Iterator[Figure]:
                         take_step(run)  # type: ignore[arg-type]
             except RuntimeError as error:
                 status, found = "fails", f"{place_of(error)}: {str(error).splitlines()[0]}"
-        yield Figure(f"{objective.partition('=')[2]}, {batch:,} windows: waits for the GPU", found, status=status)
+        yield Figure(f"{name}, {batch:,} windows: waits for the GPU", found, status=status)
 
 
 @contextmanager
