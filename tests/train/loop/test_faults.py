@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +269,7 @@ def test_the_log_and_checkpoints_describe_the_run(store: str, finished: Path) ->
     assert start["settings"]["run"]["accumulate"] == 1
     assert start["settings"]["engine"] == {"name": "ddp", "zero_stage": 1, "deepspeed": None}
     assert len(start["code"].split("+")[0]) == 40 or start["code"].startswith("persondays ")
-    assert start["versions"]["torch"] == torch.__version__
+    assert start["versions"]["torch"] == version("torch"), "without +cu130, which a build for CUDA adds"
     assert sum(start["devices"].values()) == start["world_size"] == start["machines"] == 1
     assert start["store"]["fingerprint"] == open_store(store).attributes.fingerprint
     state = ck.open_checkpoint(str(finished)).state.to_json()
