@@ -57,10 +57,10 @@ class Recipe:
         """What an engine needs to know about a step in which this process trains on `windows` windows."""
         return StepSettings(
             windows=windows,
-            ticks=self.data.ticks,
             accumulate=self.run.accumulate,
             precision=self.run.precision,
             compile=self.run.compile,
+            graphs=self.run.graphs,
             clip_norm=self.optimizer.clip_norm,
         )
 

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from train.distributed.engines import make_engine
 from train.distributed.processes import Processes
+from train.loop.forward import make_forward
 from train.loop.precision import set_numerics, weights_dtype
 from train.loop.step import take_step
 from train.networks import NETWORKS
@@ -55,7 +56,8 @@ def bare_run(recipe: Recipe, processes: Processes, feed: Iterator[Batch]) -> Sim
     """The parts of a run (`train.loop.run.Run`) that a step needs, made without a store, on the processes' device."""
     set_numerics(recipe.run, processes.device)
     objective, model = bare_model(recipe, processes.device)
-    optimizer = make_optimizer(recipe.optimizer, model)
+    optimizer = make_optimizer(recipe.optimizer, model, recipe.run.graphs)
+    forward = make_forward(recipe, model, objective, COUNTS_PER_G)
     step = recipe.step_settings(recipe.run.batch // processes.world_size)
     return SimpleNamespace(
         recipe=recipe,
@@ -69,7 +71,7 @@ def bare_run(recipe: Recipe, processes: Processes, feed: Iterator[Batch]) -> Sim
         seen=0,
         counts_per_g=COUNTS_PER_G,
         feed=feed,
-        engine=make_engine(recipe.engine, step, model, optimizer, processes),
+        engine=make_engine(recipe.engine, step, model, optimizer, processes, forward),
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from train.checkpoint import format as ck
-from train.distributed.engine import LossOf, norm_and_clip, set_rate
+from train.distributed.engine import Forward, LossOf, compile_options, norm_and_clip, set_rate
 from train.distributed.processes import Processes
 from train.distributed.settings import StepSettings
 from train.windows.pool import Windows
@@ -33,18 +33,26 @@ class Ddp:
     """The engine `ddp`."""
 
     def __init__(
-        self, settings: StepSettings, model: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes
+        self,
+        settings: StepSettings,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        processes: Processes,
+        forward: Forward,
     ) -> None:
         self.model, self.optimizer, self.processes = model, optimizer, processes
         self.clip_norm = settings.clip_norm
         self.active = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.network = model
+        self.network = forward.module
         if processes.world_size > 1:
             ids = [processes.device.index] if processes.device.type == "cuda" else None
-            self.network = DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True, **KEEP_BUFFERS)
-            settle_buckets(self.network, settings.ticks)
+            self.network = DistributedDataParallel(
+                forward.module, device_ids=ids, gradient_as_bucket_view=True, **KEEP_BUFFERS
+            )
+            if forward.example is not None:
+                settle_buckets(self.network, forward.example)
         if settings.compile:
-            self.network.compile()
+            forward.module.compile(**compile_options(settings, forward))
 
     def step(self, pieces: Sequence[Windows], loss_of: LossOf, rate: float) -> Tensor:
         """See `Engine`. Gradients are summed over processes in the last piece."""
@@ -69,13 +77,12 @@ class Ddp:
         ck.load_optimizer(self.model, self.optimizer, state)
 
 
-def settle_buckets(network: DistributedDataParallel, ticks: int) -> None:
+def settle_buckets(network: DistributedDataParallel, example: tuple[Tensor, ...]) -> None:
     """Run two passes and discard the result; after them, DDP keeps its groups of gradients."""
     model = network.module
     kept = {name: value.clone() for name, value in model.state_dict().items()}
-    weight = next(model.parameters())
     for _ in range(2):
-        outputs = network(torch.zeros(2, 3, ticks, device=weight.device, dtype=weight.dtype))
-        torch.stack([out.sum() for out in outputs.values() if out.requires_grad]).sum().backward()
+        loss, *_ = network(*example)
+        loss.backward()
     network.zero_grad(set_to_none=True)
     model.load_state_dict(kept)

@@ -23,7 +23,7 @@ from pipeline.errors import UserError
 from pipeline.extras import missing_extra
 from pipeline.settings import merge
 from train.checkpoint import format as ck
-from train.distributed.engine import LossOf, norm_and_clip, set_rate
+from train.distributed.engine import Forward, LossOf, compile_options, norm_and_clip, set_rate
 from train.distributed.processes import Processes
 from train.distributed.settings import EngineSettings, StepSettings
 from train.windows.pool import Windows
@@ -95,6 +95,7 @@ class DeepSpeed:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         processes: Processes,
+        forward: Forward,
     ) -> None:
         with processes.all_or_none():
             if step.precision == "float64":
@@ -109,14 +110,14 @@ class DeepSpeed:
         self.active = {name: value for name, value in model.named_parameters() if value.requires_grad}
         try:
             self.engine, *_ = deepspeed.initialize(
-                model=model, optimizer=optimizer, config=config, dist_init_required=False
+                model=forward.module, optimizer=optimizer, config=config, dist_init_required=False
             )
         except Exception as error:  # of many types, depending on the file
             if settings.deepspeed is None:
                 raise
             raise UserError(f"engine.deepspeed: DeepSpeed rejects {settings.deepspeed}: {error}") from None
         if step.compile:
-            self.engine.compile()
+            self.engine.compile(compile_kwargs=compile_options(step, forward))
 
     def step(self, pieces: Sequence[Windows], loss_of: LossOf, rate: float) -> Tensor:
         """See `Engine`. DeepSpeed counts the pieces, divides by their number, and updates after the last."""

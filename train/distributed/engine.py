@@ -8,16 +8,28 @@ by parameter name, so that every engine and world size can load every checkpoint
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
 from train.checkpoint.format import OptimizerState
+from train.distributed.settings import StepSettings
 from train.windows.pool import Windows
 
-Network = Callable[[Tensor], dict[str, Tensor]]
+Network = Callable[..., Any]
 LossOf = Callable[[Network, Windows], Tensor]
-"""Computes the mean loss of some windows; the trainer passes it to the engine."""
+"""Computes the mean loss of some windows, by the engine's network; the trainer passes it to the engine."""
+
+
+class Forward(NamedTuple):
+    """What an engine runs in a step, and differentiates."""
+
+    module: nn.Module
+    """Contains the model."""
+    example: tuple[Tensor, ...] | None = None
+    """Inputs of two windows, with which the module returns a loss first."""
+    one_graph: bool = True
+    """Whether torch.compile can make a single graph of the module: it exchanges nothing with other processes."""
 
 
 class Engine(Protocol):
@@ -47,7 +59,16 @@ def norm_and_clip(parameters: Sequence[Tensor], max_norm: float | None) -> Tenso
     return norm
 
 
-def set_rate(groups: Sequence[dict[str, object]], rate: float) -> None:
-    """Set the learning rate of all parameter groups of an optimizer."""
+def set_rate(groups: Sequence[dict[str, Any]], rate: float) -> None:
+    """Set the learning rate of all parameter groups of an optimizer, in place where it is a tensor."""
     for group in groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def compile_options(settings: StepSettings, forward: Forward) -> dict[str, Any]:
+    """Return the options of torch.compile: graphs for one size of batch, recorded as CUDA graphs if the recipe asks."""
+    mode = {"mode": "reduce-overhead"} if settings.graphs else {}
+    return {"dynamic": False, "fullgraph": forward.one_graph, **mode}

@@ -26,10 +26,10 @@ class StepSettings:
 
     windows: int
     """Windows that this process trains on in each step."""
-    ticks: int
-    """Ticks of a window."""
     accumulate: int
     """Equal pieces that these windows go through the network in."""
     precision: Precision
     compile: bool
+    graphs: bool
+    """Whether compiled code is recorded as CUDA graphs."""
     clip_norm: float | None

@@ -19,7 +19,7 @@ FREE_TO_CHANGE = {
     "objective.distil.table",  # the table may move: the stream's facts say which one it is
     *(f"data.{name}" for name in ("threads", "cache", "cache_gb", "skip_damaged")),
     *(f"run.{name}" for name in ("windows", "validate_every", "save_every", "keep", "patience")),
-    *(f"run.{name}" for name in ("accumulate", "compile", "deterministic", "threads", "timeout_s")),
+    *(f"run.{name}" for name in ("accumulate", "compile", "graphs", "deterministic", "threads", "timeout_s")),
 }
 """Settings that do not decide what is learned. `accumulate` is one of them so that a run can resume on fewer GPUs."""
 

@@ -25,6 +25,9 @@ class RunSettings:
     accumulate: int = 1
     """Number of pieces that a process cuts its share of a batch into, to save memory."""
     compile: bool = False
+    """Compile a step, from windows in counts to the loss, with torch.compile."""
+    graphs: bool = False
+    """With compile: record the compiled step as CUDA graphs, which launches it in a few operations."""
     deterministic: bool = False
     """On a GPU: use only algorithms that give the same bits every time."""
     threads: int | None = None
@@ -36,6 +39,8 @@ class RunSettings:
         for name in ("windows", "batch", "validate_every", "save_every", "keep", "patience", "accumulate", "threads"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if self.graphs and (not self.compile or self.accumulate > 1):
+            raise ValueError("graphs: expected compile = true and accumulate = 1 with graphs = true")
         if not 0 < self.timeout_s < float("inf"):
             raise ValueError(f"timeout_s: expected seconds above 0, found {self.timeout_s}")
 

@@ -16,6 +16,7 @@ from train.distributed.processes import Processes
 from train.evaluate.dataset import read_labelled
 from train.loop.data import open_data, select_days, store_facts
 from train.loop.environment import environment
+from train.loop.forward import make_forward
 from train.loop.messages import setup_message, tables_message
 from train.loop.precision import set_numerics, weights_dtype
 from train.loop.run import Run
@@ -74,7 +75,12 @@ def prepare(
         if not sum(processes.all(len(data.validation))):
             raise UserError("no person-day held out for validation can be read. Run `persondays verify` on the store.")
     own_windows = recipe.run.batch // processes.world_size
-    engine = make_engine(recipe.engine, recipe.step_settings(own_windows), learner.model, learner.optimizer, processes)
+    counts_per_g = store.attributes.counts_per_g
+    forward = make_forward(
+        recipe, learner.model, learner.objective, counts_per_g, processes.world_size, data.validation
+    )
+    step_settings = recipe.step_settings(own_windows)
+    engine = make_engine(recipe.engine, step_settings, learner.model, learner.optimizer, processes, forward)
     kept = recipe.optimizer.average_windows
     average = Average(learner.model, kept) if kept else None
     facts = RunFacts(
@@ -87,7 +93,7 @@ def prepare(
     run = Run(
         recipe=recipe,
         processes=processes,
-        counts_per_g=store.attributes.counts_per_g,
+        counts_per_g=counts_per_g,
         objective=learner.objective,
         model=learner.model,
         optimizer=learner.optimizer,
@@ -124,7 +130,7 @@ def build_learner(recipe: Recipe, device: torch.device) -> Learner:
         )
     network = make_encoders(recipe.network, objective.encoders, device)
     model = Model(network, objective.heads(network.features)).to(device, weights_dtype(recipe.run))
-    return Learner(objective, model, make_optimizer(recipe.optimizer, model))
+    return Learner(objective, model, make_optimizer(recipe.optimizer, model, recipe.run.graphs))
 
 
 def restore(run: Run, checkpoint: ck.Checkpoint) -> None:

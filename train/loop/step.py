@@ -6,11 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
-from train.autocast import autocast
 from train.distributed.engine import Network
-from train.loop.validate import CONTROLS, changed, windows_in_g
 from train.optim.schedule import rate_at
 from train.windows.pool import Windows
 
@@ -35,20 +34,16 @@ class StepResult:
 
 def take_step(run: Run) -> StepResult:
     """Train on the next batch."""
-    recipe, device = run.recipe, run.processes.device
+    recipe = run.recipe
     started = time.perf_counter()
     windows, place_BP = next(run.feed)
     waited_s = time.perf_counter() - started
     figures: dict[str, Tensor] = {}
 
     def loss_of(network: Network, piece: Windows) -> Tensor:
-        x, random = windows_in_g(piece, recipe.seed, run.counts_per_g, device)
-        if recipe.data.control != "none":
-            x = changed(CONTROLS[recipe.data.control], x, random)
-        views, targets = run.objective.views(x, random)
-        targets = run.objective.with_vectors(targets, piece.vector_BF)
-        with autocast(device, bfloat16=recipe.run.precision == "bfloat16"):
-            loss, sums = run.objective.loss(network(views), targets)
+        if recipe.run.graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        loss, sums = network(*piece.tensors)
         for name, value in sums.items():
             figures[name] = figures[name] + value if name in figures else value
         return loss
@@ -59,6 +54,8 @@ def take_step(run: Run) -> StepResult:
     run.step += 1
     if run.average:
         run.average.update(run.seen, recipe.run.batch)
+    if recipe.run.graphs:  # the next step writes its figures to the same memory
+        figures = {name: value.clone() for name, value in figures.items()}
     return StepResult(run.step, figures, norm, place_BP, waited_s)
 
 

@@ -63,50 +63,73 @@ def box_kernel(factor: int, order: int) -> Tensor:
     return torch.flatten(kernel / kernel.sum()).float()
 
 
+def plain_wrapped(x_BC1T: Tensor, reach: int, relu: bool) -> Tensor:
+    """Return the windows, or their ReLU, with circular padding by `reach` ticks."""
+    if relu:
+        x_BC1T = F.relu(x_BC1T)
+    return torch.cat((x_BC1T[..., -reach:], x_BC1T, x_BC1T[..., :reach]), -1)
+
+
 class Wrap(torch.autograd.Function):
-    """Circular padding by `reach` ticks. Takes one pass over memory each way, where torch's own padding takes three."""
+    """The same, in one pass over memory each way, where torch's own padding takes three.
+
+    ReLU's output is not kept for the backward pass: it is inside the padded windows, which the convolution keeps.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x_BC1T: Tensor, reach: int) -> Tensor:
+    def forward(ctx: Any, x_BC1T: Tensor, reach: int, relu: bool) -> Tensor:
         ctx.reach = reach
-        return torch.cat((x_BC1T[..., -reach:], x_BC1T, x_BC1T[..., :reach]), -1)
+        wrapped_BC1T = plain_wrapped(x_BC1T, reach, False)
+        if relu:
+            wrapped_BC1T.relu_()
+            ctx.save_for_backward(wrapped_BC1T)
+        return wrapped_BC1T
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         reach = ctx.reach
         own = gradient[..., reach:-reach].clone()
-        own[..., :reach] += gradient[..., -reach:]
-        own[..., -reach:] += gradient[..., :reach]
-        return own, None
+        own[..., :reach].add_(gradient[..., -reach:])
+        own[..., -reach:].add_(gradient[..., :reach])
+        for wrapped_BC1T in ctx.saved_tensors:
+            own = torch.ops.aten.threshold_backward(own, wrapped_BC1T[..., reach:-reach], 0)
+        return own, None, None
+
+
+def wrapped(x_BC1T: Tensor, reach: int, relu: bool) -> Tensor:
+    """Return `plain_wrapped`. Compiled code fuses that by itself, and keeps what it needs for the backward pass."""
+    return plain_wrapped(x_BC1T, reach, relu) if torch.compiler.is_compiling() else Wrap.apply(x_BC1T, reach, relu)
 
 
 class Convolution(nn.Conv1d):
-    """A convolution with kernel 5, circular padding and no bias; the length stays the same."""
+    """A convolution of windows, or of their ReLU, with kernel 5, circular padding and no bias; the length stays."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, KERNEL, bias=False)
 
-    def forward(self, input: Tensor) -> Tensor:
-        x_BC1T, reach = input.unsqueeze(2), self.kernel_size[0] // 2
+    def forward(self, input: Tensor, relu: bool = False) -> Tensor:
+        reach = self.kernel_size[0] // 2
         if torch.jit.is_scripting():
-            wrapped_BC1T = torch.cat((x_BC1T[..., -reach:], x_BC1T, x_BC1T[..., :reach]), -1)
+            wrapped_BC1T = plain_wrapped(input.unsqueeze(2), reach, relu)
         else:
-            wrapped_BC1T = Wrap.apply(x_BC1T, reach)
+            wrapped_BC1T = wrapped(input.unsqueeze(2), reach, relu)
         return F.conv2d(wrapped_BC1T, self.weight.unsqueeze(2)).squeeze(2)
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """BatchNorm1d computed by the kernel for images, which supports channels-last."""
+    """BatchNorm1d computed by the kernel for images, which supports channels-last. The network counts its batches."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
 
     def forward(self, input: Tensor) -> Tensor:
-        if torch.jit.is_scripting():  # TorchScript has no super()
-            mean, variance = self.running_mean, self.running_var
-            x_BC1T = input.unsqueeze(2)
-            return F.batch_norm(x_BC1T, mean, variance, self.weight, self.bias, self.training, 0.1, self.eps).squeeze(2)
-        return super().forward(input.unsqueeze(2)).squeeze(2)
+        x_BC1T, mean, variance, momentum = input.unsqueeze(2), self.running_mean, self.running_var, 0.1
+        if not torch.jit.is_scripting():
+            assert self.num_batches_tracked is not None
+            momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        return F.batch_norm(x_BC1T, mean, variance, self.weight, self.bias, self.training, momentum, self.eps).squeeze(
+            2
+        )
 
 
 class ResidualBlock(nn.Module):
@@ -120,8 +143,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = Convolution(channels, channels)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
-        inner_BCT = self.conv1(F.relu(self.bn1(x_BCT)))
-        return x_BCT + self.conv2(F.relu(self.bn2(inner_BCT)))
+        inner_BCT = self.conv1(self.bn1(x_BCT), relu=True)
+        return x_BCT + self.conv2(self.bn2(inner_BCT), relu=True)
 
 
 class Downsample(nn.Module):
@@ -184,7 +207,15 @@ class Harnet(nn.Module):
             self.add_module(f"layer{number}", stage_layers(channels_in, channels, stage))
             channels_in = channels
         self.features = channels_in
+        self.norms = tuple(layer for layer in self.modules() if isinstance(layer, BatchNorm))
         initialise(self)
+
+    @torch.jit.unused
+    def _count_a_batch(self) -> None:
+        """Count it in every BatchNorm, in one operation; a layer of another class counts by itself."""
+        counts = (layer.num_batches_tracked for layer in self.norms if isinstance(layer, BatchNorm))
+        if known := [count for count in counts if count is not None]:
+            torch._foreach_add_(known, 1)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
         x_BC1T = x_BCT.unsqueeze(2)
@@ -192,6 +223,8 @@ class Harnet(nn.Module):
             x_BC1T = x_BC1T.contiguous(memory_format=torch.channels_last)
         else:
             x_BC1T = x_BC1T.contiguous(memory_format=LAYOUT)
+            if self.training:
+                self._count_a_batch()
         x_BCT = x_BC1T.squeeze(2)
         for stage in self.children():
             x_BCT = stage(x_BCT)

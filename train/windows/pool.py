@@ -112,9 +112,18 @@ class Windows:
         anchor_B2 = torch.stack((self.slot_B, self.start_B * TICKS_PER_SECOND), 1)
         return int((self.companion_BK2 == anchor_B2[:, None]).all(2).any(1).sum())
 
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The three tensors, in order."""
+        return self.signal_BDCT, self.place_BP, self.vector_BF
+
     def take(self, index: Tensor | slice) -> Windows:
         """Select some of the windows."""
         return Windows(self.signal_BDCT[index], self.place_BP[index], self.vector_BF[index])
+
+    def zeros_like(self, count: int) -> Windows:
+        """Return `count` windows of zeros with as many companions and numbers."""
+        return Windows(*(tensor.new_zeros(count, *tensor.shape[1:]) for tensor in self.tensors))
 
     @staticmethod
     def empty(seconds: int, companions: int = 0, features: int = 0) -> Windows:
@@ -130,8 +139,7 @@ class Windows:
 
     def to(self, device: torch.device) -> Windows:
         """Copy to a device; from pinned memory this returns while the copy is still running."""
-        tensors = (self.signal_BDCT, self.place_BP, self.vector_BF)
-        return Windows(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+        return Windows(*(tensor.to(device, non_blocking=True) for tensor in self.tensors))
 
 
 class OpenDays:

@@ -68,7 +68,8 @@ def wrapped_run(recipe: Recipe, processes: Any, batch: Batch) -> Any:
     """A run whose network exchanges gradients as with several processes."""
     run: SimpleNamespace = bare_run(recipe, processes, repeat(batch))
     ids = [processes.device.index] if processes.device.type == "cuda" else None
-    network = DistributedDataParallel(run.model, device_ids=ids, gradient_as_bucket_view=True, **KEEP_BUFFERS)
-    settle_buckets(network, recipe.data.ticks)
+    forward = run.engine.network
+    network = DistributedDataParallel(forward, device_ids=ids, gradient_as_bucket_view=True, **KEEP_BUFFERS)
+    settle_buckets(network, batch.windows.take(slice(2)).tensors)
     run.engine.network = network
     return run

@@ -16,8 +16,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from bench.train.operations import Counted
 from tests.train.distributed import loss_checks, queue_checks
-from tests.train.launches import Launches
 from train.distributed import collectives
 from train.distributed.processes import Processes
 from train.networks import NetworkSettings, make_network
@@ -133,13 +133,13 @@ def check_running_statistics(world: int, rank: int) -> None:
     assert layer.running_var is not None
     layer.running_mean.copy_(torch.arange(3.0) + rank)
     layer.running_var.copy_(torch.arange(3.0) * (rank + 1))
-    with Launches() as launches:
+    with Counted() as launches:
         processes.average(running_statistics(layer))
-    assert launches.total == 4, launches.counted
+    assert launches.total == 4, launches.operations
     torch.testing.assert_close(layer.running_mean, torch.arange(3.0) + (world - 1) / 2)
     torch.testing.assert_close(layer.running_var, torch.arange(3.0) * (world + 1) / 2)
     many = [torch.full((2,), float(rank + number)) for number in range(40)]
-    with Launches() as launches:
+    with Counted() as launches:
         processes.average(many)
     assert launches.total == 4, "the same number of operations, however many tensors there are"
     for number, tensor in enumerate(many):

@@ -25,6 +25,7 @@ from train.distributed.processes import Processes
 from train.loop.meter import Meter
 from train.loop.setup import prepare
 from train.loop.step import take_step
+from train.networks import harnet
 from train.recipe import load_recipe
 
 
@@ -53,6 +54,7 @@ def one_step(store: str, checkpoints: str, out: str, steps: list[int], settings:
 def main() -> int:
     """Read the command line and take the steps."""
     F.relu = F.silu  # smooth
+    harnet.wrapped = harnet.plain_wrapped  # which uses it
     store, checkpoints, out, steps, *settings = sys.argv[1:]
     one_step(store, checkpoints, out, [int(step) for step in steps.split(",")], settings)
     return 0

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.train.counted import Kept
 from pipeline.errors import UserError
 from pipeline.settings import build
 from train.networks import NetworkSettings, make_network
 from train.networks.downstream import DownstreamNetwork
-from train.networks.harnet import PRESETS, Harnet, box_kernel, scaled
+from train.networks.harnet import PRESETS, Harnet, ResidualBlock, box_kernel, plain_wrapped, scaled
 from train.networks.model import Model
 from train.objectives.multitask import Multitask, MultitaskSettings
 
@@ -161,6 +162,22 @@ def test_a_pretext_step_agrees_with_a_plain_second_implementation() -> None:
     norm = model.state_dict()
     torch.testing.assert_close(norm["feature_extractor.layer1.1.bn1.running_mean"], 0.1 * first.mean((0, 2)))
     torch.testing.assert_close(norm["feature_extractor.layer1.1.bn1.running_var"], 0.9 + 0.1 * first.var((0, 2)))
+
+
+def test_relu_s_output_is_not_kept_beside_the_padded_windows() -> None:
+    """A residual block keeps BatchNorm's input and the padded windows of each convolution; gradients are as before."""
+    block, x = ResidualBlock(64), torch.randn(2, 64, 300, requires_grad=True)
+    kept = Kept()
+    with kept.hooks:
+        out = block(x)
+    inputs, padded = 2 * x.numel() * 4, 2 * (x.numel() // 300) * 304 * 4
+    assert kept.total < 1.02 * (inputs + padded)
+    probe = torch.randn_like(out)
+    (own,) = torch.autograd.grad((out * probe).sum(), x)
+    inner = F.conv1d(plain_wrapped(block.bn1(x)[:, :, None], 2, True)[:, :, 0], block.conv1.weight)
+    plain = x + F.conv1d(plain_wrapped(block.bn2(inner)[:, :, None], 2, True)[:, :, 0], block.conv2.weight)
+    (expected,) = torch.autograd.grad((plain * probe).sum(), x)
+    torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
