@@ -44,7 +44,7 @@ if (HERE / "config.json").exists():
 
 
 def streaming(rate_hz: float, hop_s: float | None = None, my_device: str = "cpu") -> Any:
-    """Features of samples as they come, `rate_hz` a second, every `hop_s` seconds (default: a window): streaming.py."""
+    """Features of a live signal at `rate_hz`, every `hop_s` seconds (default: a window): streaming.py."""
     preset = _config()["network"]["preset"]
     backbone = _build(preset, 2, my_device, True).get_submodule("feature_extractor")
     return _module("streaming.py").Streaming(backbone, _config()["input"]["ticks"], rate_hz, hop_s)

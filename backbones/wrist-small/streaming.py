@@ -1,4 +1,4 @@
-"""Features of acceleration as it comes: samples at any rate in, features every hop out, as from the whole recording.
+"""Features of a live signal: samples at any rate in, features every hop out, equal to those of the whole recording.
 
 Every exported folder contains a copy of this file, which needs nothing but torch. Samples are resampled to 30 Hz with
 the filters that persondays ingests with (Kaiser's windowed sinc, 14-bit taps; 12 Hz pass within 0.1 dB, 18 Hz stop
