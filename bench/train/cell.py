@@ -31,6 +31,8 @@ class Cell:
     steps: int
     objective: str = "multitask"
     engine: str = "ddp"
+    graphs: bool = False
+    """With `compiled`: CUDA graphs."""
 
 
 def measured(cell: Cell) -> dict[str, float]:

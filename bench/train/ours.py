@@ -31,7 +31,8 @@ def recipe_of(cell: Any) -> Recipe:
     sets = [f"network.preset={cell.network}", f"network.width={cell.width}", f"objective.name={cell.objective}"]
     sets += [f"data.seconds={NETWORKS[cell.network].ticks // 30}", "data.lanes=16", f"run.batch={cell.batch}"]
     sets += [f"run.precision={cell.precision}", f"run.compile={str(cell.compiled).lower()}"]
-    return load_recipe("harnet10", [*sets, f"engine.name={cell.engine}"])
+    sets += [f"run.graphs={str(cell.graphs).lower()}", f"engine.name={cell.engine}"]
+    return load_recipe("harnet10", sets)
 
 
 def flop(recipe: Recipe) -> float:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from bench.gpu.roofline import bounds
-from bench.gpu.traffic import META, Traffic, kind_in_network, step_traffic
+from bench.gpu.traffic import META, Traffic, kinds_of, step_traffic
+from bench.train.operations import Counted
 from bench.train.ours import flop
 from train.recipe import load_recipe
 
@@ -18,10 +19,10 @@ ELEMENTS = 8 * 4 * 10
 def traffic_of(layer: torch.nn.Module) -> Traffic:
     x = torch.empty(8, 4, 10, device=META, requires_grad=True)
     layer = layer.to(META)
-    with Traffic(kind_in_network) as counted:
+    with Counted() as counted:
         y = layer(x)
         y.backward(torch.empty_like(y))
-    return counted
+    return kinds_of(counted)
 
 
 def test_traffic_of_single_layers() -> None:

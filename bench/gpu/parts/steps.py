@@ -57,7 +57,8 @@ def rate(way: str, batch: int, precision: str, sizes: Sizes) -> float:
         width=width,
         batch=batch,
         precision=precision,
-        compiled=way == "compiled",
+        compiled=way in ("compiled", "graphed"),
+        graphs=way == "graphed",
         threads=threads,
         workers=1 if sizes.small else 12,
         steps=0,
@@ -68,11 +69,8 @@ def rate(way: str, batch: int, precision: str, sizes: Sizes) -> float:
             return batch / seconds_of(partial(next, run), times, sizes.device)
     ours = Ours(cell)
     with ours.feed.stream:
-        if way == "graphed":
-            ours.run.model.compile(mode="reduce-overhead", dynamic=False)
         seconds = seconds_of(partial(next, ours.steps()), times, sizes.device)
-    if way == "compiled":
-        require_compiled(cell)
+    require_compiled(cell)
     return batch / seconds
 
 
