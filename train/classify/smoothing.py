@@ -114,7 +114,8 @@ def viterbi(emission_NK: Array, first_N: NDArray[np.bool_], start_K: Array, step
 def learn_smoothing(labelled: Path, classes: Sequence[str], bout_s: float | None = None) -> Smoothing:
     """Return the model from the bouts in a labelled set's info.json; with `bout_s`, or without bouts, from one length.
 
-    Raises UserError for bouts that are not those of these classes.
+    A mean of no length (every bout is a single sample) says nothing, and is replaced by the usual length. Raises
+    UserError for bouts that are not those of these classes.
     """
     uniform_KK = (1 - np.eye(len(classes))) / (len(classes) - 1)
     bouts = None if bout_s is not None else _bouts(labelled / "info.json")
@@ -122,8 +123,12 @@ def learn_smoothing(labelled: Path, classes: Sequence[str], bout_s: float | None
         return Smoothing(np.full(len(classes), bout_s or USUAL_BOUT_S), uniform_KK, ASSUMED)
     number = {name: place for place, name in enumerate(classes)}
     count_KK = UNSEEN * (1 - np.eye(len(classes)))
+    found = "other values"
     try:
-        mean_K = np.array([float(bouts["mean_seconds"][name]) for name in classes])
+        mean_s = bouts["mean_seconds"]
+        if missing := [name for name in classes if name not in mean_s]:
+            found = f"no mean seconds of {', '.join(missing)}"
+        mean_K = np.array([float(mean_s[name]) or USUAL_BOUT_S for name in classes])
         for one, other, count in bouts["next"]:
             if one in number and other in number:
                 count_KK[number[one], number[other]] += count
@@ -133,7 +138,7 @@ def learn_smoothing(labelled: Path, classes: Sequence[str], bout_s: float | None
     if not plausible:
         raise UserError(
             f"{labelled / 'info.json'}: expected `bouts` with the mean seconds of every activity in Y.npy and "
-            "successions, found others. Give --bout-seconds, or make the set again."
+            f"successions, found {found}. Give --bout-seconds, or make the set again."
         )
     return Smoothing(mean_K, count_KK / count_KK.sum(1, keepdims=True), LABELLED)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.grid import COUNT_LIMIT, SAMPLE_RATE_HZ
 from pipeline.units import GRAVITY, Unit
-from train.labelled.bouts import Bout, BoutCounts
+from train.labelled.bouts import LONGEST_PAUSE_S, Bout, BoutCounts
 from train.labelled.cut import COUNTS_PER_G, cut, even_pieces
 from train.labelled.files import MISSING, LabelledWindows
 
@@ -110,14 +110,17 @@ def read_rows(path: Path, form: TableForm, where: str) -> Rows:
     kept_N &= has_label_N
     if not kept_N.any():
         raise UserError(f"{where}: expected rows with a participant and an activity, found none{_with(form)}.")
-    keys = [np.unique(text[name][kept_N], return_inverse=True) for name in text if name != "activity"]
+    text["participant"] = _filled(text["participant"])  # rows without one are a hole in the trial before them
     names = [name for name in text if name != "activity"]
+    keys = [np.unique(text[name], return_inverse=True) for name in names]
     values_KU, trial_N = np.unique(np.stack([code_N for _, code_N in keys]), axis=1, return_inverse=True)
-    order = np.argsort(trial_N.reshape(-1), kind="stable")
-    trial_N = trial_N.reshape(-1)[order]
-    rows = np.flatnonzero(kept_N)[order]
+    trial_N = trial_N.reshape(-1)
+    order = np.argsort(trial_N, kind="stable")
+    place_N = np.arange(len(order)) - np.searchsorted(trial_N[order], trial_N[order])
+    kept = kept_N[order]
+    rows, trial_N, place_N = order[kept], trial_N[order][kept], place_N[kept]
     return Rows(
-        time_N=_times(table, rows, trial_N, form, where),
+        time_N=_times(table, rows, trial_N, place_N, form, where),
         x_CN=np.stack([_numbers(table[axis], axis, where)[rows] for axis in AXIS_COLUMNS]) / GRAVITY[form.unit],
         trial_N=trial_N,
         activity_N=text["activity"][rows],
@@ -184,6 +187,13 @@ def _text(column: pa.ChunkedArray) -> NDArray[np.str_]:
     return np.array(names, np.str_)[codes_N.astype(np.int64)]
 
 
+def _filled(text_N: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Return text with missing values replaced by the last known value before them."""
+    known_N = ~np.isin(text_N, list(MISSING))
+    filled_N: NDArray[np.str_] = text_N[np.maximum.accumulate(np.where(known_N, np.arange(len(text_N)), 0))]
+    return filled_N
+
+
 def _numbers(column: pa.ChunkedArray, name: str, where: str) -> NDArray[np.float64]:
     import pyarrow as pa
 
@@ -193,14 +203,28 @@ def _numbers(column: pa.ChunkedArray, name: str, where: str) -> NDArray[np.float
 
 
 def _times(
-    table: pa.Table, rows: NDArray[np.int64], trial_N: NDArray[np.int64], form: TableForm, where: str
+    table: pa.Table,
+    rows: NDArray[np.int64],
+    trial_N: NDArray[np.int64],
+    place_N: NDArray[np.int64],
+    form: TableForm,
+    where: str,
 ) -> NDArray[np.float64]:
-    """Return seconds; with `rate_hz`, rows of a trial are counted. Missing times are NaN."""
+    """Return seconds of some rows; with `rate_hz`, from their place among all rows of the trial. Missing ones are NaN.
+
+    So rows that are left out are a pause. Raises UserError for times of another unit, and where most rows are left out.
+    """
     import pyarrow as pa
 
     if form.rate_hz is not None:
-        first_N = np.searchsorted(trial_N, trial_N)
-        return (np.arange(len(rows)) - first_N) / form.rate_hz
+        steps = np.diff(place_N)[np.diff(trial_N) == 0]
+        if len(steps) and np.median(steps) > 1:
+            raise UserError(
+                f"{where}: expected rows at {form.rate_hz:g} Hz one after the other, found other rows of the trial "
+                "between most of them, which are left out. If a column tells two sensors apart, name it: --columns "
+                "device=COLUMN. Otherwise give the table times."
+            )
+        return place_N / form.rate_hz
     column = table["time"]
     if pa.types.is_timestamp(column.type):
         column_N = column.cast(pa.timestamp("ns"), safe=False).combine_chunks()
@@ -234,13 +258,14 @@ def runs(rows: Rows) -> Iterator[tuple[int, int]]:
 
 
 def bouts_of(rows: Rows) -> Iterator[list[Bout]]:
-    """Yield the bouts of each trial, which ends where times do not ascend."""
+    """Yield the bouts of each trial, which ends where times do not ascend; a long pause ends a bout."""
     known = np.flatnonzero(np.isfinite(rows.time_N))
     time_N, activity_N = rows.time_N[known], rows.activity_N[known]
     new_trial = (np.diff(time_N) <= 0) | (np.diff(rows.trial_N[known]) != 0)
     for start, end in pairwise([0, *(np.flatnonzero(new_trial) + 1).tolist(), len(known)]):
-        changes = np.flatnonzero(activity_N[start + 1 : end] != activity_N[start : end - 1]) + start + 1
-        parts = pairwise([start, *changes.tolist(), end]) if end > start else ()
+        breaks = activity_N[start + 1 : end] != activity_N[start : end - 1]
+        breaks |= np.diff(time_N[start:end]) > LONGEST_PAUSE_S
+        parts = pairwise([start, *(np.flatnonzero(breaks) + start + 1).tolist(), end]) if end > start else ()
         yield [Bout(float(time_N[one]), float(time_N[past - 1]), str(activity_N[one])) for one, past in parts]
 
 

@@ -129,8 +129,16 @@ def test_transitions_are_those_of_the_labelled_set_or_of_one_length(tmp_path: Pa
     assert found.bout_s_K.tolist() == [200, 50, 20]
     assert found.next_KK[0].tolist() == pytest.approx([0, 0.95, 0.05])
     assert learn_smoothing(tmp_path, CLASSES, 30).bout_s_K.tolist() == [30] * 3
-    with pytest.raises(UserError, match=r"info\.json: expected `bouts` with the mean seconds of every activity"):
-        learn_smoothing(tmp_path, ("sit", "walk", "swim"))
+    bouts["mean_seconds"] = {"sit": 200, "walk": 0, "run": 20}
+    (tmp_path / "info.json").write_text(json.dumps({"bouts": bouts}))
+    assert learn_smoothing(tmp_path, CLASSES).bout_s_K.tolist() == [200, 60, 20], "no length says nothing"
+    expected = r"info\.json: expected `bouts` with the mean seconds of every activity in Y\.npy and successions"
+    with pytest.raises(UserError, match=f"{expected}, found no mean seconds of swim, yoga. Give"):
+        learn_smoothing(tmp_path, ("sit", "swim", "walk", "yoga"))
+    for wrong in ({"sit": -1, "walk": 50, "run": 20}, {"sit": "long", "walk": 50, "run": 20}, 3):
+        (tmp_path / "info.json").write_text(json.dumps({"bouts": bouts | {"mean_seconds": wrong}}))
+        with pytest.raises(UserError, match=f"{expected}, found other values"):
+            learn_smoothing(tmp_path, CLASSES)
 
 
 def test_a_classifier_keeps_its_smoothing(backbone: Encoder, tmp_path: Path) -> None:

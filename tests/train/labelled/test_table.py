@@ -93,10 +93,15 @@ def test_bouts_are_those_of_trials_with_several_activities(tmp_path: Path) -> No
         *bout("Ann", "sit", 24, start=42, trial="a"),
         *bout("Ann", "walk", 12, trial="b"),
         *bout("Ann", "run", 12, trial="b"),  # the clock begins anew: nobody knows what followed what
+        *bout("Ann", "run", 16, start=5000, trial="b"),  # after a pause
+        *bout("Ann", "", 100, start=5016, trial="b"),
+        *bout("Ann", "run", 14, start=5116, trial="b"),  # after rows without an activity
+        *bout("Ann", "", 20, start=5130, trial="b"),
+        *bout("Ann", "walk", 12, start=5250, trial="b"),  # too late to follow
     ]
     _, facts = label(write(tmp_path / "rows.parquet", rows))
     mean = facts["bouts"]["mean_seconds"]
-    assert {name: round(seconds) for name, seconds in mean.items()} == {"run": 12, "sit": 27, "walk": 12}
+    assert {name: round(seconds) for name, seconds in mean.items()} == {"run": 14, "sit": 27, "walk": 12}
     assert facts["bouts"]["next"] == [["sit", "walk", 1], ["walk", "sit", 1]]
     _, facts = label(write(tmp_path / "one.parquet", bout("Ann", "sit", 30)))
     assert "bouts" not in facts
@@ -137,6 +142,32 @@ def test_units_stamps_and_rates_are_as_stated(tmp_path: Path) -> None:
     (tmp_path / "bare.csv.gz").write_bytes(gzip.compress((tmp_path / "bare.csv").read_bytes()))
     both, facts = label_tables([tmp_path / "bare.csv", tmp_path / "bare.csv.gz"], TableForm(rate_hz=50), 10)
     assert (len(both.y_N), facts["files"]) == (4, 2)
+
+
+@pytest.mark.parametrize("change", [{"activity": ""}, {"participant": ""}, {"good": "0"}])
+def test_with_a_rate_rows_that_are_left_out_are_a_pause(tmp_path: Path, change: dict[str, str]) -> None:
+    rows = bout("Ann", "walk", 24 + 90.5 + 24, good="1")
+    left_out = slice(24 * 50, round((24 + 90.5) * 50))  # no whole number of turns
+    rows[left_out] = [row | change for row in rows[left_out]]
+    without_time = [{name: value for name, value in row.items() if name != "time"} for row in rows]
+    found, facts = label(write(tmp_path / "rows.csv", without_time), rate_hz=50, where=("good", "1"))
+    assert found.y_N == ["walk"] * 4
+    check_turning(found.x_NTC)
+    assert facts["runs_not_even"] == 1
+    sit = [*without_time, *[row | {"activity": "sit", "participant": "Ann", "good": "1"} for row in without_time]]
+    _, facts = label(write(tmp_path / "sit.csv", sit), rate_hz=50, where=("good", "1"))
+    assert facts["bouts"]["mean_seconds"]["walk"] == pytest.approx(24, abs=0.1)
+
+
+def test_with_a_rate_sensors_whose_rows_alternate_have_to_be_named(tmp_path: Path) -> None:
+    one, two = bout("Ann", "walk", sensor="1"), bout("Ann", "walk", sensor="2")
+    rows = [row for pair in zip(one, two, strict=True) for row in pair]
+    write(tmp_path / "rows.csv", rows)
+    with pytest.raises(UserError, match=r"found other rows of the trial between most .* --columns device=COLUMN"):
+        label(tmp_path / "rows.csv", rate_hz=50, where=("sensor", "2"))
+    found, facts = label(tmp_path / "rows.csv", rate_hz=50, where=("sensor", "2"), columns={"device": "sensor"})
+    assert (found.y_N, facts["rates_hz"]) == (["walk"] * 2, [50.0] * 3)
+    check_turning(found.x_NTC)
 
 
 def test_one_value_of_a_column(tmp_path: Path) -> None:
