@@ -29,7 +29,7 @@ FULL_WIDTH = [f"run.batch={WINDOWS}", "run.compile=false", "network.width=0.125"
 
 STEP = {"multitask": 847, "simclr": 973}
 """Operations of an eager step as a GPU would launch them, where random words are operations of torch."""
-COMPILED = 190
+COMPILED = 132
 """The most kernels and library calls of a compiled step, without the optimizer's few."""
 GOAL = 500
 
