@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 NO_DATE = np.datetime64("1970-01-01")
 """Stands for the day in a store with relative dates."""
-WEAR_HOURS = "wear_hours"
+WEAR_HOURS, PARTICIPANT = "wear_hours", "participant"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,10 @@ class Day:
 
 
 class StoreReader:
-    """A window store opened for reading. It sees the rows of the moment; close it, or use it as a context manager."""
+    """A window store opened for reading, without participants who have withdrawn.
+
+    It sees the rows of the moment. Close it, or use it as a context manager.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -109,18 +113,28 @@ class StoreReader:
         if unknown := sorted({*names} - {*table.schema.names, WEAR_HOURS}):
             known = ", ".join([*table.schema.names, WEAR_HOURS])
             raise UserError(f"person_days has no column {unknown[0]!r}. Columns: {known}.")
-        found = table.query(where or "true", list(dict.fromkeys([*names, "slot"])))
-        return found.sort_by("slot").select(names)
+        found = table.query(where or "true", list(dict.fromkeys([*names, "slot", PARTICIPANT])))
+        return self._without_withdrawn(found).sort_by("slot").select(names)
 
     def recordings(self) -> pa.Table:
         """The table of recordings, done and rejected, sorted by their ids; `figures` holds JSON (docs/signal.md)."""
-        return self._store.recordings.read().sort_by("recording")
+        return self._without_withdrawn(self._store.recordings.read()).sort_by("recording")
+
+    def _without_withdrawn(self, table: pa.Table) -> pa.Table:
+        gone = pa.array(sorted(self._store.withdrawals.participants()), pa.string())
+        return table.filter(pc.invert(pc.is_in(table[PARTICIPANT], gone)))
 
     def read_day(self, slot: int) -> Day:
-        """Read a person-day; raises UserError for a slot without one, UnreadableDay if its objects cannot be read."""
-        rows = self._store.person_days.rows_where(f"slot = {int(slot)}", ["day"])
+        """Read a person-day.
+
+        Raises UserError for a slot without one or of a participant who has withdrawn, UnreadableDay if its objects
+        cannot be read.
+        """
+        rows = self._store.person_days.rows_where(f"slot = {int(slot)}", ["day", PARTICIPANT])
         if not rows.num_rows:
             raise UserError(f"{self.url}: no person-day is in slot {slot}. Take a slot from the table of person-days.")
+        if not self._without_withdrawn(rows).num_rows:
+            raise UserError(f"{self.url}: the participant of slot {slot} has withdrawn. Read person_days again.")
         stored, date = self._store.read_day(int(slot)), rows["day"][0].as_py()
         signal_CT = stored.signal_CT.astype(np.float32) / np.float32(self.counts_per_g)
         signal_CT[stored.signal_CT == FILL] = np.nan

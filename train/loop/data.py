@@ -90,7 +90,7 @@ def select_days(
     """Select the days of a run; if it resumes, the ones that `before` names. All processes have to call this.
 
     Opens the store's table of person-days at the run's version. Raises UserError if the store is not that of the
-    checkpoint, has too few participants, or no companions.
+    checkpoint, has too few participants, or no or too few companions.
     """
     old = before.stream if before else None
     version, withdrawn = place.from_first(lambda: (choose_version(store, old), store.withdrawals.participants()))
@@ -114,6 +114,8 @@ def select_days(
         raise UserError("all participants held out for validation have withdrawn: start a new run.")
     lanes = old.lanes if old else None
     plan = make_plan(everyone, held_out, data, seed, lanes, bound.people_share_pools)
+    if companions and not before:  # withdrawals do not stop a run
+        companions.check_round(plan.epoch_windows)
     stream = StreamFacts(
         table_version=version,
         lanes=len(plan.lanes),

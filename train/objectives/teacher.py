@@ -20,7 +20,6 @@ from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
 from train.windows.companions.kind import AnchorDay, Bound, Companions, NoCompanions
 from train.windows.draw import Float, Int, weights
-from train.windows.lanes import quotas
 from train.windows.members import Members
 from train.windows.settings import DataSettings
 
@@ -52,7 +51,7 @@ class InTable(Companions):
         """Bind to the days with vectors of eligible windows.
 
         Raises UserError if the table is not the one that the run began with, of another store, of windows of another
-        length or of means over time, or has too few rows.
+        length or of means over time, or has no row of these days.
         """
         from pipeline.store.day_reader import DayReader
 
@@ -73,15 +72,22 @@ class InTable(Companions):
         with DayReader(store.folder) as days, ThreadPoolExecutor(READERS) as pool:
             while some := list(islice(known, DAYS_AT_ONCE)):
                 starts[[place[day.slot] for day in some]] = list(pool.map(count, some))
+        if not starts.any():
+            raise UserError(
+                f"{self.url}: expected vectors of eligible windows of {members.slots.size:,} person-days, found none. "
+                "Embed the store that is trained on, or widen data.where."
+            )
         kept = Members(members.slots, starts, members.participant_M, members.names).where(starts > 0)
-        drawn = int(quotas(kept.starts, data.quota, data.min_spacing_s).sum())
-        if drawn <= self.least:
+        return Bound(kept, InTableChooser(self.table))
+
+    def check_round(self, windows: int) -> None:
+        """Raise UserError unless a round draws more windows than the queue holds: no window should meet itself."""
+        if windows <= self.least:
             raise UserError(
                 f"{self.url}: expected vectors for more windows in a round than the {self.least:,} of the queue, found "
-                f"{drawn:,} of {kept.slots.size:,} person-days. Embed more, raise data.windows_per_day, widen "
-                "data.where, or set a smaller objective.distil.queue."
+                f"{windows:,}. Embed more, raise data.windows_per_day, widen data.where, or set a smaller "
+                "objective.distil.queue."
             )
-        return Bound(kept, InTableChooser(self.table))
 
     def _check_same(self, store: Store, facts: Mapping[str, Any]) -> None:
         now = self.facts(store)

@@ -112,6 +112,23 @@ def test_mistakes_are_user_errors(url: str, tmp_path: Path) -> None:
         store.person_days("wear > 3")
 
 
+def test_participants_who_have_withdrawn_are_left_out(tmp_path: Path) -> None:
+    """Registered, but not deleted yet. Rows without a participant stay."""
+    write(str(tmp_path / "store"))
+    opened = Store.open(str(tmp_path / "store"))
+    opened.person_days.append([{"slot": 2, "participant": "q", "recording": "s"}, {"slot": 3}])
+    opened.recordings.append([{"recording": "s", "participant": "q", "status": "done"}])
+    with open_store(tmp_path / "store") as store:
+        assert store.person_days(columns=["slot"])["slot"].to_pylist() == [0, 1, 2, 3]
+        assert store.read_day(2).slot == 2
+        opened.withdrawals.begin(["q"], DAY)
+        assert store.person_days(columns=["slot"]).to_pydict() == {"slot": [0, 1, 3]}
+        assert store.person_days("participant = 'q'").num_rows == 0
+        assert store.recordings()["recording"].to_pylist() == ["a", "r"]
+        with pytest.raises(UserError, match="the participant of slot 2 has withdrawn"):
+            store.read_day(2)
+
+
 def test_a_store_on_s3(tmp_path: Path) -> None:
     with s3_here(tmp_path / "s3", "api"):
         write("s3://api/store")

@@ -28,14 +28,16 @@ from train.distributed.processes import Processes
 from train.embed.lookup import Lookup
 from train.embed.run import EmbedSettings, embed
 from train.export.folder import write_export
+from train.loop.data import select_days
 from train.networks import NetworkSettings, make_network
 from train.objectives import ObjectiveSettings
 from train.objectives.distil import Distil, DistilSettings, Student, distillation
-from train.objectives.teacher import InTableChooser
+from train.objectives.teacher import InTable, InTableChooser
 from train.optim.averaging import averages
 from train.tracking.log import read_lines
 from train.windows.draw import weights
 from train.windows.lanes import deal, quotas
+from train.windows.settings import DataSettings
 
 PEOPLE, DAYS, EVERY_S = 5, 2, 5
 SLOTS, UNNAMED = PEOPLE * DAYS, 3
@@ -306,6 +308,22 @@ def test_wrong_tables_and_settings_are_refused_before_anything_is_written(
     zarr.write_text(zarr.read_text().replace(Store.open(other).attributes.fingerprint, "0" * 64))
     refused("expected features of .*other, found those of another store", embedded["right"], other)
     assert alone(store, out, **settings(embedded["right"], run__windows=16)) == 0
+
+
+def test_a_round_of_those_who_train_is_larger_than_the_queue(store: str, table: str) -> None:
+    """Held-out participants, and those beyond max_participants, draw nothing."""
+
+    def windows(queue: int, **further: Any) -> int:
+        data = DataSettings(10, 8_000, lanes=4, min_wear_hours=0, **further)
+        return select_days(data, 1, Store.open(store), InTable(table, queue), None, Processes(1)).plan.epoch_windows
+
+    of_everyone = windows(1, held_out=1)
+    for further in ({"held_out": 3}, {"held_out": 1, "max_participants": 2}, {"one_day_per_participant": True}):
+        drawn = windows(1, **further)
+        assert 1 < drawn < of_everyone
+        assert windows(drawn - 1, **further) == drawn
+        with pytest.raises(UserError, match=f"than the {drawn} of the queue, found {drawn}. Embed more"):
+            windows(drawn, **further)
 
 
 @pytest.mark.parametrize(

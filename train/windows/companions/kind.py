@@ -125,6 +125,10 @@ class Companions(Protocol):
         """
         ...
 
+    def check_round(self, windows: int) -> None:
+        """Raise UserError if a new run draws too few windows in a round, of the people that it trains on."""
+        return
+
 
 def bind(
     companions: Companions | None,
