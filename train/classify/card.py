@@ -11,6 +11,10 @@ HEADS = {
     "linear": "The backbone is as it was pretrained; a linear head on its features was fitted.",
     "two-layer": "The backbone and a two-layer head were trained together, all layers.",
 }
+FITTED = {
+    "linear": "The classifier itself was then fitted to all of these people",
+    "two-layer": "The classifier itself was then trained on {trained} of these people and stopped on the other {held}",
+}
 
 
 def card(description: Mapping[str, Any]) -> str:
@@ -36,8 +40,8 @@ changed.
             "How well it does on people it has not seen",
             f"Tested in {validation['folds']} folds by person, on {f1['people']} people. Macro F1 of a person is the "
             f"mean F1 over that person's activities: **{_mean(f1)}**. {_worst(validation['macro_f1_by_person'])}"
-            f"Cohen's kappa: {_mean(validation['kappa'])}. The classifier itself was then fitted to all of these "
-            f"people.\n\n{_by_class(description)}\n\n![Confusion matrix](confusion.png)",
+            f"Cohen's kappa: {_mean(validation['kappa'])}. {_fitted_to(description)}."
+            f"\n\n{_by_class(description)}\n\n![Confusion matrix](confusion.png)",
         )
         + section("Made from", table(("figure", "value"), _made_from(description)))
         + section(
@@ -61,6 +65,11 @@ changed.
             f"and share them. The network is {network['preset']} at {network['width']:g} times its full width.",
         )
     )
+
+
+def _fitted_to(description: Mapping[str, Any]) -> str:
+    trained, held = (description["fitted"][who]["people"] for who in ("trained_on", "held_out"))
+    return FITTED[description["head"]].format(trained=trained, held=held)
 
 
 def _smoothing(description: Mapping[str, Any]) -> str:
@@ -104,6 +113,8 @@ def _made_from(description: Mapping[str, Any]) -> dict[str, Any]:
         "method": fitted["title"],
         "people": fitted["people"],
         "windows": fitted["windows"],
+        "people trained on": fitted["trained_on"]["people"],
+        "windows trained on": fitted["trained_on"]["windows"],
         "seed": fitted["seed"],
         "C": fitted.get("c"),
         "epochs, best": fitted.get("best_epoch"),

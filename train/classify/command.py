@@ -98,8 +98,9 @@ def classify(
     Writes a table of activities as Parquet files, minutes a day by activity (days.csv) and a picture (days.png). The
     same command resumes, adds days ingested since, and drops those of people who have withdrawn.
     """
+    from pipeline.storage.folder import Folder
     from train.classify.classifier import read_classifier
-    from train.classify.run import ClassifySettings
+    from train.classify.run import ClassifySettings, require_own
     from train.classify.run import classify as run
     from train.distributed.processes import Processes
     from train.embed.source import Source
@@ -110,6 +111,7 @@ def classify(
         with processes.all_or_none():
             read = read_classifier(classifier)
             source.require_one_process(processes.world_size)
+            require_own(Folder(out))
         source.ingest()
         done = run(read, source.store, out, ClassifySettings(min_eligible, days_per_file), processes)
         if processes.first:

@@ -1,7 +1,8 @@
-"""Fit a classifier to all people of a labelled set, after testing the same method in folds by person.
+"""Fit a classifier to a labelled set, after testing the same method in folds by person.
 
 The method is a row of `persondays evaluate`, trained by its code: what `evaluate` says of a row holds for the
-classifier. Settings are chosen on a quarter of the people, and the temperature of the probabilities is fitted there.
+classifier. Settings are chosen on a quarter of the people, and the temperature of the probabilities is fitted there. A
+linear head is then fitted to everybody; fine-tuning keeps its best epoch, which was not trained on that quarter.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def fit_classifier(
     cells: Cells | None = None,
     progress: Callable[[float, str], None] = lambda share, note: None,
 ) -> Fit:
-    """Test a row in folds by person, then fit it to everybody; `progress` receives the share done and a note.
+    """Test a row in folds by person, then fit it to the set; `progress` receives the share done and a note.
 
     Folds saved in `cells` by an interrupted run are used again.
     """
@@ -107,7 +108,7 @@ def fit_classifier(
         "temperature": fitted.learned.temperature,
         "prior": prior(data.y_N, len(data.classes), settings.row).tolist(),
         "smoothing": settings.smoothing.to_json() if settings.smoothing else None,
-        "fitted": _fitted(data, settings, fitted.learned),
+        "fitted": _fitted(data, settings, fitted.learned, everybody.held_out_N, head),
         "validation": _validation(results, settings.row, folds),
         "versions": versions(("persondays", "torch", "numpy")),
     }
@@ -115,7 +116,7 @@ def fit_classifier(
 
 
 def all_people(data: LabelledSet, seed: int) -> Split:
-    """Return the split that trains on every window; a quarter of the people is held out to choose settings."""
+    """Return the split without a test; a quarter of the people is held out to choose settings, or to stop on."""
     windows = np.arange(len(data.y_N))
     return Split(windows, windows[:0], held_out(data.y_N, data.person_N, seed))
 
@@ -127,17 +128,27 @@ def prior(y_N: NDArray[np.int64], classes: int, row: str) -> NDArray[np.float64]
     return np.bincount(y_N, minlength=classes) / len(y_N)
 
 
-def _fitted(data: LabelledSet, settings: FitSettings, learned: Learned) -> dict[str, Any]:
+def _fitted(
+    data: LabelledSet, settings: FitSettings, learned: Learned, held_out_N: NDArray[np.bool_], head: str
+) -> dict[str, Any]:
+    """Return what the classifier was made from; only a linear head is fitted to those who were held out."""
+    trained_on_N = np.ones_like(held_out_N) if head == "linear" else ~held_out_N
     counts = np.bincount(data.y_N, minlength=len(data.classes))
     return {
         "row": settings.row,
         "title": ROWS[settings.row].title,
         "people": len(data.people),
         "windows": len(data.y_N),
+        "trained_on": _counted(data, trained_on_N),
+        "held_out": _counted(data, held_out_N),
         "windows_by_class": dict(zip(data.classes, counts.tolist(), strict=True)),
         "seed": settings.seed,
         **learned.facts,
     }
+
+
+def _counted(data: LabelledSet, which_N: NDArray[np.bool_]) -> dict[str, int]:
+    return {"people": len(np.unique(data.person_N[which_N])), "windows": int(which_N.sum())}
 
 
 def _validation(results: dict[str, Any], row: str, folds: int) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Classifying a store: the table of activities by batch inference, then minutes a day and the picture from it.
 
 The summary is written by every process that finds the table complete when it has done its share: the last one does, and
-all of them write the same.
+all of them write the same. A process that could not read some days writes the summary of the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from train.classify.days import DaysTable, read_days
 from train.classify.picture import Picture
 from train.distributed.processes import Processes
 from train.embed.days import Day
-from train.embed.inference import Member, Output, infer
+from train.embed.inference import Done, Member, Output, infer, require_table
 
 if TYPE_CHECKING:
     from pipeline.store.store import Store
@@ -49,27 +50,35 @@ def classify(
     """
     out = Folder(out_url)
     with processes.all_or_none():
-        require_own(out)
-    make = partial(activities, classifier, settings)
-    done = infer(make, store_url, out.folder(ACTIVITIES).url, processes, "classify")
-    if set(done.files) <= set(done.out.names()):
-        write_summary(out, done.files, classifier)
+        new = require_own(out)
+    make = partial(activities, classifier, settings, new)
+    table_url, summary = out.folder(ACTIVITIES).url, [DAYS, PICTURE]
+    done = infer(make, store_url, table_url, processes, "classify", lambda: out.delete(summary))
+    summarise(out, done, classifier)
+    done.require_readable()
     return f"{done} classified now; {DAYS} and {PICTURE} in {out.url}"
 
 
-def require_own(out: Folder) -> None:
-    """Raise UserError where a folder holds more than what `classify` writes."""
-    foreign = sorted({name.split("/")[0] for name in out.names()} - {ACTIVITIES, DAYS, PICTURE})
+def require_own(out: Folder) -> bool:
+    """Return whether a folder is empty; raises UserError where it holds anything but what `classify` writes."""
+    names = out.names()
+    foreign = sorted({name.split("/")[0] for name in names} - {ACTIVITIES, DAYS, PICTURE})
     if foreign:
         raise UserError(
             f"{out.url}: expected an empty folder or one that `persondays classify` wrote, found {foreign[0]}. Name "
             "another folder."
         )
+    require_table(out.folder(ACTIVITIES), "activities", table.FORMAT)
+    return not names
 
 
-def activities(classifier: Classifier, settings: ClassifySettings, store: Store) -> Output:
-    """Return the table of activities of a store; raises UserError if no day was worn for an hour."""
-    require_worn(store)
+def activities(classifier: Classifier, settings: ClassifySettings, new: bool, store: Store) -> Output:
+    """Return the table of activities of a store; raises UserError if it is new and no day was worn for an hour.
+
+    Where there is a table, people who wore their device may have withdrawn, and their rows have to go.
+    """
+    if new:
+        require_worn(store)
     seconds = classifier.ticks // store.attributes.sample_rate_hz
     facts = {
         "format": table.FORMAT,
@@ -115,8 +124,27 @@ def require_worn(store: Store) -> None:
         )
 
 
-def write_summary(out: Folder, files: tuple[str, ...], classifier: Classifier) -> None:
-    """Write minutes a day and the picture of a complete table."""
+def summarise(out: Folder, done: Done, classifier: Classifier) -> None:
+    """Write the summary of a table that is complete, or of its files that are there if others cannot be made.
+
+    A process that could read all its days knows of the latter by a summary that is there. Where another process wrote
+    a file meanwhile, the summary is written again.
+    """
+    written: list[str] = []
+    while written != (there := _files(done)):
+        if len(there) < len(done.files) and not done.problem and not out.exists(DAYS):
+            return
+        write_summary(out, there, classifier)
+        written = there
+
+
+def _files(done: Done) -> list[str]:
+    names = set(done.out.names())
+    return [file for file in done.files if file in names]
+
+
+def write_summary(out: Folder, files: Sequence[str], classifier: Classifier) -> None:
+    """Write minutes a day and the picture of a table's files."""
     days, picture = DaysTable(classifier.classes), Picture(classifier.classes)
     seconds = classifier.ticks // classifier.config["input"]["rate_hz"]
     for day in read_days(out.folder(ACTIVITIES), files, classifier.classes, seconds):

@@ -51,10 +51,13 @@ def embed(
     Writes a folder of Parquet files. The same command resumes, adds days ingested since, and drops those of people who
     have withdrawn.
     """
+    from pipeline.storage.folder import Folder
     from train.distributed.processes import Processes
+    from train.embed.inference import require_table
     from train.embed.run import EmbedSettings
     from train.embed.run import embed as run
     from train.embed.source import Source
+    from train.embed.table import FORMAT
     from train.networks.weights import load_model
 
     source = Source.of(store, recordings, key_file, ingest_flags, out)
@@ -64,6 +67,7 @@ def embed(
         with processes.all_or_none():
             network = load_model(model)
             source.require_one_process(processes.world_size)
+            require_table(Folder(out), "features", FORMAT)
         source.ingest()
         done = run(network, source.store, out, settings, processes)
         if processes.first:

@@ -96,7 +96,10 @@ class Group:
 
 
 def plan(store: Store, days_per_file: int) -> list[Group]:
-    """Return the groups of the person-days of all participants who have not withdrawn, in order of their slots."""
+    """Return the groups of the person-days of all participants who have not withdrawn, in order of their slots.
+
+    Raises UserError if there are no person-days; if everybody has withdrawn, there is no group.
+    """
     rows = store.person_days.read(["slot", "participant", "day"])
     gone = store.withdrawals.participants()
     groups: dict[int, list[Member]] = {}
@@ -104,9 +107,26 @@ def plan(store: Store, days_per_file: int) -> list[Group]:
         if row["participant"] not in gone:
             member = Member(row["slot"], row["participant"], row["day"])
             groups.setdefault(member.slot // days_per_file, []).append(member)
-    if not groups:
+    if not groups and not gone:
         raise UserError(f"{store.folder.url}: expected person-days to read, found none. Ingest recordings first.")
     return [Group(number, tuple(members)) for number, members in groups.items()]
+
+
+def require_table(folder: Folder, name: str, kind: str) -> tuple[list[str], dict[str, Any] | None]:
+    """Return the files of a table and its facts, None if the folder is empty.
+
+    `name` is what messages call such a table, and `kind` its format. Raises UserError when the folder holds anything
+    else: before `ingest`, and not hours later.
+    """
+    names = folder.names()
+    foreign = [name for name in names if not PART.fullmatch(name)]
+    found = read_facts(folder, names[0], kind) if names and not foreign else None
+    if names and found is None:
+        raise UserError(
+            f"{folder.url}: expected an empty folder or a table of {name}, found {(foreign or names)[0]}. Name another "
+            "folder."
+        )
+    return names, found
 
 
 def prepare(folder: Folder, output: Output, groups: list[Group]) -> frozenset[str]:
@@ -115,14 +135,7 @@ def prepare(folder: Folder, output: Output, groups: list[Group]) -> frozenset[st
     Deletes files of this table whose days have changed since, and what killed processes left. Raises UserError when the
     folder holds another table, or anything else.
     """
-    names = folder.names()
-    foreign = [name for name in names if not PART.fullmatch(name)]
-    found = read_facts(folder, names[0], output.facts["format"]) if names and not foreign else None
-    if names and found is None:
-        raise UserError(
-            f"{folder.url}: expected an empty folder or a table of {output.name}, found {(foreign or names)[0]}. Name "
-            "another folder."
-        )
+    names, found = require_table(folder, output.name, output.facts["format"])
     if found is not None and found != output.facts:
         changed = sorted(name for name in {*found, *output.facts} if found.get(name) != output.facts.get(name))
         changes = "; ".join(f"{name}: there {found.get(name)!r}, now {output.facts.get(name)!r}" for name in changed)
@@ -226,28 +239,45 @@ class Inference:
 
 @dataclass(frozen=True)
 class Done:
-    """What a run has done: the table's files and days, and the windows that this process went through."""
+    """What a run has done: the table's files and days, and the windows that this process went through.
+
+    `problem` names the days that this process could not read, and those that are missing with them.
+    """
 
     out: Folder
     files: tuple[str, ...]
     days: int
     windows: int
+    problem: str = ""
+
+    def require_readable(self) -> None:
+        """Raise UserError if days could not be read: once everything else is written."""
+        if self.problem:
+            raise UserError(self.problem)
 
     def __str__(self) -> str:
         return f"{self.out.url}: {self.days:,} person-days in {len(self.files):,} files, {self.windows:,} windows"
 
 
-def infer(make: Callable[[Store], Output], store_url: str, out_url: str, processes: Processes, title: str) -> Done:
+def infer(
+    make: Callable[[Store], Output],
+    store_url: str,
+    out_url: str,
+    processes: Processes,
+    title: str,
+    prepared: Callable[[], None] = lambda: None,
+) -> Done:
     """Make the table that `make` returns for the opened store. All processes of a run have to call this.
 
-    Raises UserError for what a user can fix; days that cannot be read are among that, after everything else is written.
+    `prepared` is called by the first process when the folder holds no days of people who have withdrawn any more, and
+    before anything is written. Raises UserError for what a user can fix, but for days that cannot be read: see `Done`.
     """
     from pipeline.store.store import Store
 
     with processes.all_or_none():
         store, out = Store.open(store_url), Folder(out_url)
         output = make(store)
-        groups, there = processes.from_first(lambda: _plan_and_prepare(store, out, output))
+        groups, there = processes.from_first(lambda: _plan_and_prepare(store, out, output, prepared))
     todo = [group for group in groups if group.file not in there][processes.rank :: processes.world_size]
     days = sum(len(group.members) for group in todo)
     began = time.monotonic()
@@ -260,17 +290,36 @@ def infer(make: Callable[[Store], Output], store_url: str, out_url: str, process
                 progress.update(done, f"{windows / (time.monotonic() - began):,.0f} windows/s")
 
         inference.run(todo, report)
-    if inference.unreadable:
-        listed = ", ".join(map(str, inference.unreadable[:SHOWN]))
-        raise UserError(
-            f"{store.folder.url}: {len(inference.unreadable)} person-days cannot be read (slots {listed}), so the "
-            "files they belong to are missing; all others are written. Run `persondays verify --repair`, then the same "
-            "command again."
-        )
     all_days = sum(len(group.members) for group in groups)
-    return Done(out, tuple(group.file for group in groups), all_days, inference.windows)
+    problem = _problem(store.folder.url, inference.unreadable, todo) if inference.unreadable else ""
+    return Done(out, tuple(group.file for group in groups), all_days, inference.windows, problem)
 
 
-def _plan_and_prepare(store: Store, out: Folder, output: Output) -> tuple[list[Group], frozenset[str]]:
+def _problem(store_url: str, unreadable: list[int], groups: list[Group]) -> str:
+    """Return a message that names days that cannot be read, and the days of these groups that are missing with them."""
+    slots = [[member.slot for member in group.members] for group in groups]
+    missing = [own for own in slots if not set(own).isdisjoint(unreadable)]
+    ranges = [f"{own[0]} to {own[-1]}" if len(own) > 1 else f"{own[0]}" for own in missing]
+    return (
+        f"{store_url}: {len(unreadable)} person-days cannot be read (slots {_listed(unreadable)}), so the files they "
+        f"belong to are missing, with {sum(map(len, missing))} person-days (slots {_listed(ranges)}); all others are "
+        "written. Run `persondays verify --repair`, then the same command again."
+    )
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join([*map(str, values[:SHOWN]), *["..."][: len(values) > SHOWN]])
+
+
+def _plan_and_prepare(
+    store: Store, out: Folder, output: Output, prepared: Callable[[], None]
+) -> tuple[list[Group], frozenset[str]]:
     groups = plan(store, output.days_per_file)
-    return groups, prepare(out, output, groups)
+    there = prepare(out, output, groups)
+    prepared()
+    if not groups:
+        raise UserError(
+            f"{store.folder.url}: expected person-days of participants who have not withdrawn, found none. What was "
+            f"made of the days of others is deleted from {out.url}."
+        )
+    return groups, there

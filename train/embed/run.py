@@ -54,7 +54,9 @@ def embed(network: Encoder, store_url: str, out_url: str, settings: EmbedSetting
 
     Raises UserError for what a user can fix; days that cannot be read are among that, after everything else is written.
     """
-    return f"{infer(partial(features, network, settings), store_url, out_url, processes, 'embed')} embedded now"
+    done = infer(partial(features, network, settings), store_url, out_url, processes, "embed")
+    done.require_readable()
+    return f"{done} embedded now"
 
 
 def features(network: Encoder, settings: EmbedSettings, store: Store) -> Output:

@@ -28,6 +28,10 @@ class Source:
             raise UserError("--store or --recordings: expected one of them, found neither.")
         if flags and recordings is None:
             raise UserError(f"{flags[0]}: flags for ingest need --recordings. Add it, or remove them.")
+        if key_file is not None and recordings is None:
+            raise UserError(
+                "--key-file: only ingest needs the key, so it needs --recordings. Add it, or leave out the key."
+            )
         return Source(store or f"{out.rstrip('/')}-store", recordings, key_file, tuple(flags or ()))
 
     def require_one_process(self, processes: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,35 @@ def test_another_classifier_and_foreign_files_are_refused(
         classify(read, store, str(tmp_path / "mine"), ClassifySettings(), Processes(1))
 
 
+def test_days_of_the_withdrawn_go_also_if_nobody_is_left(read: Classifier, store: str, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    own, out = Store.open(str(tmp_path / "store")), tmp_path / "out"
+    classify(read, own.folder.url, str(out), ClassifySettings(), Processes(1))
+    rows = [row | {"wear_seconds": 0} for row in own.person_days.read().to_pylist() if row["slot"] >= 2]
+    own.person_days.replace(sorted({row["recording"] for row in rows}), rows)
+    own.withdrawals.begin([f"{0:064x}"], date(2026, 1, 1))
+    classify(read, own.folder.url, str(out), ClassifySettings(), Processes(1))
+    assert set(table(out)["slot"].to_pylist()) == {2, 3}, "although nobody who is left wore the device"
+    own.withdrawals.begin([f"{1:064x}"], date(2026, 1, 1))
+    with pytest.raises(UserError, match="participants who have not withdrawn, found none"):
+        classify(read, own.folder.url, str(out), ClassifySettings(), Processes(1))
+    assert files(out) == {}
+
+
+def test_the_summary_is_of_the_days_that_can_be_read(read: Classifier, store: str, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    own, out, settings = str(tmp_path / "store"), tmp_path / "out", ClassifySettings(days_per_file=1)
+    classify(read, own, str(out), settings, Processes(1))
+    before = files(out)
+    sorted((out / "activities").iterdir())[1].unlink()
+    (tmp_path / "store/signal/c/1/0/0").unlink()
+    with pytest.raises(UserError, match=r"\(slots 1\), .* with 1 person-days \(slots 1\); all others are written"):
+        classify(read, own, str(out), settings, Processes(1))
+    lines = before["days.csv"].decode().splitlines()
+    assert (out / "days.csv").read_text().splitlines() == [lines[0], lines[1], *lines[3:]]
+    assert files(out)["days.png"] != before["days.png"]
+
+
 def test_a_store_without_a_worn_hour_is_refused(read: Classifier, tmp_path: Path) -> None:
     store = write_store(str(tmp_path / "store"), 1, 1, made=NoiseDays(900)).folder.url
     with pytest.raises(UserError, match=r"expected a day with an hour worn, found at most 13 minutes in 1 person-days"):
@@ -170,6 +201,10 @@ def test_mistakes_give_one_message(
     classifier: Path, weights: Path, store: str, tmp_path: Path, persondays: Run
 ) -> None:
     given = ("classify", "--store", store, "--out", tmp_path / "out")
+    foreign = ("classify", "--recordings", tmp_path / "none", "--classifier", classifier)
+    for name in ("mine/thesis.tex", "other/activities/mine.csv"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("mine")
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     for file in classifier.iterdir():
@@ -182,6 +217,9 @@ def test_mistakes_give_one_message(
         ((*given, "--classifier", weights.parent), "a folder without config.json"),
         ((*given, "--classifier", damaged), "model.safetensors is not the file that config.json describes"),
         ((*given, "--classifier", classifier, "--", "--id-regex", "P"), "flags for ingest need --recordings"),
+        ((*given, "--classifier", classifier, "--key-file", "key"), "--key-file: only ingest needs the key"),
+        ((*foreign, "--out", tmp_path / "mine"), "found thesis.tex"),
+        ((*foreign, "--out", tmp_path / "other"), "expected an empty folder or a table of activities, found mine.csv"),
         (("classify", "--out", tmp_path / "out", "--classifier", classifier), "--store or --recordings"),
         (("classify", "--store", tmp_path, "--out", tmp_path / "out", "--classifier", classifier), "a window store"),
     ]

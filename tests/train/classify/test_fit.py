@@ -97,6 +97,7 @@ def test_the_folder_says_what_it_is(backbone: Encoder, classifier: Path) -> None
     assert config["network"] == {"preset": "harnet5", "width": 0.0625}
     assert config["backbone"]["sha256"] == digest(backbone.state_dict())
     assert config["fitted"]["windows_by_class"] == {"moving": 48, "side": 48, "up": 48}
+    assert config["fitted"]["trained_on"] == {"people": 6, "windows": 144}
     scores = config["validation"]
     assert scores["folds"] == 5
     assert scores["macro_f1"]["people"] == len(scores["macro_f1_by_person"]) == 6
@@ -104,6 +105,7 @@ def test_the_folder_says_what_it_is(backbone: Encoder, classifier: Path) -> None
     assert np.array(scores["confusion"]).sum() == 144
     card = (classifier / "README.md").read_text()
     assert "moving, side, up" in card
+    assert "then fitted to all of these people." in card
     assert f"**{scores['macro_f1']['mean']:.3f} (95% interval" in card
     assert "person " not in json.dumps(config), "names of people stay out"
     read = read_classifier(classifier)
@@ -125,7 +127,12 @@ def test_a_fine_tuned_classifier_has_the_names_of_the_downstream_network(
     with torch.inference_mode():
         expected = exported(torch.from_numpy(data.x_NCT))
     torch.testing.assert_close(torch.from_numpy(read.logits(data.x_NCT)), expected)
-    assert 1 <= fitted.description["fitted"]["best_epoch"] <= 3
+    facts = fitted.description["fitted"]
+    assert 1 <= facts["best_epoch"] <= 3
+    assert (facts["trained_on"]["people"], facts["held_out"]["people"], facts["people"]) == (3, 1, 4)
+    assert facts["trained_on"]["windows"] + facts["held_out"]["windows"] == facts["windows"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "then trained on 3 of these people and stopped on the other 1." in card
     assert read.prior_K.tolist() == pytest.approx([1 / 3] * 3)
 
 

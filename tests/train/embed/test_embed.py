@@ -230,6 +230,19 @@ def test_new_days_are_added_and_those_of_the_withdrawn_dropped(network: Encoder,
     }
 
 
+def test_when_everybody_has_withdrawn_nothing_is_left(network: Encoder, noise: str, tmp_path: Path) -> None:
+    shutil.copytree(noise, tmp_path / "store")
+    store = Store.open(str(tmp_path / "store"))
+    embedded(network, store.folder.url, tmp_path / "out")
+    store.withdrawals.begin([f"{0:064x}", f"{1:064x}"], date(2026, 1, 1))
+    with pytest.raises(UserError, match="participants who have not withdrawn, found none"):
+        embedded(network, store.folder.url, tmp_path / "out")
+    assert files(tmp_path / "out") == {}
+    empty = Store.create(str(tmp_path / "empty"), Key(bytes(32)), {"made": "for tests"})
+    with pytest.raises(UserError, match=r"expected person-days to read, found none\. Ingest recordings first"):
+        embedded(network, empty.folder.url, tmp_path / "else")
+
+
 def test_a_day_that_cannot_be_read_is_named_after_the_rest_is_written(
     network: Encoder, noise: str, tmp_path: Path
 ) -> None:
@@ -238,6 +251,8 @@ def test_a_day_that_cannot_be_read_is_named_after_the_rest_is_written(
     with pytest.raises(UserError, match=r"1 person-days cannot be read \(slots 2\).*verify --repair"):
         embedded(network, str(tmp_path / "store"), tmp_path / "out", days_per_file=1)
     assert sorted(int(name[5:12]) for name in files(tmp_path / "out")) == [0, 1, 3, 4, 5]
+    with pytest.raises(UserError, match=r"\(slots 2\).* missing, with 2 person-days \(slots 2 to 3\)"):
+        embedded(network, str(tmp_path / "store"), tmp_path / "pairs", days_per_file=2)
 
 
 def test_a_day_without_windows_has_no_rows(network: Encoder, tmp_path: Path) -> None:
@@ -271,10 +286,14 @@ def test_another_table_and_foreign_files_are_refused(network: Encoder, noise: st
 
 def test_the_command_line_refuses_what_does_not_fit(weights: Path, noise: str, tmp_path: Path) -> None:
     flags = ["--model", str(weights), "--out", str(tmp_path / "out")]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("mine")
     for more, message in (
         ([], "--store or --recordings: expected one"),
         (["--store", noise, "--", "--id-regex", "P"], "flags for ingest need --recordings"),
+        (["--store", noise, "--key-file", "key"], "--key-file: only ingest needs the key"),
         (["--recordings", str(tmp_path / "none")], "ended with exit status 1"),
+        (["--recordings", str(tmp_path / "none"), "--out", str(tmp_path / "mine")], "found thesis.tex"),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "train.embed", *flags, *more],
