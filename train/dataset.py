@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import torch.distributed as dist
@@ -32,6 +32,9 @@ KIND = "persondays-stream"
 VERSION = 1
 ONLY_SPEED = ("threads", "cache", "cache_gb", "skip_damaged", "validation_per_day")
 """Settings that do not decide which windows are drawn."""
+
+ENTRIES = ("kind", "version", "step", "settings", "store", "stream", "held_out", "held_out_withdrawn")
+"""Of a state."""
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +113,11 @@ class WindowStream(IterableDataset[Batch]):
         self.data = build(DataSettings, settings, "WindowStream")
         if self.data.control != "none":
             raise UserError("WindowStream: control is for `persondays train`; change the windows in your own loop.")
+        if companions is not None and (isinstance(companions, type) or not is_dataclass(companions)):
+            raise UserError(
+                f"WindowStream: expected companions that are a dataclass, whose settings states can hold, such as "
+                f"Nearby(30); found {companions!r}."
+            )
         self.companions, self._place = companions, _place(rank, world_size)
         self.step = 0
         self._source: Source | None = None
@@ -121,6 +129,11 @@ class WindowStream(IterableDataset[Batch]):
         self._store = Store.open(self.url)
         self._selection = select_days(self.data, self.seed, self._store, self.companions, before, self._place)
         per_step(self.batch, len(self._selection.plan.lanes), self._place.world_size)
+        if self._selection.chooser.features:
+            raise UserError(
+                f"WindowStream: batches have windows only, but {self.companions!r} also has vectors. Use it with "
+                "`persondays train`."
+            )
 
     @property
     def counts_per_g(self) -> int:
@@ -212,6 +225,8 @@ class WindowStream(IterableDataset[Batch]):
         """
         if not isinstance(state, dict) or (state.get("kind"), state.get("version")) != (KIND, VERSION):
             raise UserError(f"expected the state_dict of a WindowStream, version {VERSION}, found something else.")
+        if missing := [name for name in ENTRIES if name not in state]:
+            raise UserError(f"expected all that state_dict of a WindowStream returns, found no {missing[0]!r}.")
         ours, theirs = self._settings(), state["settings"]
         if changed := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
             changes = "; ".join(f"{name}: state {theirs.get(name)!r}, now {ours.get(name)!r}" for name in changed)

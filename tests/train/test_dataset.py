@@ -6,6 +6,8 @@ import io
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,11 @@ from pipeline.store.day_reader import DayReader
 from pipeline.store.store import Store
 from tests.train.days import MadeDays, write_store
 from train import Batch, WindowStream
+from train.dataset import ENTRIES
+from train.objectives.collossl import Devices
+from train.windows.companions.kind import Bound, Companions, NoCompanions
 from train.windows.companions.nearby import Nearby
-from train.windows.members import choose_held_out, select
+from train.windows.members import Members, choose_held_out, select
 from train.windows.plan import make_plan
 from train.windows.settings import DataSettings
 from train.windows.stream import Stream
@@ -140,6 +145,40 @@ def test_under_a_data_loader(store: str) -> None:
     again = stream(store)
     again.load_state_dict(state)
     assert all(map(same, islice(DataLoader(again, batch_size=None), 2), whole[3:]))
+
+
+class OnlyNamed(NoCompanions):
+    """A chooser whose anchors have vectors."""
+
+    features = 3
+
+
+@dataclass(frozen=True)
+class Named(Companions):
+    """A kind of companions with vectors."""
+
+    def bind(self, members: Members, store: Store, data: DataSettings, facts: Mapping[str, Any]) -> Bound:
+        """See `Companions`."""
+        return Bound(members, OnlyNamed())
+
+
+def test_companions_that_it_cannot_serve_are_refused(store: str) -> None:
+    for companions, match in (
+        (Named(), r"windows only, but Named\(\) also has vectors"),
+        (Devices(1), "expected companions that are a dataclass"),
+        (Nearby, "expected companions that are a dataclass"),
+    ):
+        with pytest.raises(UserError, match=match):
+            stream(store, companions=companions)
+
+
+def test_a_part_of_a_state_is_refused(store: str) -> None:
+    with stream(store) as opened:
+        state = opened.state_dict()
+        assert list(state) == list(ENTRIES)
+        for name in set(state) - {"kind", "version"}:
+            with pytest.raises(UserError, match=f"found no '{name}'"):
+                opened.load_state_dict({key: value for key, value in state.items() if key != name})
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
@@ -55,9 +56,7 @@ class Classifier:
 
     def log_probabilities(self, logits_NK: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the logarithms of the calibrated probabilities of logits (windows, classes)."""
-        scaled_NK = logits_NK.astype(np.float64) / self.temperature
-        scaled_NK -= scaled_NK.max(1, keepdims=True)
-        return scaled_NK - np.log(np.exp(scaled_NK).sum(1, keepdims=True))
+        return np.asarray(log_softmax(logits_NK.astype(np.float64) / self.temperature, 1))
 
     def classes_of(self, log_NK: NDArray[np.float64], number_N: NDArray[np.int64], step_s: float) -> NDArray[np.int64]:
         """Return the class of each window, smoothed over time if the classifier does that; `number_N` number steps."""

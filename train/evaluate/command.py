@@ -23,8 +23,8 @@ def evaluate(
     ),
     rows: str | None = typer.Option(
         None,
-        help="What to compare, with commas, or `all`: linear, weighted, mlp, finetuned, scratch, random, handmade, "
-        "forest, boosting, both, both-forest. By default linear, random and forest.",
+        help="What to compare, with commas, or `all`: linear, weighted, mlp, finetuned, scratch, tuned, "
+        "tuned-scratch, random, handmade, forest, boosting, both, both-forest. By default linear, random and forest.",
     ),
     protocol: str | None = typer.Option(
         None, help="folds (default), harnet (the splits of ssl-wearables) or loso (leave one out)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.train.evaluate.labelled_sets import as_data, walkers
+from train.evaluate.command import evaluate
 from train.evaluate.folds import held_out
 from train.evaluate.rows import ROWS, Context, kept, random_network
 from train.evaluate.rows import training as recipe
@@ -19,6 +21,12 @@ from train.evaluate.rows.row import Fitted, Lesson
 from train.evaluate.rows.training import shuffled_batches, train_network, turned, window_random
 from train.evaluate.workers import workers
 from train.networks.harnet import Harnet
+
+
+def test_the_help_names_every_row() -> None:
+    text = signature(evaluate).parameters["rows"].default.help
+    listed = text.partition("`all`: ")[2].partition(". By default")[0]
+    assert listed.split(", ") == list(ROWS)
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -108,18 +108,27 @@ def test_people_are_split(paired: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["inertial", "skeleton", "cmc"])
-def test_pretraining_is_repeatable_and_lowers_the_loss(paired: Path, name: str) -> None:
+def test_pretraining_is_repeatable(paired: Path, name: str) -> None:
     trials, settings = read_split(paired).training, CMC if name == "cmc" else SIMCLR[name]
-    runs, epochs = [], 1 if name == "inertial" else 4  # its views differ too much to be matched in a few steps
+    runs = []
     for _ in range(2):
         torch.manual_seed(4)
         losses: list[float] = []
-        encoders = pretrain(settings, trials, epochs, lambda _, loss, kept=losses: kept.append(loss))  # type: ignore[misc]
+        encoders = pretrain(settings, trials, 1, lambda _, loss, kept=losses: kept.append(loss))  # type: ignore[misc]
         assert not encoders.training
         runs.append((losses, torch.cat(features_of(encoders, trials), 1)))
-    assert runs[0][0][-1] < runs[0][0][0] or epochs == 1
     assert runs[0][0] == runs[1][0]
     assert torch.equal(runs[0][1], runs[1][1])
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("inertial", 16), ("skeleton", 4), ("cmc", 4)])
+def test_pretraining_lowers_the_loss(paired: Path, name: str, epochs: int) -> None:
+    """Views of the inertial sensor differ so much that the loss rises at first."""
+    torch.manual_seed(4)
+    losses: list[float] = []
+    settings = CMC if name == "cmc" else SIMCLR[name]
+    pretrain(settings, read_split(paired).training, epochs, lambda _, loss: losses.append(loss))
+    assert losses[-1] < losses[0]
 
 
 def test_supervised_training_learns_and_stops_early(paired: Path) -> None:
