@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from bench.train.data import made_stream
 from pipeline.grid import TICKS_PER_SECOND
 from train.objectives import make_objective
+from train.objectives.teacher import InTable
 from train.recipe import Recipe
 from train.windows.feed import Batch
 from train.windows.pool import Windows
@@ -27,7 +30,9 @@ def grouped(windows: Windows) -> Windows:
 
 def batch_on(device: torch.device, recipe: Recipe) -> Batch:
     """The same as a step takes it, with companions if the objective needs them."""
-    windows = drawn(recipe)
-    if make_objective(recipe.objective).companions:
+    windows, companions = drawn(recipe), make_objective(recipe.objective).companions
+    if isinstance(companions, InTable):
+        windows = replace(windows, vector_BF=torch.randn(len(windows), companions.table.features))
+    elif companions:
         windows = grouped(windows)
     return Batch(windows.to(device), windows.place_BP)

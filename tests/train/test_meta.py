@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product, repeat
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.train.ours import bare_model, bare_run
 from train.distributed.processes import Processes
 from train.loop.step import take_step
 from train.networks import NETWORKS
-from train.objectives import OBJECTIVES
+from train.objectives import OBJECTIVES, collossl
+from train.objectives.collossl import Devices
 from train.objectives.multitask import Multitask
 from train.objectives.teacher import InTable
 from train.recipe import RECIPES, load_recipe
@@ -87,6 +90,33 @@ def test_every_objective_trains_every_encoder(step_on_meta: Step, objective: str
 @pytest.mark.parametrize("sets", SETS)
 def test_every_setting_takes_a_step(step_on_meta: Step, sets: list[str]) -> None:
     step_on_meta("harnet10", *(f"objective.{each}" for each in sets), "data.control=noise", "run.accumulate=1")
+
+
+class HostCopies(TorchDispatchMode):
+    """Counts tensors that are copied from the host."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        copied = func is torch.ops.aten._to_copy.default and args[0].device != found.device
+        self.count += copied
+        return found
+
+
+@pytest.mark.parametrize("loss", ["multiview", "sigmoid"])
+def test_locations_of_devices_are_copied_once(step_on_meta: Step, monkeypatch: pytest.MonkeyPatch, loss: str) -> None:
+    """As after `bind`: a step with the locations of a store, and no copy in those after it."""
+    kind = Devices(1)
+    kind.set_locations({slot: [0, 1 + slot % 2] for slot in range(4)}, 3)
+    slot_B = torch.tensor([3, 0, 2])
+    assert kind.locations(slot_B).tolist() == [[0, 2], [0, 1], [0, 1]]
+    for copies in (2, 0):
+        with HostCopies() as counted:
+            assert kind.locations(slot_B.to(META)).shape == (3, 2)
+        assert counted.count - 1 == copies  # that of slot_B itself
+    monkeypatch.setattr(collossl, "Devices", lambda others: kind)
+    step_on_meta("harnet10", "objective.name=collossl", f"objective.collossl.loss={loss}")
 
 
 def test_a_look_at_a_number_is_found(step_on_meta: Step, monkeypatch: pytest.MonkeyPatch) -> None:

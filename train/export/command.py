@@ -30,7 +30,7 @@ def export(
     gets a folder of its own below it, under its name.
     """
     from train.checkpoint.format import open_checkpoint
-    from train.export.folder import Further, write_export
+    from train.export.folder import Further, write_exports
     from train.export.shapes import parse_shapes
     from train.networks.several import separated
     from train.optim.averaging import averaged_model
@@ -38,8 +38,8 @@ def export(
     further = Further(parse_shapes(shapes), classifier, labelled)
     opened = open_checkpoint(checkpoint, "best" if best else "newest")
     model = averaged_model(opened, checkpoint) if averaged else opened.model
-    for name, entries in separated(model).items():
-        folder = out / name
-        network = write_export(entries, opened.state, folder, checkpoint, further, name)
+    models = separated(model)
+    network = write_exports(models, opened.state, out, checkpoint, further)
+    for folder in (out / name for name in models):
         print(f"exported {network.preset} (width {network.width:g}, {network.features} features) to {folder}")
     print(f'use it: torch.hub.load("{folder}", "{network.preset}", source="local", pretrained=True, class_num=5)')

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from pipeline.grid import AXES, SAMPLE_RATE_HZ
-from pipeline.storage.result_folder import result_folder, write_json
+from pipeline.storage.result_folder import require_replaceable, result_folder, write_json
 from train.checkpoint.state import State
 from train.evaluate.dataset import LabelledSet, read_labelled
 from train.export import hubconf, shapes, streaming
@@ -26,6 +26,8 @@ from train.networks.weights import backbone_weights, load_backbone, without_dist
 
 KIND = "persondays-export"
 VERSION = 2
+ENCODERS, SEVERAL_KIND = "encoders.json", "persondays-exports"
+"""The file that names the encoders of a run with several, and its format."""
 WEIGHTS = "model.safetensors"
 FILES = {WEIGHTS, "config.json", "README.md", *shapes.FILES.values()}
 HUB_MIXIN = Path(__file__).with_name("hub_mixin.py")
@@ -76,10 +78,9 @@ def write_export(
     weights = save(entries, {"format": "pt"})
     description = describe(backbone, entries, weights, state, encoder)
     sources = [*SOURCES, source_of(NETWORKS[backbone.preset].kind)]
-    replaceable = {each.name for each in (*SOURCES, *(source_of(network.kind) for network in NETWORKS.values()))}
     data = read_labelled(further.labelled, backbone.ticks) if further.labelled else None
     tuned = shapes.read_classifier(further.classifier, backbone) if further.classifier else None
-    with result_folder(out, "config.json", KIND, FILES | replaceable) as folder:
+    with result_folder(out, "config.json", KIND, FILES | replaceable_sources()) as folder:
         (folder / WEIGHTS).write_bytes(weights)
         for source in sources:
             shutil.copyfile(source, folder / source.name)
@@ -87,6 +88,29 @@ def write_export(
         write_json(folder / "config.json", description)
         (folder / "README.md").write_text(card(description), encoding="utf-8")
     return backbone
+
+
+def write_exports(
+    models: Mapping[str, Mapping[str, Tensor]], state: State, out: Path, where: str, further: Further = NOTHING_FURTHER
+) -> Encoder:
+    """Export each encoder of a run (`train.networks.several.separated`): to `out` itself, or several to `out`/NAME.
+
+    All folders appear together or not at all. Raises UserError as `write_export` does, also for what is in `out`/NAME.
+    """
+    if list(models) == [""]:
+        return write_export(models[""], state, out, where, further)
+    for name in models:
+        require_replaceable(out / name, "config.json", KIND, FILES | replaceable_sources())
+    with result_folder(out, ENCODERS, SEVERAL_KIND, {ENCODERS, *models}) as folder:
+        for name, entries in models.items():
+            network = write_export(entries, state, folder / name, where, further, name)
+        write_json(folder / ENCODERS, {"format": SEVERAL_KIND, "version": VERSION, "encoders": list(models)})
+    return network
+
+
+def replaceable_sources() -> set[str]:
+    """Names of the source files that an earlier export may contain."""
+    return {each.name for each in (*SOURCES, *(source_of(network.kind) for network in NETWORKS.values()))}
 
 
 def write_further(

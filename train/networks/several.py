@@ -2,7 +2,8 @@
 
 Rows take turns: of n encoders, row i goes through encoder i % n. So a window's views follow each other as always, and
 what trains a model need not know how many encoders it has. In a state dict, they are below
-`feature_extractor.encoders.NAME`, and their heads below `HEAD.encoders.NAME`. An export has one, under the usual names.
+`feature_extractor.encoders.of_NAME`, and their heads below `HEAD.encoders.of_NAME`. An export has one, under the usual
+names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 
 from train.networks import CPU, Encoder, NetworkSettings, make_network
 
-PLACE = re.compile(r"^(\w+)\.encoders\.([^.]+)\.")
+OF = "of_"
+"""Precedes names in a ModuleDict, which refuses those of its own attributes, such as `half`."""
+PLACE = re.compile(rf"^(\w+)\.encoders\.{OF}([^.]+)\.")
 
 
 class InTurn(nn.Module):
@@ -24,7 +27,7 @@ class InTurn(nn.Module):
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict(modules)
+        self.encoders = nn.ModuleDict({OF + name: module for name, module in modules.items()})
 
     def forward(self, x_V: Tensor) -> Tensor:
         """Return the outputs in the order of the rows, whose number is a multiple of that of the modules."""

@@ -9,6 +9,7 @@ the other device is the other view.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,13 +18,14 @@ from torch import Tensor, nn
 
 from train.distributed import collectives
 from train.networks.several import InTurn
-from train.objectives.contrast import Contrast, figures, unit
+from train.objectives.contrast import Contrast, figures, same_day, unit
 from train.objectives.objective import Figures, Objective
 from train.objectives.simclr import Projection
 from train.random import WindowRandom
 from train.windows.companions.same_time import SameTime, is_at
 
 VIEWS = 2
+LOCATION = re.compile("[a-z]+(?:[ -][a-z]+)*")
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,23 @@ class CmcSettings:
         wrong = list(self.contrast.wrong())
         if self.projection < 1:
             wrong.append(("projection", "at least 1"))
-        if not self._differ():
-            wrong.append(("locations", "two that no device can both be at, such as wrist and hip"))
+        if expected := self._expected_locations():
+            wrong.append(("locations", expected))
         for name, expected in wrong:
             raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)}")
 
-    def _differ(self) -> bool:
-        if len(self.locations) != VIEWS or not all(name.replace(" ", "").isidentifier() for name in self.locations):
-            return False
-        first, second = self.locations
-        return not is_at(first, second) and not is_at(second, first)
+    def _expected_locations(self) -> str | None:
+        """Return what is expected of the locations if they are wrong."""
+        if not all(LOCATION.fullmatch(name) for name in self.locations):
+            return "words of lower-case letters, with single spaces or hyphens, such as non-dominant left wrist"
+        if len(self.locations) != VIEWS or any(map(is_at, self.locations, self.locations[::-1])):
+            return "two that no device can both be at, such as wrist and hip"
+        return None if len(set(self.encoders)) == VIEWS else "two that differ in more than hyphens"
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The names of the encoders: the locations with `_` for spaces and hyphens."""
+        return tuple(re.sub("[ -]", "_", name) for name in self.locations)
 
     @property
     def contrast(self) -> Contrast:
@@ -73,7 +82,7 @@ class Cmc(Objective):
     def __init__(self, settings: CmcSettings) -> None:
         self.settings = settings
         self.companions: SameTime = SameTime(locations=settings.locations)
-        self.encoders = tuple(name.replace(" ", "_") for name in settings.locations)
+        self.encoders = settings.encoders
 
     def heads(self, features: int) -> dict[str, nn.Module]:
         """Return a projection for each encoder, and scale and bias of the pairwise sigmoid."""
@@ -96,11 +105,10 @@ class Cmc(Objective):
     def score(self, outputs: dict[str, Tensor], targets: Tensor) -> Figures:
         """Return the figures with each window compared with those of its day; a day of one window is left out."""
         z_VD = unit(outputs["projection"])
-        same_GG = targets[:, None] == targets
+        same_GG, kept_G = same_day(targets)
         own_G = torch.arange(len(targets), device=targets.device)
         losses_V, correct_V = self._match(z_VD, z_VD, own_G, same_GG, outputs)
-        count_V = same_GG.sum(1).repeat(VIEWS)
-        kept_V = count_V > 1
+        count_V, kept_V = same_GG.sum(1).repeat(VIEWS), kept_G.repeat(VIEWS)
         return figures(losses_V[kept_V], correct_V[kept_V], 1 / count_V[kept_V], VIEWS)
 
     def _match(

@@ -14,7 +14,7 @@ changes. Validation compares the windows of one day with each other, as in the p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -99,22 +99,27 @@ class Devices(Companions):
         table = store.person_days.read(["slot", "location"])
         names = [name or "" for name in table["location"].to_pylist()]
         numbers = {name: number for number, name in enumerate(sorted(set(names)))}
-        self.count = len(numbers)
         location = {slot: numbers[name] for slot, name in zip(table["slot"].to_pylist(), names, strict=True)}
         groups = [(slot, *bound.chooser.aligned_to(slot)) for slot in bound.members.slots.tolist()]
-        self._slot_M = torch.tensor([group[0] for group in groups])
-        self._location_MD = torch.tensor([[location[slot] for slot in group] for group in groups])
+        self.set_locations({group[0]: [location[slot] for slot in group] for group in groups}, len(numbers))
         return bound
+
+    def set_locations(self, locations: Mapping[int, Sequence[int]], count: int) -> None:
+        """Set the location, below `count`, of each device of a group, by the slot of the drawn window's day."""
+        self.count = count
+        self._slot_M = torch.tensor(sorted(locations))
+        self._location_MD = torch.tensor([locations[slot] for slot in sorted(locations)])
 
     def locations(self, slot_B: Tensor) -> Tensor:
         """Return the location of each device of a group, as numbers (batch, device), by the drawn window's day.
 
-        Before `bind`, the place in the group.
+        Before `set_locations`, the place in the group.
         """
         if not len(self._slot_M):
             return torch.arange(self._location_MD.shape[1], device=slot_B.device).expand(len(slot_B), -1)
-        index_B = torch.searchsorted(self._slot_M.to(slot_B.device), slot_B.contiguous())
-        return self._location_MD.to(slot_B.device)[index_B]
+        if self._slot_M.device != slot_B.device:  # once: a copy in every step would wait for the GPU
+            self._slot_M, self._location_MD = self._slot_M.to(slot_B.device), self._location_MD.to(slot_B.device)
+        return self._location_MD[torch.searchsorted(self._slot_M, slot_B.contiguous())]
 
 
 class Groups(NamedTuple):

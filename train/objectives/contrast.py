@@ -100,6 +100,15 @@ def unit(z_VD: Tensor) -> Tensor:
     return F.normalize(z_VD.to(torch.promote_types(z_VD.dtype, torch.float32)), dim=1)
 
 
+def same_day(slot_V: Tensor, rows: int = 1) -> tuple[Tensor, Tensor]:
+    """Return which rows are of the same day (V, V), and which have another window of their day beside them (V).
+
+    A window has `rows` rows. Validation leaves out the others: there is nothing to choose from.
+    """
+    same_VV = slot_V[:, None] == slot_V
+    return same_VV, same_VV.sum(1) > rows
+
+
 def figures(losses_V: Tensor, correct_V: Tensor, guessing_V: Tensor, rows: int) -> Figures:
     """Return the figures of the task `contrast`, sums over windows; a window is the mean of its `rows` rows.
 

@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.grid import SECONDS_PER_DAY
 from train.autocast import autocast
 from train.distributed import collectives
-from train.objectives.contrast import figures, unit
+from train.objectives.contrast import figures, same_day, unit
 from train.objectives.objective import Figures, Objective
 from train.objectives.simclr import Projection
 from train.objectives.teacher import InTable
@@ -134,13 +134,10 @@ class Distil(Objective):
     def score(self, outputs: dict[str, Tensor], targets: Tensor) -> Figures:
         """Return the figures with each window compared with those of its day; a day of one window is left out."""
         z_BF = unit(outputs["student"])
-        slot_B = targets[:, 0].long() // SECONDS_PER_DAY
-        same_BB = slot_B[:, None] == slot_B
+        same_BB, kept_B = same_day(targets[:, 0].long() // SECONDS_PER_DAY)
         own_B = torch.arange(len(z_BF), device=z_BF.device)
         losses_B, correct_B = self._compare(z_BF, unit(targets[:, 1:].to(z_BF.dtype)), own_B, same_BB)
-        count_B = same_BB.sum(1)
-        kept_B = count_B > 1
-        return figures(losses_B[kept_B], correct_B[kept_B], 1 / count_B[kept_B], 1)
+        return figures(losses_B[kept_B], correct_B[kept_B], 1 / same_BB.sum(1)[kept_B], 1)
 
     def _compare(self, z_BF: Tensor, among_QF: Tensor, own_B: Tensor, compared_BQ: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(z_BF.device, bfloat16=False):

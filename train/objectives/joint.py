@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from train.objectives.contrast import same_day
 from train.objectives.multitask import Multitask, MultitaskSettings
 from train.objectives.objective import Figures, Objective
 from train.objectives.simclr import Simclr, SimclrSettings
@@ -66,7 +67,7 @@ class Joint(Objective):
         pairs, changed = split(outputs)
         slot_B = targets[:, 0]
         contrast = self.simclr.score(pairs, slot_B.repeat_interleave(2))
-        kept_B = (slot_B[:, None] == slot_B).sum(1) > 1
+        _, kept_B = same_day(slot_B)
         if not kept_B.any():
             return self._together(
                 contrast, {name: 0 * sums for name, sums in self.multitask.score(changed, targets[:, 1:]).items()}

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from pipeline.grid import AXES, SECONDS_PER_DAY
 from train.distributed import collectives
-from train.objectives.contrast import Contrast, figures, unit
+from train.objectives.contrast import Contrast, figures, same_day, unit
 from train.objectives.objective import Figures, Objective
 from train.random import Purpose, WindowRandom
 from train.transforms.axes import permute_axes
@@ -163,7 +163,7 @@ class Simclr(Objective):
         """Return the figures with each view compared with those of its day; a day of one window is left out."""
         z_VD = unit(outputs["projection"])
         own_V = torch.arange(len(z_VD), device=z_VD.device)
-        rivals_VV = (targets[:, None] == targets) & (own_V[:, None] != own_V)
+        same_VV, kept_V = same_day(targets, 2)
+        rivals_VV = same_VV & (own_V[:, None] != own_V)
         losses_V, correct_V = self.settings.contrast.match(z_VD, z_VD, own_V ^ 1, rivals_VV, outputs)
-        kept_V = rivals_VV.sum(1) > 1
         return figures(losses_V[kept_V], correct_V[kept_V], 1 / rivals_VV.sum(1)[kept_V], 2)

@@ -22,6 +22,7 @@ from tests.train.runs import RECIPE, alone, overrides, run, same_checkpoint
 from tests.train.windows.companions.test_same_time import PEOPLE, TwoDevices, rows_of
 from train.checkpoint import format as ck
 from train.export.command import export
+from train.export.folder import write_exports
 from train.loop.trainer import train
 from train.networks import NetworkSettings, make_network
 from train.networks.several import Encoders, InTurn, make_encoders, separated
@@ -128,7 +129,7 @@ def test_each_encoder_has_weights_of_its_own_and_its_own_rows() -> None:
     assert isinstance(encoders, Encoders)
     single = make_network(NetworkSettings("transformer10", 0.25))
     assert (encoders.preset, encoders.ticks, encoders.features) == (single.preset, single.ticks, single.features)
-    wrist, hip = encoders.eval().encoders["wrist"], encoders.encoders["hip"]
+    wrist, hip = encoders.eval().encoders["of_wrist"], encoders.encoders["of_hip"]
     x = torch.randn(6, 3, 300)
     with torch.no_grad():
         torch.testing.assert_close(encoders(x)[::2], wrist(x[::2]))
@@ -145,7 +146,7 @@ def test_views_and_heads_take_turns() -> None:
     projection = objective.heads(8)["projection"]
     assert isinstance(projection, InTurn)
     features = torch.randn(8, 8)
-    torch.testing.assert_close(projection(features)[1::2], projection.encoders["hip"](features[1::2]))
+    torch.testing.assert_close(projection(features)[1::2], projection.encoders["of_hip"](features[1::2]))
 
 
 def test_anchors_are_of_the_first_location_and_companions_of_the_second(store: str) -> None:
@@ -198,11 +199,11 @@ def test_each_encoder_is_exported_under_its_name(whole: Path, tmp_path: Path) ->
         labelled=None,
         averaged=False,
     )
-    assert sorted(folder.name for folder in (tmp_path / "model").iterdir()) == ["hip", "wrist"]
+    assert sorted(folder.name for folder in (tmp_path / "model").iterdir()) == ["encoders.json", "hip", "wrist"]
     for name in ("wrist", "hip"):
         network = load_model(tmp_path / "model" / name)
         for entry, value in network.state_dict().items():
-            assert torch.equal(value, trained[f"feature_extractor.encoders.{name}.{entry}"])
+            assert torch.equal(value, trained[f"feature_extractor.encoders.of_{name}.{entry}"])
         entries = load_file(tmp_path / "model" / name / "model.safetensors")
         assert {entry for entry in entries if entry.startswith("projection.")} == {
             f"projection.linear{number}.{kind}" for number in (1, 2) for kind in ("weight", "bias")
@@ -213,6 +214,25 @@ def test_each_encoder_is_exported_under_its_name(whole: Path, tmp_path: Path) ->
         str(tmp_path / "model" / "hip"), "transformer10", source="local", pretrained=True, class_num=3
     )
     assert loaded(torch.zeros(2, 3, 300)).shape == (2, 3)
+
+
+def test_encoders_are_exported_together_or_not_at_all(whole: Path, tmp_path: Path) -> None:
+    opened, out = ck.open_checkpoint(str(whole)), tmp_path / "model"
+    models = separated(opened.model)
+    damaged = dict(models["hip"])
+    del damaged[next(name for name in damaged if name.startswith("feature_extractor."))]
+    with pytest.raises(UserError):
+        write_exports({**models, "hip": damaged}, opened.state, out, "checkpoint")
+    assert not list(tmp_path.iterdir())
+    for _ in range(2):  # the second one replaces the first
+        write_exports(models, opened.state, out, "checkpoint")
+    (out / "hip" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="hip is not empty and not an earlier result"):
+        write_exports(models, opened.state, out, "checkpoint")
+    (out / "hip" / "notes.txt").rename(out / "notes.txt")
+    with pytest.raises(UserError, match="model is not empty and not an earlier result"):
+        write_exports(models, opened.state, out, "checkpoint")
+    assert (out / "notes.txt").read_text() == "mine"
 
 
 def test_both_encoders_start_from_given_weights(
@@ -237,6 +257,21 @@ def test_both_encoders_start_from_given_weights(
         for entry, value in hip.items():
             if entry.endswith("weight"):
                 torch.testing.assert_close(entries[entry], value, rtol=0, atol=1e-6)
+
+
+def test_encoders_are_named_by_any_location_of_ingest() -> None:
+    """`half` is an attribute of modules; "dominant left wrist" is not the end of the other location's words."""
+    for locations, names in (
+        (("non-dominant left wrist", "dominant left wrist"), ["non_dominant_left_wrist", "dominant_left_wrist"]),
+        (("half", "lower back"), ["half", "lower_back"]),
+    ):
+        objective = Cmc(CmcSettings(locations=locations, projection=2))
+        heads = objective.heads(4)["projection"].state_dict(prefix="projection.")
+        apart = separated(heads)
+        assert list(apart) == names == list(objective.encoders)
+        assert len(heads) == sum(map(len, apart.values()))
+        assert all(entry.startswith("projection.linear") for each in apart.values() for entry in each)
+        assert isinstance(make_encoders(NetworkSettings("transformer10", 0.25), names), Encoders)
 
 
 def test_a_model_of_one_encoder_is_not_separated() -> None:
@@ -267,7 +302,11 @@ def test_stores_without_the_pairs_are_refused_before_anything_is_written(store: 
     [
         ({"locations": ["wrist"]}, "locations: expected two that no device can both be at"),
         ({"locations": ["wrist", "left wrist"]}, "locations: expected two that no device can both be at"),
-        ({"locations": ["wrist", "a.b"]}, "locations: expected two"),
+        ({"locations": ["left wrist", "left-wrist"]}, "locations: expected two that differ in more than hyphens"),
+        *(
+            ({"locations": ["hip", name]}, "locations: expected words of lower-case letters, with single spaces")
+            for name in ("a.b", "left_wrist", "Wrist", "", " wrist", "left  wrist")
+        ),
         ({"locations": "wrist"}, "locations: expected a list, found 'wrist'"),
         ({"projection": 0}, "projection: expected at least 1, found 0"),
         ({"loss": "sigmoid", "hardness": 1}, "hardness: expected 0 with loss = sigmoid"),
