@@ -176,8 +176,8 @@ class WindowRandom:
         `counts` has how many numbers of each purpose will be asked for, in each of `views`. On a GPU, a call takes some
         130 operations, however many numbers it draws.
         """
-        wanted = {(purpose + (view << 16), False): count for view in views for purpose, count in counts.items()}
-        wanted |= {(purpose + (view << 16), True): 1 for view in views for purpose in coins}
+        wanted = {(purpose.value + (view << 16), False): count for view in views for purpose, count in counts.items()}
+        wanted |= {(purpose.value + (view << 16), True): 1 for view in views for purpose in coins}
         blocks = tuple(
             (purpose, MASK if coin else block)
             for (purpose, coin), count in wanted.items()
@@ -191,7 +191,7 @@ class WindowRandom:
 
     def _words(self, purpose: Purpose, count: int) -> Tensor:
         """Return int64 (batch, count) words of a purpose."""
-        own = purpose + (self.view << 16)
+        own = purpose.value + (self.view << 16)
         drawn = self.drawn.get((own, False))
         if drawn is not None and drawn.shape[1] >= count:
             return drawn[:, :count]
@@ -214,7 +214,7 @@ class WindowRandom:
 
         They come from the last block of a purpose's numbers, which no other draw uses.
         """
-        own = tuple(purpose + (self.view << 16) for purpose in purposes)
+        own = tuple(purpose.value + (self.view << 16) for purpose in purposes)
         if all((each, True) in self.drawn for each in own):
             return torch.stack([self.drawn[each, True][:, 0] for each in own], 1) > MASK >> 1
         purpose = _WORD.on(self.device, own)
