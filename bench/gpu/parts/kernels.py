@@ -53,7 +53,7 @@ def forms(channels: int, device: torch.device, dtype: torch.dtype) -> dict[str, 
             x, blur.kernel.unsqueeze(2), stride=(1, FACTOR), padding=(0, ORDER * (FACTOR - 1) // 2), groups=channels
         ),
         "blur: polyphase sums": polyphase,
-        "pad: as the network does": lambda x: Wrap.apply(x, 2),
+        "pad: as the network does": lambda x: Wrap.apply(x, 2, False),
         "pad: torch's circular": lambda x: F.pad(x.squeeze(2), (2, 2), mode="circular").unsqueeze(2),
         "pad: zeros, for comparison": lambda x: F.pad(x, (2, 2)),
         "BatchNorm and ReLU: as the network does": lambda x: F.relu(norm(x.squeeze(2))).unsqueeze(2),
