@@ -27,7 +27,8 @@ ACTIVITIES = ("still", "moving", "turning")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return [text for kind, text in found if kind == language]
 
 
 def run(folder: Path, *words: str) -> None:
