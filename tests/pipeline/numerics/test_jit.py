@@ -138,8 +138,11 @@ def test_a_digest_covers_the_files_that_python_imports(name: str) -> None:
             found.add(file)
             waiting += imported(file)
     module = name.removesuffix(".py").replace("/", ".")
-    loaded = "import sys, importlib; before = set(sys.modules); importlib.import_module(sys.argv[1]); " + (
-        "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] in ('pipeline', 'ingest', 'train')))"
+    loaded = (
+        "import sys, importlib, pipeline, ingest, train; before = set(sys.modules); "
+        "importlib.import_module(sys.argv[1]); "
+        "tops = ('pipeline', 'ingest', 'train'); new = {n: m for n, m in sys.modules.items() if n not in before}; "
+        "print(*(m.__file__ for n, m in new.items() if n.split('.')[0] in tops))"
     )
     said = subprocess.run(
         [sys.executable, "-c", loaded, module], cwd=ROOT, capture_output=True, text=True, check=True
