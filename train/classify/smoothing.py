@@ -25,7 +25,7 @@ USUAL_BOUT_S = 60.0
 UNSEEN = 0.5
 """Added to the count of every succession, so that none is impossible."""
 LEAST_STAY = 0.5
-"""Chance that an activity continues in the next window, at least: shorter ones cannot be told from errors."""
+"""Chance that an activity continues in the next window, at least: shorter bouts look like errors of single windows."""
 LABELLED, ASSUMED = "the bouts of the labelled set", "one mean length for all activities"
 
 Array = NDArray[np.float64]
