@@ -61,3 +61,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read figures; none if there is no such file."""
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
+
+
+def figures_of_last_run(path: Path) -> dict[str, Any]:
+    """Read figures for --markdown; exits with a message if there are none."""
+    if not path.exists():
+        sys.exit(f"{path}: expected the figures of a run, found none. Run without --markdown first.")
+    return read_json(path)

@@ -148,14 +148,24 @@ def answered(environment: dict[str, str], bucket: str) -> Counter[str]:
 def _wait(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"http://{HOST}:{port}/status", timeout=1)
+        if _answers(port):
             return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.2)
+        time.sleep(0.2)
     raise RuntimeError(f"the S3 server did not start; its log is {folder / 'server.log'}")
+
+
+def _answers(port: int) -> bool:
+    """Whether the S3 service answers and its master knows where objects are; until then, reads fail with status 500."""
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port + 1}/dir/status", timeout=1) as reply:
+            if not json.load(reply)["Topology"].get("DataCenters"):
+                return False
+        urllib.request.urlopen(f"http://{HOST}:{port}/status", timeout=1).close()
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

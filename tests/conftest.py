@@ -19,13 +19,14 @@ ORDER = os.environ.get("PERSONDAYS_TEST_ORDER")
 """A seed: run the files, and the tests of each, in an order of its own (`make test-machines`)."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several test processes (make test), one runs all tests that need Ray; other files are not divided."""
     if ORDER:
         items[:] = shuffled(items, ORDER)
     for item in items:
         needs_ray = "ray_here" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else item.path.name))
+        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else item.location[0]))
 
 
 def shuffled(items: list[pytest.Item], seed: str) -> list[pytest.Item]:

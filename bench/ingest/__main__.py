@@ -30,7 +30,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..clock import warm_cache
-from ..command import RESULTS, ROOT, machine, module, parser, read_json, write_json
+from ..command import RESULTS, ROOT, figures_of_last_run, machine, module, parser, read_json, write_json
 from ..peers import peers_python
 from .material import PEERS, SIMULATED, simulated
 from .tables import markdown, text
@@ -182,7 +182,7 @@ def main() -> None:
     figures = given.out / ("quick.json" if given.quick else "ingest.json")
     found = read_json(figures)
     if given.markdown:
-        print(markdown(found))
+        print(markdown(figures_of_last_run(figures)))
         return
     if shutil.which("java") is None:
         sys.exit("actipy runs a Java program: expected Java (8 or later) on the path, found none. Install it.")

@@ -27,7 +27,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from ..command import ROOT, module, parser, read_json, write_json
+from ..command import ROOT, figures_of_last_run, module, parser, write_json
 from ..tables import line
 from .cell import WAYS, Cell, matrix_rate, measured
 
@@ -212,7 +212,7 @@ def main() -> None:
                 setattr(given, name, value)
         found = measure(given)
         write_json(kept, found)
-    print(markdown(read_json(kept), given.price, windows))
+    print(markdown(figures_of_last_run(kept), given.price, windows))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pipeline.store.store import Store
 from tests.train.runs import background_run, run, same_checkpoint, wait_for
 from train.checkpoint import format as ck
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PEOPLE = 5
 TRAINING = {

@@ -23,6 +23,7 @@ print(json.dumps({"graphs": counters["stats"]["unique_graphs"], "flop": found["f
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
 def test_a_compiled_cell_compiles_although_its_operations_were_counted() -> None:
     done = subprocess.run([sys.executable, "-c", CELL], capture_output=True, text=True, check=False, cwd=ROOT)

@@ -219,6 +219,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_the_processes_of_a_group_share_the_batches(store: str, tmp_path: Path) -> None:
     script = tmp_path / "rank.py"
     script.write_text(RANK)

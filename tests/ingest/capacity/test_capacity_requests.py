@@ -26,6 +26,7 @@ from pipeline.store.store import Store
 from tests.ingest.cohort import HOUR, KEY
 from tests.s3_here import s3_here
 
+pytestmark = pytest.mark.slow
 BUCKET = "counted"
 RAW, STORE = f"s3://{BUCKET}/raw", f"s3://{BUCKET}/store"
 

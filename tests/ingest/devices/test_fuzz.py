@@ -11,7 +11,7 @@ import pytest
 
 from tests.ingest.devices.fuzz import DEVICES, case
 
-COUNT = int(os.environ.get("PERSONDAYS_FUZZ", "200"))
+COUNT = int(os.environ.get("PERSONDAYS_FUZZ", "60"))
 
 
 @pytest.mark.timeout(300 + COUNT)

@@ -169,6 +169,7 @@ def test_a_recording_changes_with_any_of_its_parts(
     assert row["gap_seconds"] == pytest.approx(PART_S if more_s > 0 else 0, abs=2)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes(
     made: tuple[Path, Path], stores: tuple[Path, Path], ray_here: str, tmp_path: Path
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_killed_run_resumes(
     assert days_by_participant(settings.store) == days_by_participant(stores[1])
 
 
+@pytest.mark.slow
 def test_from_s3(made: tuple[Path, Path], stores: tuple[Path, Path], tmp_path: Path) -> None:
     import s3fs
 

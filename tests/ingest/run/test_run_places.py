@@ -56,6 +56,7 @@ def test_sockets_have_short_paths_in_every_temporary_folder(
     assert private.exists() == (length <= MAX_TEMPORARY_BYTES)
 
 
+@pytest.mark.slow
 def test_a_run_needs_little_of_its_environment(cohort_folder: Path, open_folder: Path) -> None:
     """As root, run as a user without a name, who may read the program but owns nothing."""
     long = open_folder / ("ä" * 30)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from pipeline import grid
+from pipeline.cli import run_command
 from pipeline.errors import UserError
 from pipeline.identity import Key
 from pipeline.storage.folder import Folder
@@ -30,6 +30,7 @@ from pipeline.store.store import Store
 from tests.train.days import NoiseDays, write_store
 from tests.waiting import PATIENCE_S, until
 from train.distributed.processes import Processes
+from train.embed.command import embed as embed_command
 from train.embed.days import batches, choose_windows, read_day
 from train.embed.run import EmbedSettings, embed
 from train.embed.table import read_facts, read_index, read_vectors
@@ -284,7 +285,14 @@ def test_another_table_and_foreign_files_are_refused(network: Encoder, noise: st
         embedded(network, str(tmp_path / "mine"), tmp_path / "else")
 
 
-def test_the_command_line_refuses_what_does_not_fit(weights: Path, noise: str, tmp_path: Path) -> None:
+def test_the_command_line_refuses_what_does_not_fit(
+    weights: Path,
+    noise: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("PERSONDAYS_KEY", raising=False)
     flags = ["--model", str(weights), "--out", str(tmp_path / "out")]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("mine")
@@ -295,13 +303,8 @@ def test_the_command_line_refuses_what_does_not_fit(weights: Path, noise: str, t
         (["--recordings", str(tmp_path / "none")], "ended with exit status 1"),
         (["--recordings", str(tmp_path / "none"), "--out", str(tmp_path / "mine")], "found thesis.tex"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "train.embed", *flags, *more],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={name: value for name, value in os.environ.items() if name != "PERSONDAYS_KEY"},
-        )
-        assert done.returncode == 1
-        assert message in done.stderr
-        assert "Traceback" not in done.stderr
+        monkeypatch.setattr(sys, "argv", ["embed", *flags, *more])
+        assert run_command(embed_command, "embed") == 1
+        stderr = capfd.readouterr().err
+        assert message in stderr
+        assert "Traceback" not in stderr

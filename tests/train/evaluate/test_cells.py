@@ -132,6 +132,7 @@ def test_a_failing_row_ends_the_run_with_its_error(network: Any, monkeypatch: py
         evaluate(network, as_data(*walkers()), SETTINGS)
 
 
+@pytest.mark.slow
 def test_a_killed_process_resumes(tmp_path: Path, network: Any) -> None:
     folder = save(tmp_path / "set", *walkers())
     torch.save({f"feature_extractor.{name}": value for name, value in network.state_dict().items()}, tmp_path / "m.pt")

@@ -131,6 +131,7 @@ def test_pretraining_lowers_the_loss(paired: Path, name: str, epochs: int) -> No
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_supervised_training_learns_and_stops_early(paired: Path) -> None:
     split = read_split(paired)
     torch.manual_seed(0)
