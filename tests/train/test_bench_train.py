@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 from bench.command import ROOT
 from bench.train.cell import Cell, require_compiled
+from bench.train.fused import measure
+from train.recipe import load_recipe
 
 CELL = """
 import json
@@ -40,3 +43,15 @@ def test_a_compiled_cell_without_graphs_is_refused() -> None:
     require_compiled(Cell("ours", "harnet5", 0.0625, 16, "float32", False, 1, 1, 1))
     with pytest.raises(RuntimeError, match="nothing was compiled"):
         require_compiled(Cell("ours", "harnet5", 0.0625, 16, "float32", True, 1, 1, 1))
+
+
+def test_fused_parts_are_captured_and_timed_in_turns() -> None:
+    """Without a compiler: every part is one graph, and has a ratio."""
+    sets = ["network.preset=harnet5", "network.width=0.0625", "data.seconds=5", "data.lanes=16", "run.batch=16"]
+    rows = list(measure(load_recipe("harnet10", [*sets, "run.precision=bfloat16", "run.threads=1"]), 2, "eager"))
+    assert [row[0] for row in rows] == ["views", "BatchNorm, ReLU, pad", "heads and loss", "step up to its gradients"]
+    for _, precision, *times, ratio in rows:
+        assert precision == "bfloat16"
+        assert all(float(str(each)) > 0 for each in times)
+        middle, lowest, highest = (float(each) for each in re.findall(r"\d+\.\d+", str(ratio)))
+        assert 0 < lowest <= middle <= highest

@@ -39,11 +39,12 @@ class StepForward(nn.Module):
         if self._graph is None:
             return self._step(*tensors)
         if not self._has_constants:
-            self._views(Windows(*(each[:2] for each in tensors)))  # a graph should not make them (`train.constant`)
+            self.views(Windows(*(each[:2] for each in tensors)))  # a graph should not make them (`train.constant`)
             self._has_constants = True
         return self._graph(*tensors)
 
-    def _views(self, windows: Windows) -> tuple[Tensor, Tensor]:
+    def views(self, windows: Windows) -> tuple[Tensor, Tensor]:
+        """Return the views of windows, float32 in g, and the targets."""
         recipe = self.recipe
         x, random = windows_in_g(windows, recipe.seed, self.counts_per_g, windows.signal_BDCT.device)
         if recipe.data.control != "none":
@@ -54,7 +55,7 @@ class StepForward(nn.Module):
     def _step(self, signal_BDCT: Tensor, place_BP: Tensor, vector_BF: Tensor) -> tuple[Tensor, Figures]:
         device = signal_BDCT.device
         with autocast(device, bfloat16=False):
-            views, targets = self._views(Windows(signal_BDCT, place_BP, vector_BF))
+            views, targets = self.views(Windows(signal_BDCT, place_BP, vector_BF))
         with autocast(device, bfloat16=self.recipe.run.precision == "bfloat16"):
             return self.objective.loss(self.model(views), targets)
 
