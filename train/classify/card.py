@@ -11,10 +11,6 @@ HEADS = {
     "linear": "The backbone is as it was pretrained; a linear head on its features was fitted.",
     "two-layer": "The backbone and a two-layer head were trained together, all layers.",
 }
-FITTED = {
-    "linear": "The classifier itself was then fitted to all of these people",
-    "two-layer": "The classifier itself was then trained on {trained} of these people and stopped on the other {held}",
-}
 
 
 def card(description: Mapping[str, Any]) -> str:
@@ -69,7 +65,12 @@ changed.
 
 def _fitted_to(description: Mapping[str, Any]) -> str:
     trained, held = (description["fitted"][who]["people"] for who in ("trained_on", "held_out"))
-    return FITTED[description["head"]].format(trained=trained, held=held)
+    whom = (
+        "fitted to all of these people"
+        if trained == description["fitted"]["people"]
+        else f"trained on {trained} of these people and stopped on the other {held}"
+    )
+    return f"The classifier itself was then {whom}"
 
 
 def _smoothing(description: Mapping[str, Any]) -> str:
@@ -117,6 +118,7 @@ def _made_from(description: Mapping[str, Any]) -> dict[str, Any]:
         "windows trained on": fitted["trained_on"]["windows"],
         "seed": fitted["seed"],
         "C": fitted.get("c"),
+        "epochs": fitted.get("epochs"),
         "epochs, best": fitted.get("best_epoch"),
         "temperature of probabilities": description["temperature"],
     }

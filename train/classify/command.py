@@ -18,10 +18,13 @@ def fit(
     labelled: Path = typer.Option(..., help="A folder with X.npy (windows, ticks, 3) in g, Y.npy and pid.npy."),
     out: Path = typer.Option(..., help="Folder for the classifier. An interrupted run resumes."),
     finetune: bool = typer.Option(
-        False, "--finetune", help="Train all layers, stopped on people held out, instead of a linear head alone."
+        False, "--finetune", help="Train all layers, with orientation kept, instead of a linear head alone."
     ),
     class_weights: bool = typer.Option(
-        False, "--class-weights", help="Weight rare activities like frequent ones; --finetune always does."
+        False,
+        "--class-weights",
+        help="Weight rare activities like frequent ones; with --finetune, the published recipe, which turns windows in "
+        "any direction and stops on people held out.",
     ),
     smooth: bool = typer.Option(
         False, "--smooth", help="Let `classify` smooth activities over time, by a hidden Markov model."
@@ -41,7 +44,7 @@ def fit(
     Writes a folder for `persondays classify`, with a card that says how well it does on people it has not seen.
     """
     from pipeline.progress import Progress
-    from train.classify.fit import FitSettings, fit_classifier, require_writable, write_fit
+    from train.classify.fit import METHODS, FitSettings, fit_classifier, require_writable, write_fit
     from train.classify.smoothing import learn_smoothing
     from train.evaluate.cells import Cells
     from train.evaluate.dataset import read_labelled
@@ -54,7 +57,7 @@ def fit(
     if bout_seconds is not None and not smooth:
         raise UserError("--bout-seconds: needs --smooth. Add it, or leave both out.")
     smoothing = learn_smoothing(labelled, data.classes, bout_seconds) if smooth else None
-    row = "finetuned" if finetune else "weighted" if class_weights else "linear"
+    row = METHODS[finetune, class_weights]
     with Progress("fit", 100, "%") as progress:
         progress.update(0)
         settings = FitSettings(row, folds, seed, epochs, smoothing)

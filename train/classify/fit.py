@@ -1,13 +1,13 @@
 """Fit a classifier to a labelled set, after testing the same method in folds by person.
 
 The method is a row of `persondays evaluate`, trained by its code: what `evaluate` says of a row holds for the
-classifier. Settings are chosen on a quarter of the people, and the temperature of the probabilities is fitted there. A
-linear head is then fitted to everybody; fine-tuning keeps its best epoch, which was not trained on that quarter.
+classifier. Most rows choose settings on a quarter of the people, and fit the temperature of the probabilities there.
+Fine-tuning trains on everybody, so its temperature is that of the folds' logits, of people not trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from train.classify.classifier import CONFIG, FILES, KIND, write_classifier
 from train.classify.days import OTHER
 from train.classify.network import network_of
 from train.classify.smoothing import Smoothing
-from train.evaluate.cells import Cells, versions
+from train.evaluate.cells import Cell, Cells, versions
 from train.evaluate.dataset import LabelledSet
 from train.evaluate.evaluation import MAIN
 from train.evaluate.folds import held_out
@@ -34,14 +34,21 @@ from train.evaluate.protocols import Split, splits_of
 from train.evaluate.results.picture import draw_confusion
 from train.evaluate.results.summary import Scored, summarise
 from train.evaluate.rows import ROWS, Context
+from train.evaluate.rows.calibrate import fit_temperature
 from train.evaluate.rows.row import Learned
 from train.evaluate.rows.training import EPOCHS
 from train.evaluate.workers import workers
 from train.networks import Encoder
 from train.networks.weights import digest
 
+METHODS = {
+    (False, False): "linear",
+    (False, True): "weighted",
+    (True, False): "tuned",
+    (True, True): "finetuned",
+}
+"""Rows by whether all layers are trained, and whether the loss weights every class alike."""
 EVEN = ("weighted", "finetuned")
-"""Rows whose loss weights every class alike."""
 SCORES = ("people", "mean", "sd", "low", "high")
 
 
@@ -85,7 +92,7 @@ def fit_classifier(
         )
     folds = min(settings.folds, len(data.people))
     splits = splits_of("folds", data, folds, settings.seed)
-    block = Block(settings.row, MAIN, 0, splits)
+    block = Block(settings.row, MAIN, 0, splits, logits=True)
     tested = folds / (folds + 1)
     backbone_sha256 = digest(backbone.state_dict())
     with workers() as pool:
@@ -97,7 +104,11 @@ def fit_classifier(
             context, everybody, inputs, learner, 0, lambda share, note: progress(tested + share * (1 - tested), note)
         )
     progress(1, "")
-    results = summarise(data, splits, {settings.row: Scored.of(data, splits, [found[block.key]])})
+    tests = found[block.key]
+    results = summarise(data, splits, {settings.row: Scored.of(data, splits, [tests])})
+    temperature, held_out_N = fitted.learned.temperature, everybody.held_out_N
+    if temperature is None:
+        temperature, held_out_N = fit_temperature(*out_of_fold(data, splits, tests)), np.zeros_like(held_out_N)
     head, network = network_of(fitted.learned.head, backbone)
     description = {
         "network": {"preset": backbone.preset, "width": backbone.width},
@@ -105,10 +116,10 @@ def fit_classifier(
         "input": {"axes": AXES, "ticks": backbone.ticks, "rate_hz": SAMPLE_RATE_HZ, "unit": "g"},
         "head": head,
         "classes": list(data.classes),
-        "temperature": fitted.learned.temperature,
+        "temperature": temperature,
         "prior": prior(data.y_N, len(data.classes), settings.row).tolist(),
         "smoothing": settings.smoothing.to_json() if settings.smoothing else None,
-        "fitted": _fitted(data, settings, fitted.learned, everybody.held_out_N, head),
+        "fitted": _fitted(data, settings, fitted.learned, held_out_N),
         "validation": _validation(results, settings.row, folds),
         "versions": versions(("persondays", "torch", "numpy")),
     }
@@ -121,6 +132,14 @@ def all_people(data: LabelledSet, seed: int) -> Split:
     return Split(windows, windows[:0], held_out(data.y_N, data.person_N, seed))
 
 
+def out_of_fold(
+    data: LabelledSet, splits: Sequence[Split], tests: Sequence[Cell]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return logits (windows, classes) and labels (windows,), each by a network that did not see the person."""
+    logits = [cell.logits_NK for cell in tests if cell.logits_NK is not None]
+    return np.concatenate(logits), np.concatenate([data.y_N[split.test_N] for split in splits])
+
+
 def prior(y_N: NDArray[np.int64], classes: int, row: str) -> NDArray[np.float64]:
     """Return how frequent a head takes the classes to be: as in its labels, or even if its loss is weighted."""
     if row in EVEN:
@@ -129,10 +148,10 @@ def prior(y_N: NDArray[np.int64], classes: int, row: str) -> NDArray[np.float64]
 
 
 def _fitted(
-    data: LabelledSet, settings: FitSettings, learned: Learned, held_out_N: NDArray[np.bool_], head: str
+    data: LabelledSet, settings: FitSettings, learned: Learned, held_out_N: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Return what the classifier was made from; only a linear head is fitted to those who were held out."""
-    trained_on_N = np.ones_like(held_out_N) if head == "linear" else ~held_out_N
+    """Return what the classifier was made from; those on whom training stopped are not trained on."""
+    trained_on_N = ~held_out_N if "best_epoch" in learned.facts else np.ones_like(held_out_N)
     counts = np.bincount(data.y_N, minlength=len(data.classes))
     return {
         "row": settings.row,

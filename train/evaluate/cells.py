@@ -32,19 +32,21 @@ LEFT = (".npz", ".partial", "")
 class Cell:
     """Predicted classes, int64 (1 + variants, test windows): of the test windows, then of each variant of them.
 
-    `variants` are the names of the variants, facts are JSON-ready.
+    `variants` are the names of the variants, facts are JSON-ready. Logits are float32 (test windows, classes), kept
+    where a block asks for them.
     """
 
     predicted_VN: NDArray[np.int64]
     facts: dict[str, Any]
     variants: tuple[str, ...] = ()
+    logits_NK: NDArray[np.float32] | None = None
 
-    def only(self, variants: Sequence[str]) -> Cell | None:
-        """Return the cell with these variants, or None if it lacks one."""
-        if not set(variants) <= set(self.variants):
+    def only(self, variants: Sequence[str], logits: bool = False) -> Cell | None:
+        """Return the cell with these variants, with or without logits, or None if it lacks something."""
+        if not set(variants) <= set(self.variants) or (logits and self.logits_NK is None):
             return None
         rows = [0, *(1 + self.variants.index(name) for name in variants)]
-        return Cell(self.predicted_VN[rows], self.facts, tuple(variants))
+        return Cell(self.predicted_VN[rows], self.facts, tuple(variants), self.logits_NK if logits else None)
 
 
 def digest(parts: Iterable[object]) -> str:
@@ -87,8 +89,8 @@ class Cells:
             )
         return Cells(unfinished, out / FOLDER)
 
-    def load(self, name: str, key: str, variants: Sequence[str] = ()) -> Cell | None:
-        """Return a saved cell, or None if there is none with this key and these variants."""
+    def load(self, name: str, key: str, variants: Sequence[str] = (), logits: bool = False) -> Cell | None:
+        """Return a saved cell, or None if there is none with this key, these variants and, if asked for, logits."""
         self.used.add(f"{name}.npz")
         for folder in (self.unfinished, self.earlier):
             if folder is None or not (folder / f"{name}.npz").is_file():
@@ -97,8 +99,9 @@ class Cells:
                 with np.load(folder / f"{name}.npz") as saved:
                     if str(saved["key"]) == key:
                         names = tuple(saved["variants"].tolist())
-                        cell = Cell(saved["predicted"].astype(np.int64), json.loads(str(saved["facts"])), names)
-                        if (found := cell.only(variants)) is not None:
+                        facts, logits_NK = json.loads(str(saved["facts"])), saved.get("logits")
+                        cell = Cell(saved["predicted"].astype(np.int64), facts, names, logits_NK)
+                        if (found := cell.only(variants, logits)) is not None:
                             return found
                         continue
             except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # cut short, or not a cell
@@ -117,12 +120,14 @@ class Cells:
                 f"cannot create the folder {self.unfinished} ({error.strerror}). Choose another with --out."
             ) from None
         data = io.BytesIO()
+        logits: dict[str, Any] = {} if cell.logits_NK is None else {"logits": cell.logits_NK}
         np.savez_compressed(
             data,
             predicted=cell.predicted_VN.astype(np.int32),
             facts=json.dumps(cell.facts),
             variants=np.array(cell.variants, np.str_),
             key=np.array(key),
+            **logits,
         )
         write_file(self.unfinished / f"{name}.npz", data.getvalue())
 

@@ -41,13 +41,17 @@ class Variant(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """One row, trained in one setting (a name and its splits) with one random draw; tested on variants too."""
+    """One row, trained in one setting (a name and its splits) with one random draw; tested on variants too.
+
+    With `logits` the cells keep those of the test windows; trees have none.
+    """
 
     row: str
     setting: str
     draw: int
     splits: Sequence[Split]
     variants: Sequence[Variant] = ()
+    logits: bool = False
 
     @property
     def key(self) -> Key:
@@ -152,11 +156,13 @@ def _cell(context: Context, block: Block, number: int, inputs: list[Inputs], lea
 
     data, split = context.data, block.splits[number]
     fitted = fit(context, split, inputs, learn, block.draw, report)
-    predicted = [fitted.of_set(split.test_N)]
+    logits_NK = fitted.logits_of_set(split.test_N) if block.logits else None
+    predicted = [fitted.of_set(split.test_N) if logits_NK is None else logits_NK.argmax(1)]
     for done, variant in enumerate(block.variants):
         work.report(block, number, trained + (1 - trained) * done / len(block.variants), variant.name)
         predicted.append(fitted.of(variant.of(number, split.test_N, data.x_NCT[split.test_N])))
-    return Cell(np.stack(predicted), fitted.learned.facts, tuple(variant.name for variant in block.variants))
+    names = tuple(variant.name for variant in block.variants)
+    return Cell(np.stack(predicted), fitted.learned.facts, names, logits_NK)
 
 
 def fit(
@@ -185,7 +191,9 @@ def fit(
 def _saved(block: Block, cells: Cells, prints: Fingerprints) -> list[Cell | None]:
     names = [variant.name for variant in block.variants]
     return [
-        cells.load(cell_name(block, number), prints.of(block, number), names) if cells.unfinished else None
+        cells.load(cell_name(block, number), prints.of(block, number), names, block.logits)
+        if cells.unfinished
+        else None
         for number in range(len(block.splits))
     ]
 

@@ -96,6 +96,13 @@ def test_a_damaged_cell_is_computed_again(tmp_path: Path) -> None:
         assert np.array_equal(found.predicted_VN, cell.predicted_VN[rows])
         assert (found.facts, found.variants) == (cell.facts, variants)
     assert cells.load("row.all.draw0.split0", "key", ("rail",)) is None
+    assert cells.load("row.all.draw0.split0", "key", logits=True) is None
+    cells.save("row.all.draw0.split2", "key", replace(cell, logits_NK=np.eye(3, dtype=np.float32)))
+    found = cells.load("row.all.draw0.split2", "key", logits=True)
+    assert found is not None
+    assert found.logits_NK is not None
+    assert np.array_equal(found.logits_NK, np.eye(3))
+    (tmp_path / "out.unfinished" / "row.all.draw0.split2.npz").unlink()
     assert cells.load("row.all.draw0.split1", "key") is None
     assert cells.stale == 0
     (path,) = (tmp_path / "out.unfinished").iterdir()

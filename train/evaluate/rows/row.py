@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,17 +36,26 @@ class Head(Protocol):
         ...
 
 
+class LogitHead(Head, Protocol):
+    """A head whose classes are those of the largest logits."""
+
+    def logits(self, inputs_N: Array) -> Array:
+        """Return float32 logits (windows, classes)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Learned:
     """A head, which of several inputs it needs, and facts for results.json.
 
-    Logits divided by `temperature` give probabilities (`rows/calibrate.py`).
+    Logits divided by `temperature` give probabilities (`rows/calibrate.py`). It is None where everybody was trained on,
+    so that nobody is left to fit it on.
     """
 
     head: Head
     view: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
-    temperature: float = 1.0
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,10 @@ class Fitted:
     def of_set(self, windows: Integers) -> Integers:
         """Return the classes of windows of the set, by their numbers."""
         return self.learned.head.predict(self.inputs.set_N[windows])
+
+    def logits_of_set(self, windows: Integers) -> Array:
+        """Return the logits of windows of the set, float32 (windows, classes); the head must be a LogitHead."""
+        return cast(LogitHead, self.learned.head).logits(self.inputs.set_N[windows])
 
     def of(self, x_NCT: Array) -> Integers:
         """Return the classes of windows in g (windows, 3, ticks)."""
