@@ -11,7 +11,7 @@ from pipeline.grid import TICKS_PER_SECOND
 from train.objectives import make_objective
 from train.objectives.teacher import InTable
 from train.recipe import Recipe
-from train.windows.feed import Batch
+from train.windows.feed import DeviceBatch
 from train.windows.pool import Windows
 
 
@@ -28,11 +28,11 @@ def grouped(windows: Windows) -> Windows:
     return Windows(signal_BDCT, torch.cat((windows.place_BP, tick_B2), 1), windows.vector_BF)
 
 
-def batch_on(device: torch.device, recipe: Recipe) -> Batch:
+def batch_on(device: torch.device, recipe: Recipe) -> DeviceBatch:
     """The same as a step takes it, with companions if the objective needs them."""
     windows, companions = drawn(recipe), make_objective(recipe.objective).companions
     if isinstance(companions, InTable):
         windows = replace(windows, vector_BF=torch.randn(len(windows), companions.table.features))
     elif companions:
         windows = grouped(windows)
-    return Batch(windows.to(device), windows.place_BP)
+    return DeviceBatch(windows.to(device), windows.place_BP)

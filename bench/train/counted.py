@@ -18,7 +18,7 @@ from torch import Tensor
 
 from train.distributed.processes import Processes
 from train.recipe import Recipe, load_recipe
-from train.windows.feed import Batch
+from train.windows.feed import DeviceBatch
 from train.windows.pool import ANCHOR, Windows
 
 from ..tables import line
@@ -62,7 +62,7 @@ def count(recipe: Recipe) -> tuple[Counted, int]:
         torch.zeros(recipe.run.batch, ANCHOR, dtype=torch.int64),
         torch.zeros(recipe.run.batch, 0),
     )
-    run: Any = bare_run(recipe, Processes(threads=1), repeat(Batch(windows, windows.place_BP)))
+    run: Any = bare_run(recipe, Processes(threads=1), repeat(DeviceBatch(windows, windows.place_BP)))
     forward, kept, counted = run.engine.network, Kept(), Counted()
     with torch.no_grad():
         forward(*windows.tensors)  # makes the constants

@@ -21,7 +21,7 @@ from train.networks.several import make_encoders
 from train.objectives import Objective, make_objective
 from train.optim.optimizer import make_optimizer
 from train.recipe import Recipe, load_recipe
-from train.windows.feed import Batch, Feed
+from train.windows.feed import DeviceBatch, Feed
 
 from .data import COUNTS_PER_G, made_stream
 
@@ -53,7 +53,7 @@ def bare_model(recipe: Recipe, device: torch.device) -> tuple[Objective, Model]:
     return objective, model
 
 
-def bare_run(recipe: Recipe, processes: Processes, feed: Iterator[Batch]) -> SimpleNamespace:
+def bare_run(recipe: Recipe, processes: Processes, feed: Iterator[DeviceBatch]) -> SimpleNamespace:
     """The parts of a run (`train.loop.run.Run`) that a step needs, made without a store, on the processes' device."""
     set_numerics(recipe.run, processes.device)
     objective, model = bare_model(recipe, processes.device)

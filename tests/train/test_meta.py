@@ -25,7 +25,7 @@ from train.objectives.collossl import Devices
 from train.objectives.multitask import Multitask
 from train.objectives.teacher import InTable
 from train.recipe import RECIPES, load_recipe
-from train.windows.feed import Batch
+from train.windows.feed import DeviceBatch
 from train.windows.pool import ANCHOR, Windows
 
 META = torch.device("meta")
@@ -67,7 +67,7 @@ def take(name: str, *sets: str) -> None:
     vector_BF = torch.empty(WINDOWS, FEATURES if isinstance(objective.companions, InTable) else 0, device=META)
     processes = Processes(threads=1)
     processes.device = META
-    run = bare_run(recipe, processes, repeat(Batch(Windows(signal_BDCT, place_BP, vector_BF), place_BP)))
+    run = bare_run(recipe, processes, repeat(DeviceBatch(Windows(signal_BDCT, place_BP, vector_BF), place_BP)))
     result = take_step(run)  # type: ignore[arg-type]
     assert (result.norm.shape, result.norm.device) == ((), META)
     assert {"loss_sum", "count"} <= result.figures.keys()

@@ -12,7 +12,7 @@ from train.windows.pool import Windows
 from train.windows.stream import Stream
 
 
-class Batch(NamedTuple):
+class DeviceBatch(NamedTuple):
     """Windows on the device, and where they come from on the host, so that nothing waits for the device to know it."""
 
     windows: Windows
@@ -28,17 +28,17 @@ class Feed:
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
         stream.pinned = self._copies is not None
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[DeviceBatch]:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> DeviceBatch:
         host = next(self.stream)
         if self._copies is None:
-            return Batch(host.to(self.device), host.place_BP)
+            return DeviceBatch(host.to(self.device), host.place_BP)
         with torch.cuda.stream(self._copies):
             windows = host.to(self.device)
         current = torch.cuda.current_stream(self.device)
         current.wait_stream(self._copies)
         for name in Windows.__dataclass_fields__:
             getattr(windows, name).record_stream(current)
-        return Batch(windows, host.place_BP)
+        return DeviceBatch(windows, host.place_BP)

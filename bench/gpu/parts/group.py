@@ -21,7 +21,7 @@ from train.checkpoint.state import State
 from train.distributed.ddp import KEEP_BUFFERS, settle_buckets
 from train.loop.step import take_step
 from train.recipe import Recipe
-from train.windows.feed import Batch
+from train.windows.feed import DeviceBatch
 
 from ..batch import batch_on
 from ..figure import Figure, Sizes
@@ -64,7 +64,7 @@ def group(sizes: Sizes) -> Iterator[Figure]:
     yield Figure("end of the group", round(time.perf_counter() - began, 2), "s")
 
 
-def wrapped_run(recipe: Recipe, processes: Any, batch: Batch) -> Any:
+def wrapped_run(recipe: Recipe, processes: Any, batch: DeviceBatch) -> Any:
     """A run whose network exchanges gradients as with several processes."""
     run: SimpleNamespace = bare_run(recipe, processes, repeat(batch))
     ids = [processes.device.index] if processes.device.type == "cuda" else None

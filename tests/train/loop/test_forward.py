@@ -20,7 +20,7 @@ from train.loop.forward import StepForward
 from train.loop.step import take_step
 from train.objectives.collossl import Collo
 from train.recipe import load_recipe
-from train.windows.feed import Batch
+from train.windows.feed import DeviceBatch
 from train.windows.pool import ANCHOR, Windows
 
 WINDOWS = 8
@@ -46,7 +46,7 @@ def a_run(*sets: str, count: int = WINDOWS) -> Any:
     """A run whose every batch is the same."""
     recipe = load_recipe("harnet10", sets)
     windows = made_windows(count, recipe.data.ticks, recipe.objective.name)
-    return bare_run(recipe, Processes(1), repeat(Batch(windows, windows.place_BP)))
+    return bare_run(recipe, Processes(1), repeat(DeviceBatch(windows, windows.place_BP)))
 
 
 def made_windows(count: int, ticks: int, objective: str = "multitask") -> Windows:
