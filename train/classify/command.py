@@ -106,9 +106,9 @@ def classify(
     from train.classify.run import ClassifySettings, require_own
     from train.classify.run import classify as run
     from train.distributed.processes import Processes
-    from train.embed.source import Source
+    from train.embed.store_input import StoreInput
 
-    source = Source.of(store, recordings, key_file, ingest_flags, out)
+    source = StoreInput.of(store, recordings, key_file, ingest_flags, out)
     processes = Processes(threads)
     try:
         with processes.all_or_none():

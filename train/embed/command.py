@@ -56,11 +56,11 @@ def embed(
     from train.embed.inference import require_table
     from train.embed.run import EmbedSettings
     from train.embed.run import embed as run
-    from train.embed.source import Source
+    from train.embed.store_input import StoreInput
     from train.embed.table import FORMAT
     from train.networks.weights import load_model
 
-    source = Source.of(store, recordings, key_file, ingest_flags, out)
+    source = StoreInput.of(store, recordings, key_file, ingest_flags, out)
     settings = EmbedSettings(stride, pool.value, min_eligible, days_per_file)
     processes = Processes(threads)
     try:

@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 
 
 @dataclass(frozen=True)
-class Source:
+class StoreInput:
     """A store, and the recordings that are ingested into it before it is read, with further flags for `ingest`."""
 
     store: str
@@ -22,7 +22,7 @@ class Source:
     @staticmethod
     def of(
         store: str | None, recordings: str | None, key_file: Path | None, flags: list[str] | None, out: str
-    ) -> Source:
+    ) -> StoreInput:
         """Return the source that a command line names; a store that is to be made is OUT-store by default."""
         if store is None and recordings is None:
             raise UserError("--store or --recordings: expected one of them, found neither.")
@@ -32,7 +32,7 @@ class Source:
             raise UserError(
                 "--key-file: only ingest needs the key, so it needs --recordings. Add it, or leave out the key."
             )
-        return Source(store or f"{out.rstrip('/')}-store", recordings, key_file, tuple(flags or ()))
+        return StoreInput(store or f"{out.rstrip('/')}-store", recordings, key_file, tuple(flags or ()))
 
     def require_one_process(self, processes: int) -> None:
         """Raise UserError where several processes would ingest."""
