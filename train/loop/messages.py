@@ -88,8 +88,8 @@ def non_finite_line(found: NonFinite, run: Run) -> dict[str, Any]:
     return {
         "seen": run.seen,
         "broken_step": found.step,
-        "loss_told": str(found.loss),
-        "norm_told": str(found.norm),
+        "loss_text": str(found.loss),
+        "gradient_norm_text": str(found.norm),
         "processes": found.processes,
         "slots": found.slots,
     }
