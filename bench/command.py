@@ -52,9 +52,11 @@ def machine() -> str:
 
 
 def write_json(path: Path, found: Any) -> None:
-    """Write figures, indented."""
+    """Write figures, indented; an interrupted command leaves the file as it was, or complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=2) + "\n")
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.write_text(json.dumps(found, indent=2) + "\n")
+    unfinished.replace(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
