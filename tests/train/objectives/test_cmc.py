@@ -36,8 +36,6 @@ from train.windows.members import select
 from train.windows.settings import DataSettings
 
 GROUPS = 7
-NOTHING_ELSE: Any = (False, None, None, None, False)
-"""Further arguments of `export`."""
 RUN: dict[str, Any] = {
     "objective__name": "cmc",
     "network__preset": "transformer10",
@@ -63,6 +61,15 @@ def located(url: str, *locations: str) -> Store:
 def whole(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole")
     assert alone(store, out, run__windows=160, run__validate_every=80, **RUN) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def model(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported encoders of `whole`, a folder each; tests must not change them."""
+    out = tmp_path_factory.mktemp("exported") / "model"
+    nothing: Any = {"best": False, "shapes": None, "classifier": None, "labelled": None, "averaged": False}
+    export(checkpoint=str(whole), out=out, **nothing)
     return out
 
 
@@ -188,31 +195,20 @@ def test_several_processes_train_the_same_weights(store: str, tmp_path: Path) ->
             torch.testing.assert_close(value, found[0].model[name], rtol=1e-7, atol=1e-9, msg=name)
 
 
-def test_each_encoder_is_exported_under_its_name(whole: Path, tmp_path: Path) -> None:
+def test_each_encoder_is_exported_under_its_name(whole: Path, model: Path) -> None:
     trained = ck.open_checkpoint(str(whole)).model
-    export(
-        checkpoint=str(whole),
-        out=tmp_path / "model",
-        best=False,
-        shapes=None,
-        classifier=None,
-        labelled=None,
-        averaged=False,
-    )
-    assert sorted(folder.name for folder in (tmp_path / "model").iterdir()) == ["encoders.json", "hip", "wrist"]
+    assert sorted(folder.name for folder in model.iterdir()) == ["encoders.json", "hip", "wrist"]
     for name in ("wrist", "hip"):
-        network = load_model(tmp_path / "model" / name)
+        network = load_model(model / name)
         for entry, value in network.state_dict().items():
             assert torch.equal(value, trained[f"feature_extractor.encoders.of_{name}.{entry}"])
-        entries = load_file(tmp_path / "model" / name / "model.safetensors")
+        entries = load_file(model / name / "model.safetensors")
         assert {entry for entry in entries if entry.startswith("projection.")} == {
             f"projection.linear{number}.{kind}" for number in (1, 2) for kind in ("weight", "bias")
         }
-        card = json.loads((tmp_path / "model" / name / "config.json").read_text())
+        card = json.loads((model / name / "config.json").read_text())
         assert card["training"]["data"]["encoder of several"] == name
-    loaded = torch.hub.load(
-        str(tmp_path / "model" / "hip"), "transformer10", source="local", pretrained=True, class_num=3
-    )
+    loaded = torch.hub.load(str(model / "hip"), "transformer10", source="local", pretrained=True, class_num=3)
     assert loaded(torch.zeros(2, 3, 300)).shape == (2, 3)
 
 
@@ -236,20 +232,11 @@ def test_encoders_are_exported_together_or_not_at_all(whole: Path, tmp_path: Pat
 
 
 def test_both_encoders_start_from_given_weights(
-    store: str, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export(
-        checkpoint=str(whole),
-        out=tmp_path / "model",
-        best=False,
-        shapes=None,
-        classifier=None,
-        labelled=None,
-        averaged=False,
-    )
-    hip = load_file(tmp_path / "model" / "hip" / "model.safetensors")
+    hip = load_file(model / "hip" / "model.safetensors")
     recipe = load_recipe(RECIPE, overrides({**RUN, "run__windows": 16, "optimizer__rate_per_512": 1e-12}))
-    assert train(recipe, store, str(tmp_path / "run"), "auto", None, init=str(tmp_path / "model" / "hip")) == 0
+    assert train(recipe, store, str(tmp_path / "run"), "auto", None, init=str(model / "hip")) == 0
     assert "left over" not in capsys.readouterr().err
     begun = ck.open_checkpoint(str(tmp_path / "run")).model
     for name, entries in separated(begun).items():
@@ -285,7 +272,7 @@ def test_stores_without_the_pairs_are_refused_before_anything_is_written(store: 
     def refused(match: str, store: str = store, **settings: Any) -> None:
         with pytest.raises(UserError, match=match):
             alone(store, out, **RUN, **settings)
-        assert not list(out.glob("*"))
+        assert not out.exists()
 
     unknown = r"location 'ankle', found none; locations are left wrist, right hip\. Name two"
     refused(unknown, objective__cmc__locations='["wrist", "ankle"]')
