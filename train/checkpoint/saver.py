@@ -6,7 +6,10 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.storage.folder import Folder
@@ -25,10 +28,18 @@ class Saved:
 
 
 def check_writable(folder: Folder) -> None:
-    """Write and delete a small file, as saving and pruning will; raises StorageError if the storage refuses."""
+    """Write and delete a small file, as saving and pruning will; raises StorageError if the storage refuses.
+
+    Local folders that this makes are removed again: a run that is refused later leaves none.
+    """
     name = f"probe-{secrets.token_hex(4)}"
+    local = [Path(folder.path), *Path(folder.path).parents] if folder.is_local else []
+    made = list(takewhile(lambda path: not path.exists(), local))
     folder.write(name, b"")
     folder.delete([name])
+    with suppress(OSError):  # another command may have begun to use them
+        for path in made:
+            path.rmdir()
 
 
 class Saver:
