@@ -23,7 +23,7 @@ from train.classify.network import HEADS, empty_network
 from train.classify.smoothing import Smoothing
 from train.evaluate.rows.training import TrainedNetwork
 from train.networks import NetworkSettings
-from train.networks.weights import backbone_weights, checked_bytes, load_backbone, tensors_of
+from train.networks.weights import backbone_weights, checked_bytes, load_backbone, load_entries, tensors_of
 
 KIND = "persondays-classifier"
 VERSION = 1
@@ -134,14 +134,7 @@ def _load(settings: NetworkSettings, head: str, classes: int, entries: dict[str,
     """Return the network with these entries; raises UserError unless every one matches."""
     where = f"{folder / MODEL}"
     network = empty_network(head, load_backbone(settings, backbone_weights(entries), where), classes)
-    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in entries.items()}
-    if found != wanted:
-        differing = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
-        raise UserError(
-            f"{where}: expected the {len(wanted)} entries of {settings.preset} at width {settings.width:g} with a "
-            f"{head} head for {classes} classes, found {len(found)} entries with {len(differing)} differences, first: "
-            f"{differing[0]}. It belongs to another classifier: copy the folder again, or {AGAIN}."
-        )
-    network.load_state_dict(entries)
-    return network.eval()
+    what = f"{settings.preset} at width {settings.width:g} with a {head} head for {classes} classes"
+    return load_entries(
+        network, entries, what, where, f"It belongs to another classifier: copy the folder again, or {AGAIN}."
+    )

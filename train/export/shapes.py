@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pipeline.errors import UserError
 from train.networks import Encoder
 from train.networks.downstream import DownstreamNetwork
-from train.networks.weights import DISTRIBUTED, read_weights
+from train.networks.weights import DISTRIBUTED, load_entries, read_weights
 
 SHAPES = ("onnx", "int8", "program", "mdl")
 FILES = {
@@ -153,17 +153,9 @@ def read_classifier(file: Path, backbone: Encoder) -> DownstreamNetwork:
     classes = entries["classifier.linear2.weight"].shape[0] if "classifier.linear2.weight" in entries else 1
     with torch.random.fork_rng(devices=[]):
         network = DownstreamNetwork(type(backbone)(backbone.preset, backbone.width), classes)
-    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in entries.items()}
-    if found != wanted:
-        differing = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
-        raise UserError(
-            f"{file}: expected the {len(wanted)} entries of {backbone.preset} at width {backbone.width:g} with a "
-            f"classifier, found {len(found)} entries with {len(differing)} differences, first: {differing[0]}. Save "
-            "`model.state_dict()` of the network that torch.hub gave you."
-        )
-    network.load_state_dict(entries)
-    return network.eval()
+    what = f"{backbone.preset} at width {backbone.width:g} with a classifier"
+    advice = "Save `model.state_dict()` of the network that torch.hub gave you."
+    return load_entries(network, entries, what, f"{file}", advice)
 
 
 def _any_batch() -> Any:

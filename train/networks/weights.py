@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.errors import UserError
 from train.networks import Encoder, NetworkSettings, make_network
 from train.networks.harnet import PRESETS
+
+Network = TypeVar("Network", bound=nn.Module)
 
 BOX = Path(__file__).resolve().parents[2] / "backbones"
 """The folder of the backbones that come with the project, in a clone and where a wheel is installed."""
@@ -50,7 +53,8 @@ def identify(backbone: Mapping[str, Tensor], where: str) -> NetworkSettings:
         if last is None:
             break
         settings = NetworkSettings(preset, last.shape[0] / PRESETS[preset].stages[-1].channels)
-        differences = _differences(settings, backbone)
+        with torch.device("meta"):
+            differences = _differences(make_network(settings).state_dict(), backbone)
         if not differences:
             return settings
         nearest = differences if nearest is None or len(differences) < len(nearest) else nearest
@@ -61,17 +65,30 @@ def identify(backbone: Mapping[str, Tensor], where: str) -> NetworkSettings:
     )
 
 
-def _differences(settings: NetworkSettings, backbone: Mapping[str, Tensor]) -> list[str]:
+def _differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
     """List the entries that are missing, unexpected or of another shape."""
-    with torch.device("meta"):
-        expected = make_network(settings).state_dict()
-    names = [f"{name} is missing" for name in expected if name not in backbone]
-    names += [f"{name} is unexpected" for name in backbone if name not in expected]
+    names = [f"{name} is missing" for name in expected if name not in found]
+    names += [f"{name} is unexpected" for name in found if name not in expected]
     return names + [
-        f"{name} has shape {tuple(backbone[name].shape)} instead of {tuple(tensor.shape)}"
+        f"{name} has shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
         for name, tensor in expected.items()
-        if name in backbone and backbone[name].shape != tensor.shape
+        if name in found and found[name].shape != tensor.shape
     ]
+
+
+def load_entries(network: Network, entries: Mapping[str, Tensor], what: str, where: str, advice: str) -> Network:
+    """Return the network, `what` in words, with these entries, in evaluation mode; every name and shape has to match.
+
+    Raises UserError with the file (`where`) and what to do (`advice`).
+    """
+    expected = network.state_dict()
+    if differences := _differences(expected, entries):
+        raise UserError(
+            f"{where}: expected the {len(expected)} entries of {what}, found {len(entries)} entries with "
+            f"{len(differences)} differences, first: {differences[0]}. {advice}"
+        )
+    network.load_state_dict(dict(entries))
+    return network.eval()
 
 
 def load_backbone(settings: NetworkSettings, backbone: Mapping[str, Tensor], where: str) -> Encoder:
@@ -81,7 +98,7 @@ def load_backbone(settings: NetworkSettings, backbone: Mapping[str, Tensor], whe
     """
     network = make_network(settings)
     expected = network.state_dict()
-    differences = _differences(settings, backbone) + [
+    differences = _differences(expected, backbone) + [
         f"{name} differs from the network's fixed kernel"
         for name, tensor in expected.items()
         if name.endswith(".kernel") and name in backbone and not _close(backbone[name], tensor)
