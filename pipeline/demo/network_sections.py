@@ -80,7 +80,8 @@ def _how_it_went(found: Json) -> str:
             if speed
             else "."
         ),
-        f"The final loss on held-out participants is {found['validation_loss']:.3f}; chance is {_loss(found):.3f}.",
+        f"The final loss on held-out participants is {found['validation_loss']:.3f}; without learning, it would be "
+        f"{_unlearned_loss(found):.3f}.",
     ]
     if control:
         sentences.append(f"The network trained on noise saw {control['windows_seen']:,} windows.")
@@ -101,10 +102,13 @@ def _what_is_learned(found: Json) -> str:
     )
 
 
-def _loss(found: Json) -> float:
-    """Return the loss of guessing: the mean over tasks."""
-    guessed = [-math.log(guessing_of(scores, found)) for scores in found["tasks"].values()]
-    return sum(guessed) / len(guessed)
+def _unlearned_loss(found: Json) -> float:
+    """Return the loss of a prediction that learns nothing, the mean over tasks; that of guessing in older results."""
+    losses = [
+        scores["unlearned_loss"] if "unlearned_loss" in scores else -math.log(guessing_of(scores, found))
+        for scores in found["tasks"].values()
+    ]
+    return sum(losses) / len(losses)
 
 
 def _task_table(found: Json) -> tuple[list[list[str]], list[str]]:

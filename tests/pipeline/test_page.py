@@ -217,6 +217,15 @@ def test_tasks_are_compared_with_their_controls(tmp_path: Path) -> None:
     assert "not above" not in rows.group(0).split("warp:")[0]
 
 
+def test_the_loss_is_shown_beside_that_without_learning(tmp_path: Path) -> None:
+    """Of guessing (0.693 for two answers), or as the results have it where no answer can be guessed."""
+    run = write_run(tmp_path / "run", evaluation(0.05, 0.02, 0.08))
+    assert "is 0.512; without learning, it would be 0.693" in read_page(run)[1].text["training"]
+    tasks = {"masked": {**TRAINING["tasks"]["warp"], "unlearned_loss": 0.87}}
+    (run / "report" / "training.json").write_text(json.dumps(TRAINING | {"tasks": tasks}))
+    assert "is 0.512; without learning, it would be 0.870" in read_page(run)[1].text["training"]
+
+
 @pytest.mark.parametrize(
     ("numbers", "verdict", "reasons"),
     [

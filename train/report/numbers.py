@@ -44,9 +44,10 @@ def final_numbers(run: History, control: History | None, draws: dict[str, Any] |
 
 
 def _task(task: str, run: History, control: History | None) -> dict[str, Any]:
-    """Return the accuracy of guessing, and the accuracy with its 99% interval on each kind of windows."""
+    """Return accuracy and loss without learning, and the accuracy with its 99% interval on each kind of windows."""
     return {
         "guessing": run.guessing(task),
+        "unlearned_loss": run.unlearned_loss(task),
         **{windows: run.score(windows, task) for windows in ("real", "phase", "noise")},
         "trained_on_noise": control and control.score("noise", task),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -86,6 +87,7 @@ def test_all_parts_are_written_with_the_log_s_own_numbers(
     assert found["participants_held_out"] == 2
     assert set(found["tasks"]) == {"permutation", "reversal", "warp"}
     for task, scores in found["tasks"].items():
+        assert scores["unlearned_loss"] == pytest.approx(math.log(2))
         assert {name: scores[name] for name in ("real", "noise", "phase")} == {
             name: last[name][task] for name in ("real", "noise", "phase")
         }
