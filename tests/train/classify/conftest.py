@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from pipeline.cli import main
 from tests.train.evaluate.labelled_sets import as_data, walkers
+from tests.train.harnet_file import write_harnet
 from train.classify.fit import FitSettings, fit_classifier, write_fit
 from train.evaluate.cells import Cells
 from train.networks import Encoder, NetworkSettings, make_network
@@ -28,9 +28,7 @@ def backbone() -> Encoder:
 @pytest.fixture(scope="session")
 def weights(backbone: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The backbone as a file of harnet weights."""
-    file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    save_file({f"feature_extractor.{name}": tensor for name, tensor in backbone.state_dict().items()}, file)
-    return file
+    return write_harnet(backbone, tmp_path_factory.mktemp("weights") / "weights.safetensors")
 
 
 @pytest.fixture(scope="session")

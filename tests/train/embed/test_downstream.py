@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
+from tests.train.harnet_file import write_harnet
 from train.networks import NetworkSettings, make_network
 
 ROOT = Path(__file__).parents[3]
@@ -74,8 +74,7 @@ def test_the_page_goes_from_csv_files_to_activities_and_to_features(
 ) -> None:
     torch.manual_seed(0)
     network = make_network(NetworkSettings("harnet10", 0.0625))
-    weights = {f"feature_extractor.{name}": tensor for name, tensor in network.state_dict().items()}
-    save_file(weights, tmp_path / "weights.safetensors")
+    write_harnet(network, tmp_path / "weights.safetensors")
     people(tmp_path)
     places = {
         "/data/csv": "recordings",

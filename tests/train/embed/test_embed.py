@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from pipeline import grid
 from pipeline.cli import run_command
@@ -28,6 +27,7 @@ from pipeline.store.person_day import PersonDay, motion
 from pipeline.store.states import BAD, IDLE, MEASURED, NONWEAR
 from pipeline.store.store import Store
 from tests.train.days import NoiseDays, write_store
+from tests.train.harnet_file import write_harnet
 from tests.waiting import PATIENCE_S, until
 from train.distributed.processes import Processes
 from train.embed.command import embed as embed_command
@@ -55,9 +55,7 @@ def network() -> Encoder:
 @pytest.fixture(scope="module")
 def weights(network: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network as a file of harnet weights."""
-    file = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    save_file({f"feature_extractor.{name}": tensor for name, tensor in network.state_dict().items()}, file)
-    return file
+    return write_harnet(network, tmp_path_factory.mktemp("weights") / "weights.safetensors")
 
 
 def embedded(network: Encoder, store: str, out: Path, **settings: Any) -> pa.Table:
