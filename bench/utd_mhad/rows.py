@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +16,11 @@ from torch import Tensor
 
 from bench.command import read_json, write_json
 from pipeline.progress import Progress
-from train.studies.utd_mhad.label_curve import accuracies, draw_labelled, linear_heads
+from train.studies.utd_mhad.label_curve import draw_labelled
 from train.studies.utd_mhad.networks import MODALITIES, Encoders
 from train.studies.utd_mhad.training import (
     CMC,
+    LEAST_STEPS,
     SIMCLR,
     SIMCLR_AS_RELEASED,
     Pretraining,
@@ -94,7 +95,7 @@ class Lengths:
 
     simclr: int = 40
     cmc: int = 40
-    supervised: int = 60
+    supervised: int = 100
     head: int = 100
     repeats: int = 10
     supervised_repeats: int = 1
@@ -105,7 +106,7 @@ class Lengths:
         return self.cmc if name.startswith("cmc") else self.simclr
 
 
-PAPER = Lengths(simclr=300, cmc=200, supervised=100, supervised_repeats=10)
+PAPER = Lengths(simclr=300, cmc=200, supervised_repeats=10)
 
 
 @dataclass(frozen=True)
@@ -145,13 +146,12 @@ class Study:
 
     def _settings(self, name: str) -> dict[str, int]:
         """Return what a row's results depend on."""
-        row, lengths = ROWS[name], self.lengths
+        row, lengths, least = ROWS[name], self.lengths, {"least_steps": LEAST_STEPS}
         if not row.supervised:
-            return {"head": lengths.head, "repeats": lengths.repeats} | {
-                part: lengths.of(part) for part in row.pretrained
-            }
+            parts = {part: lengths.of(part) for part in row.pretrained}
+            return {"head": lengths.head, "repeats": lengths.repeats, **least, **parts}
         curve = {"repeats": lengths.supervised_repeats} if name == CURVE_OF_SUPERVISED else {}
-        return {"supervised": lengths.supervised, **curve}
+        return {"supervised": lengths.supervised, **least, **curve}
 
     def _weights(self, seed: int, part: str) -> Path:
         return self.out / f"seed-{seed}" / f"{part}-{self.lengths.of(part)}.safetensors"
@@ -188,39 +188,43 @@ class Study:
         training, test = (
             sum((features_of(each, side) for each in encoders), ()) for side in (split.training, split.test)
         )
+
+        def tested(labelled_L: Tensor, report: Report = lambda *_: None) -> dict[str, Any]:
+            some = tuple(each_NF[labelled_L] for each_NF in training)
+            head = train_head(some, split.training.y_N[labelled_L], self.classes, self.lengths.head, report)
+            with torch.inference_mode():
+                return scores(head(test), split.test)
+
         with progress(f"seed {seed}, {name}, head", self.lengths.head) as report:
-            head = train_head(training, split.training.y_N, self.classes, self.lengths.head, report)
-        with torch.inference_mode():
-            found = scores(head(test), split.test)
-        joined_train, joined_test = torch.cat(training, 1), torch.cat(test, 1)
-        curve: dict[str, dict[str, Any]] = {}
-        for share in SHARES:
-            labelled = draw_labelled(split.training.y_N, share, self.lengths.repeats, seed)
-            same = next((each for each in curve.values() if each["labelled"] == labelled.shape[1]), None)
-            if same is None:
-                heads = linear_heads(joined_train, split.training.y_N, labelled, self.classes, self.lengths.head)
-                values = accuracies(*heads, joined_test, split.test.y_N)
-                same = {"labelled": labelled.shape[1], "accuracies": values}
-            curve[f"{share:g}"] = same
-        return found | {"curve": curve}
+            found = tested(torch.arange(len(split.training)), report)
+        return found | {
+            "curve": self._curve(seed, self.lengths.repeats, lambda labelled_L: tested(labelled_L)["accuracy"])
+        }
 
     def _supervised(self, seed: int, name: str) -> dict[str, Any]:
-        found = self._train_and_test(f"seed {seed}, {name}", ROWS[name], self.split.training)
+        title, training = f"seed {seed}, {name}", self.split.training
+        found = self._train_and_test(title, ROWS[name], training)
         if name != CURVE_OF_SUPERVISED:
             return found
+
+        def tested(labelled_L: Tensor) -> float:
+            part = self._train_and_test(f"{title}, {len(labelled_L)} trials", ROWS[name], training.part(labelled_L))
+            accuracy: float = part["accuracy"]
+            return accuracy
+
+        return found | {"curve": self._curve(seed, self.lengths.supervised_repeats, tested)}
+
+    def _curve(self, seed: int, repeats: int, accuracy_of: Callable[[Tensor], float]) -> dict[str, Any]:
+        """Return, for each share of labels, the number of labelled trials and the accuracy of each repeat."""
         curve: dict[str, dict[str, Any]] = {}
         for share in SHARES:
-            draws = draw_labelled(self.split.training.y_N, share, self.lengths.supervised_repeats, seed)
+            draws = draw_labelled(self.split.training.y_N, share, repeats, seed)
             same = next((each for each in curve.values() if each["labelled"] == draws.shape[1]), None)
-            if same is None:
-                values = []
-                for number, labelled_L in enumerate(draws, 1):
-                    title = f"seed {seed}, {name}, {share:.0%} of labels, {number} of {len(draws)}"
-                    part = self._train_and_test(title, ROWS[name], self.split.training.part(labelled_L))
-                    values.append(part["accuracy"])
-                same = {"labelled": draws.shape[1], "accuracies": values}
-            curve[f"{share:g}"] = same
-        return found | {"curve": curve}
+            curve[f"{share:g}"] = same or {
+                "labelled": draws.shape[1],
+                "accuracies": [accuracy_of(labelled_L) for labelled_L in draws],
+            }
+        return curve
 
     def _train_and_test(self, title: str, row: Row, trials: Trials) -> dict[str, Any]:
         with progress(title, self.lengths.supervised) as report:

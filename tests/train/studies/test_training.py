@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from bench.command import ROOT, module
 from bench.utd_mhad.results import binomial, curve_table, interval, picture, table
@@ -19,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.pages.figures import png
 from train.labelled.paired import PairedTrials, write_paired
 from train.studies.utd_mhad.inertial import InertialEncoder
-from train.studies.utd_mhad.label_curve import accuracies, draw_labelled, linear_heads
+from train.studies.utd_mhad.label_curve import draw_labelled
 from train.studies.utd_mhad.networks import Encoders
 from train.studies.utd_mhad.training import (
     CMC,
@@ -168,28 +167,6 @@ def test_labelled_trials_are_drawn_by_class() -> None:
             assert y_N[draw].bincount().tolist() == each
         assert draws.unique(dim=0).shape[0] == 10
         assert torch.equal(draws, draw_labelled(y_N, share, 10, seed=1))
-
-
-def test_heads_trained_together_are_those_trained_alone() -> None:
-    torch.manual_seed(0)
-    x_NF, y_N = torch.randn(40, 6), torch.arange(40) % 4
-    labelled_RL = torch.stack([torch.randperm(40)[:20] for _ in range(3)])
-    torch.manual_seed(5)
-    weight_RFK, bias_R1K = linear_heads(x_NF, y_N, labelled_RL, 4, epochs=30)  # one batch an epoch: no order matters
-    torch.manual_seed(5)
-    bound = 6**-0.5
-    first_RFK = torch.empty(3, 6, 4).uniform_(-bound, bound)
-    first_R1K = torch.empty(3, 1, 4).uniform_(-bound, bound)
-    for number, labelled_L in enumerate(labelled_RL):
-        weight_FK, bias_K = (each[number].clone().requires_grad_() for each in (first_RFK, first_R1K[:, 0]))
-        optimizer = torch.optim.Adam((weight_FK, bias_K), lr=1e-3)
-        for _ in range(30):
-            optimizer.zero_grad()
-            F.cross_entropy(x_NF[labelled_L] @ weight_FK + bias_K, y_N[labelled_L]).backward()
-            optimizer.step()
-        torch.testing.assert_close(weight_RFK[number], weight_FK.detach(), atol=1e-4, rtol=1e-4)
-        right = ((x_NF @ weight_FK + bias_K).argmax(1) == y_N).float().mean().item()
-        assert accuracies(weight_RFK, bias_R1K, x_NF, y_N)[number] == pytest.approx(right, abs=0.03)
 
 
 def test_intervals() -> None:

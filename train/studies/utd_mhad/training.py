@@ -26,7 +26,7 @@ PATIENCE = 20
 """SimCLR halves its rate when the training loss has not fallen for so many epochs."""
 FITTED = 0.01
 """Supervised training ends early when the mean loss of an epoch is below this: nothing is left to learn from."""
-LEAST_STEPS = 60
+LEAST_STEPS = 120
 """But not before so many steps, which BatchNorm's running statistics take to forget their start (0.9^60 = 0.002)."""
 SUPERVISED_BATCH = 64
 
