@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench.command import ROOT, module
+from bench.utd_mhad.least_steps import course
+from bench.utd_mhad.least_steps import table as steps_table
 from bench.utd_mhad.results import binomial, curve_table, interval, picture, table
 from bench.utd_mhad.rows import Lengths, Study
 from pipeline.errors import UserError
@@ -142,6 +144,20 @@ def test_supervised_training_learns_and_stops_early(paired: Path) -> None:
     with torch.inference_mode():
         right = classifier(features_of(encoders, split.test)).argmax(1) == split.test.y_N
     assert right.float().mean() > 0.8
+
+
+def test_the_course_of_training_is_that_of_supervised_training(paired: Path) -> None:
+    split = read_split(paired)
+    torch.manual_seed(0)
+    found = course(split.training, split.test, 3, epochs=2)
+    torch.manual_seed(0)
+    encoders, classifier = train_supervised(("skeleton",), split.training, 3, 2, lambda *_: None)
+    with torch.inference_mode():
+        right = classifier(features_of(encoders, split.test)).argmax(1) == split.test.y_N
+        measure_batch_norm(encoders, split.training)
+        measured = classifier(features_of(encoders, split.test)).argmax(1) == split.test.y_N
+    assert found[-1] == pytest.approx((right.float().mean().item(), measured.float().mean().item()))
+    assert steps_table({"1": found}, 7)[-1].startswith("| 14 | ")
 
 
 def test_random_networks_get_the_statistics_of_the_trials(paired: Path) -> None:
