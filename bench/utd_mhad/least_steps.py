@@ -81,11 +81,9 @@ def main() -> None:
         path = given.out / f"{person + 1}.json"
         if len(read_json(path).get("accuracies", [])) != given.epochs:
             torch.manual_seed(person)
-            sides = (
-                trials.part(torch.nonzero(chosen).flatten())
-                for chosen in (trials.person_N != person, trials.person_N == person)
-            )
-            write_json(path, {"accuracies": course(*sides, len(split.classes), given.epochs)})
+            apart_N = trials.person_N == person
+            training, left_out = (trials.part(torch.nonzero(chosen_N).flatten()) for chosen_N in (~apart_N, apart_N))
+            write_json(path, {"accuracies": course(training, left_out, len(split.classes), given.epochs)})
         courses[str(person + 1)] = read_json(path)["accuracies"]
     most = max(int((trials.person_N != person).sum()) for person in trials.person_N.unique().tolist())
     print(machine(), "", *table(courses, -(-most // SUPERVISED_BATCH)), sep="\n")
