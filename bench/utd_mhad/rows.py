@@ -174,7 +174,7 @@ class Study:
         facts = {"cpu_minutes": (time.process_time() - began) / 60, "losses": losses}
         write_json(path.with_suffix(".json"), facts)
         unfinished = path.with_suffix(".part")
-        save_file(encoders.state_dict(), unfinished)
+        save_file({name: value.contiguous() for name, value in encoders.state_dict().items()}, unfinished)
         unfinished.replace(path)
         return encoders
 
