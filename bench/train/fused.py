@@ -24,7 +24,7 @@ from train.autocast import autocast
 from train.distributed.processes import Processes
 from train.networks.harnet import LAYOUT, PRESETS, BatchNorm, scaled, wrapped
 from train.recipe import Recipe, load_recipe
-from train.windows.feed import Batch
+from train.windows.feed import DeviceBatch
 from train.windows.pool import Windows
 
 from ..clock import in_turns
@@ -42,7 +42,7 @@ class Parts:
     """The parts of the step of a recipe, on windows that stay the same."""
 
     def __init__(self, recipe: Recipe, windows: Windows) -> None:
-        feed = repeat(Batch(windows, windows.place_BP))
+        feed = repeat(DeviceBatch(windows, windows.place_BP))
         self.run: Any = bare_run(recipe, Processes(recipe.run.threads), feed)
         self.bfloat16, self.windows = recipe.run.precision == "bfloat16", windows
         _, self.targets = self.run.engine.network.views(windows)  # makes the constants, too
